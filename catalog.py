@@ -1,0 +1,373 @@
+"""Catalog: the SQLite memory of the project, and the one place where files are appended to and committed.
+
+Every stage reads what is new since its own cursor, appends its result to a file that only grows, and commits the new
+cursor and the new file length in one transaction:
+
+    with Catalog(root) as catalog:
+        for row in catalog.new_rows("clean", "documents"):
+            with catalog.record():                                     # all of this, or nothing
+                place = catalog.append("data/clean", ".jsonl", line)   # file, offset, length
+                catalog.execute("INSERT INTO clean_documents ...", ...)
+                catalog.advance("clean", row["seq"])
+
+Records are committed in groups, closed after 64 records or one second: append, flush, one fsync, one transaction. A
+crash loses at most the open group, which is then done again; what the files hold beyond their committed length is cut
+off when the catalog is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, NamedTuple
+
+from pipeline import StageError, cannot_write, make_folder, uninterrupted
+
+logger = logging.getLogger(__name__)
+
+GROUP_RECORDS = 64
+GROUP_SEC = 1.0
+SHARD_BYTES = {"data/raw": 64 << 20, "data/clean": 64 << 20, "data/pages": 256 << 20}
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE files (path TEXT PRIMARY KEY, length INTEGER NOT NULL);   -- committed bytes of each append-only file
+CREATE TABLE cursors (stage TEXT PRIMARY KEY, seq INTEGER NOT NULL);   -- the last row that each stage has handled
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);     -- JSON values
+
+CREATE TABLE urls (
+    id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE, host TEXT NOT NULL,
+    source TEXT NOT NULL, query TEXT NOT NULL DEFAULT '', found_at REAL NOT NULL,
+    state TEXT NOT NULL DEFAULT 'new',       -- new, or how the last visit ended: fetched, not_modified, http_404 ...
+    due_at REAL,                             -- epoch seconds of the next visit; NULL: never again
+    fetched_at REAL, etag TEXT NOT NULL DEFAULT '', last_modified TEXT NOT NULL DEFAULT '',
+    payload_hash TEXT NOT NULL DEFAULT '', failures INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX urls_due ON urls (due_at, id) WHERE due_at IS NOT NULL;
+CREATE TABLE hosts (
+    host TEXT PRIMARY KEY, robots TEXT, robots_at REAL, -- robots.txt as fetched, NULL: not asked yet
+    failures INTEGER NOT NULL DEFAULT 0, closed_until REAL NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '');
+CREATE TABLE breakers (
+    provider TEXT PRIMARY KEY, closed_until REAL NOT NULL, reason TEXT NOT NULL, repeats INTEGER NOT NULL DEFAULT 0);
+
+CREATE TABLE pages (                         -- WARC response records, in the order they were fetched
+    seq INTEGER PRIMARY KEY, url_id INTEGER NOT NULL, url TEXT NOT NULL, fetched_at TEXT NOT NULL,
+    file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL);
+CREATE TABLE documents (                     -- raw documents, in the order they were extracted
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, url TEXT NOT NULL,
+    file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
+    verdict TEXT NOT NULL DEFAULT '',        -- of validate: '' not judged yet, 'valid', or the reason of refusal
+    language TEXT NOT NULL DEFAULT '');
+CREATE TABLE also_at (id TEXT NOT NULL, url TEXT NOT NULL, PRIMARY KEY (id, url));  -- further URLs of a document
+CREATE TABLE clean_documents (               -- kept documents, in raw order
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+    file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
+    text_bytes INTEGER NOT NULL, split TEXT NOT NULL DEFAULT '');  -- train or val, once prepare has decided
+CREATE TABLE text_hashes (hash BLOB PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;  -- of normalised clean text
+CREATE TABLE growth (                        -- one row a growth step: how long the bins were after it
+    step INTEGER PRIMARY KEY, at TEXT NOT NULL, documents INTEGER NOT NULL,
+    train_tokens INTEGER NOT NULL, val_tokens INTEGER NOT NULL);
+"""
+
+
+class Place(NamedTuple):
+    """Where a record lies: file relative to the root, byte offset, byte length."""
+
+    file: str
+    offset: int
+    length: int
+
+
+class Refusal(NamedTuple):
+    """Why a document was refused: the rule's name, what was measured, and the threshold that it passed."""
+
+    reason: str
+    value: float | str
+    threshold: float | str
+
+
+class Catalog:
+    """The catalog of one root, open for one process. A context manager: leaving it commits whole records."""
+
+    def __init__(self, root: Path, read_only: bool = False) -> None:
+        self.root = root
+        path = root / "data" / "catalog.sqlite3"
+        if read_only and not path.exists():
+            raise StageError(f"There is no {path}.", "the catalog of an earlier run.", "run python3 run.py first.")
+        if not read_only:
+            make_folder(path.parent)
+        self.db = _open_database(path, read_only)
+        self._appending: dict[str, BinaryIO] = {}  # path -> open file, of the group in progress and earlier ones
+        self._lengths: dict[str, int] = {}  # path -> length including what is not committed yet
+        self._reading: tuple[str, BinaryIO] | None = None
+        self._group_records = 0
+        self._group_started = 0.0
+        if not read_only:
+            self._finish_swap()
+            self._cut_back()
+
+    # --- reading -------------------------------------------------------------
+
+    def execute(self, sql: str, parameters: Iterable[Any] = ()) -> sqlite3.Cursor:
+        return self.db.execute(sql, tuple(parameters))
+
+    def value(self, sql: str, parameters: Iterable[Any] = ()) -> Any:
+        """The first column of the first row, or None."""
+        row = self.execute(sql, parameters).fetchone()
+        return row[0] if row else None
+
+    def cursor(self, stage: str) -> int:
+        """The sequence number of the last row that `stage` has handled; 0 at first."""
+        return self.value("SELECT seq FROM cursors WHERE stage = ?", [stage]) or 0
+
+    def new_rows(self, stage: str, table: str, until: int | None = None) -> Iterator[sqlite3.Row]:
+        """The rows of `table` after the cursor of `stage`, up to and including `until`, in order.
+
+        Read in blocks, so that memory stays flat; the caller may write to the catalog between two rows.
+        """
+        seq = self.cursor(stage)
+        while rows := self.execute(f"SELECT * FROM {table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 256",
+                                   [seq, until if until is not None else 1 << 62]).fetchall():
+            yield from rows
+            seq = rows[-1]["seq"]
+
+    def count_new(self, stage: str, table: str, until: int | None = None) -> int:
+        return int(self.value(f"SELECT count(*) FROM {table} WHERE seq > ? AND seq <= ?",
+                              [self.cursor(stage), until if until is not None else 1 << 62]))
+
+    def read(self, file: str, offset: int, length: int) -> bytes:
+        """The bytes of one committed record. Raises StageError if they are not there any more."""
+        if self._reading is None or self._reading[0] != file:
+            if self._reading:
+                self._reading[1].close()
+            self._reading = None
+            try:
+                self._reading = (file, open(self.root / file, "rb"))  # noqa: SIM115 (stays open for the next record)
+            except OSError as error:
+                raise StageError(f"{file} cannot be read ({error.strerror}).", "the file that the catalog names.",
+                                 "put it back, or start a new root with --root.") from None
+        stream = self._reading[1]
+        stream.seek(offset)
+        data = stream.read(length)
+        if len(data) != length:
+            raise StageError(f"{file} ends before byte {offset + length}.", "at least that many bytes.",
+                             "put the file back as it was, or start a new root with --root.")
+        return data
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        text = self.value("SELECT value FROM settings WHERE key = ?", [key])
+        return default if text is None else json.loads(text)
+
+    def length(self, path: str) -> int:
+        """Committed and pending bytes of an append-only file, 0 if there is none."""
+        if path not in self._lengths:
+            self._lengths[path] = self.value("SELECT length FROM files WHERE path = ?", [path]) or 0
+        return self._lengths[path]
+
+    # --- appending and committing --------------------------------------------
+
+    @contextlib.contextmanager
+    def record(self) -> Iterator[None]:
+        """What happens in this block is committed as a whole or not at all, together with its group."""
+        with uninterrupted():
+            self._begin()
+            before = dict(self._lengths)
+            self.db.execute("SAVEPOINT record")
+            try:
+                yield
+            except BaseException:
+                self.db.execute("ROLLBACK TO record")
+                self._truncate(before)
+                raise
+            finally:
+                self.db.execute("RELEASE record")
+            self._group_records += 1
+            self.commit_if_due()
+
+    def append(self, folder: str, suffix: str, data: bytes) -> Place:
+        """Append one record to the last shard of `folder`, or to a new one when that is full."""
+        shard = self.value("SELECT max(path) FROM files WHERE path LIKE ?", [f"{folder}/%{suffix}"])
+        shard = shard or f"{folder}/000000{suffix}"
+        if self.length(shard) and self.length(shard) + len(data) > SHARD_BYTES[folder]:
+            shard = f"{folder}/{int(Path(shard).name[:6]) + 1:06d}{suffix}"
+        return self.append_to(shard, data)
+
+    def append_to(self, path: str, data: bytes) -> Place:
+        """Append bytes to the file `path` (relative to the root), within a record() block."""
+        offset = self.length(path)
+        if path not in self._appending:
+            make_folder((self.root / path).parent)
+            try:
+                stream = open(self.root / path, "ab")  # noqa: SIM115 (stays open for the next record)
+            except OSError as error:
+                raise cannot_write(self.root / path, error) from None
+            if stream.tell() != offset:
+                raise StageError(f"{path} holds {stream.tell()} bytes.", f"the {offset} that the catalog knows of.",
+                                 "put the file back as it was, or start a new root with --root.")
+            self._appending[path] = stream
+            self.execute("INSERT OR IGNORE INTO files VALUES (?, 0)", [path])
+        self._lengths[path] = offset + len(data)
+        self._appending[path].write(data)
+        return Place(path, offset, len(data))
+
+    def reject(self, stage: str, refusal: Refusal, document_id: str, url: str, text: str) -> None:
+        """Keep one line in data/rejected.jsonl about a refused document, within a record() block."""
+        line = {"id": document_id, "url": url, "stage": stage, **refusal._asdict(), "text": text[:200]}
+        self.append_to("data/rejected.jsonl", (json.dumps(line, ensure_ascii=False) + "\n").encode())
+
+    def advance(self, stage: str, seq: int) -> None:
+        """Set the cursor of `stage`, within a record() block."""
+        self.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", [stage, seq])
+
+    def remember(self, key: str, value: Any) -> None:
+        """Store a setting, within a record() block."""
+        self.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", [key, json.dumps(value)])
+
+    def commit_if_due(self) -> None:
+        """Close the group when it is full or a second old. Call it also while waiting for the next record."""
+        if self._group_records >= GROUP_RECORDS or time.monotonic() - self._group_started >= GROUP_SEC:
+            self.commit()
+
+    def commit(self) -> None:
+        """Close the group: flush, fsync, then one transaction with the lengths and the cursors."""
+        if not self.db.in_transaction:
+            return
+        with uninterrupted():
+            for path, stream in self._appending.items():
+                committed = self.value("SELECT length FROM files WHERE path = ?", [path])
+                if committed != self._lengths[path]:
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                    if not committed:
+                        fsync_folder((self.root / path).parent)
+                    self.execute("UPDATE files SET length = ? WHERE path = ?", [self._lengths[path], path])
+            self.db.execute("COMMIT")
+            self._group_records = 0
+
+    def _begin(self) -> None:
+        if not self.db.in_transaction:
+            self.db.execute("BEGIN IMMEDIATE")
+            self._group_started = time.monotonic()
+
+    def _truncate(self, lengths: dict[str, int]) -> None:
+        """Cut files that grew in a failed record back to their lengths before it."""
+        for path, stream in list(self._appending.items()):
+            if self._lengths[path] != lengths.get(path):
+                stream.close()  # flushes
+                del self._appending[path], self._lengths[path]
+                os.truncate(self.root / path, lengths.get(path, self.length(path)))
+                if path in lengths:
+                    self._lengths[path] = lengths[path]
+
+    def _cut_back(self) -> None:
+        """Cut every file back to its committed length: what lies beyond was in flight when a run died."""
+        for path, committed in self.execute("SELECT path, length FROM files").fetchall():
+            file = self.root / path
+            found = file.stat().st_size if file.exists() else 0
+            if found > committed:
+                os.truncate(file, committed)
+                logger.info("%s: cut %d bytes that an interrupted run had not committed", path, found - committed)
+            elif found < committed:
+                logger.warning("%s holds %d bytes, the catalog knows of %d: a part of it is missing",
+                               path, found, committed)
+
+    # --- replacing files as a whole ------------------------------------------
+
+    def swap(self, new_files: dict[str, str]) -> None:
+        """Replace files by others, all of them or none, within a record() block that also changes the rows.
+
+        new_files: final path -> path of the finished, fsynced new file. The intent is committed first, then the files
+        are renamed; if the machine dies in between, the next opening of the catalog finishes the renaming.
+        """
+        for path, aside in new_files.items():
+            if path in self._appending:
+                self._appending.pop(path).close()
+            self._lengths[path] = (self.root / aside).stat().st_size
+            self.execute("INSERT OR REPLACE INTO files VALUES (?, ?)", [path, self._lengths[path]])
+        self.remember("swap", new_files)
+
+    def finish_swap(self) -> None:
+        """Commit a swap and rename its files."""
+        with uninterrupted():
+            self.commit()
+            self._finish_swap()
+
+    def _finish_swap(self) -> None:
+        pending = self.setting("swap")
+        if not pending:
+            return
+        for path, aside in pending.items():
+            if (self.root / aside).exists():
+                os.replace(self.root / aside, self.root / path)
+                fsync_folder((self.root / path).parent)
+        self.db.execute("DELETE FROM settings WHERE key = 'swap'")
+
+    # --- closing -------------------------------------------------------------
+
+    def close(self) -> None:
+        for stream in self._appending.values():
+            stream.close()
+        if self._reading:
+            self._reading[1].close()
+        self.db.close()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        try:
+            self.commit()  # records are whole even when the loop around them failed
+        finally:
+            self.close()
+
+
+def _open_database(path: Path, read_only: bool) -> sqlite3.Connection:
+    try:
+        mode = "ro" if read_only else "rwc"
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=30)
+        db.row_factory = sqlite3.Row
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, SCHEMA_VERSION):
+            raise StageError(f"{path} is of catalog version {version}.", f"version {SCHEMA_VERSION}.",
+                             "use the release that made it, or start a new root with --root.")
+        if not read_only:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")  # a committed record survives a power cut
+        if not read_only and version == 0:
+            db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        return db
+    except sqlite3.OperationalError as error:
+        raise StageError(f"{path} cannot be opened ({error}).", "a catalog that this user may write to.",
+                         f"check its owner and free space (ls -l {path}; df -h {path.parent}).") from None
+    except sqlite3.DatabaseError as error:
+        raise StageError(f"{path} is damaged ({error}).", "an SQLite database.",
+                         "put back a copy, or move data/ aside and start anew; the .jsonl and .warc.gz files stay "
+                         "readable by themselves.") from None
+
+
+def fsync_folder(path: Path) -> None:
+    """Make new names in a folder survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_aside(path: Path, data: bytes) -> None:
+    """Write a small derived file as a whole: aside, fsync, rename."""
+    make_folder(path.parent)
+    aside = path.with_name(path.name + ".tmp")
+    with open(aside, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(aside, path)
+    fsync_folder(path.parent)

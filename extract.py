@@ -1,0 +1,354 @@
+"""Extract: fetched pages in, raw documents out: the text that a browser's read mode would show.
+
+Reads   data/pages/*.warc.gz   WARC response records, as they came over the wire
+Writes  data/raw/*.jsonl       id, text, metadata; append-only, never rewritten
+Alone   python3 extract.py --set extract.workers=1
+
+The work is done by worker processes, which may be killed by a page without harm to the stage.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import multiprocessing
+import os
+import re
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from bs4 import BeautifulSoup, NavigableString, PageElement, Tag
+from bs4.element import PreformattedString
+from readability import Document
+from tqdm import tqdm
+from warcio.archiveiterator import ArchiveIterator
+
+from catalog import Catalog
+from pipeline import Report, stage_main, strip_control
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    workers: int = 0                  # processes; 0: as many as cores
+    page_deadline_sec: float = 20.0   # a page that takes longer is given up; guess: 100 times the usual
+    pages_per_worker: int = 1000      # then a fresh process: extractors leak (adbar/trafilatura#216)
+    min_read_mode_chars: int = 200    # less from read mode: take the whole of <main>, <article> or <body>; guess
+    max_text_chars: int = 2_000_000   # more is cut off at a line's end
+
+    def __post_init__(self) -> None:
+        if self.workers < 0 or self.pages_per_worker < 1 or self.page_deadline_sec <= 0:
+            raise ValueError("workers must be at least 0, pages_per_worker 1, page_deadline_sec above 0")
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What a page says. `text` is empty when `reason` tells why there is none."""
+
+    text: str = ""
+    title: str = ""
+    author: str = ""
+    published: str = ""
+    language_hint: str = ""  # as the page declares it; not checked
+    extractor: str = ""
+    reason: str = ""
+
+
+# --- one page ------------------------------------------------------------------------------------
+
+
+def extract_page(html: bytes | str, url: str = "", charset: str = "", config: ExtractConfig | None = None) -> Extracted:
+    """The main text of one page. Pure; bad HTML raises nothing but gives an empty text with a reason.
+
+    1. Decode: BOM, the charset of the HTTP header, <meta>, UTF-8, Windows-1252.
+    2. Read mode: readability-lxml keeps the element that scores best.
+    3. If that is next to nothing, the whole of <main>, <article> or <body> without its navigation.
+    """
+    config = config or ExtractConfig()
+    source = decode_html(html, charset) if isinstance(html, bytes) else html
+    source = source.replace("\x00", "").removeprefix("\ufeff")
+    if "<" not in source:
+        return Extracted(reason="not_html")
+    try:
+        document = Document(source, url=url or None)
+        title = document.short_title()
+        text = text_of(BeautifulSoup(document.summary(html_partial=True), "lxml"))
+    except Exception as error:  # readability raises its own, lxml's and plain ValueErrors on bad HTML
+        logger.debug("%s: read mode failed: %s", url, error)
+        title, text = "", ""
+    extractor = "readability"
+    soup = BeautifulSoup(source, "lxml")
+    if len(text) < config.min_read_mode_chars:
+        whole = text_of(_without_navigation(soup))
+        if len(whole) > len(text):
+            text, extractor = whole, "whole_page"
+    if len(text) > config.max_text_chars:
+        text = text[:config.max_text_chars].rpartition("\n")[0]
+    if not text:
+        return Extracted(title=_one_line(title), reason="no_text")
+    language = soup.html.get("lang") if soup.html else None
+    return Extracted(text, _one_line(title), _meta(soup, "author", "article:author"),
+                     _meta(soup, "article:published_time", "date"), _one_line(str(language or "")), extractor)
+
+
+def decode_html(data: bytes, charset: str = "") -> str:
+    """`data` as text: by its BOM, the HTTP header's `charset`, its <meta>, as UTF-8, else as Windows-1252."""
+    for bom, encoding in ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"),
+                          (codecs.BOM_UTF16_BE, "utf-16-be")):
+        if data.startswith(bom):
+            return data[len(bom):].decode(encoding, errors="replace")
+    declared = re.search(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", data[:4096], re.IGNORECASE)
+    for encoding in (charset, declared[1].decode("ascii") if declared else "", "utf-8"):
+        try:
+            return data.decode(encoding) if encoding else data.decode("utf-8")
+        except (UnicodeDecodeError, LookupError):
+            continue
+    return data.decode("windows-1252", errors="replace")
+
+
+def _meta(soup: BeautifulSoup, *names: str) -> str:
+    for name in names:
+        for attribute in ("name", "property"):
+            tag = soup.find("meta", attrs={attribute: name})
+            if isinstance(tag, Tag) and tag.get("content"):
+                return _one_line(str(tag["content"]))
+    return ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(strip_control(text).split())[:500]
+
+
+NAVIGATION = ["nav", "header", "footer", "aside", "form", "button", "select", "dialog", "iframe"]
+
+
+def _without_navigation(soup: BeautifulSoup) -> Tag:
+    root = soup.find("main") or soup.find("article") or soup.body or soup
+    assert isinstance(root, Tag)
+    for tag in root.find_all(NAVIGATION):
+        tag.decompose()
+    return root
+
+
+# --- text of an element --------------------------------------------------------------------------
+
+PARAGRAPHS = {"p", "div", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "ul", "ol", "dl", "table", "section",
+              "article", "main", "header", "footer", "figure", "figcaption", "address", "hr"}
+LINES = {"li", "tr", "dt", "dd", "caption", "option"}
+HIDDEN = {"script", "style", "noscript", "template", "head", "title", "svg", "math", "textarea", "object"}
+_SPACE = re.compile(r"\s+")  # the no-break space too
+_INVISIBLE = re.compile(r"[\u00ad\u200b\u2060\ufeff]")  # soft hyphen, zero-width characters
+
+
+def text_of(element: Tag) -> str:
+    """The element's text: paragraphs divided by a blank line, <br>, items and table rows a line each, code as it is.
+
+    Inline elements neither glue nor split words.
+    """
+    pieces: list[str] = []
+    _collect(element, pieces)
+    text = _INVISIBLE.sub("", strip_control("".join(pieces)))
+    lines = [line.rstrip() for line in text.split("\n")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+
+
+def _collect(root: Tag, pieces: list[str]) -> None:
+    """Append the pieces of `root`'s text. Walks with a stack of its own: nesting may be deeper than Python's."""
+    stack: list[PageElement | _End] = [root]
+    in_pre = False
+    while stack:
+        node = stack.pop()
+        if isinstance(node, _End):
+            in_pre = in_pre and not node.of_pre
+            _break(pieces, node.newlines)
+            if node.cell:
+                pieces.append(" | ")
+        elif isinstance(node, Tag) and node.name == "br":
+            pieces.append("\n")
+        elif isinstance(node, Tag) and node.name not in HIDDEN:
+            newlines = 2 if node.name in PARAGRAPHS else 1 if node.name in LINES else 0
+            in_pre = in_pre or node.name == "pre"
+            _break(pieces, newlines)
+            in_row = node.name in ("td", "th") and node.find_next_sibling(["td", "th"]) is not None
+            stack.append(_End(newlines, in_row, node.name == "pre"))
+            stack.extend(reversed(node.contents))
+        elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString):  # no comment, no doctype
+            _add(pieces, str(node), in_pre)
+
+
+class _End(NamedTuple):
+    """Stands on the stack below an element's children: what the end of the element adds."""
+
+    newlines: int
+    cell: bool  # another cell of the row follows
+    of_pre: bool
+
+
+def _break(pieces: list[str], newlines: int) -> None:
+    """Let the text so far end in at least `newlines` line breaks."""
+    found = 0
+    for piece in reversed(pieces[-3:]):
+        found += len(piece) - len(piece.rstrip("\n"))
+        if piece.strip("\n"):
+            break
+    if newlines > found:
+        pieces.append("\n" * (newlines - found))
+
+
+def _add(pieces: list[str], text: str, keep_space: bool) -> None:
+    if not keep_space:
+        text = _SPACE.sub(" ", text)
+        if not pieces or pieces[-1][-1] in " \n":
+            text = text.lstrip(" ")
+    if text:
+        pieces.append(text)
+
+
+# --- worker processes ----------------------------------------------------------------------------
+
+
+def extract_record(member: bytes, config: ExtractConfig) -> Extracted:
+    """The main text of one WARC response record, given as its gzip member."""
+    record = next(iter(ArchiveIterator(io.BytesIO(member))))
+    url = record.rec_headers.get_header("WARC-Target-URI") or ""
+    content_type = record.http_headers.get_header("Content-Type") or "" if record.http_headers else ""
+    charset = re.search(r"charset\s*=\s*\"?([\w.:-]+)", content_type, re.IGNORECASE)
+    return extract_page(record.content_stream().read(), url, charset[1] if charset else "", config)
+
+
+def _serve(connection: Connection, config: ExtractConfig) -> None:
+    """A worker's life: a record in, its Extracted out, until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes the pipe
+    while True:
+        try:
+            member = connection.recv_bytes()
+        except EOFError:
+            return
+        try:
+            connection.send(extract_record(member, config))
+        except Exception as error:  # one bad page is a counted reason, whatever a parser raised
+            connection.send(Extracted(reason=f"extractor_{type(error).__name__}"))
+
+
+class Worker:
+    """One worker process with one page in flight; replaced after a failure and after `pages_per_worker` pages."""
+
+    def __init__(self, config: ExtractConfig) -> None:
+        self.config = config
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")  # not fork: the parent has threads and an open database
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, self.config), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.pages = 0
+
+    def submit(self, member: bytes) -> None:
+        if self.pages >= self.config.pages_per_worker:
+            self.stop()
+            self._start()
+        self.pages += 1
+        with contextlib.suppress(OSError):  # it died; result() says so
+            self.connection.send_bytes(member)
+
+    def result(self) -> Extracted:
+        try:
+            if self.connection.poll(self.config.page_deadline_sec):
+                answer: Extracted = self.connection.recv()
+                return answer
+            reason = "extraction_timeout"
+        except (EOFError, OSError):
+            reason = "extraction_crashed"
+        self.stop()
+        self._start()
+        return Extracted(reason=reason)
+
+    def stop(self) -> None:
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
+
+
+def extract_all(members: Iterable[tuple[Any, bytes]], config: ExtractConfig) -> Iterator[tuple[Any, Extracted]]:
+    """(key, Extracted) for each (key, gzip member), in order, with one page in flight a worker."""
+    workers = [Worker(config) for _ in range(config.workers or os.cpu_count() or 1)]
+    waiting: list[tuple[Any, Worker]] = []
+    try:
+        for i, (key, member) in enumerate(members):
+            worker = workers[i % len(workers)]
+            if len(waiting) == len(workers):
+                first_key, first = waiting.pop(0)
+                yield first_key, first.result()
+            worker.submit(member)
+            waiting.append((key, worker))
+        for key, worker in waiting:
+            yield key, worker.result()
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+# --- the stage -----------------------------------------------------------------------------------
+
+
+def to_document(extracted: Extracted, url: str, fetched_at: str) -> tuple[str, bytes]:
+    """(id, JSON line) of a raw document. Every metadata key is always there and a string: "" for unknown."""
+    document_id = hashlib.sha256(extracted.text.encode()).hexdigest()
+    metadata = {"url": url, "title": extracted.title, "author": extracted.author, "published": extracted.published,
+                "language": extracted.language_hint, "host": urlsplit(url).hostname or "", "fetched_at": fetched_at,
+                "extractor": extracted.extractor}
+    line = json.dumps({"id": document_id, "text": extracted.text, "metadata": metadata}, ensure_ascii=False)
+    return document_id, line.encode() + b"\n"
+
+
+def run(config: ExtractConfig, root: Path) -> Report:
+    report = Report("extract")
+    with Catalog(root) as catalog:
+        total = catalog.count_new("extract", "pages")
+        if not total:
+            return report
+        rows = catalog.new_rows("extract", "pages")
+        members = ((row, catalog.read(row["file"], row["offset"], row["length"])) for row in rows)
+        for row, extracted in tqdm(extract_all(members, config), "extract", total, unit=" pages", disable=None):
+            report.n_in += 1
+            with catalog.record():
+                reason = extracted.reason or _store(catalog, extracted, row, report)
+                if reason:
+                    report.dropped[reason] += 1
+                else:
+                    report.n_out += 1
+                catalog.advance("extract", row["seq"])
+    return report
+
+
+def _store(catalog: Catalog, extracted: Extracted, row: Any, report: Report) -> str:
+    """Append the document; the reason if it is already there."""
+    document_id, line = to_document(extracted, row["url"], row["fetched_at"])
+    if catalog.value("SELECT 1 FROM documents WHERE id = ?", [document_id]):
+        catalog.execute("INSERT OR IGNORE INTO also_at VALUES (?, ?)", [document_id, row["url"]])
+        return "duplicate_text"
+    place = catalog.append("data/raw", ".jsonl", line)
+    catalog.execute("INSERT INTO documents (id, url, file, offset, length) VALUES (?, ?, ?, ?, ?)",
+                    [document_id, row["url"], *place])
+    report.bytes_written += len(line)
+    return ""
+
+
+def main(argv: list[str] | None = None) -> int:
+    return stage_main(run, ExtractConfig, "extract", argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
