@@ -192,11 +192,15 @@ class Catalog:
 
     def append(self, folder: str, suffix: str, data: bytes) -> Place:
         """Append one record to the last shard of `folder`, or to a new one when that is full."""
+        return self.append_to(self.shard(folder, suffix, len(data)), data)
+
+    def shard(self, folder: str, suffix: str, n_bytes: int) -> str:
+        """The shard of `folder` that takes the next `n_bytes`; of length 0 when it is a new one."""
         shard = self.value("SELECT max(path) FROM files WHERE path LIKE ?", [f"{folder}/%{suffix}"])
         shard = shard or f"{folder}/000000{suffix}"
-        if self.length(shard) and self.length(shard) + len(data) > SHARD_BYTES[folder]:
+        if self.length(shard) and self.length(shard) + n_bytes > SHARD_BYTES[folder]:
             shard = f"{folder}/{int(Path(shard).name[:6]) + 1:06d}{suffix}"
-        return self.append_to(shard, data)
+        return shard
 
     def append_to(self, path: str, data: bytes) -> Place:
         """Append bytes to the file `path` (relative to the root), within a record() block."""
@@ -371,3 +375,15 @@ def write_aside(path: Path, data: bytes) -> None:
         os.fsync(stream.fileno())
     os.replace(aside, path)
     fsync_folder(path.parent)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line to a file that no cursor follows (the run history), mending a torn last line first."""
+    with open(path, "ab+") as stream:
+        if stream.tell():
+            stream.seek(-1, os.SEEK_END)
+            if stream.read(1) != b"\n":
+                stream.write(b"\n")
+        stream.write(line.encode() + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())

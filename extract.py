@@ -226,7 +226,7 @@ def extract_record(member: bytes, config: ExtractConfig) -> Extracted:
     return extract_page(record.content_stream().read(), url, charset[1] if charset else "", config)
 
 
-def _serve(connection: Connection, config: ExtractConfig) -> None:
+def serve(connection: Connection, config: ExtractConfig) -> None:
     """A worker's life: a record in, its Extracted out, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes the pipe
     while True:
@@ -240,6 +240,9 @@ def _serve(connection: Connection, config: ExtractConfig) -> None:
             connection.send(Extracted(reason=f"extractor_{type(error).__name__}"))
 
 
+WORKER_TARGET = serve  # a test puts a page that crashes in its place
+
+
 class Worker:
     """One worker process with one page in flight; replaced after a failure and after `pages_per_worker` pages."""
 
@@ -250,7 +253,7 @@ class Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")  # not fork: the parent has threads and an open database
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, self.config), daemon=True)
+        self.process = context.Process(target=WORKER_TARGET, args=(theirs, self.config), daemon=True)
         self.process.start()
         theirs.close()
         self.pages = 0

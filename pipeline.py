@@ -215,8 +215,11 @@ class Report:
     peak_mb: float = 0.0  # PSS summed over the process tree, sampled five times a second
     facts: dict[str, Any] = field(default_factory=dict)  # the stage's own numbers, such as val_bpb
 
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "dropped": dict(self.dropped)}
+
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+        return json.dumps(self.to_dict(), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, line: str) -> Report:

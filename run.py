@@ -1,0 +1,325 @@
+"""Run: the whole night in one command: search, scrape, extract, validate, clean, prepare, train, sample.
+
+    python3 run.py                          everything, for the topic in config/queries.txt
+    python3 run.py --demo                   everything, with the built-in sample site as the web
+    python3 run.py --skip-validation --skip-cleaning
+    python3 run.py --only train --set train.max_minutes=30
+
+Imports no stage: each runs in a fresh interpreter, so that memory goes back to the system between them and a crash
+stays where it is. Exit codes: 0 done, 1 a stage could not go on, 2 bad command line or configuration, 75 another run
+holds the lock, 130 and 143 stopped by SIGINT or SIGTERM after saving.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent
+
+
+def use_own_python() -> None:
+    """Go on in .venv, if setup.sh made one and no other virtual environment is active."""
+    own = PROJECT / ".venv" / "bin" / "python"
+    in_environment = sys.prefix != sys.base_prefix
+    ready = sys.version_info >= (3, 11) and all(map(importlib.util.find_spec, ("torch", "requests", "rustbpe")))
+    if Path(sys.prefix) != own.parent.parent and own.exists() and not (in_environment and ready):
+        os.execv(own, [str(own), *sys.argv])
+    if not ready:
+        sys.exit("run.py: the packages that the stages need are not installed. Run ./setup.sh first, then "
+                 "python3 run.py again.")
+
+
+if __name__ == "__main__":
+    use_own_python()
+
+import argparse  # noqa: E402 (from here on modules of Python 3.11 are needed)
+import contextlib  # noqa: E402
+import dataclasses  # noqa: E402
+import json  # noqa: E402
+import logging  # noqa: E402
+import signal  # noqa: E402
+import subprocess  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+from datetime import UTC, datetime  # noqa: E402
+from typing import Any  # noqa: E402
+
+from catalog import Catalog, append_line  # noqa: E402
+from pipeline import (  # noqa: E402
+    EXIT_DONE,
+    EXIT_STAGE,
+    LOCK_FD_VARIABLE,
+    ArgumentParser,
+    Report,
+    StageError,
+    Stopped,
+    Tables,
+    catch_signals,
+    common_arguments,
+    guarded,
+    make_folder,
+    read_tables,
+    run_lock,
+    start_logging,
+)
+
+logger = logging.getLogger(__name__)
+
+# stage -> its skip flag, in the order of the data
+STAGES = {"search": "--skip-search", "scrape": "--skip-scraping", "extract": "--skip-extraction",
+          "validate": "--skip-validation", "clean": "--skip-cleaning", "prepare": "--skip-preparation",
+          "train": "--skip-training"}
+COLLECTING = ("search", "scrape", "extract")
+PROCESSING = ("validate", "clean", "prepare")
+COLLECTING_SHARE = {"search": 0.1, "scrape": 0.3}  # of --max-minutes; training gets what is left. Guess
+
+DEMO_SITE = "http://sample-site.invalid"
+DEMO_FILES = {"queries.txt": "love\nrevenge\nthe sea\nkings and crowns\nmistaken identity\n",
+              "seeds.txt": f"sitemap {DEMO_SITE}/sitemap.xml\nfeed {DEMO_SITE}/feed.xml\n"}
+
+
+# --- command line --------------------------------------------------------------------------------
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = ArgumentParser(prog="run.py", description=__doc__)
+    common_arguments(parser)
+    parser.add_argument("--demo", action="store_true",
+                        help="use the built-in sample site as the web, in the folder demo/ (or that of --root)")
+    parser.add_argument("--only", choices=STAGES, metavar="STAGE", help=f"run one stage: {', '.join(STAGES)}")
+    parser.add_argument("--max-minutes", type=_minutes, metavar="N",
+                        help="the whole run's time, divided between collecting and training")
+    for stage, flag in STAGES.items():
+        parser.add_argument(flag, action="append_const", const=stage, dest="skip", default=[],
+                            help=f"pause {stage}: its place is kept, and what waits there is counted")
+    args = parser.parse_args(argv)
+    if args.demo and args.root == PROJECT:
+        args.root = PROJECT / "demo"
+    return args
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} minutes; expected more than 0")
+    return value
+
+
+def stages_to_run(only: str | None, skip: list[str]) -> list[str]:
+    """The stages of this run, in order."""
+    if only:
+        return [only]
+    stages = [stage for stage in STAGES if stage not in skip]
+    if all(stage in skip for stage in PROCESSING) and "train" in stages:
+        logger.info("collecting is skipped too: no new page could pass on to the trainer")
+        stages = ["train"]
+    return stages
+
+
+# --- one stage -----------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Night:
+    """One run: what it was asked to do, and what came of it so far."""
+
+    args: argparse.Namespace
+    tables: Tables
+    lock: int
+    started: float
+    overrides: list[str]  # laid under the user's own: the demonstration's
+    reports: list[Report] = dataclasses.field(default_factory=list)
+
+    def report(self, stage: str) -> Report | None:
+        return next((report for report in self.reports if report.stage == stage), None)
+
+
+def command_of(night: Night, script: str) -> list[str]:
+    args = night.args
+    command = [sys.executable, str(PROJECT / script), "--root", str(args.root)]
+    command += ["--config", str(args.config)] if args.config else []
+    for override in [*night.overrides, *args.overrides]:
+        command += ["--set", override]
+    return command + (["--quiet"] if args.quiet else [])
+
+
+def time_limits(night: Night, stage: str) -> list[str]:
+    """The stage's part of --max-minutes, as a setting; never more than its own max_minutes."""
+    if not night.args.max_minutes or "max_minutes" not in night.tables[stage]:
+        return []
+    left = night.args.max_minutes - (time.monotonic() - night.started) / 60
+    part = night.args.max_minutes * COLLECTING_SHARE[stage] if stage in COLLECTING_SHARE else left
+    if stage in COLLECTING_SHARE:
+        part = min(part, night.tables[stage]["max_minutes"])
+    return ["--set", f"{stage}.max_minutes={max(part, 0.05):.3f}"]
+
+
+def run_stage(night: Night, stage: str) -> int:
+    """Run one stage in a fresh interpreter and keep its Report. Returns its exit code."""
+    logger.info("--- %s", stage)
+    environment = {**os.environ, LOCK_FD_VARIABLE: str(night.lock)}
+    if night.args.quiet:
+        environment["TQDM_DISABLE"] = "1"
+    process = subprocess.Popen(command_of(night, f"{stage}.py") + time_limits(night, stage), stdout=subprocess.PIPE,
+                               env=environment, pass_fds=[night.lock], start_new_session=True)
+    try:
+        output = process.communicate()[0]
+    except Stopped as stop:  # the stage has a session of its own, so that it hears of the signal once, from here
+        process.send_signal(stop.exit_code - 128)
+        process.communicate()
+        raise
+    if process.returncode == EXIT_DONE:
+        night.reports.append(Report.from_json(output.decode().strip().splitlines()[-1]))
+    elif process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        logger.error("%s was ended by %s. What it had committed is kept; run the same command again. If it was the "
+                     "system that ran out of memory, choose a smaller train.batch_size.", stage, name)
+        return EXIT_STAGE
+    return process.returncode
+
+
+# --- the whole run -------------------------------------------------------------------------------
+
+
+def run_all(night: Night, stages: list[str]) -> int:
+    """Run `stages` in order until one fails; fall back to the demonstration if there is nothing to learn from."""
+    for stage in STAGES:
+        if stage not in stages:
+            tell_waiting(night, stage)
+            continue
+        if stage == "validate" and night.report("search") and night.report("scrape") and is_empty(night.args.root):
+            return fall_back(night)
+        code = run_stage(night, stage)
+        if code != EXIT_DONE:
+            return code
+    if night.report("train") and not night.args.only:
+        return show_result(night)
+    if night.args.only:
+        print(night.reports[-1].to_json())
+    return EXIT_DONE
+
+
+def tell_waiting(night: Night, stage: str) -> None:
+    """Say how much waits before a skipped stage."""
+    if night.args.only or stage not in night.args.skip or not (night.args.root / "data/catalog.sqlite3").exists():
+        return
+    with Catalog(night.args.root, read_only=True) as catalog:
+        table, until = {"extract": ("pages", None), "validate": ("documents", None),
+                        "clean": ("documents", catalog.cursor("validate")),
+                        "prepare": ("clean_documents", None)}.get(stage, ("", None))
+        if table and (waiting := catalog.count_new(stage, table, until)):
+            logger.info("--- %s is skipped: %d %s wait there", stage, waiting, table.replace("_", " "))
+
+
+def is_empty(root: Path) -> bool:
+    with Catalog(root, read_only=True) as catalog:
+        return not catalog.value("SELECT 1 FROM pages LIMIT 1") and not catalog.value("SELECT 1 FROM documents LIMIT 1")
+
+
+def fall_back(night: Night) -> int:
+    """No page from anywhere and no documents: run the demonstration instead, in a root of its own."""
+    search, scrape = night.report("search"), night.report("scrape")
+    providers = search.facts.get("providers", {}) if search else {}
+    tried = "; ".join(f"{name}: {outcome}" for name, outcome in providers.items()) or "no provider is configured"
+    pages = ", ".join(f"{reason} {n}" for reason, n in scrape.dropped.items()) if scrape else ""
+    tried += f". Pages: {pages}" if pages else ""
+    if night.args.demo or not night.tables["run"]["sample_fallback"]:
+        raise StageError(f"No page could be fetched and the dataset is empty ({tried}).", "at least one page.",
+                         "check the network and config/queries.txt, or see a whole run on built-in pages with "
+                         "python3 run.py --demo.")
+    logger.info("\nNo page could be fetched and the dataset is empty. Tried: %s.\n"
+                "Running the demonstration on the built-in sample site instead; data/ stays as it is for your own "
+                "topic.\n", tried)
+    demo = argparse.Namespace(**vars(night.args))
+    demo.root, demo.demo = night.args.root / "demo", True
+    return run_locked(demo, night.tables, night.started)
+
+
+def show_result(night: Night) -> int:
+    """Print a few samples, the validation bits a byte, and where things lie."""
+    root, train = night.args.root, night.report("train")
+    if night.args.quiet or not (root / "checkpoints" / "release.pt").exists():
+        return EXIT_DONE
+    print(flush=True)
+    code = subprocess.run(command_of(night, "sample.py"), check=False).returncode
+    facts = train.facts if train else {}
+    with Catalog(root, read_only=True) as catalog:
+        documents = catalog.value("SELECT count(*) FROM clean_documents")
+    where = os.path.relpath(root)
+    flags = (" --demo" if night.args.demo else "") + ("" if root in (PROJECT, PROJECT / "demo") else f" --root {where}")
+    bits = facts.get("val_bpb")
+    rows = {"validation": f"{bits:.3f} bits a byte after {facts['iter_num']:,} iterations" if bits else "",
+            "dataset": f"{os.path.join(where, 'data')} ({documents:,} documents)",
+            "model": os.path.join(where, "checkpoints", "release.pt"),
+            "history": f"{os.path.join(where, 'data', 'runs.jsonl')}; run.log beside it",
+            "more": f"python3 run.py{flags} goes on from here"}
+    print("\n" + "\n".join(f"{name:<12}{value}" for name, value in rows.items() if value), flush=True)
+    return code
+
+
+@contextlib.contextmanager
+def demo_web(root: Path) -> Iterator[list[str]]:
+    """Serve the sample site on loopback; yield the settings that make it the web of this run."""
+    for name, content in DEMO_FILES.items():
+        path = make_folder(root / "config") / name
+        if not path.exists():
+            path.write_text(content, encoding="utf-8")
+    site = subprocess.Popen([sys.executable, str(PROJECT / "sample_site.py"), "--port", "0", "--until-stdin-closes"],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    assert site.stdin and site.stdout
+    try:
+        line = site.stdout.readline()
+        if not line:
+            raise StageError("The sample site did not start.", "its address on the first line.",
+                             "run python3 sample_site.py to see why, or ./setup.sh again.")
+        yield [f'web.connect_to=["sample-site.invalid=127.0.0.1:{json.loads(line)["port"]}"]',
+               'search.providers=["searxng", "seeds"]', f'search.searxng_url="{DEMO_SITE}/search"']
+    finally:
+        site.stdin.close()
+        site.terminate()
+        site.wait()
+
+
+def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
+    """One run under the root's lock, with a line in data/runs.jsonl whatever came of it."""
+    with run_lock(args.root) as lock, contextlib.ExitStack() as stack:
+        start_logging(args.root, args.quiet)
+        began = _now()
+        night = Night(args, tables, lock, started, [])
+        code: int | None = None
+        try:
+            if args.demo:
+                night.overrides = stack.enter_context(demo_web(args.root))
+            code = run_all(night, stages_to_run(args.only, args.skip))
+        except Stopped as stop:
+            code = stop.exit_code
+            raise
+        except StageError:
+            code = EXIT_STAGE
+            raise
+        finally:
+            line: dict[str, Any] = {"started": began, "finished": _now(), "exit_code": code,
+                                    "reports": [report.to_dict() for report in night.reports]}
+            append_line(args.root / "data" / "runs.jsonl", json.dumps(line, ensure_ascii=False))
+    return code
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def main(argv: list[str] | None = None) -> int:
+    def work() -> int:
+        args = parse_args(argv)
+        tables = read_tables(args.root, args.config, args.overrides)
+        catch_signals()
+        return run_locked(args, tables, time.monotonic())
+
+    return guarded("run.py", work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,59 @@
+"""What several tests need: a dataset made without a network."""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
+
+from catalog import Catalog
+
+PROSE = ("The ship lay in the harbour with all her sails furled, and the old captain walked on deck to look at the sky. "
+         "It was a morning of still air and long light. He spoke to the mate of the cargo that they had to take in, and "
+         "of the weather that was to be expected before the week had come to its end. The mate listened and said that "
+         "the men were ready and that the water casks had been filled. ")
+
+
+def document(text: str, url: str = "http://example.org/") -> dict[str, object]:
+    return {"id": hashlib.sha256(text.encode()).hexdigest(), "text": text,
+            "metadata": {"url": url, "title": "", "language": ""}}
+
+
+def add_raw_documents(root: Path, texts: list[str]) -> None:
+    """Append raw documents as extract does."""
+    with Catalog(root) as catalog:
+        for text in texts:
+            add_raw_line(catalog, document(text))
+
+
+def add_raw_line(catalog: Catalog, content: dict[str, object], line: bytes | None = None) -> None:
+    line = line if line is not None else json.dumps(content, ensure_ascii=False).encode() + b"\n"
+    with catalog.record():
+        place = catalog.append("data/raw", ".jsonl", line)
+        catalog.execute("INSERT INTO documents (id, url, file, offset, length) VALUES (?, 'http://example.org/', ?, ?, ?)",
+                        [content["id"], *place])
+
+
+def warc_member(url: str, html: bytes, content_type: str = "text/html") -> bytes:
+    """One gzip member: a WARC response record."""
+    buffer = io.BytesIO()
+    writer = WARCWriter(buffer, gzip=True)
+    headers = StatusAndHeaders("200 OK", [("Content-Type", content_type)], protocol="HTTP/1.1")
+    writer.write_record(writer.create_warc_record(url, "response", payload=io.BytesIO(html), http_headers=headers))
+    return buffer.getvalue()
+
+
+def add_pages(root: Path, pages: dict[str, bytes]) -> None:
+    """Append pages as scrape does."""
+    with Catalog(root) as catalog:
+        for url, html in pages.items():
+            with catalog.record():
+                place = catalog.append("data/pages", ".warc.gz", warc_member(url, html))
+                catalog.execute("INSERT INTO pages (url_id, url, fetched_at, file, offset, length) "
+                                "VALUES (1, ?, '2026-01-01T00:00:00Z', ?, ?, ?)", [url, *place])
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []

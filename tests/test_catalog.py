@@ -1,0 +1,135 @@
+"""python3 -m pytest tests/test_catalog.py"""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import catalog as catalogs
+from catalog import Catalog, append_line
+from pipeline import PROJECT, StageError
+
+
+def append_rows(catalog: Catalog, lines: list[bytes]) -> None:
+    for line in lines:
+        with catalog.record():
+            place = catalog.append("data/raw", ".jsonl", line)
+            seq = catalog.execute("INSERT INTO documents (id, url, file, offset, length) VALUES (?, '', ?, ?, ?)",
+                                  [line.hex(), *place]).lastrowid
+            catalog.advance("extract", seq or 0)
+
+
+def raw_bytes(root: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted((root / "data/raw").glob("*.jsonl")))
+
+
+def test_what_was_appended_is_read_back_in_order(tmp_path: Path) -> None:
+    lines = [b"%d\n" % i for i in range(300)]
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, lines)
+    with Catalog(tmp_path) as catalog:
+        rows = list(catalog.new_rows("validate", "documents"))
+        assert [catalog.read(row["file"], row["offset"], row["length"]) for row in rows] == lines
+        assert catalog.count_new("validate", "documents") == 300
+
+
+def test_a_failed_record_leaves_nothing_behind(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+        with pytest.raises(ZeroDivisionError), catalog.record():
+            catalog.append("data/raw", ".jsonl", b"half")
+            catalog.advance("extract", 99)
+            raise ZeroDivisionError
+        append_rows(catalog, [b"two\n"])
+    assert raw_bytes(tmp_path) == b"one\ntwo\n"
+    with Catalog(tmp_path) as catalog:
+        assert catalog.cursor("extract") == 2
+
+
+def test_bytes_beyond_the_committed_length_are_cut_off(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+    with open(tmp_path / "data/raw/000000.jsonl", "ab") as stream:
+        stream.write(b"in flight")
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"two\n"])
+    assert raw_bytes(tmp_path) == b"one\ntwo\n"
+
+
+def test_appending_to_a_file_that_lost_bytes_is_refused(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+    os.truncate(tmp_path / "data/raw/000000.jsonl", 2)
+    with Catalog(tmp_path) as catalog, pytest.raises(StageError, match="holds 2 bytes"):
+        append_rows(catalog, [b"two\n"])
+
+
+def test_shards_rotate_when_they_are_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(catalogs.SHARD_BYTES, "data/raw", 10)
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"12345\n", b"67890\n", b"a line longer than a shard\n"])
+    assert [path.name for path in sorted((tmp_path / "data/raw").iterdir())] == [
+        "000000.jsonl", "000001.jsonl", "000002.jsonl"]
+
+
+def test_a_group_closes_after_64_records(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog, Catalog(tmp_path, read_only=True) as reader:
+        catalog._group_started = float("inf")
+        lines = [b"%d\n" % i for i in range(64)]
+        append_rows(catalog, lines[:63])
+        seen = reader.cursor("extract")
+        append_rows(catalog, lines[63:])
+        assert (seen, reader.cursor("extract")) in ((0, 64), (1, 64))  # the first record's group may be a second old
+
+
+def test_a_swap_replaces_all_files_or_none(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        with catalog.record():
+            catalog.append_to("data/train.bin", b"old")
+        for name in ("train", "val"):
+            (tmp_path / f"data/{name}.bin.new").write_bytes(name.encode())
+        with catalog.record():
+            catalog.swap({f"data/{name}.bin": f"data/{name}.bin.new" for name in ("train", "val")})
+        catalog.commit()  # and here the machine dies, before anything is renamed
+    assert (tmp_path / "data/train.bin").read_bytes() == b"old"
+    with Catalog(tmp_path):
+        assert [(tmp_path / f"data/{name}.bin").read_bytes() for name in ("train", "val")] == [b"train", b"val"]
+
+
+def test_kill_9_loses_no_committed_record(tmp_path: Path) -> None:
+    script = textwrap.dedent(f"""
+        import sys; sys.path[:0] = [{str(PROJECT)!r}, {str(PROJECT / "tests")!r}]
+        from pathlib import Path
+        from catalog import Catalog
+        from test_catalog import append_rows
+        with Catalog(Path({str(tmp_path)!r})) as catalog:
+            for i in range(10**9):
+                append_rows(catalog, [b"%09d\\n" % i])
+                if i % 64 == 0: print(i, flush=True)
+        """)
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert child.stdout
+    for _ in range(20):
+        committed = int(child.stdout.readline()) - 64
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    with Catalog(tmp_path) as catalog:
+        n = catalog.cursor("extract")
+    assert n >= committed and raw_bytes(tmp_path) == b"".join(b"%09d\n" % i for i in range(n))
+
+
+def test_a_damaged_catalog_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/catalog.sqlite3").write_bytes(b"no database " * 100)
+    with pytest.raises(StageError, match="is damaged"):
+        Catalog(tmp_path)
+
+
+def test_a_torn_history_line_does_not_swallow_the_next(tmp_path: Path) -> None:
+    (tmp_path / "runs.jsonl").write_bytes(b'{"whole": 1}\n{"torn')
+    append_line(tmp_path / "runs.jsonl", '{"next": 1}')
+    assert (tmp_path / "runs.jsonl").read_text().splitlines() == ['{"whole": 1}', '{"torn', '{"next": 1}']
