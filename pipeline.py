@@ -349,7 +349,14 @@ def start_logging(root: Path, quiet: bool) -> None:
         file = logging.FileHandler(path, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         handlers.append(file)
+    for handler in handlers:
+        handler.addFilter(_is_ours_or_a_warning)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
+
+
+def _is_ours_or_a_warning(record: logging.LogRecord) -> bool:
+    """Libraries may warn, but what they tell of their progress is noise."""
+    return record.levelno >= logging.WARNING or Path(record.pathname).resolve().parent == PROJECT
 
 
 def strip_control(text: str) -> str:

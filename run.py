@@ -248,7 +248,7 @@ def show_result(night: Night) -> int:
     facts = train.facts if train else {}
     with Catalog(root, read_only=True) as catalog:
         documents = catalog.value("SELECT count(*) FROM clean_documents")
-    where = os.path.relpath(root)
+    where = os.path.relpath(root) if root.resolve().is_relative_to(Path.cwd()) else str(root)
     flags = (" --demo" if night.args.demo else "") + ("" if root in (PROJECT, PROJECT / "demo") else f" --root {where}")
     bits = facts.get("val_bpb")
     rows = {"validation": f"{bits:.3f} bits a byte after {facts['iter_num']:,} iterations" if bits else "",

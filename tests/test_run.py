@@ -1,0 +1,170 @@
+"""python3 -m pytest tests/test_run.py; with -m slow the whole way too."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import PROSE, add_raw_documents, lines
+
+import run
+from catalog import Catalog
+from pipeline import PROJECT, run_lock
+
+
+def run_py(*arguments: str | Path, script: str = "run.py", timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, PROJECT / script, *arguments], capture_output=True, text=True,
+                          timeout=timeout, check=False)
+
+
+def last_night(root: Path) -> dict[str, Any]:
+    return lines(root / "data/runs.jsonl")[-1]
+
+
+# --- what is refused, and how ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), [
+    (["--skip-clening"], 2, "Did you mean --skip-cleaning"),
+    (["--only", "cleen"], 2, "invalid choice"),
+    (["--max-minutes", "0"], 2, "more than 0"),
+    (["--set", "train.max_minuts=1"], 2, "Did you mean max_minutes"),
+    (["--set", "train.max_minutes=\"1\""], 2, "of type str, expected float"),
+    (["--config", "no-such-file.toml"], 2, "cannot be read"),
+    (["--set", "prepare.tokenizer=\"bbpe\"", "--only", "prepare"], 2, "expected one of bpe"),
+    (["--only", "train"], 1, "--only prepare"),
+    (["--skip-validation", "--skip-cleaning", "--skip-preparation"], 1, "--only prepare"),
+])
+def test_a_sentence_and_an_exit_code(tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
+    done = run_py("--root", tmp_path, *arguments)
+    assert done.returncode == code and message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_queries_that_are_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/queries.txt").write_bytes(b"caf\xe9\n")
+    done = run_py("--root", tmp_path)
+    assert done.returncode == 1 and "UTF-8" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_nothing_to_search_for(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    for name in ("queries.txt", "seeds.txt"):
+        (tmp_path / "config" / name).write_text("# nothing\n")
+    done = run_py("--root", tmp_path)
+    assert done.returncode == 1 and "queries.txt" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run_py("--root", tmp_path / "file")
+    assert done.returncode == 1 and "cannot be written" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_no_network_and_no_fallback(tmp_path: Path) -> None:
+    done = run_py("--root", tmp_path, "--set", "run.sample_fallback=false", "--set", 'search.providers=["seeds"]',
+                  "--set", 'web.proxy="http://127.0.0.1:9"')
+    assert done.returncode == 1 and "--demo" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_second_run_does_nothing_and_names_the_first(tmp_path: Path) -> None:
+    with run_lock(tmp_path):
+        done = run_py("--root", tmp_path)
+    assert done.returncode == 75 and str(os.getpid()) in done.stderr
+
+
+# --- what is run -----------------------------------------------------------------------------
+
+
+def test_all_stages_in_order() -> None:
+    assert run.stages_to_run(None, []) == ["search", "scrape", "extract", "validate", "clean", "prepare", "train"]
+
+
+def test_two_skipped_stages_leave_the_others() -> None:
+    assert run.stages_to_run(None, ["validate", "clean"]) == ["search", "scrape", "extract", "prepare", "train"]
+
+
+def test_three_skipped_stages_leave_training_alone() -> None:
+    assert run.stages_to_run(None, ["validate", "clean", "prepare"]) == ["train"]
+
+
+def test_a_skipped_stage_is_a_pause(tmp_path: Path) -> None:
+    add_raw_documents(tmp_path, [PROSE])
+    skip = ["--skip-search", "--skip-scraping", "--skip-extraction", "--skip-training"]
+    done = run_py("--root", tmp_path, *skip, "--skip-cleaning")
+    assert done.returncode == 0, done.stderr
+    assert "clean is skipped: 1 documents wait there" in done.stderr
+    assert [report["stage"] for report in last_night(tmp_path)["reports"]] == ["validate", "prepare"]
+    done = run_py("--root", tmp_path, *skip)
+    assert [report["n_out"] for report in last_night(tmp_path)["reports"]] == [0, 1, 1]
+
+
+def test_a_stage_alone_is_the_same_as_only(tmp_path: Path) -> None:
+    outputs = []
+    for arguments, script in (([], "validate.py"), (["--only", "validate"], "run.py")):
+        root = tmp_path / script
+        add_raw_documents(root, [PROSE, "short"])
+        done = run_py("--root", root, *arguments, script=script)
+        report = json.loads(done.stdout.splitlines()[-1])
+        outputs.append([report[key] for key in ("stage", "n_in", "n_out", "dropped")])
+    assert outputs[0] == outputs[1] == ["validate", 2, 1, {"too_short": 1}]
+
+
+def test_quiet_prints_nothing_on_success(tmp_path: Path) -> None:
+    add_raw_documents(tmp_path, [PROSE])
+    done = run_py("--root", tmp_path, "--quiet", "--skip-search", "--skip-scraping", "--skip-training")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_night_is_divided(tmp_path: Path) -> None:
+    tables = run.read_tables(tmp_path)
+    night = run.Night(run.parse_args(["--max-minutes", "60"]), tables, 0, time.monotonic(), [])
+    parts = {stage: run.time_limits(night, stage) for stage in run.STAGES}
+    assert parts["search"] == ["--set", "search.max_minutes=1.000"] and not parts["clean"]
+    assert parts["train"][1].startswith(("train.max_minutes=60.0", "train.max_minutes=59.9"))
+
+
+# --- the whole way ---------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_whole_way_and_once_more(tmp_path: Path) -> None:
+    arguments = ["--demo", "--root", tmp_path, "--set", "train.max_minutes=0.4"]
+    first = run_py(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert "bits a byte" in first.stdout and "Traceback" not in first.stderr
+    with Catalog(tmp_path, read_only=True) as catalog:
+        assert catalog.value("SELECT count(*) FROM pages") >= 700
+    documents = lines(tmp_path / "data/clean/000000.jsonl")
+    second = run_py(*arguments)
+    assert second.returncode == 0, second.stderr
+    assert lines(tmp_path / "data/clean/000000.jsonl") == documents
+    with Catalog(tmp_path, read_only=True) as catalog:
+        urls = Counter(row["url"] for row in catalog.execute("SELECT url FROM pages"))
+    assert max(urls.values()) == 1
+    bits = [report["facts"]["val_bpb"] for night in lines(tmp_path / "data/runs.jsonl")
+            for report in night["reports"] if report["stage"] == "train"]  # type: ignore[attr-defined]
+    assert bits[1] < bits[0] < 3.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_stopped_has_saved(tmp_path: Path, signum: signal.Signals) -> None:
+    command = [sys.executable, PROJECT / "run.py", "--demo", "--root", tmp_path]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    bins, deadline = tmp_path / "data/bins.json", time.monotonic() + 120
+    while not bins.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(8)  # well into training
+    process.send_signal(signum)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signum and re.search("stopped by|saved", errors), errors
+    assert (tmp_path / "checkpoints/ckpt.pt").exists() and "Traceback" not in errors
+    assert last_night(tmp_path)["exit_code"] == 128 + signum
