@@ -1,0 +1,352 @@
+"""scrape.py on loopback.   .venv/bin/python -m pytest tests/test_scrape.py"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from local_server import HTML, OK_HEAD, page, raw, serve
+from warcio.archiveiterator import ArchiveIterator
+from warcio.cli import main as warcio
+
+import catalog as catalog_module
+import pipeline
+import sample_site
+import scrape
+from catalog import Catalog
+from pipeline import Stopped
+from scrape import ScrapeConfig, next_due
+from urls import host_of
+from web import WebConfig
+
+DAY = 86400
+
+
+def config_for(*servers, **settings) -> ScrapeConfig:
+    web = WebConfig(allow_private=[f"127.0.0.1:{server.port}" for server in servers], **settings.pop("web", {}))
+    return ScrapeConfig(**{"delay_sec": 0.0, "web": web} | settings)
+
+
+def add(root: Path, *urls: str) -> None:
+    with Catalog(root) as catalog, catalog.record():
+        for url in urls:
+            catalog.execute("INSERT INTO urls (url, host, source, found_at, due_at) VALUES (?, ?, 'test', 0, 1)",
+                            [url, host_of(url)])
+
+
+def run(config: ScrapeConfig, root: Path):
+    report = scrape.run(config, root)
+    assert report.n_in == report.n_out + sum(report.dropped.values())
+    return report
+
+
+def states(root: Path) -> dict[str, str]:
+    with Catalog(root) as catalog:
+        return {row["url"]: row["state"] for row in catalog.execute("SELECT * FROM urls")}
+
+
+def row_of(root: Path, url: str):
+    with Catalog(root) as catalog:
+        return catalog.execute("SELECT * FROM urls WHERE url = ?", [url]).fetchone()
+
+
+def due_again(root: Path) -> None:
+    with Catalog(root) as catalog, catalog.record():
+        catalog.execute("UPDATE urls SET due_at = 1")
+
+
+def records(root: Path) -> list[tuple[str, str, str, bytes]]:
+    """(type, URL, its HTTP headers, unpacked payload) of every WARC record, in order; checks the files, too."""
+    files = sorted((root / "data/pages").glob("*.warc.gz"))
+    with pytest.raises(SystemExit) as ended:
+        raise SystemExit(warcio(["check", *map(str, files)]))
+    assert not ended.value.code
+    found = []
+    for file in files:
+        with open(file, "rb") as stream:
+            found += [(record.rec_type, record.rec_headers.get_header("WARC-Target-URI") or "",
+                       record.http_headers.to_str() if record.http_headers else "", record.content_stream().read())
+                      for record in ArchiveIterator(stream, check_digests=True)]
+    return found
+
+
+# --- the sample site -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site():
+    with sample_site.serve() as server:
+        yield server
+
+
+def test_pages_of_the_sample_site_come_once(site, tmp_path):
+    urls = [scene.url for scene in site.site.scenes[:40]]
+    add(tmp_path, *urls, sample_site.SITE + "private/subscribers.html")
+    config = ScrapeConfig(max_pages=5, max_pages_per_host=5, web=WebConfig(  # the caps do not hold for a stand-in
+        connect_to=[f"sample-site.invalid=127.0.0.1:{site.port}"]))
+    before = len(site.log)
+    first, second = run(config, tmp_path), run(config, tmp_path)
+    assert (first.n_in, first.n_out, first.dropped) == (41, 40, {"robots": 1})
+    assert second.n_in == 0
+    due_again(tmp_path)
+    assert run(config, tmp_path).dropped == {"robots": 1, "not_modified": 40}
+    paths = [path for _, path, _ in site.log[before:]]
+    assert not any(path.startswith("/private") for path in paths) and paths.count("/robots.txt") == 1
+    kinds = [(kind, url) for kind, url, _, _ in records(tmp_path)]
+    assert kinds == [("warcinfo", ""), *[("response", url) for url in urls]]
+    assert first.bytes_written == (tmp_path / "data/pages/000000.warc.gz").stat().st_size
+
+
+# --- every visit ends with a reason --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer, reason", [
+    (page(status=404), "http_404"), (page(status=410), "http_410"), (page(status=500), "http_500"),
+    (page(Content_Type="audio/mpeg"), "not_html"), (page("x" * 2000), "too_big"), (page(" \n"), "empty"),
+    ((200, HTML | {"Content-Encoding": "gzip"}, gzip.compress(bytes(100_000))), "too_big"),
+    ((200, HTML | {"Content-Encoding": "br"}, b"x"), "bad_encoding"), (raw(b"nonsense\r\n\r\n"), "bad_response"),
+    (raw(OK_HEAD + b"\r\n", drops=b"x" * 60), "timeout"), (page(status=302, Location="/"), "too_many_redirects"),
+    (page(status=302, Location="http://10.0.0.1/"), "blocked_address"), (page(status=302, Location="/b.pdf"),
+     "not_html_ending"), (page(status=302, Location="http://xnxx.com/"), "blocked_host"),
+    (page(status=302, Location="ftp://a.example/"), "bad_redirect")])
+def test_a_visit_without_a_page_has_a_reason(tmp_path, answer, reason):
+    with serve({"/": answer}) as server:
+        add(tmp_path, server.url + "/")
+        report = run(config_for(server, web={"max_bytes": 1000, "fetch_deadline_sec": 0.3}), tmp_path)
+    assert (report.n_in, report.n_out, report.dropped) == (1, 0, {reason: 1})
+    assert states(tmp_path) == {server.url + "/": reason}
+
+
+@pytest.mark.parametrize("robots, reason", [
+    (page("User-agent: *\nDisallow: /"), "robots"), (page(status=503), "robots_unavailable")])
+def test_robots_are_obeyed(tmp_path, robots, reason):
+    with serve({"/robots.txt": robots}, default=page()) as server:
+        add(tmp_path, server.url + "/a", server.url + "/b")
+        assert run(config_for(server), tmp_path).dropped == {reason: 2}
+        assert server.paths == ["/robots.txt"]
+
+
+def test_private_hosts_are_not_visited(tmp_path, monkeypatch):
+    monkeypatch.setattr("guard.connect_socket", lambda address, seconds: pytest.fail(f"connected to {address}"))
+    add(tmp_path, "http://127.0.0.1:9/", "http://0x7f.1/", "http://[::1]/", "http://169.254.169.254/latest")
+    assert run(ScrapeConfig(), tmp_path).dropped == {"blocked_address": 4}
+
+
+def test_a_page_that_did_not_change_is_not_stored_again(tmp_path):
+    with serve({"/": page("<p>one")}) as server:
+        add(tmp_path, server.url + "/")
+        assert run(config_for(server), tmp_path).n_out == 1
+        due_again(tmp_path)
+        assert run(config_for(server), tmp_path).dropped == {"unchanged": 1}
+        server.routes["/"] = page("<p>two")
+        due_again(tmp_path)
+        assert run(config_for(server), tmp_path).n_out == 1
+    assert [body for _, _, _, body in records(tmp_path)[1:]] == [b"<p>one", b"<p>two"]
+
+
+def test_pages_are_asked_for_conditionally(tmp_path):
+    validators = {"ETag": '"v1"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
+    with serve({"/": page(**validators)}) as server:
+        add(tmp_path, server.url + "/")
+        run(config_for(server), tmp_path)
+        server.routes["/"] = page(status=304)
+        due_again(tmp_path)
+        assert run(config_for(server), tmp_path).dropped == {"not_modified": 1}
+        assert server.log[-1].headers["If-None-Match"] == '"v1"'
+        assert server.log[-1].headers["If-Modified-Since"] == validators["Last-Modified"]
+
+
+# --- redirects -----------------------------------------------------------------------------------
+
+
+def test_a_redirect_is_followed_in_the_line_of_its_host(tmp_path):
+    with serve({"/new": page("<p>here")}) as there, serve() as here:
+        here.routes |= {"/": page(status=301, Location=there.url + "/new"),
+                        "/closed": page(status=301, Location=there.url + "/private")}
+        there.routes["/robots.txt"] = page("User-agent: *\nDisallow: /private")
+        add(tmp_path, here.url + "/", here.url + "/closed")
+        assert run(config_for(here, there), tmp_path).dropped == {"robots": 1}
+        assert there.paths == ["/robots.txt", "/new"]
+    assert [url for _, url, _, _ in records(tmp_path)] == ["", there.url + "/new"]
+    assert states(tmp_path) == {here.url + "/": "fetched", here.url + "/closed": "robots"}
+
+
+def test_a_redirect_to_a_known_url_is_left_to_that_one(tmp_path):
+    with serve({"/a": page(status=301, Location="/b"), "/b": page()}) as server:
+        add(tmp_path, server.url + "/a", server.url + "/b")
+        report = run(config_for(server), tmp_path)
+        assert (report.n_out, report.dropped) == (1, {"redirected": 1}) and server.paths.count("/b") == 1
+
+
+# --- WARC ----------------------------------------------------------------------------------------
+
+
+def test_the_payload_is_kept_as_it_came_over_the_wire(tmp_path):
+    packed = gzip.compress(b"<p>packed")
+    chunks = OK_HEAD + b"X-Ume: \xc3\xa5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n<p>in\r\n0\r\n\r\n"
+    with serve({"/gzip": (200, HTML | {"Content-Encoding": "gzip"}, packed), "/chunks": raw(chunks)}) as server:
+        add(tmp_path, server.url + "/gzip", server.url + "/chunks")
+        assert run(config_for(server), tmp_path).n_out == 2
+    _, (_, _, headers, body), (_, _, chunked, pieces) = records(tmp_path)
+    assert body == b"<p>packed" and "Content-Encoding: gzip" in headers and f"Content-Length: {len(packed)}" in headers
+    assert pieces == b"<p>in" and "X-Crawl-Transfer-Encoding: chunked" in chunked
+    data = (tmp_path / "data/pages/000000.warc.gz").read_bytes()
+    assert gzip.decompress(data).count(packed) == 1 and data.count(b"\x1f\x8b\x08") >= 3
+
+
+def test_odd_headers_do_not_break_the_archive(tmp_path):
+    with serve({"/": raw(b"HTTP/1.1 200 Tr\xe8s bien\r\nContent-Type: text/html\r\nX-One: \xfc\x1b[31m\r\n"
+                         b"X-Two: a\r\n  b\r\nETag: \x07\r\nX-\xdc: 1\r\n\r\n<p>odd")}) as server:
+        add(tmp_path, server.url + "/")
+        assert run(config_for(server), tmp_path).n_out == 1
+    _, (_, _, headers, body) = records(tmp_path)
+    assert body == b"<p>odd" and "X-One: ?[31m" in headers and "\x1b" not in headers
+
+
+def test_every_file_begins_with_a_warcinfo_record(tmp_path, monkeypatch):
+    monkeypatch.setitem(catalog_module.SHARD_BYTES, "data/pages", 1500)
+    with serve(default=page()) as server:
+        add(tmp_path, *[f"{server.url}/{n}" for n in range(6)])
+        assert run(config_for(server), tmp_path).n_out == 6
+    files = len(list((tmp_path / "data/pages").glob("*.warc.gz")))
+    kinds = [kind for kind, _, _, _ in records(tmp_path)]
+    assert files > 1 and kinds[0] == "warcinfo" and kinds.count("warcinfo") == files
+
+
+# --- politeness ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delay_sec, crawl_delay", [(0.15, 0), (0.05, 0.15)])
+def test_one_request_at_a_time_and_a_delay_between_two(tmp_path, delay_sec, crawl_delay):
+    with serve({"/robots.txt": page(f"User-agent: *\nCrawl-delay: {crawl_delay}")}, default=page()) as server:
+        add(tmp_path, *[f"{server.url}/{n}" for n in range(5)])
+        assert run(config_for(server, delay_sec=delay_sec), tmp_path).n_out == 5
+    gaps = [later.began - earlier.ended for earlier, later in pairwise(server.log)]
+    assert len(gaps) == 5 and min(gaps) > 0.145 and max(gaps) < 0.3
+
+
+def test_hosts_are_visited_at_the_same_time(tmp_path):
+    def slow(handler):
+        time.sleep(0.1)
+        raw(OK_HEAD + b"\r\n<p>slow")(handler)
+    with ExitStack() as stack:
+        servers = [stack.enter_context(serve({f"/{n}": slow for n in range(3)})) for _ in range(8)]
+        add(tmp_path, *[f"{server.url}/{n}" for server in servers for n in range(3)])
+        started = time.monotonic()
+        assert run(config_for(*servers, delay_sec=0.05), tmp_path).n_out == 24
+        assert time.monotonic() - started < 1.2  # one after the other would take 3.6 s
+
+
+def test_the_caps_are_shared_fairly_among_hosts(tmp_path):
+    with serve(default=page()) as one, serve(default=page()) as other:
+        add(tmp_path, *[f"{one.url}/{n}" for n in range(30)], *[f"{other.url}/{n}" for n in range(3)])
+        assert run(config_for(one, other, max_pages=8), tmp_path).n_in == 8
+        assert [sum(path != "/robots.txt" for path in server.paths) for server in (one, other)] == [5, 3]
+        assert run(config_for(one, other, max_pages_per_host=7), tmp_path).n_in == 7
+
+
+@pytest.mark.parametrize("headers, seconds", [({}, 3600), ({"Retry-After": "60"}, 60)])
+def test_a_host_that_has_enough_is_left_alone(tmp_path, headers, seconds):
+    with serve(default=page(status=429, **headers)) as server:
+        server.routes["/robots.txt"] = page("")
+        add(tmp_path, server.url + "/a", server.url + "/b")
+        assert run(config_for(server), tmp_path).dropped == {"http_429": 1}
+        assert run(config_for(server), tmp_path).n_in == 0
+        assert server.paths == ["/robots.txt", "/a"]
+    with Catalog(tmp_path) as catalog:
+        assert catalog.value("SELECT closed_until FROM hosts") == pytest.approx(time.time() + seconds, abs=10)
+
+
+def test_a_host_that_keeps_failing_waits_for_the_next_run(tmp_path):
+    with serve(default=page(status=500)) as server:
+        server.routes["/robots.txt"] = page("")
+        add(tmp_path, *[f"{server.url}/{n}" for n in range(9)])
+        report = run(config_for(server), tmp_path)
+    assert report.dropped == {"http_500": 3} and report.facts["still_due"] == 6
+
+
+# --- the next visit ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason, failures, days", [
+    ("fetched", 0, 7), ("not_modified", 0, 7), ("robots", 3, 7), ("http_500", 0, 1), ("timeout", 2, 4),
+    ("timeout", 99, 30), ("http_404", 0, None), ("http_410", 0, None), ("not_html", 0, None)])
+def test_when_a_page_is_visited_again(reason, failures, days):
+    due = next_due(reason, failures, ScrapeConfig())
+    assert due == (None if days is None else pytest.approx(time.time() + days * DAY, abs=10))
+
+
+def test_failures_are_counted_until_a_success(tmp_path):
+    with serve({"/": page(status=500)}) as server:
+        add(tmp_path, server.url + "/")
+        for failures in (1, 2):
+            run(config_for(server), tmp_path)
+            assert row_of(tmp_path, server.url + "/")["failures"] == failures
+            due_again(tmp_path)
+        server.routes["/"] = page()
+        run(config_for(server), tmp_path)
+    row = row_of(tmp_path, server.url + "/")
+    assert (row["state"], row["failures"]) == ("fetched", 0) and row["due_at"] > time.time() + 6 * DAY
+
+
+def test_without_a_network_everything_stays_due(tmp_path):
+    urls = [f"http://site{n % 9}.invalid/{n}" for n in range(18)]
+    add(tmp_path, *urls)
+    report = run(config_for(workers=1), tmp_path)
+    assert report.dropped == {"unreachable": 10} and report.facts["still_due"] == 18  # five hosts were enough
+    assert not any(row_of(tmp_path, url)["failures"] for url in urls)
+
+
+def test_a_host_that_is_gone_while_others_answer_is_a_failure(tmp_path):
+    with serve(default=page()) as server, serve() as gone:
+        gone.shutdown()
+        gone.server_close()
+        add(tmp_path, server.url + "/", gone.url + "/a", gone.url + "/b")
+        assert run(config_for(server, gone, workers=1), tmp_path).dropped == {"unreachable": 2}
+    assert row_of(tmp_path, gone.url + "/b")["failures"] == 1
+
+
+# --- the end of a run ----------------------------------------------------------------------------
+
+
+def test_the_time_limit_holds_with_fetches_in_flight(tmp_path):
+    with serve(default=lambda handler: time.sleep(2)) as server:
+        server.routes |= {"/robots.txt": page(""), "/a": page()}
+        add(tmp_path, server.url + "/a", server.url + "/slow")
+        started = time.monotonic()
+        report = run(config_for(server, max_minutes=0.4 / 60), tmp_path)
+        assert time.monotonic() - started < 0.8 and (report.n_out, report.facts["still_due"]) == (1, 1)
+
+
+def test_a_signal_ends_the_run_with_whole_records(tmp_path):
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        pipeline.catch_signals()
+        with serve(default=page()) as server:
+            add(tmp_path, *[f"{server.url}/{n}" for n in range(50)])
+            threading.Timer(0.4, os.kill, [os.getpid(), signal.SIGTERM]).start()
+            with pytest.raises(Stopped):
+                run(config_for(server, delay_sec=0.05), tmp_path)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    fetched = [url for url, state in states(tmp_path).items() if state == "fetched"]
+    assert 1 <= len(fetched) < 50 and len(records(tmp_path)) == len(fetched) + 1
+
+
+def test_a_bug_in_a_worker_is_not_swallowed(tmp_path, monkeypatch):
+    monkeypatch.setattr("web.Web.fetch", lambda *args, **kwargs: 1 // 0)
+    add(tmp_path, "http://127.0.0.1:9/")
+    with pytest.raises(ZeroDivisionError):
+        run(config_for(), tmp_path)
+
+
+def test_nothing_due_is_no_failure(tmp_path):
+    assert run(ScrapeConfig(), tmp_path).n_in == 0

@@ -1,0 +1,322 @@
+"""Web: every HTTP request of the project goes through here (a provider library's own requests excepted).
+
+A request leaves only for a checked address (guard.py); it has a deadline in all, a cap on the bytes received and on
+the bytes unpacked, and a gate on the content type before the body. robots.txt is read as RFC 9309 says. Nothing is
+sent under any name but our own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import re
+import ssl
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from protego import Protego
+
+from catalog import Catalog
+from guard import FetchError, Guard, GuardedAdapter, fetching
+from pipeline import strip_control
+from urls import canonical_url
+
+NAME = "miniature-memory"  # what robots.txt may call us
+AGENT = f"{NAME}/0.1"
+HTML_TYPES = ("text/html", "application/xhtml+xml")
+ROBOTS_BYTES = 500 * 1024  # RFC 9309, section 2.5: at least so much is parsed
+ROBOTS_FRESH_SEC = 24 * 3600.0  # RFC 9309, section 2.4
+
+
+@dataclass(frozen=True)
+class WebConfig:
+    """The table [web]; config/default.toml says what each key means, and its unit."""
+
+    contact: str = ""  # mail or web address, sent with every request
+    allow_private: list[str] = field(default_factory=list)  # "host:port" that may be at a private address
+    proxy: str = ""  # the environment's proxies are never used
+    connect_to: list[str] = field(default_factory=list)  # "host=address:port", after curl's --connect-to
+    connect_timeout_sec: float = 5.0  # of each: resolving, connecting, the TLS handshake
+    read_timeout_sec: float = 10.0  # between two bytes
+    fetch_deadline_sec: float = 30.0  # trafilatura's, settings.cfg
+    max_bytes: int = 5_000_000  # received, and unpacked
+    max_redirects: int = 5  # RFC 9309 asks for five
+
+    def __post_init__(self) -> None:
+        if not (self.contact.isascii() and self.contact.isprintable()):
+            raise ValueError(f"contact = {self.contact!r}: expected a mail or web address in ASCII")
+        for entry in self.allow_private:
+            if not re.fullmatch(r"\S+:\d+", entry):
+                raise ValueError(f"allow_private = {entry!r}: expected host:port, such as wiki.lan:80")
+        for entry in self.connect_to:
+            if not re.fullmatch(r"[^\s=]+=[^\s=:]+:\d+", entry):
+                raise ValueError(f"connect_to = {entry!r}: expected host=address:port")
+
+    def guard(self) -> Guard:
+        stand_ins = {}
+        for entry in self.connect_to:
+            host, address, port = re.split("[=:]", entry)
+            stand_ins[host.lower()] = (address, int(port))
+        return Guard(stand_ins, frozenset(entry.lower() for entry in self.allow_private), self.connect_timeout_sec)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """An answer. `location` is where a redirect points to, canonical; '' for any other answer."""
+
+    url: str
+    status: int
+    phrase: str
+    headers: list[tuple[str, str]]
+    payload: bytes  # as it came over the wire, content-encoding kept, chunking undone
+    body: bytes  # unpacked
+    location: str = ""
+
+    def header(self, name: str) -> str:
+        return next((value for key, value in self.headers if key.lower() == name.lower()), "")
+
+
+# --- fetching ------------------------------------------------------------------------------------
+
+
+class Web:
+    """The open connections of one run. Several threads may call fetch()."""
+
+    def __init__(self, config: WebConfig) -> None:
+        self.config = config
+        self.guard = config.guard()
+        self.agent = f"{AGENT} (+{config.contact})" if config.contact else AGENT
+        self._adapter = GuardedAdapter(self.guard)
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # it reports odd headers with a traceback
+
+    def is_stand_in(self, url: str) -> bool:
+        """Whether connect_to has an address for this URL's host: then delays and caps do not apply."""
+        return urlsplit(url).hostname in self.guard.connect_to
+
+    def fetch(self, url: str, *, accept: tuple[str, ...] = (), headers: dict[str, str] | None = None,
+              follow: bool = True, allowed: Callable[[str], str] | None = None, max_bytes: int = 0,
+              truncate: bool = False, seconds: float = math.inf) -> Fetched:
+        """The answer to a GET: status 200, 304 if `headers` asked for that, or a redirect if `follow` is false.
+
+        accept: content types, () for any. allowed(url): why a hop must not be asked for, '' when it may.
+        max_bytes: another cap than the config's; truncate: the beginning of a longer body is enough.
+        seconds: a nearer deadline than the config's. Raises FetchError for any other outcome.
+        """
+        outer = fetching.deadline  # allowed() may have to fetch a robots.txt first
+        fetching.deadline = min(outer, time.monotonic() + min(seconds, self.config.fetch_deadline_sec))
+        fetching.read_timeout_sec = self.config.read_timeout_sec
+        try:
+            for _ in range(self.config.max_redirects + 1):
+                url = canonical_url(url)
+                refusal = "bad_url" if not url else allowed(url) if allowed else ""
+                if refusal:
+                    raise FetchError(refusal)
+                answer = self._exchange(url, accept, headers or {}, max_bytes or self.config.max_bytes, truncate)
+                if not (answer.location and follow):
+                    return answer
+                url = answer.location
+            raise FetchError("too_many_redirects")
+        finally:
+            fetching.deadline = outer
+
+    def _exchange(self, url: str, accept: tuple[str, ...], headers: dict[str, str], max_bytes: int,
+                  truncate: bool) -> Fetched:
+        payload = body = b""
+        try:
+            with contextlib.closing(self._send(url, accept, headers)) as response:
+                pairs = list(response.raw.headers.iteritems())
+                if response.status_code != 200:
+                    _drain(response)
+                location = _location(url, response)
+                if not location:
+                    _check(response, accept, conditional=not headers.keys().isdisjoint(CONDITIONS))
+                if response.status_code == 200:
+                    payload = _read_payload(response.raw, max_bytes, truncate)
+                    body = unpack(payload, response.headers.get("Content-Encoding", ""), max_bytes, truncate)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise FetchError(_reason(error)) from error
+        return Fetched(url, response.status_code, response.reason or "", pairs, payload, body, location)
+
+    def _send(self, url: str, accept: tuple[str, ...], headers: dict[str, str]) -> requests.Response:
+        request = requests.Request("GET", url, headers={
+            "User-Agent": self.agent, "Accept": ", ".join([*accept, "*/*;q=0.1"]), "Accept-Encoding": "gzip, deflate",
+            **headers}).prepare()
+        proxies = {}
+        if self.config.proxy and not self.is_stand_in(url):
+            # The name is checked here, but the proxy resolves it again: what it finds then, we cannot know.
+            parts = urlsplit(url)
+            self.guard.addresses(parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme])
+            proxies = {"http": self.config.proxy, "https": self.config.proxy}
+        timeout = (self.config.connect_timeout_sec, self.config.read_timeout_sec)
+        fetching.opened = False
+        try:
+            return self._adapter.send(request, stream=True, timeout=timeout, proxies=proxies)
+        except requests.ConnectionError:
+            if fetching.opened:
+                raise
+        # A kept connection that the server closed just when we asked says nothing about the page.
+        return self._adapter.send(request, stream=True, timeout=timeout, proxies=proxies)
+
+
+CONDITIONS = {"If-None-Match", "If-Modified-Since"}
+
+
+def _location(url: str, response: requests.Response) -> str:
+    """Where a redirect points to; '' if this is none."""
+    location = response.headers.get("Location")
+    if not location or response.status_code not in (301, 302, 303, 307, 308):
+        return ""
+    with contextlib.suppress(ValueError):  # headers are read as Latin-1, browsers take them for UTF-8
+        if target := canonical_url(urljoin(url, location.encode("latin-1").decode("utf-8", "replace"))):
+            return target
+    raise FetchError("bad_redirect")
+
+
+def _check(response: requests.Response, accept: tuple[str, ...], conditional: bool) -> None:
+    """Raise FetchError if this answer is not wanted, before its body is read."""
+    status = response.status_code
+    if status != 200 and not (status == 304 and conditional):
+        raise FetchError(f"http_{status}", _seconds(response.headers.get("Retry-After", "")))
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if status == 200 and accept and kind not in accept:
+        raise FetchError("not_html" if accept == HTML_TYPES else "wrong_type")
+
+
+def _read_payload(raw: Any, max_bytes: int, truncate: bool) -> bytes:
+    payload = bytearray()
+    for piece in raw.stream(1 << 16, decode_content=False):
+        payload += piece
+        if len(payload) > max_bytes:
+            if not truncate:
+                raise FetchError("too_big")
+            return bytes(payload[:max_bytes])
+    return bytes(payload)
+
+
+def unpack(payload: bytes, encoding: str, max_bytes: int, truncate: bool = False) -> bytes:
+    """The body inside a payload whose content-encoding is gzip, deflate or none; never more than max_bytes are made."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity") or not payload:
+        return payload
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise FetchError("bad_encoding")
+    bare = encoding == "deflate" and payload[0] & 0x0F != 8  # some servers send the stream without zlib's header
+    body = b""
+    while payload:  # a gzip stream may have several members
+        stream = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)  # 32: gzip or zlib, as found
+        try:
+            body += stream.decompress(payload, max_bytes + 1 - len(body))
+        except zlib.error:
+            if body:
+                return body  # what follows a whole member and is none itself is ignored, as browsers do
+            raise FetchError("bad_encoding") from None
+        if len(body) > max_bytes:
+            if not truncate:
+                raise FetchError("too_big")
+            return body[:max_bytes]
+        if not stream.eof and not truncate:
+            raise FetchError("bad_encoding")
+        payload = stream.unused_data
+    return body
+
+
+def _drain(response: requests.Response) -> None:
+    """Read a short body that nobody wants, so that the connection can serve the next request."""
+    length = response.headers.get("Content-Length", "")
+    if response.status_code == 304 or (length.isdigit() and int(length) <= 1 << 16):
+        response.raw.drain_conn()
+
+
+def _seconds(retry_after: str) -> float | None:
+    """The header Retry-After, a number or a date, in seconds from now."""
+    with contextlib.suppress(ValueError):
+        if retry_after.strip().isdigit():
+            return float(retry_after)
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    return None
+
+
+def _reason(error: Exception) -> str:
+    """The fact behind an exception of requests, urllib3 or the socket."""
+    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
+        return "timeout"
+    if isinstance(error, (requests.exceptions.SSLError, ssl.SSLError, urllib3.exceptions.SSLError)):
+        return "tls_error"
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
+        return "bad_url"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "unreachable"
+    return "timeout" if fetching.deadline <= time.monotonic() else "bad_response"
+
+
+# --- robots.txt ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the robots.txt of a host says. A `refusal` holds for the whole host, today."""
+
+    text: str = ""
+    refusal: str = ""
+
+    @cached_property
+    def _parsed(self) -> Protego:
+        return Protego.parse(self.text)
+
+    def refuse(self, url: str) -> str:
+        """Why `url` must not be asked for; '' when it may."""
+        return self.refusal or ("" if self._parsed.can_fetch(url, NAME) else "robots")
+
+    @property
+    def delay_sec(self) -> float:
+        return self._parsed.crawl_delay(NAME) or 0.0
+
+
+def fetch_rules(web: Web, url: str, seconds: float = math.inf) -> Rules:
+    """The rules of the host of `url`. RFC 9309, section 2.3.1: 4xx allows everything, 5xx or no answer nothing."""
+    try:
+        answer = web.fetch(urljoin(url, "/robots.txt"), headers={"Accept-Encoding": "identity"},
+                           max_bytes=ROBOTS_BYTES, truncate=True, seconds=seconds)
+        lines = answer.body.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
+        return Rules(strip_control("\n".join(lines)))
+    except FetchError as error:
+        if error.reason in ("unreachable", "blocked_address", "tls_error"):
+            return Rules(refusal=error.reason)
+        if error.reason == "too_many_redirects" or re.fullmatch("http_4(?!29)..", error.reason):
+            return Rules()
+        return Rules(refusal="robots_unavailable")
+
+
+def known_rules(catalog: Catalog, host: str) -> Rules | None:
+    """The rules that the catalog keeps, if they are of today."""
+    row = catalog.execute("SELECT * FROM hosts WHERE host = ?", [host]).fetchone()
+    if row and row["closed_until"] > time.time():
+        return Rules(refusal=row["reason"])
+    if row and row["robots"] is not None and row["robots_at"] > time.time() - ROBOTS_FRESH_SEC:
+        return Rules(row["robots"])
+    return None
+
+
+def remember_rules(catalog: Catalog, host: str, rules: Rules) -> None:
+    """Keep rules for a day, within a record() block. No network says nothing about a host: it is asked again."""
+    if rules.refusal == "robots_unavailable":
+        close_host(catalog, host, ROBOTS_FRESH_SEC, rules.refusal)
+    elif not rules.refusal:
+        catalog.execute("INSERT INTO hosts (host, robots, robots_at) VALUES (?, ?, ?) ON CONFLICT (host) DO UPDATE "
+                        "SET robots = excluded.robots, robots_at = excluded.robots_at", [host, rules.text, time.time()])
+
+
+def close_host(catalog: Catalog, host: str, seconds: float, reason: str) -> None:
+    """Ask a host for nothing until `seconds` have passed, within a record() block."""
+    catalog.execute("INSERT INTO hosts (host, closed_until, reason) VALUES (?, ?, ?) ON CONFLICT (host) DO UPDATE "
+                    "SET closed_until = excluded.closed_until, reason = excluded.reason",
+                    [host, time.time() + seconds, reason])
