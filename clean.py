@@ -42,6 +42,7 @@ class CleanConfig:
 # --- text ----------------------------------------------------------------------------------------
 
 _ENDS = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]+$", re.MULTILINE)
+MAX_FIXES = 8  # rounds: mojibake of mojibake, which one round uncovers for the next
 _FIXES = ftfy.TextFixerConfig(uncurl_quotes=False, fix_character_width=False, normalization="NFC", explain=False)
 
 
@@ -50,10 +51,13 @@ def clean_text(text: str) -> str:
 
     Idempotent; invents no letter and keeps the order.
     """
-    text = ftfy.fix_text(text, _FIXES)
-    text = _ENDS.sub("", strip_control(text))
-    text = unicodedata.normalize("NFC", text)
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
+    text = strip_control(text)
+    for _ in range(MAX_FIXES):
+        fixed = strip_control(ftfy.fix_text(text, _FIXES))
+        if fixed == text:
+            break
+        text = fixed
+    return re.sub(r"\n{3,}", "\n\n", _ENDS.sub("", text)).strip()
 
 
 def normalised_hash(text: str) -> bytes:
@@ -65,7 +69,7 @@ def normalised_hash(text: str) -> bytes:
 # --- quality -------------------------------------------------------------------------------------
 
 STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
-BULLETS = ("•", "‣", "▶", "◀", "◦", "■", "□", "▪", "▫", "–", "-", "*")  # noqa: RUF001 (the en dash is meant)
+BULLETS = ("•", "‣", "▶", "◀", "◦", "■", "□", "▪", "▫", "–", "-", "*")
 NO_SPACES = {"zh", "ja", "th", "lo", "km", "my", "bo"}  # languages whose words stand without spaces between them
 
 

@@ -101,18 +101,25 @@ def extract_page(html: bytes | str, url: str = "", charset: str = "", config: Ex
                      _meta(soup, "article:published_time", "date"), _one_line(str(language or "")), extractor)
 
 
+WESTERN = {"ascii", "iso8859-1", "cp1252"}
+
+
 def decode_html(data: bytes, charset: str = "") -> str:
-    """`data` as text: by its BOM, the HTTP header's `charset`, its <meta>, as UTF-8, else as Windows-1252."""
+    """`data` as text: by its BOM, the HTTP header's `charset`, its <meta>, as UTF-8, else as Windows-1252.
+
+    A declared Western charset is Windows-1252, as to browsers, and is believed only of what is not UTF-8.
+    """
     for bom, encoding in ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"),
                           (codecs.BOM_UTF16_BE, "utf-16-be")):
         if data.startswith(bom):
             return data[len(bom):].decode(encoding, errors="replace")
     declared = re.search(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", data[:4096], re.IGNORECASE)
-    for encoding in (charset, declared[1].decode("ascii") if declared else "", "utf-8"):
-        try:
-            return data.decode(encoding) if encoding else data.decode("utf-8")
-        except (UnicodeDecodeError, LookupError):
-            continue
+    for encoding in (charset, declared[1].decode("ascii") if declared else ""):
+        with contextlib.suppress(UnicodeDecodeError, LookupError, ValueError):
+            if encoding and codecs.lookup(encoding).name not in WESTERN:
+                return data.decode(encoding)
+    with contextlib.suppress(UnicodeDecodeError):
+        return data.decode("utf-8")
     return data.decode("windows-1252", errors="replace")
 
 

@@ -10,10 +10,10 @@ from warcio.warcwriter import WARCWriter
 
 from catalog import Catalog
 
-PROSE = ("The ship lay in the harbour with all her sails furled, and the old captain walked on deck to look at the sky. "
-         "It was a morning of still air and long light. He spoke to the mate of the cargo that they had to take in, and "
-         "of the weather that was to be expected before the week had come to its end. The mate listened and said that "
-         "the men were ready and that the water casks had been filled. ")
+PROSE = ("The ship lay in the harbour with all her sails furled, and the old captain walked on deck to look at the "
+         "sky. It was a morning of still air and long light. He spoke to the mate of the cargo that they had to take "
+         "in, and of the weather that was to be expected before the week had come to its end. The mate listened and "
+         "said that the men were ready and that the water casks had been filled. ")
 
 
 def document(text: str, url: str = "http://example.org/") -> dict[str, object]:
@@ -32,8 +32,8 @@ def add_raw_line(catalog: Catalog, content: dict[str, object], line: bytes | Non
     line = line if line is not None else json.dumps(content, ensure_ascii=False).encode() + b"\n"
     with catalog.record():
         place = catalog.append("data/raw", ".jsonl", line)
-        catalog.execute("INSERT INTO documents (id, url, file, offset, length) VALUES (?, 'http://example.org/', ?, ?, ?)",
-                        [content["id"], *place])
+        catalog.execute("INSERT INTO documents (id, url, file, offset, length) VALUES (?, ?, ?, ?, ?)",
+                        [content["id"], "http://example.org/", *place])
 
 
 def warc_member(url: str, html: bytes, content_type: str = "text/html") -> bytes:

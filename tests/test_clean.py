@@ -42,7 +42,8 @@ def test_cleaning_twice_is_cleaning_once(text: str) -> None:
     ("a I of be " * 30, "words_too_short"), ("incomprehensibilities and to the " * 5 + "antidisestablishment " * 60,
                                              "words_too_long"),
     (PROSE + " #word" * 30, "too_many_hashes"), (PROSE + " indeed..." * 60, "too_many_ellipses"),
-    ("\n".join(f"- the item that has the name of number {n} and is of use" for n in range(30)), "too_many_bullet_lines"),
+    ("\n".join(f"- the item that has the name of number {n} and is of use" for n in range(30)),
+     "too_many_bullet_lines"),
     ("\n".join(f"the line of number {n} that goes on and on and on to an end..." for n in range(30)),
      "too_many_ellipsis_lines"),
     ("the and 1234 5678 9012 of 3456 " * 20, "too_few_letter_words"),
@@ -84,7 +85,7 @@ def test_clean_waits_for_validate(tmp_path: Path) -> None:
 
 def test_many_nights_give_what_one_night_gives(tmp_path: Path) -> None:
     texts = [PROSE.replace("captain", f"captain {i % 30}") for i in range(40)]
-    texts = list(dict.fromkeys(texts)) + ["too short to stay, as the rules have it. " * 3]
+    texts = [*dict.fromkeys(texts), "too short to stay, as the rules have it. " * 3]
     for text in texts:
         add_raw_documents(tmp_path / "many", [text])
         validate_and_clean(tmp_path / "many")

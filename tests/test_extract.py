@@ -12,8 +12,8 @@ import extract
 from extract import ExtractConfig, Extracted, decode_html, extract_all, extract_page, run, text_of
 
 ONE_WORKER = ExtractConfig(workers=1)
-ARTICLE = f"<html lang=en><head><title>Ships - A Site</title></head><body><nav><a href=/>Home</a> <a href=/x>About us</a>" \
-          f"</nav><article><h1>Ships</h1><p>{PROSE}</p><p>{PROSE}</p></article><footer>Copyright</footer></body></html>"
+ARTICLE = "<html lang=en><head><title>Ships - A Site</title></head><body><nav><a href=/>Home</a> <a href=/x>About us" \
+          f"</a></nav><article><h1>Ships</h1><p>{PROSE}</p><p>{PROSE}</p></article><footer>Copyright</footer></body></html>"
 
 
 def text_of_html(html: str) -> str:

@@ -136,7 +136,7 @@ def test_a_missing_tokenizer_beside_bins_is_an_error(tmp_path: Path) -> None:
     add_clean(tmp_path, range(60))
     prepare.run(FROZEN, tmp_path)
     (tmp_path / "data/tokenizer/meta.json").unlink()
-    with pytest.raises(StageError, match="no .*meta.json"):
+    with pytest.raises(StageError, match=r"no .*meta\.json"):
         prepare.run(FROZEN, tmp_path)
 
 
