@@ -1,0 +1,66 @@
+"""Checkpoint: files of tensors and plain values, written so that nobody ever sees half of one."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from catalog import fsync_folder
+from model import GPTConfig
+from pipeline import StageError, cannot_write, make_folder
+
+State = dict[str, Any]
+
+UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, ValueError, TypeError, AttributeError, pickle.UnpicklingError)
+
+
+def save_state(path: Path, state: State, keep_as: Path | None = None) -> None:
+    """Write `state` aside, fsync, rename; the file that was there stays as `keep_as`. Nobody ever sees half a file."""
+    make_folder(path.parent)
+    aside = path.with_name(path.name + ".tmp")
+    try:
+        with open(aside, "wb") as stream:
+            torch.save(state, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if keep_as and path.exists():
+            _link(path, keep_as)
+        os.replace(aside, path)
+        fsync_folder(path.parent)
+    except (OSError, RuntimeError) as error:  # torch turns an error of the disk into a RuntimeError
+        aside.unlink(missing_ok=True)
+        cause = error if isinstance(error, OSError) else error.__context__
+        raise cannot_write(path, cause if isinstance(cause, OSError) else OSError(0, str(error))) from None
+
+
+def _link(path: Path, name: Path) -> None:
+    """Let `name` be a second name of the file, so that there is no moment without the file at `path`."""
+    aside = name.with_name(name.name + ".tmp")
+    aside.unlink(missing_ok=True)
+    try:
+        os.link(path, aside)
+    except OSError:  # a file system without links, such as a mounted drive
+        shutil.copyfile(path, aside)
+    os.replace(aside, name)
+
+
+def load_state(path: Path, *names: str) -> State | None:
+    """The state in `path`, None if there is no such file. Raises StageError if it is damaged or lacks a name."""
+    if not path.exists():
+        return None
+    try:
+        state: State = torch.load(path, map_location="cpu", weights_only=True)
+        GPTConfig(**state["model_args"])
+        for name in ("model", "tokenizer_hash", *names):
+            state[name]
+        return state
+    except UNREADABLE as error:
+        previous = path.with_name("ckpt.prev.pt")
+        mend = f"mv {previous} {path}" if path.name == "ckpt.pt" and previous.exists() else f"rm {path}"
+        raise StageError(f"{path} is damaged or cannot be read ({type(error).__name__}).", "a whole checkpoint.",
+                         f"{mend}, then run again.") from None

@@ -1,0 +1,474 @@
+"""Train: token bins in, a model out that goes on learning where it left off.
+
+Reads   data/train.bin, val.bin    uint16 token ids; data/bins.json and data/tokenizer/ say what they mean
+Writes  checkpoints/ckpt.pt        the model at its stable learning rate: the one that goes on next time
+        checkpoints/ckpt.prev.pt   the one before, should ckpt.pt be damaged
+        checkpoints/release.pt     a branch of it with the learning rate brought down: the one to use
+        checkpoints/ckpt.json      what ckpt.pt holds, for people
+Alone   python3 train.py --set train.max_minutes=30
+
+nanoGPT's bins train too, with --set train.vocab_size=N where there is no bins.json.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+IMPORT_STARTED = time.monotonic()  # train.max_minutes counts the import of torch too
+# Threads that wait for each other give way soon. While another program wants a core, torch's default (300,000 turns of
+# an empty loop) made training forty times slower here, this half; on idle cores both are equally fast.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+from batches import Batches, Bins, Position, open_bins, position_for  # noqa: E402
+from catalog import write_aside  # noqa: E402
+from checkpoint import State, load_state, save_state  # noqa: E402
+from evaluation import Scores, evaluate, figure, format_scores  # noqa: E402
+from model import GPT, GPTConfig, estimate_memory_mb  # noqa: E402
+from optim import AdamW  # noqa: E402
+from pipeline import Report, StageError, Stopped, stage_main, uninterrupted  # noqa: E402
+
+IMPORT_SEC = time.monotonic() - IMPORT_STARTED
+
+logger = logging.getLogger(__name__)
+
+MODEL_SHAPE = ("n_layer", "n_head", "n_embd", "block_size")  # fixed when the checkpoint is made
+EVALUATION_SPEED_UP = 2.5  # tokens a second against those of training; our measurement, two cores
+MAX_EVALUATION_SHARE = 0.2  # of max_minutes may be foreseen for the evaluation: the first iterations mislead
+EXIT_SEC = 0.5  # kept back for the end of the process
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    n_layer: int = 4                        # this and the next five are fixed when the checkpoint is made
+    n_head: int = 4
+    n_embd: int = 128
+    block_size: int = 256
+    dropout: float = 0.0
+    vocab_size: int = 0                     # 0: as data/bins.json says
+    batch_size: int = 8
+    gradient_accumulation_steps: int = 1
+    learning_rate: float = 6e-3
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    grad_clip: float = 1.0
+    warmup_iters: int = 50
+    decay_frac: float = 0.2                 # Haegele et al., arXiv 2405.18392
+    max_minutes: float = 5.0
+    max_iters: int = 0
+    max_epochs: int = 16                    # Muennighoff et al., arXiv 2305.16264
+    replay_share: float = 0.5               # guess
+    eval_minutes: float = 1.0
+    eval_windows: int = 64
+    save_minutes: float = 5.0
+    device: str = "auto"
+    dtype: str = "auto"
+    memory_limit_mb: int = 2000
+    seed: int = 1337
+
+    def __post_init__(self) -> None:
+        for name in ("n_layer", "n_head", "n_embd", "block_size", "batch_size", "gradient_accumulation_steps",
+                     "eval_windows", "learning_rate", "eval_minutes", "save_minutes"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} = {getattr(self, name)}; expected more than 0")
+        for name in ("vocab_size", "warmup_iters", "max_minutes", "max_iters", "max_epochs", "replay_share", "seed",
+                     "weight_decay", "grad_clip"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more")
+        for name in ("dropout", "beta1", "beta2", "decay_frac"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more and less than 1")
+        if self.n_embd % (2 * self.n_head):
+            raise ValueError(f"n_embd = {self.n_embd}; expected a multiple of twice n_head = {self.n_head}")
+        if not (self.max_minutes or self.max_iters or self.max_epochs):
+            raise ValueError("max_minutes, max_iters and max_epochs are all 0; expected one of them to end the run")
+        if self.dtype not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"dtype = {self.dtype!r}; expected auto, float32 or bfloat16")
+
+    @property
+    def tokens_per_iter(self) -> int:
+        return self.batch_size * self.gradient_accumulation_steps * self.block_size
+
+    @property
+    def stable_iters(self) -> int:
+        """The iteration at which decay begins when max_iters is given: the same, however often the run is resumed."""
+        return self.max_iters - round(self.decay_frac * self.max_iters)
+
+
+# --- checkpoints ---------------------------------------------------------------------------------
+
+
+def load_checkpoint(root: Path, bins: Bins) -> State | None:
+    """The checkpoint that training goes on from, None for a fresh start. Raises StageError if it fits other bins."""
+    path = root / "checkpoints/ckpt.pt"
+    state = load_state(path, "optimizer", "iter_num", "tokens_seen", "position", "rng", "tokenizer_provisional")
+    if state is None:
+        return None
+    if state["tokenizer_hash"] == bins.tokenizer_hash:
+        if state["model_args"]["vocab_size"] != bins.vocab_size:
+            raise StageError(f"{path} has a vocabulary of {state['model_args']['vocab_size']}.",
+                             f"{bins.vocab_size}, as the bins.", "correct train.vocab_size, or start anew: "
+                             f"mv {path.parent} {path.parent}.old")
+        return state
+    if state["tokenizer_provisional"]:
+        logger.info("the provisional tokenizer was made anew, and so is the model; the old one stays as ckpt.prev.pt")
+        return None
+    raise StageError(f"{path} was trained with the tokenizer {state['tokenizer_hash'][:12] or 'of other bins'}.",
+                     f"{bins.tokenizer_hash[:12] or 'none'}, as the bins.",
+                     f"put the old data/ back, or start anew: mv {path.parent} {path.parent}.old")
+
+
+def load_release(root: Path, bins: Bins) -> State | None:
+    """The release, None if there is none that can be read and belongs to these bins."""
+    try:
+        state = load_state(root / "checkpoints/release.pt", "iter_num", "tokens_seen", "scores", "entry", "history")
+    except StageError as error:
+        logger.warning("%s A new one will be written.", error)
+        return None
+    return state if state and state["tokenizer_hash"] == bins.tokenizer_hash else None
+
+
+def _cuda_rng_state(device: str) -> Tensor | None:
+    return torch.cuda.get_rng_state() if device.startswith("cuda") else None
+
+
+# --- the trainer ---------------------------------------------------------------------------------
+
+
+def learning_rate_at(iter_num: int, decayed: float, config: TrainConfig) -> float:
+    """Linear warm-up, then constant, then down; `decayed` is the share of the decay branch that is over.
+
+    1 - sqrt: better than linear in Haegele et al., arXiv 2405.18392.
+    """
+    warmup = min(1.0, (iter_num + 1) / (config.warmup_iters + 1))
+    return config.learning_rate * warmup * (1 - math.sqrt(decayed))
+
+
+def choose_device(device: str, dtype: str) -> tuple[str, torch.dtype]:
+    """The device, and the type of its matrix products: cards below capability 8 claim bfloat16 but only emulate it."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if dtype == "auto":
+        fast = device.startswith("cuda") and torch.cuda.get_device_capability(device) >= (8, 0)
+        dtype = "bfloat16" if fast else "float32"
+    return device, torch.bfloat16 if dtype == "bfloat16" else torch.float32
+
+
+def make_deterministic(device: str, seed: int) -> None:
+    """Same seed, same losses. Not torch.use_deterministic_algorithms, which imports the compiler: 70 MB."""
+    torch.manual_seed(seed)
+    torch.set_deterministic_debug_mode("error" if device == "cpu" else "warn")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # takes time
+
+
+def with_model_args(config: TrainConfig, checkpoint: State | None) -> TrainConfig:
+    """`config` with the shape of the checkpoint's model: it was chosen once, when the checkpoint was made."""
+    fixed = {name: checkpoint["model_args"][name] for name in MODEL_SHAPE} if checkpoint else {}
+    for name, value in fixed.items():
+        if value != getattr(config, name):
+            logger.info("train.%s = %s has no effect: the checkpoint's model has %s. To start anew, remove "
+                        "checkpoints/ckpt.pt", name, getattr(config, name), value)
+    return dataclasses.replace(config, **fixed)
+
+
+def check_memory(config: TrainConfig, model: GPT) -> int:
+    """The estimated need in MB. Raises StageError if that is more than allowed."""
+    need_mb = estimate_memory_mb(model.config, model.num_parameters(), config.batch_size)
+    if need_mb > config.memory_limit_mb:
+        raise StageError(f"Training would need about {need_mb:,} MB of memory.",
+                         f"at most train.memory_limit_mb = {config.memory_limit_mb:,}.",
+                         "choose a smaller train.batch_size (and more gradient_accumulation_steps), block_size, "
+                         "n_embd or n_layer, or raise the limit.")
+    return need_mb
+
+
+class Trainer:
+    """All that changes while training: model, optimizer, place in the data, clock."""
+
+    def __init__(self, config: TrainConfig, root: Path, bins: Bins, started: float,
+                 on_iteration: Callable[[int, float], None] | None = None) -> None:
+        checkpoint = load_checkpoint(root, bins)
+        self.config = with_model_args(config, checkpoint)
+        self.root, self.bins, self.started = root, bins, started
+        self.on_iteration = on_iteration or (lambda iter_num, loss: None)
+        self.is_fresh = checkpoint is None
+        self.device, self.dtype = choose_device(config.device, config.dtype)
+        make_deterministic(self.device, config.seed)
+        shape = {name: getattr(self.config, name) for name in MODEL_SHAPE}
+        self.model = GPT(GPTConfig(vocab_size=bins.vocab_size, dropout=config.dropout, **shape))
+        self.memory_mb = check_memory(self.config, self.model)
+        self.model.to(self.device)
+        self.optimizer = AdamW(self.model.parameters(), config.beta1, config.beta2, config.weight_decay)
+        self.iter_num = self.tokens_seen = 0
+        position = self._restore(checkpoint) if checkpoint else None
+        self.batches = Batches(bins.train, position_for(position, bins.growth), self.config.block_size,
+                               config.replay_share, config.seed)
+        self.token_bytes = bins.tokenizer.token_bytes() if bins.tokenizer else None
+        self.losses: deque[float] = deque(maxlen=100)
+        self.bytes_written, self.save_sec, self.train_sec, self.train_tokens = 0, 0.0, 0.0, 0
+        self.loop_started = self.saved_at = self.evaluated_at = time.monotonic()
+        self.bar = tqdm(total=1.0, desc="train", bar_format="{desc}: {percentage:3.0f}%|{bar}|{postfix}",
+                        disable=True if os.environ.get("TQDM_DISABLE") else None)
+
+    # --- keeping -------------------------------------------------------------
+
+    def state(self) -> State:
+        """All that a resumed run needs to go on as if it had never stopped."""
+        return {
+            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "model_args": asdict(self.model.config), "config": asdict(self.config),
+            "iter_num": self.iter_num, "tokens_seen": self.tokens_seen, "position": asdict(self.batches.position),
+            "rng": {"cpu": torch.get_rng_state(), "cuda": _cuda_rng_state(self.device)},
+            "tokenizer_hash": self.bins.tokenizer_hash,
+            "tokenizer_provisional": bool(self.bins.tokenizer and self.bins.tokenizer.provisional),
+            "threads": torch.get_num_threads(), "torch": str(torch.__version__), "compiled": False,
+        }
+
+    def _restore(self, state: State) -> Position:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.iter_num, self.tokens_seen = state["iter_num"], state["tokens_seen"]
+        torch.set_rng_state(state["rng"]["cpu"])
+        if self.device.startswith("cuda") and state["rng"]["cuda"] is not None:
+            torch.cuda.set_rng_state(state["rng"]["cuda"])
+        for name, now in (("threads", torch.get_num_threads()), ("torch", str(torch.__version__))):
+            if state[name] != now:
+                logger.info("%s: %s now, %s before; the losses may differ in their last bits", name, now, state[name])
+        return Position(**state["position"])
+
+    def save(self) -> None:
+        began = time.monotonic()
+        with uninterrupted():
+            state = self.state()
+            self._write("ckpt.pt", state, keep_as="ckpt.prev.pt")
+            facts = {key: value for key, value in state.items() if key not in ("model", "optimizer", "rng")}
+            write_aside(self.root / "checkpoints/ckpt.json", json.dumps(facts, indent=1).encode() + b"\n")
+        self.saved_at = time.monotonic()
+        self.save_sec = self.saved_at - began
+
+    def _write(self, name: str, state: State, keep_as: str = "") -> None:
+        folder = self.root / "checkpoints"
+        save_state(folder / name, state, folder / keep_as if keep_as else None)
+        self.bytes_written += (folder / name).stat().st_size
+
+    # --- one iteration -------------------------------------------------------
+
+    def iterate(self, decayed: float = 0.0) -> None:
+        """One optimizer step; a signal waits until it is whole. Raises StageError if the loss is no number."""
+        began = time.monotonic()
+        with uninterrupted():
+            loss = self._accumulate_gradients()
+            clip = self.config.grad_clip or math.inf
+            norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip))
+            if not math.isfinite(loss + norm):  # checked before the step, so that no weight is ever spoilt
+                raise StageError(f"The loss at iteration {self.iter_num} is {loss}, its gradient's norm {norm}.",
+                                 "finite numbers.", "make train.learning_rate smaller "
+                                 f"(it is {self.config.learning_rate:g}) and run again; it goes on from the last "
+                                 "checkpoint, which is good.")
+            self.optimizer.step(learning_rate_at(self.iter_num, decayed, self.config))
+            self.iter_num += 1
+            self.losses.append(loss)
+            self.on_iteration(self.iter_num, loss)
+        self.train_sec += time.monotonic() - began
+        self._show_progress()
+
+    def _accumulate_gradients(self) -> float:
+        total, n = 0.0, self.config.gradient_accumulation_steps
+        for _ in range(n):
+            idx, targets = (x.to(self.device) for x in self.batches.next(self.config.batch_size))
+            with torch.autocast(self.device.partition(":")[0], torch.bfloat16, self.dtype == torch.bfloat16):
+                loss = self.model(idx, targets)[1]
+            (loss / n).backward()
+            total += loss.item() / n
+            self.tokens_seen += idx.numel()
+            self.train_tokens += idx.numel()
+        return total
+
+    @property
+    def train_loss(self) -> float | None:
+        """The mean of this run's last hundred iterations."""
+        return sum(self.losses) / len(self.losses) if self.losses else None
+
+    @property
+    def tok_per_sec(self) -> float:
+        return self.train_tokens / self.train_sec if self.train_sec else 0.0
+
+    def _show_progress(self) -> None:
+        config, elapsed = self.config, time.monotonic() - self.started
+        done, left_sec = 0.0, math.inf
+        if config.max_minutes:
+            done, left_sec = elapsed / (60 * config.max_minutes), 60 * config.max_minutes - elapsed
+        if config.max_iters:
+            left_iters = config.max_iters - self.iter_num
+            done = max(done, 1 - left_iters / config.max_iters)
+            left_sec = min(left_sec, left_iters * config.tokens_per_iter / self.tok_per_sec)
+        left = f", {max(0, left_sec) / 60:.1f} min left" if left_sec < math.inf else ""
+        self.bar.set_postfix_str(f"iter {self.iter_num:,}, loss {self.losses[-1]:.3f}, "
+                                 f"{self.tok_per_sec / 1000:.1f} k tokens/s{left}", refresh=False)
+        self.bar.update(min(1.0, done) - self.bar.n)
+
+    # --- the phases of a run -------------------------------------------------
+
+    def train_stable(self) -> None:
+        """Train at the stable rate until it is time for the decay; then, or when stopped, save ckpt.pt."""
+        try:
+            while not self.stable_is_over():
+                self.iterate()
+                now = time.monotonic()
+                if now - self.evaluated_at >= 60 * self.config.eval_minutes:
+                    self.save()
+                    self.log_evaluation()
+                elif now - self.saved_at >= 60 * self.config.save_minutes:
+                    self.save()
+        except Stopped:
+            self.save()
+            raise
+        self.save()
+
+    def stable_is_over(self) -> bool:
+        config = self.config
+        if config.max_iters and self.iter_num >= config.stable_iters:
+            return True
+        if config.max_epochs and self.batches.position.epoch >= config.max_epochs:
+            return True
+        decay_sec = config.decay_frac * (self.deadline() - self.loop_started)
+        return self.train_tokens > 0 and time.monotonic() >= self.deadline() - decay_sec
+
+    def deadline(self) -> float:
+        """When the last iteration must be over, so that evaluation and release end within max_minutes."""
+        if not self.config.max_minutes:
+            return math.inf
+        budget_sec, val_tokens = 60 * self.config.max_minutes, self.bins.growth[-1][1]
+        evaluation_sec = val_tokens / (EVALUATION_SPEED_UP * self.tok_per_sec) if self.train_tokens else 0.0
+        kept_back_sec = min(evaluation_sec, MAX_EVALUATION_SHARE * budget_sec) + self.save_sec + EXIT_SEC
+        return self.started + budget_sec - kept_back_sec
+
+    def train_decay(self) -> None:
+        """Bring the learning rate down to zero. ckpt.pt is saved already: a stop loses this branch and nothing else."""
+        first_iter, last_iter = self.iter_num, self.last_iter()
+        began, deadline = time.monotonic(), self.deadline()
+        while self.iter_num < last_iter and time.monotonic() < deadline:
+            decayed = (self.iter_num - first_iter) / (last_iter - first_iter)
+            if deadline < math.inf:
+                decayed = max(decayed, (time.monotonic() - began) / (deadline - began))
+            self.iterate(min(decayed, 1.0))
+
+    def last_iter(self) -> float:
+        """Where the decay ends by count; it may end earlier by time."""
+        config = self.config
+        last = config.max_iters or math.inf
+        if config.max_epochs and self.batches.position.epoch >= config.max_epochs:
+            last = min(last, self.iter_num + round(config.decay_frac / (1 - config.decay_frac) * self.iter_num))
+        return last
+
+    def log_evaluation(self) -> None:
+        """Validation loss on a few windows, for people."""
+        scores = self.evaluate(self.config.eval_windows)
+        self.bar.clear()
+        logger.info("iter %s: train loss %.3f, validation %s", f"{self.iter_num:,}", self.train_loss,
+                    format_scores(scores))
+        self.evaluated_at = time.monotonic()
+
+    def evaluate(self, max_windows: int = 0) -> Scores:
+        position = self.batches.position
+        return evaluate(self.model, self.bins.val, self.bins.growth[-1][1], position.old_val_tokens, self.token_bytes,
+                        self.config.batch_size, max_windows)
+
+    def release(self) -> State:
+        """Evaluate and write release.pt, unless the one there did better on the same text. Returns what it holds."""
+        scores, old = self.evaluate(), load_release(self.root, self.bins)
+        entry = {"growth_step": len(self.bins.growth), "tokens": self.bins.growth[-1], "iter_num": self.iter_num,
+                 "val_loss": scores["val_loss"], "val_bpb": scores["val_bpb"]}
+        history = ([] if self.is_fresh or old is None else old["history"]) + [entry]
+        new = {key: value for key, value in self.state().items() if key not in ("optimizer", "rng")}
+        new |= {"scores": scores, "entry": entry}
+        if old and old["entry"]["tokens"] == entry["tokens"] and figure(old["entry"]) < figure(entry):
+            logger.info("this run ended at %s; the earlier release did better, with %s, and stays",
+                        format_scores(scores), format_scores(old["scores"]))
+            new = old
+        self._write("release.pt", new | {"history": history})
+        return new
+
+
+# --- the stage -----------------------------------------------------------------------------------
+
+
+def reason_to_rest(trainer: Trainer, release: State | None) -> str:
+    """Why more training would be of no use; empty if there is no such reason."""
+    config, position = trainer.config, trainer.batches.position
+    history = release["history"] if release else []
+    if not history or trainer.is_fresh or history[-1]["iter_num"] < trainer.iter_num:
+        return ""  # no release was made from this checkpoint yet
+    figures = [figure(entry) for entry in history if entry["tokens"] == trainer.bins.growth[-1]][-3:]
+    if len(figures) == 3 and figures[0] < figures[1] < figures[2]:
+        return (f"the last releases became worse twice ({', '.join(f'{x:.3f}' for x in figures)}): this text has no "
+                "more to teach to this model; add text")
+    if config.max_epochs and position.epoch >= config.max_epochs:
+        return f"the text was read {position.epoch} times (train.max_epochs = {config.max_epochs}); add text"
+    if config.max_iters and trainer.iter_num >= config.stable_iters:
+        return f"train.max_iters = {config.max_iters} is reached"
+    return ""
+
+
+def make_report(trainer: Trainer, released: State, rest: str) -> Report:
+    """The figures of the model in release.pt and of this run's work."""
+    position = trainer.batches.position
+    facts = {
+        "iter_num": released["iter_num"], "train_loss": trainer.train_loss, **released["scores"],
+        "tok_per_sec": round(trainer.tok_per_sec), "tokens_seen": released["tokens_seen"],
+        "epoch": round(position.epoch + position.index / max(1, len(trainer.batches.starts)), 2),
+        "growth_step": len(trainer.bins.growth), "parameters": trainer.model.num_parameters(),
+        "device": trainer.device, "dtype": str(trainer.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(), "memory_estimate_mb": trainer.memory_mb,
+    }
+    facts["summary"] = f"nothing to do: {rest}" if rest else (
+        f"{trainer.iter_num:,} iterations, {trainer.tokens_seen / 1e6:.1f} M tokens, "
+        f"{trainer.tok_per_sec / 1000:.1f} k tokens/s, validation {format_scores(released['scores'])}")
+    return Report("train", bytes_written=trainer.bytes_written, facts=facts)
+
+
+def train(config: TrainConfig, root: Path, started: float,
+          on_iteration: Callable[[int, float], None] | None = None) -> Report:
+    """One run: at the stable rate, the decay, the release.
+
+    started: of the whole process, by time.monotonic(); on_iteration is told of each iteration's number and loss.
+    """
+    trainer = Trainer(config, root, open_bins(root, config.vocab_size), started, on_iteration)
+    shape, n = trainer.model.config, trainer.model.num_parameters()
+    logger.info("%d layers of %d, %.2f M parameters, %s on %s (%d threads), an estimated %d MB; from iteration %s",
+                shape.n_layer, shape.n_embd, n / 1e6, str(trainer.dtype).removeprefix("torch."), trainer.device,
+                torch.get_num_threads(), trainer.memory_mb, f"{trainer.iter_num:,}")
+    released = load_release(root, trainer.bins)
+    rest = reason_to_rest(trainer, released)
+    if rest and released:
+        logger.info("training rests: %s", rest)
+        return make_report(trainer, released, rest)
+    with trainer.bar:
+        trainer.train_stable()
+        trainer.train_decay()
+    return make_report(trainer, trainer.release(), "")
+
+
+def run(config: TrainConfig, root: Path) -> Report:
+    return train(config, root, started=time.monotonic() - IMPORT_SEC)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return stage_main(run, TrainConfig, "train", argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
