@@ -10,7 +10,8 @@ import dataclasses
 import json
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
@@ -18,15 +19,23 @@ from lxml import etree
 
 from guard import FetchError
 from urls import canonical_url
-from web import Web, unpack
-
-if TYPE_CHECKING:
-    from search import SearchConfig
+from web import Web, WebConfig, unpack
 
 DDGS_BACKENDS = "duckduckgo, brave, mojeek, wikipedia"  # of ddgs 9.16; its google and bing were switched off
 DDGS_TIMEOUT_SEC = 3  # of each backend; its threads outlive our patience and hold up the end of the process
 # How long a provider that refused is left alone: SearXNG's suspended_times (settings.yml)
 BLOCK_SEC = {"too_many_requests": 3600.0, "denied": 86400.0, "captcha": 86400.0}
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """What of the table [search] a search engine has to know."""
+
+    searxng_url: str = ""  # "": off
+    safe_search: bool = True
+    language: str = "en"
+    region: str = "us"
+    web: WebConfig = field(default_factory=WebConfig)
 
 
 class ProviderError(Exception):
@@ -42,7 +51,7 @@ class ProviderError(Exception):
 # The libraries are imported where they are used: together they cost 40 MB and a second.
 
 
-def google(query: str, n: int, config: SearchConfig) -> list[str]:
+def google(query: str, n: int, config: EngineConfig) -> list[str]:
     import googlesearch
 
     found: list[str] = []
@@ -61,7 +70,7 @@ def google(query: str, n: int, config: SearchConfig) -> list[str]:
     return [url for url in found if url]
 
 
-def ddgs(query: str, n: int, config: SearchConfig) -> list[str]:
+def ddgs(query: str, n: int, config: EngineConfig) -> list[str]:
     from ddgs import DDGS
     from ddgs.exceptions import DDGSException
 
@@ -80,7 +89,7 @@ def ddgs(query: str, n: int, config: SearchConfig) -> list[str]:
     return [str(row.get("href", "")) for row in rows]
 
 
-def searxng(query: str, n: int, config: SearchConfig) -> list[str]:
+def searxng(query: str, n: int, config: EngineConfig) -> list[str]:
     """SearXNG's JSON API. The instance is the user's own, so that it may be at a private address."""
     base = canonical_url(config.searxng_url)
     parts = urlsplit(base)
@@ -106,7 +115,7 @@ def _http_reason(status: int) -> str:
     return {429: "too_many_requests", 503: "too_many_requests", 403: "denied"}.get(status, f"http_{status}")
 
 
-ENGINES: dict[str, Callable[[str, int, SearchConfig], list[str]]] = {
+ENGINES: dict[str, Callable[[str, int, EngineConfig], list[str]]] = {
     "google": google, "ddgs": ddgs, "searxng": searxng}
 
 

@@ -22,9 +22,9 @@ from typing import NamedTuple
 from catalog import Catalog
 from guard import FetchError, bounded
 from pipeline import Report, StageError, config_path, stage_main, strip_control
-from providers import BLOCK_SEC, ENGINES, ProviderError, Sitemap, feed_links, read_sitemap
+from providers import BLOCK_SEC, ENGINES, EngineConfig, ProviderError, Sitemap, feed_links, read_sitemap
 from urls import canonical_url, host_of, url_refusal
-from web import Web, WebConfig, fetch_rules, known_rules, remember_rules
+from web import Web, fetch_rules, known_rules, remember_rules
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +34,10 @@ DEAD_SEEDS = 3  # so many seeds out of reach and no answer from anywhere: there 
 
 
 @dataclass(frozen=True)
-class SearchConfig:
+class SearchConfig(EngineConfig):
     """The table [search]; config/default.toml says what each key means, and its unit."""
 
     providers: list[str] = field(default_factory=lambda: ["google", "ddgs", "searxng", "seeds"])
-    searxng_url: str = ""  # "": off
     queries_per_run: int = 5
     results_per_query: int = 10
     pause_sec: float = 5.0
@@ -50,10 +49,6 @@ class SearchConfig:
     urls_per_seed: int = 1000
     sitemaps_per_seed: int = 10
     seed_delay_sec: float = 1.0
-    safe_search: bool = True
-    language: str = "en"
-    region: str = "us"
-    web: WebConfig = field(default_factory=WebConfig)
 
     def __post_init__(self) -> None:
         if unknown := [name for name in self.providers if name not in (*ENGINES, "seeds")]:

@@ -1,7 +1,6 @@
 """python -m pytest tests/test_model.py"""
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -13,13 +12,7 @@ from optim import AdamW
 TINY = GPTConfig(block_size=16, vocab_size=50, n_layer=2, n_head=2, n_embd=32)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small models gain nothing from a second one."""
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """python -m pytest tests/test_sample.py"""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,7 @@ TINY = GPTConfig(block_size=8, vocab_size=257, n_layer=1, n_head=2, n_embd=16)
 EOT = 256
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small models gain nothing from a second one."""
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

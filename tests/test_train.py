@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +29,7 @@ TINY = TrainConfig(n_layer=1, n_head=2, n_embd=16, block_size=8, batch_size=4, l
                    max_iters=20, max_minutes=0.0, max_epochs=0, eval_minutes=60.0)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small models gain nothing from a second one."""
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def write_bins(root: Path, train_tokens: list[int], n_val: int = 100, provisional: bool = False,

@@ -1,0 +1,16 @@
+"""Fixtures of several test files."""
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small models gain nothing from a second one."""
+    import torch  # takes a second, which most tests need not wait for
+
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n)
