@@ -36,8 +36,9 @@ from tokenizer import load  # noqa: E402
 
 # a network of its own whose only way out leads nowhere: names are asked for, and no answer ever comes
 VANISHING = ["unshare", "--net", "--mount", "sh", "-c", """
-    ip link set lo up && ip link add nowhere type dummy && ip addr add 10.99.0.2/24 dev nowhere &&
-    ip link set nowhere up && ip route add default via 10.99.0.1 &&
+    ip link set lo up && ip link add nowhere type veth peer name nobody && ip addr add 10.99.0.2/24 dev nowhere &&
+    ip link set nowhere up && ip link set nobody up && ip route add default via 10.99.0.1 &&
+    ip neigh add 10.99.0.1 lladdr 02:00:00:00:00:01 dev nowhere &&
     echo nameserver 10.99.0.1 > /tmp/resolv.$$ && mount --bind /tmp/resolv.$$ /etc/resolv.conf && exec "$0" "$@"
     """]
 
