@@ -26,11 +26,11 @@ INIT_STD = 0.02  # GPT-2's, for the embedding, which is also the head
 
 @dataclass(frozen=True)
 class GPTConfig:
-    block_size: int = 256  # tokens the model can look back on
+    block_size: int = 128  # tokens the model can look back on
     vocab_size: int = 2048
     n_layer: int = 4
-    n_head: int = 4
-    n_embd: int = 256
+    n_head: int = 2
+    n_embd: int = 128
     dropout: float = 0.0
 
 

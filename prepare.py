@@ -40,7 +40,7 @@ class PrepareConfig:
     vocab_size: int = 2048            # most tokens of a bpe or char tokenizer, end of text included
     freeze_bytes: int = 1_000_000     # of clean text; below, the tokenizer is provisional
     tokenizer_bytes: int = 50_000_000  # of clean text that the tokenizer learns from, at most
-    min_val_tokens: int = 512         # in the first bins: two contexts of the default model
+    min_val_tokens: int = 256         # in the first bins: two contexts of the default model
 
     def __post_init__(self) -> None:
         if self.tokenizer not in tokenizers.KINDS:
