@@ -175,18 +175,20 @@ class Catalog:
     @contextlib.contextmanager
     def record(self) -> Iterator[None]:
         """What happens in this block is committed as a whole or not at all, together with its group."""
-        with uninterrupted():
+        with uninterrupted(), self._abandoning():
             self._begin()
             before = dict(self._lengths)
             self.db.execute("SAVEPOINT record")
             try:
                 yield
+            except (OSError, sqlite3.OperationalError):
+                raise  # the disk is full or gone: _abandoning deals with the whole group
             except BaseException:
                 self.db.execute("ROLLBACK TO record")
+                self.db.execute("RELEASE record")
                 self._truncate(before)
                 raise
-            finally:
-                self.db.execute("RELEASE record")
+            self.db.execute("RELEASE record")
             self._group_records += 1
             self.commit_if_due()
 
@@ -242,7 +244,7 @@ class Catalog:
         """Close the group: flush, fsync, then one transaction with the lengths and the cursors."""
         if not self.db.in_transaction:
             return
-        with uninterrupted():
+        with uninterrupted(), self._abandoning():
             for path, stream in self._appending.items():
                 committed = self.value("SELECT length FROM files WHERE path = ?", [path])
                 if committed != self._lengths[path]:
@@ -258,6 +260,24 @@ class Catalog:
         if not self.db.in_transaction:
             self.db.execute("BEGIN IMMEDIATE")
             self._group_started = time.monotonic()
+
+    @contextlib.contextmanager
+    def _abandoning(self) -> Iterator[None]:
+        """When the disk fails, drop the open group: it counts as in flight, and the next opening cuts the files back."""
+        try:
+            yield
+        except (OSError, sqlite3.OperationalError) as error:
+            for stream in self._appending.values():
+                with contextlib.suppress(OSError):  # what was buffered cannot be written either
+                    stream.close()
+            self._appending.clear()
+            self._lengths.clear()
+            self._group_records = 0
+            with contextlib.suppress(sqlite3.Error):
+                self.db.execute("ROLLBACK")
+            if isinstance(error, OSError):
+                raise
+            raise cannot_write(self.root / "data/catalog.sqlite3", OSError(0, str(error))) from None
 
     def _truncate(self, lengths: dict[str, int]) -> None:
         """Cut files that grew in a failed record back to their lengths before it."""

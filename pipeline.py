@@ -330,6 +330,9 @@ def make_folder(path: Path) -> Path:
 
 
 def cannot_write(path: Path | str, error: OSError) -> StageError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "full" in str(error):
+        return StageError(f"There is no space left for {path}.", "free space on its disk.",
+                          "make room, then run the same command again; all that was committed is kept.")
     return StageError(f"{path} cannot be written ({error.strerror}).", "a folder that this user may write to.",
                       f"check its owner and free space (ls -ld {path}; df -h {path}), or choose another with --root.")
 
@@ -406,7 +409,7 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT):
             raise
-        code, message = EXIT_STAGE, str(cannot_write(error.filename or "the root", error))
+        code, message = EXIT_STAGE, str(cannot_write(error.filename or "the files of this run", error))
     print(strip_control(f"{prog}: {message}"), file=sys.stderr)
     return code
 

@@ -1,5 +1,6 @@
 """python3 -m pytest tests/test_catalog.py"""
 
+import errno
 import os
 import signal
 import subprocess
@@ -120,6 +121,21 @@ def test_kill_9_loses_no_committed_record(tmp_path: Path) -> None:
     with Catalog(tmp_path) as catalog:
         n = catalog.cursor("extract")
     assert n >= committed and raw_bytes(tmp_path) == b"".join(b"%09d\n" % i for i in range(n))
+
+
+def test_a_full_disk_loses_the_open_group_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+    with monkeypatch.context() as disk, pytest.raises(OSError, match="No space"), Catalog(tmp_path) as catalog:
+        disk.setattr(os, "fsync", full)
+        append_rows(catalog, [b"two\n"])
+        catalog.commit()
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"three\n"])
+    assert raw_bytes(tmp_path) == b"one\nthree\n"
 
 
 def test_a_damaged_catalog_is_named(tmp_path: Path) -> None:
