@@ -263,7 +263,7 @@ class Catalog:
 
     @contextlib.contextmanager
     def _abandoning(self) -> Iterator[None]:
-        """When the disk fails, drop the open group: it counts as in flight, and the next opening cuts the files back."""
+        """When the disk fails, drop the open group: it was in flight, and the next opening cuts the files back."""
         try:
             yield
         except (OSError, sqlite3.OperationalError) as error:
