@@ -22,7 +22,7 @@ import ftfy
 from tqdm import tqdm
 
 from catalog import Catalog, Refusal
-from pipeline import Report, stage_main, strip_control
+from pipeline import Report, hide_bars, stage_main, strip_control
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def run(config: CleanConfig, root: Path) -> Report:
     report = Report("clean")
     with Catalog(root) as catalog:
         total = catalog.count_new("clean", "documents", until=catalog.cursor("validate"))
-        for row, document in tqdm(read_valid(catalog), "clean", total, unit=" documents", disable=None):
+        for row, document in tqdm(read_valid(catalog), "clean", total, unit=" documents", disable=hide_bars()):
             with catalog.record():
                 if document:
                     report.n_in += 1

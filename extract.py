@@ -33,7 +33,7 @@ from tqdm import tqdm
 from warcio.archiveiterator import ArchiveIterator
 
 from catalog import Catalog
-from pipeline import Report, stage_main, strip_control
+from pipeline import Report, hide_bars, stage_main, strip_control
 
 logger = logging.getLogger(__name__)
 
@@ -331,7 +331,7 @@ def run(config: ExtractConfig, root: Path) -> Report:
             return report
         rows = catalog.new_rows("extract", "pages")
         members = ((row, catalog.read(row["file"], row["offset"], row["length"])) for row in rows)
-        for row, extracted in tqdm(extract_all(members, config), "extract", total, unit=" pages", disable=None):
+        for row, extracted in tqdm(extract_all(members, config), "extract", total, unit=" pages", disable=hide_bars()):
             report.n_in += 1
             with catalog.record():
                 reason = extracted.reason or _store(catalog, extracted, row, report)

@@ -37,6 +37,7 @@ PROJECT = Path(__file__).resolve().parent
 
 EXIT_DONE, EXIT_STAGE, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 75  # 75: EX_TEMPFAIL of sysexits.h
 LOCK_FD_VARIABLE = "MINIATURE_MEMORY_LOCK_FD"  # the descriptor on which run.py holds the lock for its stages
+HIDE_BARS_VARIABLE = "MINIATURE_MEMORY_HIDE_BARS"  # set by --quiet
 LOG_BYTES, LOG_FILES = 5_000_000, 3
 
 logger = logging.getLogger(__name__)
@@ -339,6 +340,8 @@ def cannot_write(path: Path | str, error: OSError) -> StageError:
 
 def start_logging(root: Path, quiet: bool) -> None:
     """Messages to stderr, and with their times to data/run.log, which is rotated here, at the start, only."""
+    if quiet:
+        os.environ[HIDE_BARS_VARIABLE] = "1"
     path = root / "data" / "run.log"
     with contextlib.suppress(OSError):
         if LOCK_FD_VARIABLE not in os.environ and path.stat().st_size > LOG_BYTES:
@@ -360,6 +363,11 @@ def start_logging(root: Path, quiet: bool) -> None:
 def _is_ours_or_a_warning(record: logging.LogRecord) -> bool:
     """Libraries may warn, but what they tell of their progress is noise."""
     return record.levelno >= logging.WARNING or Path(record.pathname).resolve().parent == PROJECT
+
+
+def hide_bars() -> bool | None:
+    """What tqdm takes as `disable`: None shows a bar on a terminal alone, True nowhere."""
+    return True if os.environ.get(HIDE_BARS_VARIABLE) else None
 
 
 def strip_control(text: str) -> str:

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 import tokenizer as tokenizers
 from catalog import Catalog, make_folder, write_aside
-from pipeline import Report, stage_main
+from pipeline import Report, hide_bars, stage_main
 from tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ def _write_new_bins(catalog: Catalog, tokenizer: Tokenizer, splits: dict[int, st
 def extend(catalog: Catalog, tokenizer: Tokenizer, total: int, report: Report) -> None:
     """Append the new documents' ids to the bins."""
     new = read_rows(catalog, catalog.new_rows("prepare", "clean_documents"))
-    progress = tqdm(total=total, desc="prepare", unit=" documents", disable=None)
+    progress = tqdm(total=total, desc="prepare", unit=" documents", disable=hide_bars())
     for batch in batches(new):
         encoded = tokenizer.encode_documents([text for _, text in batch])
         with catalog.record():

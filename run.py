@@ -161,8 +161,6 @@ def run_stage(night: Night, stage: str) -> int:
     """Run one stage in a fresh interpreter and keep its Report. Returns its exit code."""
     logger.info("--- %s", stage)
     environment = {**os.environ, LOCK_FD_VARIABLE: str(night.lock)}
-    if night.args.quiet:
-        environment["TQDM_DISABLE"] = "1"
     process = subprocess.Popen(command_of(night, f"{stage}.py") + time_limits(night, stage), stdout=subprocess.PIPE,
                                env=environment, pass_fds=[night.lock], start_new_session=True)
     try:

@@ -32,7 +32,7 @@ from warcio.warcwriter import WARCWriter
 
 from catalog import Catalog
 from guard import FetchError
-from pipeline import Report, stage_main, strip_control
+from pipeline import Report, hide_bars, stage_main, strip_control
 from urls import host_of, url_refusal
 from web import AGENT, HTML_TYPES, Fetched, Rules, Web, WebConfig, close_host, fetch_rules, known_rules, remember_rules
 
@@ -201,7 +201,7 @@ class Crawl:
             self.enqueue(host)
         for _ in range(min(self.config.workers, len(visits))):
             threading.Thread(target=work, args=(self.web, self.jobs, self.done), daemon=True).start()
-        with tqdm(total=len(visits), unit="page", disable=None, leave=False) as self.progress:
+        with tqdm(total=len(visits), unit="page", disable=hide_bars(), leave=False) as self.progress:
             while time.monotonic() < deadline and (self.busy or (self.line and self.line[0][0] < deadline)):
                 if self.unreachable_hosts >= NO_NETWORK_HOSTS and not self.answered:
                     logger.warning("the first %d hosts are all out of reach: there is no network",

@@ -38,7 +38,7 @@ from checkpoint import State, load_state, save_state  # noqa: E402
 from evaluation import Scores, evaluate, figure, format_scores  # noqa: E402
 from model import GPT, GPTConfig, estimate_memory_mb  # noqa: E402
 from optim import AdamW  # noqa: E402
-from pipeline import Report, StageError, Stopped, stage_main, uninterrupted  # noqa: E402
+from pipeline import Report, StageError, Stopped, hide_bars, stage_main, uninterrupted  # noqa: E402
 
 IMPORT_SEC = time.monotonic() - IMPORT_STARTED
 
@@ -223,7 +223,7 @@ class Trainer:
         self.bytes_written, self.save_sec, self.train_sec, self.train_tokens = 0, 0.0, 0.0, 0
         self.loop_started = self.saved_at = self.evaluated_at = time.monotonic()
         self.bar = tqdm(total=1.0, desc="train", bar_format="{desc}: {percentage:3.0f}%|{bar}|{postfix}",
-                        disable=True if os.environ.get("TQDM_DISABLE") else None)
+                        disable=hide_bars())
 
     # --- keeping -------------------------------------------------------------
 

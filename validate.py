@@ -21,7 +21,7 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from tqdm import tqdm
 
 from catalog import Catalog, Refusal
-from pipeline import Report, stage_main
+from pipeline import Report, hide_bars, stage_main
 
 LANGUAGE_PREFIX_CHARS = 4000  # enough to tell a language, and bounded for very long documents
 
@@ -97,7 +97,7 @@ def run(config: ValidateConfig, root: Path) -> Report:
     with Catalog(root) as catalog:
         total = catalog.count_new("validate", "documents")
         rows = catalog.new_rows("validate", "documents")
-        for row in tqdm(rows, "validate", total, unit=" documents", disable=None):
+        for row in tqdm(rows, "validate", total, unit=" documents", disable=hide_bars()):
             document, refusal = parse(catalog.read(row["file"], row["offset"], row["length"]), row["id"])
             refusal = refusal or refusal_of(document["text"], config)
             language = ""

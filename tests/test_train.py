@@ -380,7 +380,7 @@ def test_full_disk_leaves_the_good_checkpoint(root: Path, monkeypatch: pytest.Mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    assert "No space left" in message_of(dataclasses.replace(TINY, max_iters=40), root)
+    assert "no space left" in message_of(dataclasses.replace(TINY, max_iters=40), root)
     assert checkpoint(root)["iter_num"] == 16 and not (root / "checkpoints/ckpt.pt.tmp").exists()
 
 
