@@ -39,6 +39,7 @@ EXIT_DONE, EXIT_STAGE, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 75  # 75: EX_TEMPFAIL
 LOCK_FD_VARIABLE = "MINIATURE_MEMORY_LOCK_FD"  # the descriptor on which run.py holds the lock for its stages
 HIDE_BARS_VARIABLE = "MINIATURE_MEMORY_HIDE_BARS"  # set by --quiet
 LOG_BYTES, LOG_FILES = 5_000_000, 3
+DETAIL = 15  # a level between DEBUG and INFO: for the log file alone
 
 logger = logging.getLogger(__name__)
 
@@ -357,7 +358,8 @@ def start_logging(root: Path, quiet: bool) -> None:
         handlers.append(file)
     for handler in handlers:
         handler.addFilter(_is_ours_or_a_warning)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
+    logging.addLevelName(DETAIL, "DETAIL")
+    logging.basicConfig(level=DETAIL, format="%(message)s", handlers=handlers, force=True)
 
 
 def _is_ours_or_a_warning(record: logging.LogRecord) -> bool:
@@ -418,7 +420,7 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
         if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT):
             raise
         code, message = EXIT_STAGE, str(cannot_write(error.filename or "the files of this run", error))
-    print(strip_control(f"{prog}: {message}"), file=sys.stderr)
+    logger.error("%s", strip_control(f"{prog}: {message}"))
     return code
 
 
@@ -435,7 +437,7 @@ def stage_main(run: Callable[[Any, Path], Report], config_class: type, stage: st
         catch_signals()
         with run_lock(args.root):
             start_logging(args.root, args.quiet)
-            logger.debug("%s: %s", stage, config)
+            logger.log(DETAIL, "%s: %s", stage, config)
             memory, started = PeakMemory(), time.monotonic()
             memory.start()
             _die_with_parent()
