@@ -2,7 +2,7 @@
 
 Reads   data/raw/*.jsonl      id, text, metadata; append-only, never rewritten; up to where validate has come
 Writes  data/clean/*.jsonl    the kept ones, in raw order, each with its raw id;  data/rejected.jsonl  the rest
-Alone   python3 clean.py --set clean.min_words=30
+Alone   .venv/bin/python clean.py --set clean.min_words=30
 
 Every decision depends on the document and on earlier ones in raw order alone, never on where a night ended.
 """

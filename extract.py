@@ -2,7 +2,7 @@
 
 Reads   data/pages/*.warc.gz   WARC response records, as they came over the wire
 Writes  data/raw/*.jsonl       id, text, metadata; append-only, never rewritten
-Alone   python3 extract.py --set extract.workers=1
+Alone   .venv/bin/python extract.py --set extract.workers=1
 
 The work is done by worker processes, which may be killed by a page without harm to the stage.
 """

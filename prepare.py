@@ -4,7 +4,7 @@ Reads   data/clean/*.jsonl    id, text, metadata
 Writes  data/tokenizer/       ranks.tiktoken, meta.json
         data/train.bin, val.bin   headerless little-endian uint16 ids, the end-of-text token after each document
         data/bins.json        what is in them; derived, for readers
-Alone   python3 prepare.py --set prepare.vocab_size=1024
+Alone   .venv/bin/python prepare.py --set prepare.vocab_size=1024
 
 While there is less than `freeze_bytes` of text, tokenizer and bins are made anew each time; from then on the tokenizer
 is frozen and the bins only grow.

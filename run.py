@@ -94,7 +94,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
                         help="the whole run's time, divided between collecting and training")
     for stage, flag in STAGES.items():
         parser.add_argument(flag, action="append_const", const=stage, dest="skip", default=[],
-                            help=f"pause {stage}: its place is kept, and what waits there is counted")
+                            help=f"pause {stage}: its place is kept")
     args = parser.parse_args(argv)
     if args.demo and args.root == PROJECT:
         args.root = PROJECT / "demo"

@@ -1,7 +1,7 @@
 """Sample: text that the trained model makes up.
 
 Reads   checkpoints/release.pt (or ckpt.pt, if there is no release yet), data/tokenizer/
-Alone   python3 sample.py --prompt "Once upon a time"
+Alone   .venv/bin/python sample.py --prompt "Once upon a time"
 """
 
 from __future__ import annotations

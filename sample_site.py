@@ -5,7 +5,7 @@ exercise is real HTTP. Every byte is the same on every run: a second visit is an
 
 Reads   the plays (sample_pages.py)
 Writes  nothing
-Alone   python3 sample_site.py --port 8000      the first line of output is {"port": 8000}
+Alone   .venv/bin/python sample_site.py --port 8000      the first line of output is {"port": 8000}
 """
 from __future__ import annotations
 

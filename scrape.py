@@ -2,7 +2,7 @@
 
 Reads   the catalog's urls that are due
 Writes  data/pages/*.warc.gz    WARC 1.1 response records, payload as it came over the wire, one gzip member a record
-Alone   python3 scrape.py --set scrape.max_pages=20
+Alone   .venv/bin/python scrape.py --set scrape.max_pages=20
 
 Many hosts at once, one request a host at a time, and from the end of one answer to the next request at least
 scrape.delay_sec or the host's own Crawl-delay. The main thread decides and writes; the workers only fetch.

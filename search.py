@@ -3,7 +3,7 @@
 Reads   config/queries.txt    a query a line; # begins a comment
         config/seeds.txt      "page URL", "feed URL" or "sitemap URL" a line
 Writes  the catalog's urls, due at once
-Alone   python3 search.py --set search.queries_per_run=2
+Alone   .venv/bin/python search.py --set search.queries_per_run=2
 
 Search engines refuse more often than they answer, so none is relied on: each query goes to the first provider that
 answers, and the seeds are read in any case.

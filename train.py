@@ -5,7 +5,7 @@ Writes  checkpoints/ckpt.pt        the model at its stable learning rate: the on
         checkpoints/ckpt.prev.pt   the one before, should ckpt.pt be damaged
         checkpoints/release.pt     a branch of it with the learning rate brought down: the one to use
         checkpoints/ckpt.json      what ckpt.pt holds, for people
-Alone   python3 train.py --set train.max_minutes=30
+Alone   .venv/bin/python train.py --set train.max_minutes=30
 
 nanoGPT's bins train too, with --set train.vocab_size=N where there is no bins.json.
 """

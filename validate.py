@@ -2,7 +2,7 @@
 
 Reads   data/raw/*.jsonl      id, text, metadata
 Writes  verdicts in the catalog;  data/rejected.jsonl  the refused, each with its reason
-Alone   python3 validate.py --set 'validate.languages=["en", "de"]'
+Alone   .venv/bin/python validate.py --set 'validate.languages=["en", "de"]'
 
 Validate owns integrity and language, clean owns quality. Raw itself is never changed.
 """
