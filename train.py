@@ -222,7 +222,7 @@ class Trainer:
         self.losses: deque[float] = deque(maxlen=100)
         self.bytes_written, self.save_sec, self.train_sec, self.train_tokens = 0, 0.0, 0.0, 0
         self.loop_started = self.saved_at = self.evaluated_at = time.monotonic()
-        self.bar = tqdm(total=1.0, desc="train", bar_format="{desc}: {percentage:3.0f}%|{bar}|{postfix}",
+        self.bar = tqdm(total=1.0, desc="train", bar_format="{desc} {percentage:3.0f}%|{bar}|", delay=0.1,
                         disable=hide_bars())
 
     # --- keeping -------------------------------------------------------------
@@ -318,8 +318,8 @@ class Trainer:
             done = max(done, 1 - left_iters / config.max_iters)
             left_sec = min(left_sec, left_iters * config.tokens_per_iter / self.tok_per_sec)
         left = f", {max(0, left_sec) / 60:.1f} min left" if left_sec < math.inf else ""
-        self.bar.set_postfix_str(f"iter {self.iter_num:,}, loss {self.losses[-1]:.3f}, "
-                                 f"{self.tok_per_sec / 1000:.1f} k tokens/s{left}", refresh=False)
+        self.bar.set_description_str(f"train: iter {self.iter_num:,}, loss {self.losses[-1]:.3f}, "
+                                     f"{self.tok_per_sec / 1000:.1f} k tokens/s{left}", refresh=False)
         self.bar.update(min(1.0, done) - self.bar.n)
 
     # --- the phases of a run -------------------------------------------------
