@@ -213,7 +213,8 @@ class Catalog:
                 stream = open(self.root / path, "ab")  # noqa: SIM115 (stays open for the next record)
             except OSError as error:
                 raise cannot_write(self.root / path, error) from None
-            if stream.tell() != offset:
+            stream.truncate(min(offset, stream.tell()))  # bytes of a file whose first group was never committed
+            if stream.tell() < offset:
                 raise StageError(f"{path} holds {stream.tell()} bytes.", f"the {offset} that the catalog knows of.",
                                  "put the file back as it was, or start a new root with --root.")
             self._appending[path] = stream
@@ -281,13 +282,11 @@ class Catalog:
 
     def _truncate(self, lengths: dict[str, int]) -> None:
         """Cut files that grew in a failed record back to their lengths before it."""
-        for path, stream in list(self._appending.items()):
-            if self._lengths[path] != lengths.get(path):
-                stream.close()  # flushes
-                del self._appending[path], self._lengths[path]
-                os.truncate(self.root / path, lengths.get(path, self.length(path)))
-                if path in lengths:
-                    self._lengths[path] = lengths[path]
+        grown = [path for path in self._appending if self._lengths[path] != lengths.get(path)]
+        self._lengths = lengths
+        for path in grown:
+            self._appending.pop(path).close()  # flushes
+            os.truncate(self.root / path, self.length(path))
 
     def _cut_back(self) -> None:
         """Cut every file back to its committed length: what lies beyond was in flight when a run died."""

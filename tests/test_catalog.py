@@ -61,6 +61,14 @@ def test_bytes_beyond_the_committed_length_are_cut_off(tmp_path: Path) -> None:
     assert raw_bytes(tmp_path) == b"one\ntwo\n"
 
 
+def test_a_file_whose_first_group_was_never_committed_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "data/raw").mkdir(parents=True)
+    (tmp_path / "data/raw/000000.jsonl").write_bytes(b"in flight when the machine died")
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+    assert raw_bytes(tmp_path) == b"one\n"
+
+
 def test_appending_to_a_file_that_lost_bytes_is_refused(tmp_path: Path) -> None:
     with Catalog(tmp_path) as catalog:
         append_rows(catalog, [b"one\n"])
