@@ -41,7 +41,6 @@ class CleanConfig:
 
 # --- text ----------------------------------------------------------------------------------------
 
-_ENDS = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]+$", re.MULTILINE)
 MAX_FIXES = 8  # rounds: mojibake of mojibake, which one round uncovers for the next
 _FIXES = ftfy.TextFixerConfig(uncurl_quotes=False, fix_character_width=False, normalization="NFC", explain=False)
 
@@ -57,7 +56,8 @@ def clean_text(text: str) -> str:
         if fixed == text:
             break
         text = fixed
-    return re.sub(r"\n{3,}", "\n\n", _ENDS.sub("", text)).strip()
+    text = "\n".join(map(str.rstrip, text.split("\n")))  # no regular expression: a run of spaces would take for ever
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
 def normalised_hash(text: str) -> bytes:

@@ -170,7 +170,7 @@ def run_stage(night: Night, stage: str) -> int:
         process.communicate()
         raise
     if process.returncode == EXIT_DONE:
-        night.reports.append(Report.from_json(output.decode().strip().splitlines()[-1]))
+        night.reports.append(Report.from_json(output.decode().strip().split("\n")[-1]))
     elif process.returncode < 0:
         name = signal.Signals(-process.returncode).name
         logger.error("%s was ended by %s. What it had committed is kept; run the same command again. If it was the "
