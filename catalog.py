@@ -209,19 +209,28 @@ class Catalog:
         offset = self.length(path)
         if path not in self._appending:
             make_folder((self.root / path).parent)
+            self._set_stray_aside(path)
             try:
                 stream = open(self.root / path, "ab")  # noqa: SIM115 (stays open for the next record)
             except OSError as error:
                 raise cannot_write(self.root / path, error) from None
-            stream.truncate(min(offset, stream.tell()))  # bytes of a file whose first group was never committed
+            stream.truncate(min(offset, stream.tell()))  # bytes of a group that was abandoned
             if stream.tell() < offset:
                 raise StageError(f"{path} holds {stream.tell()} bytes.", f"the {offset} that the catalog knows of.",
                                  "put the file back as it was, or start a new root with --root.")
             self._appending[path] = stream
-            self.execute("INSERT OR IGNORE INTO files VALUES (?, 0)", [path])
+        self.execute("INSERT OR IGNORE INTO files VALUES (?, 0)", [path])  # each time: a failed record undoes it
         self._lengths[path] = offset + len(data)
         self._appending[path].write(data)
         return Place(path, offset, len(data))
+
+    def _set_stray_aside(self, path: str) -> None:
+        """Rename a file that the catalog does not know: of a first group in flight, or of a catalog that was lost."""
+        file = self.root / path
+        if not self.value("SELECT 1 FROM files WHERE path = ?", [path]) and file.exists() and file.stat().st_size:
+            aside = next(name for n in range(1 << 30) if not (name := Path(f"{file}.stray{n}")).exists())
+            os.rename(file, aside)
+            logger.warning("%s is unknown to the catalog; it is kept as %s", path, aside.name)
 
     def reject(self, stage: str, refusal: Refusal, document_id: str, url: str, text: str) -> None:
         """Keep one line in data/rejected.jsonl about a refused document, within a record() block."""
@@ -248,7 +257,7 @@ class Catalog:
         with uninterrupted(), self._abandoning():
             for path, stream in self._appending.items():
                 committed = self.value("SELECT length FROM files WHERE path = ?", [path])
-                if committed != self._lengths[path]:
+                if (committed or 0) != self.length(path):
                     stream.flush()
                     os.fsync(stream.fileno())
                     if not committed:
@@ -285,8 +294,7 @@ class Catalog:
         grown = [path for path in self._appending if self._lengths[path] != lengths.get(path)]
         self._lengths = lengths
         for path in grown:
-            self._appending.pop(path).close()  # flushes
-            os.truncate(self.root / path, self.length(path))
+            self._appending[path].truncate(self.length(path))  # stays open: earlier records are still to be committed
 
     def _cut_back(self) -> None:
         """Cut every file back to its committed length: what lies beyond was in flight when a run died."""

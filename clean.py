@@ -41,6 +41,8 @@ class CleanConfig:
 
 # --- text ----------------------------------------------------------------------------------------
 
+MAX_SPACES = 200  # in a row; a million of them overflow the tokenizer's stack
+_LONG_SPACE = re.compile(r"[^\S\n]{201,}")
 MAX_FIXES = 8  # rounds: mojibake of mojibake, which one round uncovers for the next
 _FIXES = ftfy.TextFixerConfig(uncurl_quotes=False, fix_character_width=False, normalization="NFC", explain=False)
 
@@ -56,6 +58,7 @@ def clean_text(text: str) -> str:
         if fixed == text:
             break
         text = fixed
+    text = _LONG_SPACE.sub(lambda run: run[0][:MAX_SPACES], text)
     text = "\n".join(map(str.rstrip, text.split("\n")))  # no regular expression: a run of spaces would take for ever
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 

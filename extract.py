@@ -93,7 +93,8 @@ def extract_page(html: bytes | str, url: str = "", charset: str = "", config: Ex
         if len(whole) > len(text):
             text, extractor = whole, "whole_page"
     if len(text) > config.max_text_chars:
-        text = text[:config.max_text_chars].rpartition("\n")[0]
+        cut = text[:config.max_text_chars]
+        text = cut.rpartition("\n")[0] or cut
     if not text:
         return Extracted(title=_one_line(title), reason="no_text")
     language = soup.html.get("lang") if soup.html else None

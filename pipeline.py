@@ -37,6 +37,7 @@ PROJECT = Path(__file__).resolve().parent
 
 EXIT_DONE, EXIT_STAGE, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 75  # 75: EX_TEMPFAIL of sysexits.h
 LOCK_FD_VARIABLE = "MINIATURE_MEMORY_LOCK_FD"  # the descriptor on which run.py holds the lock for its stages
+PARENT_VARIABLE = "MINIATURE_MEMORY_PARENT"  # the process id of that run.py
 HIDE_BARS_VARIABLE = "MINIATURE_MEMORY_HIDE_BARS"  # set by --quiet
 LOG_BYTES, LOG_FILES = 5_000_000, 3
 DETAIL = 15  # a level between DEBUG and INFO: for the log file alone
@@ -332,7 +333,7 @@ def make_folder(path: Path) -> Path:
 
 
 def cannot_write(path: Path | str, error: OSError) -> StageError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "full" in str(error):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "full" in (error.strerror or ""):
         return StageError(f"There is no space left for {path}.", "free space on its disk.",
                           "make room, then run the same command again; all that was committed is kept.")
     return StageError(f"{path} cannot be written ({error.strerror}).", "a folder that this user may write to.",
@@ -455,7 +456,7 @@ def _die_with_parent() -> None:
     """Under run.py: stop as if by SIGTERM when run.py is gone, so that no stage is left behind by kill -9."""
     if LOCK_FD_VARIABLE not in os.environ:
         return
-    parent = os.getppid()
+    parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))  # run.py may be gone before we ask
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -107,11 +107,13 @@ def choose_splits(catalog: Catalog, tokenizer: Tokenizer, min_val_tokens: int) -
     for wanted in ("val", "train"):  # count what is there, then let others join; one is left to train on
         for row in rows[:-1] if wanted == "train" else rows:
             if n_val >= min_val_tokens:
-                return splits
+                break
             if splits[row["seq"]] == wanted:
                 splits[row["seq"]] = "val"
                 clean = catalog.execute("SELECT * FROM clean_documents WHERE seq = ?", [row["seq"]])
                 n_val += sum(len(tokenizer.encode(text)) + 1 for _, text in read_rows(catalog, clean))
+    if "train" not in splits.values():  # a handful of documents, all drawn for validation
+        splits[rows[-1]["seq"]] = "train"
     return splits
 
 
@@ -177,7 +179,7 @@ def run(config: PrepareConfig, root: Path) -> Report:
     with Catalog(root) as catalog:
         report.n_in = report.n_out = catalog.count_new("prepare", "clean_documents")
         has_tokenizer = (root / "data/tokenizer" / tokenizers.META_FILE).exists()
-        if not has_tokenizer and not report.n_in and not catalog.cursor("prepare"):
+        if not report.n_in and not catalog.cursor("prepare"):
             return report
         tokenizer = tokenizers.load(root / "data/tokenizer") if has_tokenizer or catalog.cursor("prepare") else None
         if tokenizer is None or (tokenizer.provisional and report.n_in):

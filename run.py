@@ -52,6 +52,7 @@ from pipeline import (  # noqa: E402
     EXIT_DONE,
     EXIT_STAGE,
     LOCK_FD_VARIABLE,
+    PARENT_VARIABLE,
     ArgumentParser,
     Report,
     StageError,
@@ -160,7 +161,7 @@ def time_limits(night: Night, stage: str) -> list[str]:
 def run_stage(night: Night, stage: str) -> int:
     """Run one stage in a fresh interpreter and keep its Report. Returns its exit code."""
     logger.info("--- %s", stage)
-    environment = {**os.environ, LOCK_FD_VARIABLE: str(night.lock)}
+    environment = {**os.environ, LOCK_FD_VARIABLE: str(night.lock), PARENT_VARIABLE: str(os.getpid())}
     process = subprocess.Popen(command_of(night, f"{stage}.py") + time_limits(night, stage), stdout=subprocess.PIPE,
                                env=environment, pass_fds=[night.lock], start_new_session=True)
     try:

@@ -69,6 +69,26 @@ def test_a_file_whose_first_group_was_never_committed_is_begun_anew(tmp_path: Pa
     assert raw_bytes(tmp_path) == b"one\n"
 
 
+def test_a_failed_record_keeps_the_earlier_ones_of_its_group(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+        with catalog.record():
+            catalog.append("data/raw", ".jsonl", b"half")
+            raise ZeroDivisionError
+    with Catalog(tmp_path) as catalog:
+        assert catalog.cursor("extract") == 1 and raw_bytes(tmp_path) == b"one\n"
+
+
+def test_a_lost_catalog_destroys_no_file(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"old\n"])
+    for path in (tmp_path / "data").glob("catalog.sqlite3*"):
+        path.unlink()
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"new\n"])
+    assert (tmp_path / "data/raw/000000.jsonl.stray0").read_bytes() == b"old\n" and raw_bytes(tmp_path) == b"new\n"
+
+
 def test_appending_to_a_file_that_lost_bytes_is_refused(tmp_path: Path) -> None:
     with Catalog(tmp_path) as catalog:
         append_rows(catalog, [b"one\n"])
