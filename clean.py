@@ -38,6 +38,10 @@ class CleanConfig:
     min_letter_words_frac: float = 0.8    # words with at least one letter
     min_stop_words: int = 2               # distinct, of eight; English documents only
 
+    def __post_init__(self) -> None:
+        if self.min_words < 1:
+            raise ValueError(f"min_words = {self.min_words}; expected at least 1")
+
 
 # --- text ----------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ import errno
 import fcntl
 import json
 import logging
+import math
 import os
 import re
 import resource
@@ -163,7 +164,9 @@ def _set(tables: Tables, table: str, key: str, value: Any, where: str) -> None:
         raise ConfigError(f"{where}: there is no key {table}.{key}.{_nearest(key, tables[table])}")
     old = tables[table][key]
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < 1 << 53 else math.inf
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where}: {table}.{key} is no finite number; expected one such as {json.dumps(old)}")
     if type(value) is not type(old):
         raise ConfigError(f"{where}: {table}.{key} = {value!r} is of type {type(value).__name__}, "
                           f"expected {type(old).__name__}, such as {json.dumps(old)}")
@@ -357,6 +360,7 @@ def start_logging(root: Path, quiet: bool) -> None:
         file = logging.FileHandler(path, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         handlers.append(file)
+    logging.raiseExceptions = False  # a log that cannot be written, on a full disk, is no reason for tracebacks
     for handler in handlers:
         handler.addFilter(_is_ours_or_a_warning)
     logging.addLevelName(DETAIL, "DETAIL")

@@ -58,6 +58,8 @@ def test_every_key_of_default_toml_has_a_comment() -> None:
     ("train.max_minutes=true", "of type bool, expected float"),
     ("train.max_minutes=soon", "needs its quotes"),
     ("max_minutes=1", "expected table.key=value"),
+    ("train.max_minutes=nan", "no finite number"),
+    ("train.max_minutes=1" + "0" * 400, "no finite number"),
     ("validate.languages=[1]", "expected"),
 ])
 def test_a_wrong_setting_is_refused_with_a_sentence(tmp_path: Path, override: str, message: str) -> None:
