@@ -34,11 +34,14 @@ logger = logging.getLogger(__name__)
 
 GROUP_RECORDS = 64
 GROUP_SEC = 1.0
+CACHE_KB = 32_000  # of the database; SQLite's own 2 MB make a million URLs slow
 SHARD_BYTES = {"data/raw": 64 << 20, "data/clean": 64 << 20, "data/pages": 256 << 20}
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
-CREATE TABLE files (path TEXT PRIMARY KEY, length INTEGER NOT NULL);   -- committed bytes of each append-only file
+CREATE TABLE files (                         -- committed bytes of each append-only file
+    path TEXT PRIMARY KEY, length INTEGER NOT NULL,
+    dropped INTEGER NOT NULL DEFAULT 0);     -- 1: removed on purpose, its name is not used again
 CREATE TABLE cursors (stage TEXT PRIMARY KEY, seq INTEGER NOT NULL);   -- the last row that each stage has handled
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);     -- JSON values
 
@@ -48,17 +51,23 @@ CREATE TABLE urls (
     state TEXT NOT NULL DEFAULT 'new',       -- new, or how the last visit ended: fetched, not_modified, http_404 ...
     due_at REAL,                             -- epoch seconds of the next visit; NULL: never again
     fetched_at REAL, etag TEXT NOT NULL DEFAULT '', last_modified TEXT NOT NULL DEFAULT '',
-    payload_hash TEXT NOT NULL DEFAULT '', failures INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX urls_due ON urls (due_at, id) WHERE due_at IS NOT NULL;
+    payload_hash TEXT NOT NULL DEFAULT '', failures INTEGER NOT NULL DEFAULT 0,
+    depth INTEGER NOT NULL DEFAULT 0,        -- links between it and what search found
+    revisit_days REAL,                       -- from one visit to the next; NULL: not visited yet
+    archive TEXT, archive_offset INTEGER, archive_length INTEGER);  -- where Common Crawl keeps it; NULL: at its origin
 CREATE TABLE hosts (
     host TEXT PRIMARY KEY, robots TEXT, robots_at REAL, -- robots.txt as fetched, NULL: not asked yet
-    failures INTEGER NOT NULL DEFAULT 0, closed_until REAL NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '');
+    failures INTEGER NOT NULL DEFAULT 0,     -- times in a row that the host was closed
+    closed_until REAL NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '',
+    due_at REAL,                             -- the earliest of its URLs, kept by the triggers; NULL: none
+    links INTEGER NOT NULL DEFAULT 0);       -- URLs of it that were found by following links
 CREATE TABLE breakers (
     provider TEXT PRIMARY KEY, closed_until REAL NOT NULL, reason TEXT NOT NULL, repeats INTEGER NOT NULL DEFAULT 0);
 
 CREATE TABLE pages (                         -- WARC response records, in the order they were fetched
     seq INTEGER PRIMARY KEY, url_id INTEGER NOT NULL, url TEXT NOT NULL, fetched_at TEXT NOT NULL,
-    file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL);
+    file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
+    payload_hash TEXT NOT NULL DEFAULT '');
 CREATE TABLE documents (                     -- raw documents, in the order they were extracted
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, url TEXT NOT NULL,
     file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
@@ -73,6 +82,37 @@ CREATE TABLE text_hashes (hash BLOB PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID
 CREATE TABLE growth (                        -- one row a growth step: how long the bins were after it
     step INTEGER PRIMARY KEY, at TEXT NOT NULL, documents INTEGER NOT NULL,
     train_tokens INTEGER NOT NULL, val_tokens INTEGER NOT NULL);
+"""
+# What the versions after the first added: run for a new catalog and for one of version 1.
+ADDED_IN_2 = """
+CREATE TABLE answers (                       -- what a provider was asked, so that it is not asked again too soon
+    provider TEXT NOT NULL, query TEXT NOT NULL, page INTEGER NOT NULL,
+    asked_at REAL NOT NULL, results INTEGER NOT NULL, new INTEGER NOT NULL, PRIMARY KEY (provider, query, page));
+CREATE INDEX urls_of_host ON urls (host, due_at, id);
+CREATE INDEX hosts_due ON hosts (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX pages_payload ON pages (payload_hash) WHERE payload_hash != '';
+CREATE TRIGGER url_added AFTER INSERT ON urls BEGIN
+    INSERT INTO hosts (host, due_at) VALUES (new.host, new.due_at) ON CONFLICT (host) DO UPDATE
+    SET due_at = excluded.due_at WHERE due_at IS NULL OR due_at > excluded.due_at;
+END;
+CREATE TRIGGER url_rescheduled AFTER UPDATE OF due_at ON urls BEGIN
+    UPDATE hosts SET due_at = (SELECT min(due_at) FROM urls WHERE host = new.host AND due_at IS NOT NULL)
+    WHERE host = new.host;
+END;
+"""
+FROM_1_TO_2 = """
+ALTER TABLE files ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE urls ADD COLUMN depth INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE urls ADD COLUMN revisit_days REAL;
+ALTER TABLE urls ADD COLUMN archive TEXT;
+ALTER TABLE urls ADD COLUMN archive_offset INTEGER;
+ALTER TABLE urls ADD COLUMN archive_length INTEGER;
+ALTER TABLE hosts ADD COLUMN due_at REAL;
+ALTER TABLE hosts ADD COLUMN links INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE pages ADD COLUMN payload_hash TEXT NOT NULL DEFAULT '';
+DROP INDEX urls_due;
+INSERT INTO hosts (host, due_at) SELECT host, min(due_at) FROM urls WHERE true GROUP BY host
+    ON CONFLICT (host) DO UPDATE SET due_at = excluded.due_at;
 """
 
 
@@ -200,9 +240,23 @@ class Catalog:
         """The shard of `folder` that takes the next `n_bytes`; of length 0 when it is a new one."""
         shard = self.value("SELECT max(path) FROM files WHERE path LIKE ?", [f"{folder}/%{suffix}"])
         shard = shard or f"{folder}/000000{suffix}"
-        if self.length(shard) and self.length(shard) + n_bytes > SHARD_BYTES[folder]:
+        full = self.length(shard) and self.length(shard) + n_bytes > SHARD_BYTES[folder]
+        if full or self.value("SELECT dropped FROM files WHERE path = ?", [shard]):
             shard = f"{folder}/{int(Path(shard).name[:6]) + 1:06d}{suffix}"
         return shard
+
+    def drop(self, path: str) -> int:
+        """Remove a file for good and return its length; a crash in between is mended on opening."""
+        length = self.length(path)
+        self.commit()
+        if path in self._appending:
+            self._appending.pop(path).close()
+        with self.record():
+            self.execute("UPDATE files SET dropped = 1, length = 0 WHERE path = ?", [path])
+            self._lengths[path] = 0
+        self.commit()
+        (self.root / path).unlink(missing_ok=True)
+        return length
 
     def append_to(self, path: str, data: bytes) -> Place:
         """Append bytes to the file `path` (relative to the root), within a record() block."""
@@ -219,7 +273,8 @@ class Catalog:
                 raise StageError(f"{path} holds {stream.tell()} bytes.", f"the {offset} that the catalog knows of.",
                                  "put the file back as it was, or start a new root with --root.")
             self._appending[path] = stream
-        self.execute("INSERT OR IGNORE INTO files VALUES (?, 0)", [path])  # each time: a failed record undoes it
+        # each time, since a failed record undoes it
+        self.execute("INSERT OR IGNORE INTO files (path, length) VALUES (?, 0)", [path])
         self._lengths[path] = offset + len(data)
         self._appending[path].write(data)
         return Place(path, offset, len(data))
@@ -298,8 +353,11 @@ class Catalog:
 
     def _cut_back(self) -> None:
         """Cut every file back to its committed length: what lies beyond was in flight when a run died."""
-        for path, committed in self.execute("SELECT path, length FROM files").fetchall():
+        for path, committed, dropped in self.execute("SELECT path, length, dropped FROM files").fetchall():
             file = self.root / path
+            if dropped:
+                file.unlink(missing_ok=True)
+                continue
             found = file.stat().st_size if file.exists() else 0
             if found > committed:
                 os.truncate(file, committed)
@@ -320,7 +378,7 @@ class Catalog:
             if path in self._appending:
                 self._appending.pop(path).close()
             self._lengths[path] = (self.root / aside).stat().st_size
-            self.execute("INSERT OR REPLACE INTO files VALUES (?, ?)", [path, self._lengths[path]])
+            self.execute("INSERT OR REPLACE INTO files (path, length) VALUES (?, ?)", [path, self._lengths[path]])
         self.remember("swap", new_files)
 
     def finish_swap(self) -> None:
@@ -365,14 +423,16 @@ def _open_database(path: Path, read_only: bool) -> sqlite3.Connection:
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=30)
         db.row_factory = sqlite3.Row
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, SCHEMA_VERSION):
-            raise StageError(f"{path} is of catalog version {version}.", f"version {SCHEMA_VERSION}.",
+        if version > SCHEMA_VERSION:
+            raise StageError(f"{path} is of catalog version {version}.", f"at most version {SCHEMA_VERSION}.",
                              "use the release that made it, or start a new root with --root.")
         if not read_only:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")  # a committed record survives a power cut
-        if not read_only and version == 0:
-            db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            db.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+        if not read_only and version < SCHEMA_VERSION:
+            first = FROM_1_TO_2 if version == 1 else SCHEMA
+            db.executescript(f"BEGIN; {first} {ADDED_IN_2} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         return db
     except sqlite3.OperationalError as error:
         raise StageError(f"{path} cannot be opened ({error}).", "a catalog that this user may write to.",

@@ -24,7 +24,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
 MAX_ADDRESSES = 4  # of one host that are tried
-POOLED_HOSTS = 64  # hosts whose connection is kept open for the next request
+POOLED_HOSTS = 256  # hosts whose connection is kept open for the next request
 
 T = TypeVar("T")
 

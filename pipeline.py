@@ -429,15 +429,23 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
     return code
 
 
-def stage_main(run: Callable[[Any, Path], Report], config_class: type, stage: str,
-               argv: list[str] | None = None) -> int:
-    """The command line of one stage: read the configuration, take the lock, run, print the Report as one JSON line."""
+def stage_main(run: Callable[[Any, Path], Report], config_class: type, stage: str, argv: list[str] | None = None,
+               views: dict[str, tuple[Callable[[Path], str], str]] | None = None) -> int:
+    """The command line of one stage: read the configuration, take the lock, run, print the Report as one JSON line.
+
+    views: flag -> (what makes a text of the root, help): such a flag prints the text and runs nothing.
+    """
     doc = sys.modules[run.__module__].__doc__
     parser = ArgumentParser(prog=f"{stage}.py", description=doc)
     common_arguments(parser)
+    for flag, (show, help_text) in (views or {}).items():
+        parser.add_argument(flag, action="store_const", const=show, dest="show", help=help_text)
 
     def work() -> int:
         args = parser.parse_args(argv)
+        if views and args.show:
+            print(strip_control(args.show(args.root)))
+            return EXIT_DONE
         config = build_config(config_class, stage, read_tables(args.root, args.config, args.overrides))
         catch_signals()
         with run_lock(args.root):

@@ -1,7 +1,10 @@
-"""Providers: where URLs come from: search engines, feeds, sitemaps.
+"""Providers: where URLs come from: search engines, wikis, Common Crawl's index, feeds, sitemaps, the seed list.
 
-A search engine is one function (query, n, config) -> URLs that raises ProviderError when it has none to give, and a
-name in ENGINES; that is all there is to adding one.
+A provider is one function: an Ask in, a list of Found out; it raises ProviderError (or FetchError) when it has none to
+give. With a line in PROVIDERS, at the end, that says what it is asked with, that is all there is to adding one.
+
+What libraries send goes through web.py too, so that addresses, deadlines and caps hold, and a refusal is seen as it
+came. Nothing imitates a browser, except that googlesearch-python sends the user agent that it sends.
 """
 
 from __future__ import annotations
@@ -9,33 +12,61 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urljoin, urlsplit
 
-import requests
 from lxml import etree
 
+from frontier import Archived
 from guard import FetchError
-from urls import canonical_url
-from web import Web, WebConfig, unpack
+from urls import canonical_url, host_of
+from web import Fetched, Web, WebConfig, unpack
 
-DDGS_BACKENDS = "duckduckgo, brave, mojeek, wikipedia"  # of ddgs 9.16; its google and bing were switched off
-DDGS_TIMEOUT_SEC = 3  # of each backend; its threads outlive our patience and hold up the end of the process
-# How long a provider that refused is left alone: SearXNG's suspended_times (settings.yml)
-BLOCK_SEC = {"too_many_requests": 3600.0, "denied": 86400.0, "captcha": 86400.0}
+logger = logging.getLogger(__name__)
+
+# How long a provider that refused is left alone, doubled on repeats: SearXNG's suspended_times (settings.yml)
+BLOCK_SEC = {"too_many_requests": 3600.0, "silent": 3600.0, "denied": 86400.0, "captcha": 86400.0, "js_wall": 86400.0,
+             "consent_page": 86400.0, "unrelated": 86400.0}
+DDGS_BACKENDS = {"duckduckgo": "html.duckduckgo.com", "brave": "search.brave.com", "mojeek": "www.mojeek.com"}
+DDGS_TIMEOUT_SEC = 5.0  # of each backend
+COMMONCRAWL = "https://index.commoncrawl.org/collinfo.json"
+COMMONCRAWL_URLS = 100  # of one host at a time
 
 
 @dataclass(frozen=True)
-class EngineConfig:
-    """What of the table [search] a search engine has to know."""
+class ProviderConfig:
+    """What of the table [search] a provider has to know."""
 
     searxng_url: str = ""  # "": off
+    wikis: list[str] = field(default_factory=lambda: [
+        "https://{language}.wikipedia.org/w/api.php", "https://{language}.wikisource.org/w/api.php"])
+    sitemaps_per_seed: int = 10
     safe_search: bool = True
     language: str = "en"
     region: str = "us"
     web: WebConfig = field(default_factory=WebConfig)
+
+
+class Found(NamedTuple):
+    url: str
+    text: str = ""  # title and snippet, if the provider has them
+    archived: Archived | None = None
+
+
+@dataclass
+class Ask:
+    """A question to a provider, and what it needs to find the answer."""
+
+    what: str  # a query, or the URL of a seed
+    n: int  # results that are wanted
+    page: int  # of results, from 0
+    config: ProviderConfig
+    web: Web  # for programs' interfaces, which robots.txt is not about
+    fetch: Callable[[str], bytes]  # for all else: obeys robots.txt and keeps the distance
+    refused: set[str] = field(default_factory=set)  # hosts that have refused in this run, for one provider of many
 
 
 class ProviderError(Exception):
@@ -46,80 +77,248 @@ class ProviderError(Exception):
         self.reason = reason
         self.retry_after_sec = retry_after_sec
 
+    @classmethod
+    def of(cls, error: FetchError) -> ProviderError:
+        codes = {"http_429": "too_many_requests", "http_503": "too_many_requests", "http_202": "too_many_requests",
+                 "http_403": "denied", "http_401": "denied"}
+        return cls(codes.get(error.reason, error.reason), error.retry_after_sec)
+
 
 # --- search engines ------------------------------------------------------------------------------
 # The libraries are imported where they are used: together they cost 40 MB and a second.
 
 
-def google(query: str, n: int, config: EngineConfig) -> list[str]:
+class _Answer(NamedTuple):
+    """What googlesearch and ddgs take for an answer of their own HTTP client."""
+
+    text: str = ""
+    content: bytes = b""
+    status_code: int = 200
+
+    def raise_for_status(self) -> None:
+        pass  # fetch() has raised already
+
+
+def google(ask: Ask) -> list[Found]:
     import googlesearch
 
-    found: list[str] = []
-    try:
-        for url in googlesearch.search(query, num_results=n, lang=config.language, region=config.region, timeout=5,
-                                       safe="active" if config.safe_search else "off", sleep_interval=2,
-                                       proxy=config.web.proxy or None):
-            found.append(url)
-    except requests.HTTPError as error:
-        if not found:
-            captcha = "/sorry/" in error.response.url
-            raise ProviderError("captcha" if captcha else _http_reason(error.response.status_code)) from error
-    except requests.RequestException as error:
-        if not found:
-            raise ProviderError("unreachable") from error
-    return [url for url in found if url]
+    texts: list[str] = []
+
+    def get(url: str, params: dict[str, Any], headers: dict[str, str], cookies: dict[str, str], **_: Any) -> _Answer:
+        if texts:
+            return _Answer()  # one page of results an ask; the library would go on
+        params |= {"num": ask.n + 2, "start": ask.page * ask.n}  # it counts wrongly from the second page on
+        cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+        answer = ask.web.fetch(f"{url}?{urlencode(params)}", headers=headers | cookie, allowed=_google_wall)
+        texts.append(answer.body.decode("utf-8", "replace"))
+        return _Answer(texts[0])
+
+    googlesearch.get = get
+    results = googlesearch.search(ask.what, num_results=ask.n, lang=ask.config.language, region=ask.config.region,
+                                  safe="active" if ask.config.safe_search else "off", advanced=True)
+    found = [Found(result.url, f"{result.title} {result.description}".strip()) for result in results if result.url]
+    if not found and texts and (wall := page_wall(texts[0])):
+        raise ProviderError(wall)
+    return found
 
 
-def ddgs(query: str, n: int, config: EngineConfig) -> list[str]:
+def _google_wall(url: str) -> str:
+    """Why a page that Google redirects to is not asked for."""
+    if "/sorry/" in url:
+        return "captcha"
+    return "consent_page" if urlsplit(url).netloc.startswith("consent.") else ""
+
+
+def page_wall(html: str) -> str:
+    """What a page without results is, if it is a wall: captcha, consent_page or js_wall; else ''."""
+    text = html[:1 << 18].lower()
+    if re.search(r"unusual traffic|/sorry/index|g-recaptcha|h-captcha|captcha-form|are you a robot", text):
+        return "captcha"
+    if re.search(r"consent\.google|before you continue|cookie-?consent-?wall", text):
+        return "consent_page"
+    return "js_wall" if re.search(r"enablejs|enable javascript|javascript is (disabled|required)", text) else ""
+
+
+def ddgs(ask: Ask) -> list[Found]:
+    import ddgs.base
     from ddgs import DDGS
     from ddgs.exceptions import DDGSException
 
-    logging.getLogger("ddgs").setLevel(logging.WARNING)  # it reports each engine's failure
+    logging.getLogger("ddgs").setLevel(logging.ERROR)  # it reports each engine's failure
+    backends = [name for name, host in DDGS_BACKENDS.items() if host not in ask.refused]
+    if not backends:
+        raise ProviderError("too_many_requests")
+    errors: list[ProviderError] = []
+    ddgs.base.HttpClient = lambda **_: _DdgsClient(ask, errors)  # type: ignore[misc, assignment]
     try:
-        rows = DDGS(proxy=config.web.proxy or None, timeout=DDGS_TIMEOUT_SEC).text(
-            query, region=f"{config.region}-{config.language}", safesearch="on" if config.safe_search else "off",
-            max_results=n, backend=DDGS_BACKENDS)
-    except DDGSException as error:  # the one type it raises, whatever happened
-        text = str(error).lower()
-        if "no results" in text:
-            return []
-        if "ratelimit" in text or " 429" in text or " 202" in text:
-            raise ProviderError("too_many_requests") from error
-        raise ProviderError("denied" if " 403" in text else "unreachable") from error
-    return [str(row.get("href", "")) for row in rows]
+        rows = DDGS().text(ask.what, region=f"{ask.config.region}-{ask.config.language}", max_results=ask.n,
+                           page=ask.page + 1, safesearch="on" if ask.config.safe_search else "off",
+                           backend=", ".join(backends))
+    except DDGSException:  # the one type it raises, whatever happened; so we look at the answers ourselves
+        if errors:
+            raise max(errors, key=lambda error: BLOCK_SEC.get(error.reason, 0)) from None
+        return []
+    return [Found(str(row.get("href", "")), f"{row.get('title', '')} {row.get('body', '')}") for row in rows]
 
 
-def searxng(query: str, n: int, config: EngineConfig) -> list[str]:
-    """SearXNG's JSON API. The instance is the user's own, so that it may be at a private address."""
-    base = canonical_url(config.searxng_url)
-    parts = urlsplit(base)
-    own = f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}"
-    web = Web(dataclasses.replace(config.web, allow_private=[*config.web.allow_private, own]))
-    url = base.partition("?")[0].rstrip("/").removesuffix("/search") + "/search?" + urlencode({
-        "q": query, "format": "json", "language": config.language, "safesearch": 2 if config.safe_search else 0})
+class _DdgsClient:
+    """In the place of ddgs' HTTP client, which imitates a browser."""
+
+    def __init__(self, ask: Ask, errors: list[ProviderError]) -> None:
+        self.ask, self.errors = ask, errors
+        self.client = self  # ddgs sets headers and cookies on an inner client
+        self.cookies: dict[str, str] = {}
+
+    def headers_update(self, headers: dict[str, str]) -> None:
+        pass  # they would make us look like a browser
+
+    def set_cookies(self, url: str, cookies: dict[str, str]) -> None:
+        self.cookies |= cookies
+
+    def request(self, method: str, url: str, params: dict[str, str] | None = None,
+                data: dict[str, str] | None = None, **_: Any) -> _Answer:
+        url += "?" + urlencode(params) if params else ""
+        if data and self.ask.config.safe_search:
+            data = data | {"kp": "1"}  # DuckDuckGo's strict safe search, which ddgs leaves out
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        try:
+            answer = self.ask.web.fetch(url, form=data, headers={"Cookie": cookie} if cookie else {},
+                                        seconds=DDGS_TIMEOUT_SEC)
+        except FetchError as error:
+            self.errors.append(ProviderError.of(error))
+            self.ask.refused.add(host_of(canonical_url(url)))
+            return _Answer(status_code=503)
+        text = answer.body.decode("utf-8", "replace")
+        if wall := page_wall(text):
+            self.errors.append(ProviderError(wall))  # only counts if no backend has a result
+        return _Answer(text, answer.body)
+
+
+def searxng(ask: Ask) -> list[Found]:
+    """SearXNG's JSON API (docs.searxng.org/dev/search_api.html)."""
+    base = ask.config.searxng_url.partition("?")[0].rstrip("/").removesuffix("/search")
+    answer = _json(_own_web(ask, base), base + "/search?" + urlencode({
+        "q": ask.what, "format": "json", "language": ask.config.language, "pageno": ask.page + 1,
+        "safesearch": 2 if ask.config.safe_search else 0}))
     try:
-        answer = json.loads(web.fetch(url, accept=("application/json",)).body)
-        found = [str(result["url"]) for result in answer["results"]]
-    except FetchError as error:
-        http = error.reason.startswith("http_")
-        reason = _http_reason(int(error.reason[5:])) if http else error.reason
-        raise ProviderError(reason, error.retry_after_sec) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ProviderError("bad_answer") from error
+        found = [Found(str(row["url"]), f"{row.get('title', '')} {row.get('content', '')}")
+                 for row in answer["results"]]
+    except (KeyError, TypeError, AttributeError):
+        raise ProviderError("bad_answer") from None
     if not found and answer.get("unresponsive_engines"):
         raise ProviderError("engines_unresponsive")
-    return found[:n]
+    return found[:ask.n]
 
 
-def _http_reason(status: int) -> str:
-    return {429: "too_many_requests", 503: "too_many_requests", 403: "denied"}.get(status, f"http_{status}")
+def mediawiki(ask: Ask) -> list[Found]:
+    """The Action API of each wiki in turn (mediawiki.org/wiki/API:Etiquette: in series, with maxlag and a contact)."""
+    found: list[Found] = []
+    for api in ask.config.wikis:
+        api = api.replace("{language}", ask.config.language)
+        answer = _json(_own_web(ask, api), api + "?" + urlencode({
+            "action": "query", "format": "json", "formatversion": 2, "maxlag": 5, "generator": "search",
+            "gsrsearch": ask.what, "gsrlimit": ask.n, "gsroffset": ask.page * ask.n, "gsrnamespace": 0,
+            "prop": "info", "inprop": "url"}))
+        try:
+            pages = answer.get("query", {}).get("pages", [])
+            found += [Found(str(page["fullurl"])) for page in sorted(pages, key=lambda page: int(page["index"]))]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise ProviderError("bad_answer") from None
+    return found
 
 
-ENGINES: dict[str, Callable[[str, int, EngineConfig], list[str]]] = {
-    "google": google, "ddgs": ddgs, "searxng": searxng}
+def _own_web(ask: Ask, url: str) -> Web:
+    """For an interface that the user has named: it may be at a private address."""
+    parts = urlsplit(canonical_url(url))
+    own = f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}"
+    return Web(dataclasses.replace(ask.config.web, allow_private=[*ask.config.web.allow_private, own]))
 
 
-# --- feeds and sitemaps --------------------------------------------------------------------------
+def _json(web: Web, url: str) -> Any:
+    """The JSON that an interface answers with. Raises ProviderError, also for an error inside the JSON."""
+    try:
+        answer = web.fetch(url, accept=("application/json",))
+        content = json.loads(answer.body)
+    except FetchError as error:
+        raise ProviderError.of(error) from None
+    except (ValueError, RecursionError):
+        raise ProviderError("bad_answer") from None
+    problem = content.get("error") if isinstance(content, dict) else None
+    if isinstance(problem, dict):  # MediaWiki says 200 also when it does not answer
+        code = re.sub(r"[^a-z_]", "", str(problem.get("code", "")).lower())[:40] or "unknown"
+        busy = code in ("maxlag", "ratelimited", "readonly")
+        raise ProviderError("too_many_requests" if busy else f"api_{code}", _retry_after(answer) if busy else None)
+    return content
+
+
+def _retry_after(answer: Fetched) -> float | None:
+    text = answer.header("Retry-After").strip()
+    return float(text) if text.isdigit() and len(text) < 8 else None
+
+
+# --- Common Crawl --------------------------------------------------------------------------------
+
+
+def commoncrawl(ask: Ask) -> list[Found]:
+    """Pages of a seed's host that Common Crawl has in its newest crawl: the origin need not be asked for them.
+
+    The index (github.com/webrecorder/pywb/wiki/CDX-Server-API) answers with a JSON object a line.
+    """
+    crawls = _json(ask.web, COMMONCRAWL)
+    try:
+        api = str(crawls[0]["cdx-api"])
+    except (LookupError, TypeError):
+        raise ProviderError("bad_answer") from None
+    url = api + "?" + urlencode({
+        "url": f"{urlsplit(ask.what).hostname}/*", "output": "json", "fl": "url,filename,offset,length",
+        "filter": ["=status:200", "=mime:text/html"], "limit": COMMONCRAWL_URLS, "page": ask.page, "pageSize": 1},
+        doseq=True)
+    try:
+        body = ask.web.fetch(url, truncate=True).body
+    except FetchError as error:
+        if error.reason in ("http_404", "http_400"):  # nothing of that host; no such page of the index
+            return []
+        raise ProviderError.of(error) from None
+    found = []
+    for line in body.splitlines()[:COMMONCRAWL_URLS]:
+        try:
+            row = json.loads(line)
+            place = Archived(str(row["filename"]), int(row["offset"]), int(row["length"]))
+            url = str(row["url"])
+        except (ValueError, LookupError, TypeError, RecursionError):
+            continue  # the last line may be cut off
+        if re.fullmatch(r"[\w./-]+\.warc\.gz", place.file) and 0 < place.length <= ask.config.web.max_bytes:
+            found.append(Found(url, archived=place))
+    if body.strip() and not found:
+        raise ProviderError("bad_answer")
+    return found
+
+
+# --- the seed list -------------------------------------------------------------------------------
+
+
+def seeds(ask: Ask) -> list[Found]:
+    return [Found(ask.what)]
+
+
+def feeds(ask: Ask) -> list[Found]:
+    return [Found(url) for url in feed_links(ask.fetch(ask.what), ask.what)]
+
+
+def sitemaps(ask: Ask) -> list[Found]:
+    """The pages of a sitemap, or of those that an index names: the protocol knows no index of indexes."""
+    most_bytes = ask.config.web.max_bytes
+    sitemap = read_sitemap(ask.fetch(ask.what), ask.what, most_bytes)
+    urls = sitemap.pages
+    most = len(sitemap.sitemaps) if ask.web.is_stand_in(ask.what) else ask.config.sitemaps_per_seed
+    for url in sitemap.sitemaps[:most]:
+        try:
+            urls += read_sitemap(ask.fetch(url), url, most_bytes).pages
+        except FetchError as error:
+            logger.info("sitemap %s: %s", url, error.reason)
+            if error.reason == "no_time_left":
+                break
+    return [Found(url) for url in urls]
 
 
 def feed_links(data: bytes, base: str) -> list[str]:
@@ -177,3 +376,25 @@ def _elements(root: Any, *names: str) -> list[Any]:
 
 def _local_name(element: Any) -> str:
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+# --- all of them ---------------------------------------------------------------------------------
+
+
+class Provider(NamedTuple):
+    ask: Callable[[Ask], list[Found]]
+    takes: str  # what it is asked with: "query", a seed's kind ("page", "feed", "sitemap"), or "host" for each seed's
+    off: Callable[[ProviderConfig], str] = lambda config: ""  # why it cannot be asked as it is configured
+
+
+PROVIDERS = {
+    "google": Provider(google, "query"),
+    "ddgs": Provider(ddgs, "query"),
+    "searxng": Provider(searxng, "query", lambda config: "" if config.searxng_url else "off"),
+    "mediawiki": Provider(mediawiki, "query", lambda config: "" if config.web.contact else
+                          "off until web.contact names a mail or web address of yours"),
+    "commoncrawl": Provider(commoncrawl, "host"),
+    "feeds": Provider(feeds, "feed"),
+    "sitemaps": Provider(sitemaps, "sitemap"),
+    "seeds": Provider(seeds, "page"),
+}

@@ -275,7 +275,7 @@ def demo_web(root: Path) -> Iterator[list[str]]:
             raise StageError("The sample site did not start.", "its address on the first line.",
                              "run python3 sample_site.py to see why, or ./setup.sh again.")
         yield [f'web.connect_to=["sample-site.invalid=127.0.0.1:{json.loads(line)["port"]}"]',
-               'search.providers=["searxng", "seeds"]', f'search.searxng_url="{DEMO_SITE}/search"']
+               'search.providers=["searxng", "feeds", "sitemaps"]', f'search.searxng_url="{DEMO_SITE}/search"']
     finally:
         site.stdin.close()
         site.terminate()

@@ -1,54 +1,80 @@
 """Scrape: URLs that are due in, pages out.
 
 Reads   the catalog's urls that are due
-Writes  data/pages/*.warc.gz    WARC 1.1 response records, payload as it came over the wire, one gzip member a record
+Writes  data/pages/*.warc.gz    WARC 1.1: responses as they came over the wire, their requests, revisits
 Alone   .venv/bin/python scrape.py --set scrape.max_pages=20
+        .venv/bin/python scrape.py --status          what became of every URL, by host and reason
 
 Many hosts at once, one request a host at a time, and from the end of one answer to the next request at least
-scrape.delay_sec or the host's own Crawl-delay. The main thread decides and writes; the workers only fetch.
+scrape.delay_sec or the host's own Crawl-delay. The main thread decides and writes; the workers fetch and look at pages.
 """
 
 from __future__ import annotations
 
 import hashlib
 import heapq
-import io
 import itertools
 import logging
 import math
 import queue
+import random
+import re
 import sqlite3
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
-from warcio.statusandheaders import StatusAndHeaders
-from warcio.warcwriter import WARCWriter
 
+import signals
 from catalog import Catalog
+from frontier import add_url, due_urls, next_visit, status_table
 from guard import FetchError
 from pipeline import Report, hide_bars, stage_main, strip_control
-from urls import host_of, url_refusal
-from web import AGENT, HTML_TYPES, Fetched, Rules, Web, WebConfig, close_host, fetch_rules, known_rules, remember_rules
+from urls import Blocklist, host_of, url_refusal
+from warc import Exchange, archived_page, exchange_records, info_record, revisit_record
+from web import (
+    HTML_TYPES,
+    NAME,
+    Fetched,
+    Rules,
+    Web,
+    WebConfig,
+    close_host,
+    fetch_rules,
+    known_rules,
+    remember_rules,
+)
 
 logger = logging.getLogger(__name__)
 
 PAGES, SUFFIX = "data/pages", ".warc.gz"
-DAY_SEC = 86400.0
-MAX_RETRY_DAYS = 30.0
-NEVER_AGAIN = {"http_404", "http_410", "not_html"}
-NO_FAILURE = {"fetched", "not_modified", "unchanged", "redirected", "robots", "blocked_host", "blocked_word",
-              "blocked_address", "not_html_ending"}  # asked again when the next visit is due
+ARCHIVE = "https://data.commoncrawl.org/"
+ARCHIVE_DELAY_SEC = 1.0  # "no faster than once a second" (commoncrawl.org, status page)
 HOST_REASONS = {"unreachable", "tls_error", "blocked_address"}  # hold for all pages of a host
 PAUSE_REASONS = {"http_429", "http_503"}  # the host asks to be left alone
-MAX_HOST_FAILURES = 3  # in a row: the rest of this host waits for the next run
+RETRIED = re.compile(r"timeout|bad_response|http_5..|http_429")  # may go better in a while
+MAX_TRIES = 2  # of one page in one run
+MAX_HOST_FAILURES = 3  # in a row: the host is closed, for twice as long as the last time
+BACKOFF_SEC = 2.0  # after a host's first failure, doubled with each further one
+MAX_WAIT_SEC = 30.0  # a host that asks for more patience than that is left to a later run
+MAX_CLOSED_SEC = 7 * 86400.0
 NO_NETWORK_HOSTS = 5  # unreachable before anything has answered: there is no network
 TICK_SEC = 0.2  # how often a waiting crawl looks after its deadline and its group of records
+
+
+@dataclass(frozen=True)
+class BlocklistConfig:
+    """What of the table [search] scrape has to know."""
+
+    blocklists: list[str] = field(default_factory=list)
+
+    def load(self, root: Path) -> Blocklist | None:
+        return Blocklist(root / path for path in self.blocklists) if self.blocklists else None
 
 
 @dataclass(frozen=True)
@@ -63,117 +89,112 @@ class ScrapeConfig:
     revisit_days: float = 7.0
     retry_days: float = 1.0
     host_pause_sec: float = 3600.0
+    respect_noai: bool = True
+    follow_links: bool = False
+    max_link_depth: int = 2
+    max_links_per_host: int = 1000
+    keep_pages: bool = True
     web: WebConfig = field(default_factory=WebConfig)
+    search: BlocklistConfig = field(default_factory=BlocklistConfig)
 
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ValueError(f"workers = {self.workers}: expected at least 1")
 
 
-@dataclass
+@dataclass(eq=False)
 class Visit:
     """A URL of the catalog that is due, and where the way to it has come so far."""
 
     row: sqlite3.Row
-    target: str  # the URL itself, or what it redirected to
+    target: str  # the URL itself, or what it redirected to, or the archive's file
     hops: int = 0
+    tries: int = 0
 
-    def conditions(self) -> dict[str, str]:
-        """The headers of a conditional GET."""
-        pairs = {"If-None-Match": self.row["etag"], "If-Modified-Since": self.row["last_modified"]}
-        return {name: value for name, value in pairs.items() if value and self.row["payload_hash"]}
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> Visit:
+        return cls(row, ARCHIVE + row["archive"] if row["archive"] else row["url"])
+
+    def headers(self) -> dict[str, str]:
+        """Those of a conditional GET, or the range of an archive's file."""
+        row = self.row
+        if row["archive"]:
+            return {"Range": f"bytes={row['archive_offset']}-{row['archive_offset'] + row['archive_length'] - 1}"}
+        pairs = {"If-None-Match": row["etag"], "If-Modified-Since": row["last_modified"]}
+        return {name: value for name, value in pairs.items() if value and row["payload_hash"]}
 
 
-@dataclass
+@dataclass(eq=False)
 class Host:
     name: str
     rules: Rules | None  # None: robots.txt is still to be read
+    delay_sec: float
     visits: deque[Visit] = field(default_factory=deque)
     ready_at: float = 0.0  # time.monotonic() of the next request, at the earliest
     queued: bool = False  # it stands in line, or a worker is busy with it
     failures: int = 0  # in a row
+    planned: int = 0  # visits of this run
 
 
-# --- what is due ---------------------------------------------------------------------------------
+# --- what the workers do -------------------------------------------------------------------------
 
 
-def due_visits(catalog: Catalog, config: ScrapeConfig, stand_ins: list[str]) -> list[Visit]:
-    """The URLs to visit in this run, one of each host, then a second of each, and so on. No caps for stand-ins."""
-    marks = ", ".join("?" * len(stand_ins))
-    rows = _due(catalog, f"host NOT IN ({marks})", stand_ins, config.max_pages_per_host, config.max_pages)
-    rows += _due(catalog, f"host IN ({marks})", stand_ins, -1, -1)
-    return [Visit(row, row["url"]) for row in rows]
+class Page(NamedTuple):
+    """An answer, ready to be written down."""
+
+    answer: Fetched
+    fetched_at: str = ""
+    body_hash: str = ""  # sha256, in hex
+    records: Exchange | None = None
+    links: tuple[str, ...] = ()
 
 
-def _due(catalog: Catalog, which: str, names: list[str], per_host: int, limit: int) -> list[sqlite3.Row]:
-    now = time.time()
-    return catalog.execute(
-        "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY host ORDER BY due_at, id) AS turn FROM urls "
-        f"WHERE due_at <= ? AND {which} AND host NOT IN (SELECT host FROM hosts WHERE closed_until > ?)) "
-        "WHERE turn <= ? OR ? < 0 ORDER BY turn, due_at, id LIMIT ?",
-        [now, *names, now, per_host, per_host, limit]).fetchall()
+Outcome = Page | Rules | Exception
+Done = tuple[Host, Visit | None, Outcome, float]
 
 
-def next_due(reason: str, failures: int, config: ScrapeConfig) -> float | None:
-    """When to visit again a URL whose visit ended with `reason`; failures: before this one. None: never."""
-    if reason in NEVER_AGAIN:
-        return None
-    days = config.revisit_days
-    if reason not in NO_FAILURE:
-        days = min(config.retry_days * 2.0**min(failures, 30), MAX_RETRY_DAYS)
-    return time.time() + days * DAY_SEC
-
-
-# --- WARC ----------------------------------------------------------------------------------------
-
-
-def warc_response(page: Fetched, fetched_at: str) -> bytes:
-    """A WARC response record, one gzip member. What undoing the chunking made untrue is renamed, as Common Crawl
-    does it: a reader would look for chunks again."""
-    headers = [("X-Crawl-" + name if name.lower() == "transfer-encoding" else name, _one_line(value))
-               for name, value in page.headers if name.isascii()]
-    buffer = io.BytesIO()
-    writer = WARCWriter(buffer, gzip=True, warc_version="1.1")
-    writer.write_record(writer.create_warc_record(
-        page.url, "response", payload=io.BytesIO(page.payload), length=len(page.payload),
-        http_headers=StatusAndHeaders(f"{page.status} {_one_line(page.phrase)}".strip(), headers, protocol="HTTP/1.1"),
-        warc_headers_dict={"WARC-Date": fetched_at}))
-    return buffer.getvalue()
-
-
-def _one_line(text: str) -> str:
-    """`text` of a header as it may stand in a file: headers are Latin-1 to HTTP, and ASCII to warcio."""
-    return " ".join(strip_control(text).encode("ascii", "replace").decode().split("\n"))
-
-
-def warc_info(filename: str, agent: str) -> bytes:
-    """The record that every WARC file begins with."""
-    buffer = io.BytesIO()
-    writer = WARCWriter(buffer, gzip=True, warc_version="1.1")
-    writer.write_record(writer.create_warcinfo_record(filename, {
-        "software": AGENT, "http-header-user-agent": agent, "robots": "obey", "format": "WARC File Format 1.1"}))
-    return buffer.getvalue()
-
-
-# --- the crawl -----------------------------------------------------------------------------------
-
-Outcome = Fetched | Rules | Exception
-
-
-def work(web: Web, jobs: queue.SimpleQueue[tuple[Host, Visit | None]],
-         done: queue.SimpleQueue[tuple[Host, Visit | None, Outcome, float]]) -> None:
+def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[tuple[Host, Visit | None]],
+         done: queue.SimpleQueue[Done]) -> None:
     """A worker thread: fetch what is asked for, a page or (visit is None) a robots.txt."""
     while True:
         host, visit = jobs.get()
         outcome: Outcome
         try:
-            if visit is None:
-                outcome = fetch_rules(web, host.visits[0].target)
-            else:
-                outcome = web.fetch(visit.target, accept=HTML_TYPES, headers=visit.conditions(), follow=False)
+            outcome = fetch_page(web, config, visit) if visit else fetch_rules(web, host.visits[0].target)
         except Exception as error:  # a FetchError, or a bug, which the main thread raises again
             outcome = error
         done.put((host, visit, outcome, time.monotonic()))
+
+
+def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
+    """Fetch one page and prepare its records. Raises FetchError with the reason when there is no page to keep."""
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    row, source = visit.row, {}
+    if row["archive"]:
+        part = web.fetch(visit.target, headers=visit.headers(), truncate=True)
+        answer, date = archived_page(part.payload[:row["archive_length"]], row["url"], web.config.max_bytes)
+        source = {"WARC-Source-URI": visit.target, "WARC-Source-Range": visit.headers()["Range"]}
+        at = date or at
+    else:
+        answer = web.fetch(visit.target, accept=HTML_TYPES, headers=visit.headers(), follow=False)
+    if answer.location:
+        return Page(answer, at, records=exchange_records(answer, at))
+    if answer.status == 304:
+        return Page(answer)
+    body = answer.body
+    if not body.strip():
+        raise FetchError("empty")
+    if config.respect_noai and (reason := signals.refusal(answer.headers, body, NAME)):
+        raise FetchError(reason)
+    if signals.needs_js(body):
+        raise FetchError("needs_js")
+    found: list[str] = []
+    if config.follow_links and row["depth"] < config.max_link_depth:
+        found = [url for url in signals.links(body, answer.url) if host_of(url) == row["host"]]
+    return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), tuple(found))
+
+
+# --- the crawl -----------------------------------------------------------------------------------
 
 
 class Crawl:
@@ -182,38 +203,49 @@ class Crawl:
     def __init__(self, config: ScrapeConfig, catalog: Catalog, report: Report) -> None:
         self.config, self.catalog, self.report = config, catalog, report
         self.web = Web(config.web)
+        self.blocklist = config.search.load(catalog.root)
         self.hosts: dict[str, Host] = {}
         self.line: list[tuple[float, int, Host]] = []  # a heap by ready_at
         self.order = itertools.count()
         self.jobs: queue.SimpleQueue[tuple[Host, Visit | None]] = queue.SimpleQueue()
-        self.done: queue.SimpleQueue[tuple[Host, Visit | None, Outcome, float]] = queue.SimpleQueue()
+        self.done: queue.SimpleQueue[Done] = queue.SimpleQueue()
         self.busy = 0  # workers
         self.answered = False  # whether anything has answered: then there is a network
         self.unreachable_hosts = 0
+        self.links: Counter[str] = Counter()  # of pages that were followed: added, or why not
+        self.deadline = math.inf
+        self.progress = tqdm(total=0, unit="page", disable=hide_bars(), leave=False)
 
-    def run(self, visits: list[Visit]) -> None:
-        """Make the visits, for max_minutes at most. What is not done by then stays due."""
-        lifted = all(self.web.is_stand_in(visit.target) for visit in visits)
-        deadline = time.monotonic() + (math.inf if lifted else self.config.max_minutes * 60)
-        for visit in visits:
-            self.host_for(visit.target).visits.append(visit)
-        for host in self.hosts.values():
-            self.enqueue(host)
-        for _ in range(min(self.config.workers, len(visits))):
-            threading.Thread(target=work, args=(self.web, self.jobs, self.done), daemon=True).start()
-        with tqdm(total=len(visits), unit="page", disable=hide_bars(), leave=False) as self.progress:
-            while time.monotonic() < deadline and (self.busy or (self.line and self.line[0][0] < deadline)):
+    def run(self, rows: list[sqlite3.Row]) -> None:
+        """Visit these URLs, for max_minutes at most. What is not done by then stays due."""
+        if not all(self.web.is_stand_in(row["url"]) for row in rows):
+            self.deadline = time.monotonic() + self.config.max_minutes * 60
+        for row in rows:
+            self.plan(row)
+        for _ in range(min(self.config.workers, len(self.hosts))):
+            threading.Thread(target=work, args=(self.web, self.config, self.jobs, self.done), daemon=True).start()
+        with self.progress:
+            while time.monotonic() < self.deadline and (self.busy or (self.line and self.line[0][0] < self.deadline)):
                 if self.unreachable_hosts >= NO_NETWORK_HOSTS and not self.answered:
                     logger.warning("the first %d hosts are all out of reach: there is no network",
                                    self.unreachable_hosts)
                     return
                 self.hand_out()
-                self.receive(deadline)
+                self.receive()
+
+    def plan(self, row: sqlite3.Row) -> None:
+        visit = Visit.of(row)
+        host = self.host_for(visit.target)
+        host.visits.append(visit)
+        host.planned += 1
+        self.progress.total = (self.progress.total or 0) + 1
+        self.enqueue(host)
 
     def host_for(self, url: str) -> Host:
         name = host_of(url)
         if name not in self.hosts:
-            self.hosts[name] = Host(name, known_rules(self.catalog, name))
+            own = ARCHIVE_DELAY_SEC if url.startswith(ARCHIVE) else self.config.delay_sec
+            self.hosts[name] = Host(name, known_rules(self.catalog, name), 0.0 if self.web.is_stand_in(url) else own)
         return self.hosts[name]
 
     def enqueue(self, host: Host) -> None:
@@ -239,15 +271,17 @@ class Crawl:
         while host.visits:
             visit = host.visits.popleft()
             reason = rules.refuse(visit.target)
+            if not reason and self.config.respect_noai and rules.forbids_training:
+                reason = "noai"
             if not reason:
                 return visit
             self.settle(visit, reason)
         return None
 
-    def receive(self, deadline: float) -> None:
+    def receive(self) -> None:
         """Wait for a worker or for a host's turn, and deal with what came."""
         turn = self.line[0][0] if self.line and self.busy < self.config.workers else math.inf
-        wait = min(turn, deadline, time.monotonic() + TICK_SEC) - time.monotonic()
+        wait = min(turn, self.deadline, time.monotonic() + TICK_SEC) - time.monotonic()
         try:
             host, visit, outcome, ended = self.done.get(timeout=max(wait, 0.0))
         except queue.Empty:
@@ -257,17 +291,17 @@ class Crawl:
         host.queued = False
         if isinstance(outcome, Rules):
             self.learn(host, outcome)
-        delay = 0.0 if self.web.is_stand_in(f"http://{host.name}/") else self.config.delay_sec
-        host.ready_at = ended + max(delay, host.rules.delay_sec if host.rules and delay else 0.0)
+        crawl_delay = host.rules.delay_sec if host.rules and host.delay_sec else 0.0
+        host.ready_at = ended + max(host.delay_sec, crawl_delay)
         if visit and isinstance(outcome, FetchError):
             self.fail(host, visit, outcome)
         elif isinstance(outcome, Exception):
             raise outcome
         self.enqueue(host)
         self.hand_out()  # the worker goes on while the page is written
-        if visit and isinstance(outcome, Fetched):
+        if visit and isinstance(outcome, Page):
             self.answered, host.failures = True, 0
-            self.take(visit, outcome)
+            self.take(host, visit, outcome)
 
     def learn(self, host: Host, rules: Rules) -> None:
         """The robots.txt of a host has come, or the reason why it cannot be had."""
@@ -279,37 +313,63 @@ class Crawl:
         if rules.refusal:
             self.next_allowed(host, rules)  # settles all of them
 
-    def fail(self, host: Host, visit: Visit, error: FetchError) -> None:
-        reason = error.reason
-        self.settle(visit, reason)
-        if reason in HOST_REASONS:
-            self.learn(host, Rules(refusal=reason))
-        else:
-            self.answered = True
-        if reason in PAUSE_REASONS:
-            with self.catalog.record():
-                seconds = min(error.retry_after_sec or self.config.host_pause_sec, MAX_RETRY_DAYS * DAY_SEC)
-                close_host(self.catalog, host.name, seconds, reason)
-        failed = reason == "timeout" or reason == "bad_response" or reason.startswith("http_5")
-        host.failures = host.failures + 1 if failed else 0
-        if reason in PAUSE_REASONS or host.failures == MAX_HOST_FAILURES:
-            self.progress.total = (self.progress.total or 0) - len(host.visits)
-            host.visits.clear()  # they stay due
+    # --- what came -----------------------------------------------------------
 
-    def take(self, visit: Visit, page: Fetched) -> None:
+    def fail(self, host: Host, visit: Visit, error: FetchError) -> None:
+        """No page: try again in a while, or write down why; a host that fails again and again is left alone."""
+        reason = error.reason
+        if reason in HOST_REASONS:
+            self.settle(visit, reason)
+            self.learn(host, Rules(refusal=reason))
+            return
+        self.answered = True
+        if not RETRIED.fullmatch(reason):
+            host.failures = 0
+            self.settle(visit, reason)
+            return
+        host.failures += 1
+        visit.tries += 1
+        wait = error.retry_after_sec
+        if wait is None and reason in PAUSE_REASONS:
+            wait = self.config.host_pause_sec
+        if wait is None:
+            wait = BACKOFF_SEC * 2 ** (host.failures - 1) * random.uniform(0.5, 1.5)
+        host.ready_at = max(host.ready_at, time.monotonic() + wait)
+        patient = wait <= MAX_WAIT_SEC and host.ready_at < self.deadline
+        if host.failures >= MAX_HOST_FAILURES or not patient:
+            self.settle(visit, reason)
+            self.leave_alone(host, error.retry_after_sec, reason)
+        elif visit.tries < MAX_TRIES:
+            host.visits.append(visit)
+        else:
+            self.settle(visit, reason)
+
+    def leave_alone(self, host: Host, asked_sec: float | None, reason: str) -> None:
+        """Close a host for as long as it asked or host_pause_sec, doubled each time; its other URLs stay due."""
+        self.progress.total = (self.progress.total or 0) - len(host.visits)
+        host.visits.clear()
+        closed_before = self.catalog.value("SELECT failures FROM hosts WHERE host = ?", [host.name]) or 0
+        seconds = min((asked_sec or self.config.host_pause_sec) * 2.0 ** min(closed_before, 30), MAX_CLOSED_SEC)
+        with self.catalog.record():
+            close_host(self.catalog, host.name, seconds, reason)
+
+    def take(self, host: Host, visit: Visit, page: Page) -> None:
         """Deal with an answer: a redirect, nothing new, or a page to keep."""
-        if page.location:
-            self.redirect(visit, page.location)
-        elif page.status == 304:
+        if page.answer.location:
+            self.redirect(visit, page)
+        elif page.answer.status == 304:
             self.settle(visit, "not_modified")
-        elif not page.body.strip():
-            self.settle(visit, "empty")
         else:
             self.store(visit, page)
+            self.follow(host, visit, page)
 
-    def redirect(self, visit: Visit, location: str) -> None:
+    def redirect(self, visit: Visit, page: Page) -> None:
         """Go on to where a page redirects, as a request in the line of that host; unless it has a visit of its own."""
-        reason = url_refusal(location)
+        location = page.answer.location
+        assert page.records
+        with self.catalog.record():
+            self.append(page.records.response + page.records.request)
+        reason = url_refusal(location, self.blocklist)
         if self.catalog.value("SELECT 1 FROM urls WHERE url = ? AND id != ?", [location, visit.row["id"]]):
             reason = "redirected"
         if visit.hops == self.config.web.max_redirects:
@@ -322,47 +382,81 @@ class Crawl:
         host.visits.appendleft(visit)
         self.enqueue(host)
 
-    def store(self, visit: Visit, page: Fetched) -> None:
-        digest = hashlib.sha256(page.body).hexdigest()
-        if digest == visit.row["payload_hash"]:
-            self.settle(visit, "unchanged", page, digest)
+    def store(self, visit: Visit, page: Page) -> None:
+        """Append a page that is new; of a payload that is known already, a revisit record."""
+        row, answer = visit.row, page.answer
+        assert page.records
+        same_body = page.body_hash == row["payload_hash"]
+        known = self.catalog.execute("SELECT url, fetched_at FROM pages WHERE payload_hash = ? LIMIT 1",
+                                     [page.records.payload_digest]).fetchone()
+        if known or same_body:
+            with self.catalog.record():
+                if known:
+                    self.append(revisit_record(answer, page.fetched_at, known["url"], known["fetched_at"])
+                                + page.records.request)
+                self.settle(visit, "unchanged" if same_body else "duplicate_payload", page)
             return
-        fetched_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        member = warc_response(page, fetched_at)
         with self.catalog.record():
-            shard = self.catalog.shard(PAGES, SUFFIX, len(member))
-            if not self.catalog.length(shard):
-                info = warc_info(Path(shard).name, self.web.agent)
-                self.report.bytes_written += self.catalog.append_to(shard, info).length
-            place = self.catalog.append_to(shard, member)
-            self.catalog.execute("INSERT INTO pages (url_id, url, fetched_at, file, offset, length) "
-                                 "VALUES (?, ?, ?, ?, ?, ?)", [visit.row["id"], page.url, fetched_at, *place])
-            self.update(visit, "fetched", page, digest)
+            file, offset, length = self.append(page.records.response + page.records.request)
+            self.catalog.execute(
+                "INSERT INTO pages (url_id, url, fetched_at, file, offset, length, payload_hash) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [row["id"], answer.url, page.fetched_at, file, offset, length - len(page.records.request),
+                 page.records.payload_digest])
+            self.update(visit, "fetched", page)
         self.report.n_in += 1
         self.report.n_out += 1
-        self.report.bytes_written += place.length
         self.progress.update()
 
-    def settle(self, visit: Visit, reason: str, page: Fetched | None = None, digest: str = "") -> None:
+    def append(self, members: bytes) -> Any:
+        """Append records to the last WARC file, within a record() block."""
+        shard = self.catalog.shard(PAGES, SUFFIX, len(members))
+        if not self.catalog.length(shard):
+            info = info_record(Path(shard).name, self.web.agent)
+            self.report.bytes_written += self.catalog.append_to(shard, info).length
+        place = self.catalog.append_to(shard, members)
+        self.report.bytes_written += place.length
+        return place
+
+    def follow(self, host: Host, visit: Visit, page: Page) -> None:
+        """Add a page's links to the frontier, and to this run if it has room for them."""
+        if not page.links:
+            return
+        known = self.catalog.value("SELECT links FROM hosts WHERE host = ?", [visit.row["host"]]) or 0
+        added = 0
+        with self.catalog.record():
+            for url in page.links:
+                reason = "too_many_links" if known + added >= self.config.max_links_per_host else ""
+                reason = reason or url_refusal(url, self.blocklist)
+                reason = reason or add_url(self.catalog, url, "links", depth=visit.row["depth"] + 1)
+                self.links[reason or "added"] += 1
+                added += not reason
+                room = (self.progress.total or 0) < self.config.max_pages and (
+                    host.planned < self.config.max_pages_per_host)
+                if not reason and (room or not host.delay_sec):
+                    self.plan(self.catalog.execute("SELECT * FROM urls WHERE url = ?", [url]).fetchone())
+            self.catalog.execute("UPDATE hosts SET links = links + ? WHERE host = ?", [added, visit.row["host"]])
+
+    def settle(self, visit: Visit, reason: str, page: Page | None = None) -> None:
         """End a visit without a new page."""
         with self.catalog.record():
-            self.update(visit, reason, page, digest)
+            self.update(visit, reason, page)
         self.report.n_in += 1
         self.report.dropped[reason] += 1
         self.progress.update()
 
-    def update(self, visit: Visit, reason: str, page: Fetched | None, digest: str) -> None:
+    def update(self, visit: Visit, reason: str, page: Page | None) -> None:
         """Write down how a visit ended, within a record() block."""
         row = visit.row
-        due_at, failures = next_due(reason, row["failures"], self.config), row["failures"] + 1
+        due_at, days, failures = next_visit(row, reason, self.config.revisit_days, self.config.retry_days)
         if reason == "unreachable" and not self.answered:
-            due_at, failures = row["due_at"], row["failures"]  # no network is not this page's fault
-        elif reason in NO_FAILURE:
-            failures = 0
-        values: dict[str, Any] = {"state": reason, "due_at": due_at, "failures": failures}
+            due_at, days, failures = row["due_at"], row["revisit_days"], row["failures"]  # not this page's fault
+        values: dict[str, Any] = {"state": reason, "due_at": due_at, "revisit_days": days, "failures": failures}
         if page:
-            values |= {"fetched_at": time.time(), "payload_hash": digest, "etag": _short(page.header("ETag")),
-                       "last_modified": _short(page.header("Last-Modified"))}
+            values |= {"fetched_at": time.time(), "payload_hash": page.body_hash,
+                       "etag": _short(page.answer.header("ETag")),
+                       "last_modified": _short(page.answer.header("Last-Modified"))}
+            self.catalog.execute("UPDATE hosts SET failures = 0 WHERE host = ? AND failures > 0", [row["host"]])
         names = ", ".join(f"{name} = ?" for name in values)
         self.catalog.execute(f"UPDATE urls SET {names} WHERE id = ?", [*values.values(), row["id"]])
 
@@ -372,23 +466,46 @@ def _short(header: str) -> str:
     return header if len(header) <= 500 and header == strip_control(header) and header.isascii() else ""
 
 
+# --- the stage -----------------------------------------------------------------------------------
+
+
+def drop_extracted(catalog: Catalog) -> int:
+    """Remove the WARC files that extract has read to their end; the bytes that this frees."""
+    freed = 0
+    for path, in catalog.execute("SELECT path FROM files WHERE path LIKE ? AND length > 0", [PAGES + "/%"]).fetchall():
+        waiting = catalog.value("SELECT 1 FROM pages WHERE file = ? AND seq > ? LIMIT 1",
+                                [path, catalog.cursor("extract")])
+        freed += 0 if waiting else catalog.drop(path)
+    return freed
+
+
 def run(config: ScrapeConfig, root: Path) -> Report:
     report = Report("scrape")
     with Catalog(root) as catalog:
+        if not config.keep_pages and (freed := drop_extracted(catalog)):
+            logger.info("dropped %.1f MB of pages that have been extracted (scrape.keep_pages = false)", freed / 1e6)
         crawl, started = Crawl(config, catalog, report), time.monotonic()
-        visits = due_visits(catalog, config, list(crawl.web.guard.connect_to))
-        if visits:
-            crawl.run(visits)
+        rows = due_urls(catalog, config.max_pages, config.max_pages_per_host, list(crawl.web.guard.connect_to))
+        if rows:
+            crawl.run(rows)
         else:
             logger.info("no URL is due")
         still_due = catalog.value("SELECT count(*) FROM urls WHERE due_at <= ?", [time.time()])
         report.facts = {"hosts": len(crawl.hosts), "still_due": still_due, "pages_per_sec": round(
             report.n_in / max(time.monotonic() - started, 1e-9), 1)}
+        if crawl.links:
+            report.facts["links"] = dict(crawl.links)
     return report
 
 
+def show_status(root: Path) -> str:
+    with Catalog(root, read_only=True) as catalog:
+        return status_table(catalog)
+
+
 def main(argv: list[str] | None = None) -> int:
-    return stage_main(run, ScrapeConfig, "scrape", argv)
+    return stage_main(run, ScrapeConfig, "scrape", argv,
+                      {"--status": (show_status, "print what became of every URL, by host and reason")})
 
 
 if __name__ == "__main__":

@@ -6,40 +6,50 @@ Writes  the catalog's urls, due at once
 Alone   .venv/bin/python search.py --set search.queries_per_run=2
 
 Search engines refuse more often than they answer, so none is relied on: each query goes to the first provider that
-answers, and the seeds are read in any case.
+answers, and the seed list is read in any case. What a provider has answered is remembered: a page of results is asked
+for once, and the next time the query's turn comes, the page after it.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
+import random
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from catalog import Catalog
+from frontier import DAY_SEC, add_url, count_due
 from guard import FetchError, bounded
 from pipeline import Report, StageError, config_path, stage_main, strip_control
-from providers import BLOCK_SEC, ENGINES, EngineConfig, ProviderError, Sitemap, feed_links, read_sitemap
-from urls import canonical_url, host_of, url_refusal
+from providers import BLOCK_SEC, PROVIDERS, Ask, Found, ProviderConfig, ProviderError
+from urls import Blocklist, canonical_url, host_of, url_refusal
 from web import Web, fetch_rules, known_rules, remember_rules
 
 logger = logging.getLogger(__name__)
 
 ENGINES_FRAC = 0.6  # of the time is for the engines, so that some is left for the seeds. Guess
-MAX_BLOCK_SEC = 30 * 86400.0  # a provider's breaker doubles no further
+MAX_BLOCK_SEC = 30 * DAY_SEC  # a provider's breaker doubles no further
 DEAD_SEEDS = 3  # so many seeds out of reach and no answer from anywhere: there is no network
+CANARY = "wikipedia"  # a query that has results: an engine without one for it gives none to anything
+RELATED_FRAC = 0.25  # of the results have a word of the query in them, or they belong to another one. Guess
 
 
 @dataclass(frozen=True)
-class SearchConfig(EngineConfig):
+class SearchConfig(ProviderConfig):
     """The table [search]; config/default.toml says what each key means, and its unit."""
 
-    providers: list[str] = field(default_factory=lambda: ["google", "ddgs", "searxng", "seeds"])
+    providers: list[str] = field(default_factory=lambda: list(PROVIDERS))
     queries_per_run: int = 5
     results_per_query: int = 10
+    pages_per_query: int = 5
+    requery_days: float = 7.0
     pause_sec: float = 5.0
     max_minutes: float = 1.0
     give_up_sec: float = 15.0
@@ -47,14 +57,15 @@ class SearchConfig(EngineConfig):
     enough_urls: int = 300
     enough_per_host: int = 50
     urls_per_seed: int = 1000
-    sitemaps_per_seed: int = 10
     seed_delay_sec: float = 1.0
+    blocklists: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if unknown := [name for name in self.providers if name not in (*ENGINES, "seeds")]:
-            raise ValueError(f"providers: there is no {unknown[0]!r}. There are: {', '.join((*ENGINES, 'seeds'))}")
-        if self.searxng_url and not canonical_url(self.searxng_url):
-            raise ValueError(f"searxng_url = {self.searxng_url!r}: expected a web address, or \"\"")
+        if unknown := [name for name in self.providers if name not in PROVIDERS]:
+            raise ValueError(f"providers: there is no {unknown[0]!r}. There are: {', '.join(PROVIDERS)}")
+        for key, url in [("searxng_url", self.searxng_url), *(("wikis", wiki) for wiki in self.wikis)]:
+            if url and not canonical_url(url.replace("{language}", "en")):
+                raise ValueError(f"{key} = {url!r}: expected a web address")
 
 
 # --- what the user wrote -------------------------------------------------------------------------
@@ -99,117 +110,184 @@ class Search:
     def __init__(self, config: SearchConfig, catalog: Catalog, report: Report) -> None:
         self.config, self.catalog, self.report = config, catalog, report
         self.web = Web(config.web)
+        self.blocklist = Blocklist(catalog.root / path for path in config.blocklists) if config.blocklists else None
         self.started = time.monotonic()
+        self.ends_at = 1.0  # of the time: when the provider that is being asked has to be done
         self.answered = False  # whether anything has answered at all: then there is a network
+        self.n_queries = 0  # pages of results that were asked for
+        self.dead_seeds = 0  # out of reach before anything has answered
         self.found: Counter[str] = Counter()  # provider -> results
-        self.empty: Counter[str] = Counter()  # provider -> answers without a result, in a row
-        self.asked_at: dict[str, float] = {}  # host -> when the last request for a seed there ended
+        self.zero_is_true: dict[str, bool] = {}  # provider -> whether its canary sang
+        self.refused: dict[str, set[str]] = {}  # provider -> hosts behind it that have refused
+        self.asked_at: dict[str, float] = {}  # host or provider -> when the last request there ended
         self.failed: dict[str, str] = {}  # provider -> why it is not asked (any more) in this run
-        for name in self.engines_left():
-            if reason := self.closed(name):
+        for name in config.providers:
+            if reason := PROVIDERS[name].off(config) or self.closed(name):
                 self.failed[name] = reason
 
-    def seconds_left(self, frac: float = 1.0, waiting: int = 1) -> float:
-        """What the next request may take of this run, or of `frac` of it. As long as nothing has answered, that is
-        its part of give_up_sec, which it shares with the `waiting` providers that have not been tried."""
+    def seconds_left(self, waiting: int = 1) -> float:
+        """What the next request may take. As long as nothing has answered, that is its part of give_up_sec, which it
+        shares with the `waiting` providers that have not been tried."""
         passed = time.monotonic() - self.started
-        left = self.config.max_minutes * 60 * frac - passed
+        left = self.config.max_minutes * 60 * self.ends_at - passed
         return left if self.answered else min(left, (self.config.give_up_sec - passed) / waiting)
 
     def has_enough(self) -> bool:
         """Whether scrape has enough to do. Only some URLs of one host count: it may be asked only so often."""
-        due = self.catalog.value("SELECT sum(min(n, ?)) FROM (SELECT count(*) AS n FROM urls WHERE due_at <= ? "
-                                 "GROUP BY host)", [self.config.enough_per_host, time.time()])
-        return (due or 0) >= self.config.enough_urls
+        enough = self.config.enough_urls
+        return count_due(self.catalog, enough, self.config.enough_per_host) >= enough
 
-    def add(self, urls: Iterable[str], source: str, query: str = "", most_new: int = 1 << 30) -> None:
+    def add(self, found: Iterable[Found], provider: str, query: str = "", most_new: int = 1 << 30) -> int:
         """Put URLs into the catalog until `most_new` of them were not known, within a record() block."""
-        enough = self.report.n_out + most_new
-        for url in map(canonical_url, urls):
-            if self.report.n_out == enough:
-                return
-            reason = url_refusal(url)
-            if not reason:
-                added = self.catalog.execute(
-                    "INSERT OR IGNORE INTO urls (url, host, source, query, found_at, due_at) VALUES (?, ?, ?, ?, ?, ?)",
-                    [url, host_of(url), source, query, time.time(), time.time()]).rowcount
-                reason = "" if added else "already_known"
-            self.found[source] += 1
+        before = self.report.n_out
+        for url, _, archived in found:
+            if self.report.n_out - before == most_new:
+                break
+            url = canonical_url(url)
+            reason = url_refusal(url, self.blocklist)
+            reason = reason or add_url(self.catalog, url, provider, query, archived=archived)
+            self.found[provider] += 1
             self.report.n_in += 1
             if reason:
                 self.report.dropped[reason] += 1
             else:
                 self.report.n_out += 1
-
-    # --- engines -------------------------------------------------------------
-
-    def engines_left(self) -> list[str]:
-        return [name for name in self.config.providers if name != "seeds" and name not in self.failed]
+        return self.report.n_out - before
 
     def closed(self, name: str) -> str:
-        """Why a provider cannot be asked; '' when it can."""
-        if name == "searxng" and not self.config.searxng_url:
-            return "off"
+        """Why a provider is left alone since an earlier run; '' when it is not."""
         row = self.catalog.execute("SELECT * FROM breakers WHERE provider = ?", [name]).fetchone()
         if not row or row["closed_until"] <= time.time():
             return ""
         return f"{row['reason']}, left alone until {time.strftime('%d %b %H:%M', time.localtime(row['closed_until']))}"
 
-    def ask_engines(self, queries: list[str]) -> None:
-        """Work on the list of queries from where the last run stopped."""
-        first = self.catalog.setting("search.next_query", 0)
-        for n in range(min(self.config.queries_per_run, len(queries))):
-            if self.has_enough() or (n and not self.pause()):
-                return
-            query = queries[(first + n) % len(queries)]
-            provider, urls = self.ask(query)
-            if not self.engines_left():
+    def run(self, queries: list[str], seeds: list[Seed]) -> None:
+        """Ask all providers in order. Those that take queries and follow each other stand in for one another."""
+        steps = [(takes, list(names)) for takes, names in itertools.groupby(
+            self.config.providers, key=lambda name: PROVIDERS[name].takes)]
+        for n, (takes, names) in enumerate(steps):
+            spent = (time.monotonic() - self.started) / (self.config.max_minutes * 60)
+            last = n == len(steps) - 1
+            self.ends_at = 1.0 if last else ENGINES_FRAC if takes == "query" else spent + (1 - spent) / (len(steps) - n)
+            if takes == "query":
+                self.ask_engines(names, queries, bool(seeds) and not last)
+            else:
+                for name in names:
+                    self.ask_listing(name, [seed for seed in seeds if takes in (seed.kind, "host")])
+
+    # --- providers that take queries -----------------------------------------
+
+    def ask_engines(self, names: list[str], queries: list[str], others_wait: bool) -> None:
+        """Work on the list of queries from where the last run stopped, round and round, a page of results a time."""
+        skipped = 0
+        while self.n_queries < self.config.queries_per_run and skipped < len(queries) and not self.has_enough():
+            at = self.catalog.setting("search.next_query", 0) % len(queries)
+            provider = self.ask(names, queries[at], others_wait)
+            if provider is None:
                 return  # the query waits for the next run
+            skipped = 0 if provider else skipped + 1
             with self.catalog.record():
-                self.add(urls, provider, query)
-                self.catalog.remember("search.next_query", (first + n + 1) % len(queries))
+                self.catalog.remember("search.next_query", (at + 1) % len(queries))
             self.catalog.commit()  # the next answer may take a while
 
-    def pause(self) -> bool:
-        """Wait before the next query. False if there is no time for it."""
-        wait = 0.0 if self.web.is_stand_in(self.config.searxng_url) else self.config.pause_sec
-        if wait >= self.seconds_left(ENGINES_FRAC):
-            return False
-        time.sleep(wait)
-        return True
+    def ask(self, names: list[str], query: str, others_wait: bool) -> str | None:
+        """The first provider that has results for `query`; '' if it is exhausted; None if nobody could be asked."""
+        for name in names:
+            if name in self.failed:
+                continue
+            page = self.next_page(name, query)
+            if page is None:
+                continue
+            waiting = sum(other not in self.failed for other in names[names.index(name):]) + others_wait
+            found = self.ask_one(name, query, page, waiting)
+            if found is None:
+                if name not in self.failed:
+                    return None  # no time
+                continue
+            with self.catalog.record():
+                new = self.add(found, name, query)
+                self.remember_answer(name, query, page, len(found), new)
+            if found:
+                return name
+        return "" if any(name not in self.failed for name in names) else None
 
-    def ask(self, query: str) -> tuple[str, list[str]]:
-        """The first provider that has results for `query`, and these."""
-        engines = self.engines_left()
-        for n, name in enumerate(engines):
-            waiting = len(engines) - n + ("seeds" in self.config.providers)
-            if urls := self.ask_one(name, query, waiting):
-                return name, urls
-        return "", []
+    def next_page(self, name: str, query: str) -> int | None:
+        """The page of results to ask for; None while the query is exhausted there."""
+        last = self.catalog.execute("SELECT * FROM answers WHERE provider = ? AND query = ? ORDER BY page DESC LIMIT 1",
+                                    [name, query]).fetchone()
+        if not last:
+            return 0
+        if last["results"] and last["page"] + 1 < self.config.pages_per_query:
+            return int(last["page"]) + 1
+        if last["asked_at"] > time.time() - self.config.requery_days * DAY_SEC:
+            return None
+        with self.catalog.record():
+            self.catalog.execute("DELETE FROM answers WHERE provider = ? AND query = ?", [name, query])
+        return 0
 
-    def ask_one(self, name: str, query: str, waiting: int) -> list[str]:
-        seconds = min(self.config.provider_sec, self.seconds_left(ENGINES_FRAC, waiting))
+    def remember_answer(self, name: str, query: str, page: int, results: int, new: int) -> None:
+        self.catalog.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)",
+                             [name, query, page, time.time(), results, new])
+
+    def ask_one(self, name: str, query: str, page: int, waiting: int) -> list[Found] | None:
+        """The results of one provider; None if it failed, or if there is no time left."""
+        if not self.pause(name):
+            return None
+        seconds = min(self.config.provider_sec, self.seconds_left(waiting))
         if seconds <= 0:
             self.give_up(name, "no_time_left")
-            return []
+            return None
+        ask = Ask(query, self.config.results_per_query, page, self.config, self.web, self.fetch,
+                  self.refused.setdefault(name, set()))
+        self.n_queries += PROVIDERS[name].takes == "query"
         try:
-            urls = bounded(seconds, lambda: ENGINES[name](query, self.config.results_per_query, self.config))
+            found = bounded(seconds, lambda: PROVIDERS[name].ask(ask))
+            if not related(query, found):
+                raise ProviderError("unrelated")
         except TimeoutError:
             self.give_up(name, "timeout")
+        except FetchError as error:
+            refusal = ProviderError.of(error)
+            self.give_up(name, refusal.reason, refusal.retry_after_sec)
         except ProviderError as error:
             self.give_up(name, error.reason, error.retry_after_sec)
         except Exception as error:  # a library that reads other people's pages may fail in any way
             self.give_up(name, type(error).__name__)
         else:
-            self.empty[name] = 0 if urls else self.empty[name] + 1
-            if self.empty[name] == 2:  # a single query may really have no result
-                self.give_up(name, "no_results")
-            if urls:
+            self.asked_at[name] = time.monotonic()
+            if found:
                 self.answered = True
                 with self.catalog.record():
                     self.catalog.execute("DELETE FROM breakers WHERE provider = ?", [name])
-            return urls
-        return []
+            elif page == 0 and PROVIDERS[name].takes == "query" and query != CANARY:
+                return self.believe_zero(name, waiting)
+            return found
+        self.asked_at[name] = time.monotonic()
+        return None
+
+    def believe_zero(self, name: str, waiting: int) -> list[Found] | None:
+        """[] if a provider that has found nothing finds something for the canary query; else it has failed."""
+        if name not in self.zero_is_true:
+            canary = self.ask_one(name, CANARY, 0, waiting)
+            if canary is None:
+                return None
+            self.zero_is_true[name] = bool(canary)
+        if self.zero_is_true[name]:
+            return []
+        self.give_up(name, "silent")
+        return None
+
+    def pause(self, name: str) -> bool:
+        """Wait until a provider may be asked again. False if there is no time for it."""
+        own = name == "searxng" and self.web.is_stand_in(self.config.searxng_url)
+        if name not in self.asked_at or own:
+            return True
+        pause = self.config.pause_sec * random.uniform(0.75, 1.5)
+        wait = self.asked_at[name] + pause - time.monotonic()
+        if wait >= self.seconds_left():
+            return False
+        time.sleep(max(wait, 0.0))
+        return True
 
     def give_up(self, name: str, reason: str, retry_after_sec: float | None = None) -> None:
         """Ask a provider no more in this run, and after a refusal not for hours: a refusal is respected."""
@@ -219,59 +297,56 @@ class Search:
             return
         self.answered = True
         repeats = self.catalog.value("SELECT repeats FROM breakers WHERE provider = ?", [name]) or 0
-        seconds = min(max(BLOCK_SEC[reason] * 2**repeats, retry_after_sec or 0), MAX_BLOCK_SEC)
+        seconds = min(max(BLOCK_SEC[reason] * 2.0 ** min(repeats, 30), retry_after_sec or 0), MAX_BLOCK_SEC)
         with self.catalog.record():
             self.catalog.execute("INSERT OR REPLACE INTO breakers VALUES (?, ?, ?, ?)",
                                  [name, time.time() + seconds, reason, repeats + 1])
 
-    # --- seeds ---------------------------------------------------------------
+    # --- providers that take seeds -------------------------------------------
 
-    def ask_seeds(self, seeds: list[Seed]) -> None:
-        """Read the seeds, beginning where the last run stopped."""
-        first, dead = self.catalog.setting("search.next_seed", 0), 0
+    def ask_listing(self, name: str, seeds: list[Seed]) -> None:
+        """Read the seeds of one kind, or the index for the hosts of all, beginning where the last run stopped."""
+        by_host = PROVIDERS[name].takes == "host"
+        if by_host:
+            seeds = list({host_of(seed.url): seed for seed in seeds}.values())
+        key, failed = f"search.next_{name}", Counter[str]()
+        first = self.catalog.setting(key, 0)
         for n in range(len(seeds)):
-            seed = seeds[(first + n) % len(seeds)]
-            if self.has_enough() or self.seconds_left() <= 0 or dead == DEAD_SEEDS:
+            if name in self.failed or self.has_enough() or self.seconds_left() <= 0 or self.dead_seeds >= DEAD_SEEDS:
                 break
-            urls: list[str] = []
-            try:
-                urls = self.urls_of(seed)
-            except FetchError as error:
-                logger.info("%s %s: %s", seed.kind, seed.url, error.reason)
-                self.report.facts["seeds_failed"][seed.url] = error.reason
-                dead += error.reason == "unreachable" and not self.answered
+            seed = seeds[(first + n) % len(seeds)]
+            found, page = [], 0
+            if by_host:
+                next_page = self.next_page(name, host_of(seed.url))
+                if next_page is None:
+                    continue
+                answer = self.ask_one(name, seed.url, page := next_page, 2)
+                if answer is None:
+                    self.dead_seeds += self.failed.get(name) in ("unreachable", "timeout") and not self.answered
+                    break
+                found = answer
+            else:
+                try:
+                    found = PROVIDERS[name].ask(Ask(seed.url, 0, 0, self.config, self.web, self.fetch))
+                except FetchError as error:
+                    logger.info("%s %s: %s", seed.kind, seed.url, error.reason)
+                    self.report.facts["seeds_failed"][seed.url] = error.reason
+                    failed[error.reason] += 1
+                    self.dead_seeds += error.reason == "unreachable" and not self.answered
             most_new = 1 << 30 if self.web.is_stand_in(seed.url) else self.config.urls_per_seed
             with self.catalog.record():
-                self.add(urls, "seeds", most_new=most_new)
-                self.catalog.remember("search.next_seed", (first + n + 1) % len(seeds))
+                new = self.add(found, name, most_new=most_new)
+                if by_host:
+                    self.remember_answer(name, host_of(seed.url), page, len(found), new)
+                self.catalog.remember(key, (first + n + 1) % len(seeds))
             self.catalog.commit()
-        reasons = Counter(self.report.facts["seeds_failed"].values())
-        if reasons and not self.found["seeds"]:
-            self.failed["seeds"] = reasons.most_common(1)[0][0]
-
-    def urls_of(self, seed: Seed) -> list[str]:
-        """The pages that a seed names. Raises FetchError if it cannot be had."""
-        if seed.kind == "page":
-            return [seed.url]
-        if seed.kind == "feed":
-            return feed_links(self.fetch(seed.url), seed.url)
-        sitemap = self.sitemap(seed.url)
-        urls = sitemap.pages
-        most = len(sitemap.sitemaps) if self.web.is_stand_in(seed.url) else self.config.sitemaps_per_seed
-        for url in sitemap.sitemaps[:most]:  # the protocol knows no index of indexes
-            if self.seconds_left() <= 0:
-                break
-            try:
-                urls += self.sitemap(url).pages
-            except FetchError as error:
-                logger.info("sitemap %s: %s", url, error.reason)
-        return urls
-
-    def sitemap(self, url: str) -> Sitemap:
-        return read_sitemap(self.fetch(url), url, self.config.web.max_bytes)
+        if failed and not self.found[name]:
+            self.failed[name] = failed.most_common(1)[0][0]
 
     def fetch(self, url: str) -> bytes:
         """A feed or sitemap; the beginning of one that is too long. Waits until its host may be asked."""
+        if self.seconds_left() <= 0:
+            raise FetchError("no_time_left")
         if reason := self.refusal(url):
             raise FetchError(reason)
         self.wait_for(url)
@@ -303,6 +378,16 @@ class Search:
         time.sleep(max(wait, 0.0))
 
 
+def related(query: str, found: list[Found]) -> bool:
+    """Whether results have to do with the query: some engines answer a robot with what is popular instead."""
+    described = [f"{result.text} {unquote(result.url)}".casefold() for result in found if result.text]
+    # of scripts that put no spaces between words: pairs of letters
+    words = re.findall(r"[\u0e00-\u0eff\u3040-\u9fff\uac00-\ud7af]{2}|\w{3,}", query.casefold())
+    beginnings = [word[:5] for word in words]  # so that "history" finds "historical"
+    hits = sum(any(beginning in text for beginning in beginnings) for text in described)
+    return len(described) < 3 or not beginnings or hits >= RELATED_FRAC * len(described)
+
+
 def run(config: SearchConfig, root: Path) -> Report:
     report = Report("search", facts={"seeds_failed": {}})
     queries_path, seeds_path = config_path(root, "queries.txt"), config_path(root, "seeds.txt")
@@ -314,12 +399,7 @@ def run(config: SearchConfig, root: Path) -> Report:
                              "a query a line, such as: history of astronomy.", f"write some into {queries_path}.")
         search = Search(config, catalog, report)
         idle = "not asked, enough URLs are due" if search.has_enough() else "not asked"
-        seeds_first = config.providers[:1] == ["seeds"]
-        if seeds_first:
-            search.ask_seeds(seeds)
-        search.ask_engines(queries)
-        if "seeds" in config.providers and not seeds_first:
-            search.ask_seeds(seeds)
+        search.run(queries, seeds)
         report.facts["providers"] = {name: outcome(search, name) or idle for name in config.providers}
     logger.info("%s", "; ".join(f"{name}: {text}" for name, text in report.facts["providers"].items()))
     return report

@@ -28,6 +28,7 @@ from protego import Protego
 from catalog import Catalog
 from guard import FetchError, Guard, GuardedAdapter, fetching
 from pipeline import strip_control
+from signals import robots_forbid_training
 from urls import canonical_url
 
 NAME = "miniature-memory"  # what robots.txt may call us
@@ -80,6 +81,7 @@ class Fetched:
     payload: bytes  # as it came over the wire, content-encoding kept, chunking undone
     body: bytes  # unpacked
     location: str = ""
+    request: list[tuple[str, str]] = field(default_factory=list)  # the headers that were sent
 
     def header(self, name: str) -> str:
         return next((value for key, value in self.headers if key.lower() == name.lower()), "")
@@ -104,12 +106,13 @@ class Web:
 
     def fetch(self, url: str, *, accept: tuple[str, ...] = (), headers: dict[str, str] | None = None,
               follow: bool = True, allowed: Callable[[str], str] | None = None, max_bytes: int = 0,
-              truncate: bool = False, seconds: float = math.inf) -> Fetched:
-        """The answer to a GET: status 200, 304 if `headers` asked for that, or a redirect if `follow` is false.
+              truncate: bool = False, seconds: float = math.inf, form: dict[str, str] | None = None) -> Fetched:
+        """The answer to a GET: status 200, 304 or 206 if `headers` asked for that, a redirect if `follow` is false.
 
         accept: content types, () for any. allowed(url): why a hop must not be asked for, '' when it may.
         max_bytes: another cap than the config's; truncate: the beginning of a longer body is enough.
-        seconds: a nearer deadline than the config's. Raises FetchError for any other outcome.
+        seconds: a nearer deadline than the config's. form: fields of a POST, in place of a GET.
+        Raises FetchError for any other outcome.
         """
         outer = fetching.deadline  # allowed() may have to fetch a robots.txt first
         fetching.deadline = min(outer, time.monotonic() + min(seconds, self.config.fetch_deadline_sec))
@@ -120,34 +123,37 @@ class Web:
                 refusal = "bad_url" if not url else allowed(url) if allowed else ""
                 if refusal:
                     raise FetchError(refusal)
-                answer = self._exchange(url, accept, headers or {}, max_bytes or self.config.max_bytes, truncate)
+                answer = self._exchange(url, accept, headers or {}, max_bytes or self.config.max_bytes, truncate, form)
                 if not (answer.location and follow):
                     return answer
-                url = answer.location
+                url, form = answer.location, None  # a redirect is followed by a GET, as browsers do it
             raise FetchError("too_many_redirects")
         finally:
             fetching.deadline = outer
 
     def _exchange(self, url: str, accept: tuple[str, ...], headers: dict[str, str], max_bytes: int,
-                  truncate: bool) -> Fetched:
+                  truncate: bool, form: dict[str, str] | None) -> Fetched:
         payload = body = b""
         try:
-            with contextlib.closing(self._send(url, accept, headers)) as response:
+            with contextlib.closing(self._send(url, accept, headers, form)) as response:
                 pairs = list(response.raw.headers.iteritems())
-                if response.status_code != 200:
+                sent = list(response.request.headers.items())
+                wanted = {200} | {status for name, status in ASKED_FOR.items() if name in headers}
+                if response.status_code not in (200, 206):
                     _drain(response)
                 location = _location(url, response)
                 if not location:
-                    _check(response, accept, conditional=not headers.keys().isdisjoint(CONDITIONS))
-                if response.status_code == 200:
+                    _check(response, accept, wanted)
+                if response.status_code in (200, 206):
                     payload = _read_payload(response.raw, max_bytes, truncate)
                     body = unpack(payload, response.headers.get("Content-Encoding", ""), max_bytes, truncate)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise FetchError(_reason(error)) from error
-        return Fetched(url, response.status_code, response.reason or "", pairs, payload, body, location)
+        return Fetched(url, response.status_code, response.reason or "", pairs, payload, body, location, sent)
 
-    def _send(self, url: str, accept: tuple[str, ...], headers: dict[str, str]) -> requests.Response:
-        request = requests.Request("GET", url, headers={
+    def _send(self, url: str, accept: tuple[str, ...], headers: dict[str, str],
+              form: dict[str, str] | None) -> requests.Response:
+        request = requests.Request("POST" if form else "GET", url, data=form, headers={
             "User-Agent": self.agent, "Accept": ", ".join([*accept, "*/*;q=0.1"]), "Accept-Encoding": "gzip, deflate",
             **headers}).prepare()
         proxies = {}
@@ -167,7 +173,7 @@ class Web:
         return self._adapter.send(request, stream=True, timeout=timeout, proxies=proxies)
 
 
-CONDITIONS = {"If-None-Match", "If-Modified-Since"}
+ASKED_FOR = {"If-None-Match": 304, "If-Modified-Since": 304, "Range": 206}  # header of a request -> status it may get
 
 
 def _location(url: str, response: requests.Response) -> str:
@@ -181,10 +187,10 @@ def _location(url: str, response: requests.Response) -> str:
     raise FetchError("bad_redirect")
 
 
-def _check(response: requests.Response, accept: tuple[str, ...], conditional: bool) -> None:
+def _check(response: requests.Response, accept: tuple[str, ...], wanted: set[int]) -> None:
     """Raise FetchError if this answer is not wanted, before its body is read."""
     status = response.status_code
-    if status != 200 and not (status == 304 and conditional):
+    if status not in wanted:
         raise FetchError(f"http_{status}", _seconds(response.headers.get("Retry-After", "")))
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if status == 200 and accept and kind not in accept:
@@ -280,6 +286,10 @@ class Rules:
     def delay_sec(self) -> float:
         return self._parsed.crawl_delay(NAME) or 0.0
 
+    @cached_property
+    def forbids_training(self) -> bool:
+        return robots_forbid_training(self.text, NAME)
+
 
 def fetch_rules(web: Web, url: str, seconds: float = math.inf) -> Rules:
     """The rules of the host of `url`. RFC 9309, section 2.3.1: 4xx allows everything, 5xx or no answer nothing."""
@@ -317,6 +327,6 @@ def remember_rules(catalog: Catalog, host: str, rules: Rules) -> None:
 
 def close_host(catalog: Catalog, host: str, seconds: float, reason: str) -> None:
     """Ask a host for nothing until `seconds` have passed, within a record() block."""
-    catalog.execute("INSERT INTO hosts (host, closed_until, reason) VALUES (?, ?, ?) ON CONFLICT (host) DO UPDATE "
-                    "SET closed_until = excluded.closed_until, reason = excluded.reason",
-                    [host, time.time() + seconds, reason])
+    catalog.execute("INSERT INTO hosts (host, closed_until, reason, failures) VALUES (?, ?, ?, 1) ON CONFLICT (host) "
+                    "DO UPDATE SET closed_until = excluded.closed_until, reason = excluded.reason, "
+                    "failures = failures + 1", [host, time.time() + seconds, reason])

@@ -55,13 +55,15 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         request = Request(self.path, dict(self.headers), time.monotonic())
         self.server.log.append(request)
-        answer = self.server.routes.get(self.path, self.server.default)
+        routes = self.server.routes
+        answer = routes.get(self.path) or routes.get(self.path.partition("?")[0], self.server.default)
         try:
             if callable(answer):
                 self.close_connection = True
                 answer(self)
             else:
                 status, headers, body = answer
+                body = body.replace(b"{path}", self.path.encode())
                 self.send_response(status)
                 for name, value in ({} if status == 304 else {"Content-Length": str(len(body))} | headers).items():
                     self.send_header(name, value)
@@ -69,6 +71,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(body)
         finally:
             request.ended = time.monotonic()
+
+    def do_POST(self) -> None:
+        self.body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -85,7 +91,7 @@ def serve(routes: dict[str, Answer] | None = None, default: Answer = (404, HTML,
         server.server_close()
 
 
-def page(body: str = "<p>A page.", status: int = 200, **headers: str) -> tuple[int, dict[str, str], bytes]:
+def page(body: str = "<p>A page at {path}", status: int = 200, **headers: str) -> tuple[int, dict[str, str], bytes]:
     return status, HTML | {name.replace("_", "-"): value for name, value in headers.items()}, body.encode()
 
 

@@ -21,12 +21,18 @@ import pipeline
 import sample_site
 import scrape
 from catalog import Catalog
+from frontier import next_visit
 from pipeline import Stopped
-from scrape import ScrapeConfig, next_due
+from scrape import ScrapeConfig
 from urls import host_of
 from web import WebConfig
 
 DAY = 86400
+
+
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch):
+    monkeypatch.setattr(scrape, "BACKOFF_SEC", 0.01)
 
 
 def config_for(*servers, **settings) -> ScrapeConfig:
@@ -100,7 +106,7 @@ def test_pages_of_the_sample_site_come_once(site, tmp_path):
     paths = [path for _, path, _ in site.log[before:]]
     assert not any(path.startswith("/private") for path in paths) and paths.count("/robots.txt") == 1
     kinds = [(kind, url) for kind, url, _, _ in records(tmp_path)]
-    assert kinds == [("warcinfo", ""), *[("response", url) for url in urls]]
+    assert kinds == [("warcinfo", ""), *[(kind, url) for url in urls for kind in ("response", "request")]]
     assert first.bytes_written == (tmp_path / "data/pages/000000.warc.gz").stat().st_size
 
 
@@ -148,7 +154,8 @@ def test_a_page_that_did_not_change_is_not_stored_again(tmp_path):
         server.routes["/"] = page("<p>two")
         due_again(tmp_path)
         assert run(config_for(server), tmp_path).n_out == 1
-    assert [body for _, _, _, body in records(tmp_path)[1:]] == [b"<p>one", b"<p>two"]
+    assert [(kind, body) for kind, _, _, body in records(tmp_path) if kind != "request"][1:] == [
+        ("response", b"<p>one"), ("revisit", b""), ("response", b"<p>two")]
 
 
 def test_pages_are_asked_for_conditionally(tmp_path):
@@ -174,7 +181,8 @@ def test_a_redirect_is_followed_in_the_line_of_its_host(tmp_path):
         add(tmp_path, here.url + "/", here.url + "/closed")
         assert run(config_for(here, there), tmp_path).dropped == {"robots": 1}
         assert there.paths == ["/robots.txt", "/new"]
-    assert [url for _, url, _, _ in records(tmp_path)] == ["", there.url + "/new"]
+    assert [url for kind, url, _, _ in records(tmp_path) if kind == "response"] == [
+        here.url + "/", here.url + "/closed", there.url + "/new"]
     assert states(tmp_path) == {here.url + "/": "fetched", here.url + "/closed": "robots"}
 
 
@@ -194,7 +202,7 @@ def test_the_payload_is_kept_as_it_came_over_the_wire(tmp_path):
     with serve({"/gzip": (200, HTML | {"Content-Encoding": "gzip"}, packed), "/chunks": raw(chunks)}) as server:
         add(tmp_path, server.url + "/gzip", server.url + "/chunks")
         assert run(config_for(server), tmp_path).n_out == 2
-    _, (_, _, headers, body), (_, _, chunked, pieces) = records(tmp_path)
+    _, (_, _, headers, body), _, (_, _, chunked, pieces), _ = records(tmp_path)
     assert body == b"<p>packed" and "Content-Encoding: gzip" in headers and f"Content-Length: {len(packed)}" in headers
     assert pieces == b"<p>in" and "X-Crawl-Transfer-Encoding: chunked" in chunked
     data = (tmp_path / "data/pages/000000.warc.gz").read_bytes()
@@ -206,7 +214,7 @@ def test_odd_headers_do_not_break_the_archive(tmp_path):
                          b"X-Two: a\r\n  b\r\nETag: \x07\r\nX-\xdc: 1\r\n\r\n<p>odd")}) as server:
         add(tmp_path, server.url + "/")
         assert run(config_for(server), tmp_path).n_out == 1
-    _, (_, _, headers, body) = records(tmp_path)
+    _, (_, _, headers, body), _ = records(tmp_path)
     assert body == b"<p>odd" and "X-One: ?[31m" in headers and "\x1b" not in headers
 
 
@@ -240,7 +248,7 @@ def test_hosts_are_visited_at_the_same_time(tmp_path):
         servers = [stack.enter_context(serve({f"/{n}": slow for n in range(3)})) for _ in range(8)]
         add(tmp_path, *[f"{server.url}/{n}" for server in servers for n in range(3)])
         started = time.monotonic()
-        assert run(config_for(*servers, delay_sec=0.05), tmp_path).n_out == 24
+        assert run(config_for(*servers, delay_sec=0.05), tmp_path).n_in == 24
         assert time.monotonic() - started < 1.2  # one after the other would take 3.6 s
 
 
@@ -252,7 +260,7 @@ def test_the_caps_are_shared_fairly_among_hosts(tmp_path):
         assert run(config_for(one, other, max_pages_per_host=7), tmp_path).n_in == 7
 
 
-@pytest.mark.parametrize("headers, seconds", [({}, 3600), ({"Retry-After": "60"}, 60)])
+@pytest.mark.parametrize("headers, seconds", [({}, 3600), ({"Retry-After": "120"}, 120)])
 def test_a_host_that_has_enough_is_left_alone(tmp_path, headers, seconds):
     with serve(default=page(status=429, **headers)) as server:
         server.routes["/robots.txt"] = page("")
@@ -269,17 +277,20 @@ def test_a_host_that_keeps_failing_waits_for_the_next_run(tmp_path):
         server.routes["/robots.txt"] = page("")
         add(tmp_path, *[f"{server.url}/{n}" for n in range(9)])
         report = run(config_for(server), tmp_path)
-    assert report.dropped == {"http_500": 3} and report.facts["still_due"] == 6
+    assert report.dropped == {"http_500": 1} and report.facts["still_due"] == 8
+    with Catalog(tmp_path) as catalog:
+        assert catalog.value("SELECT closed_until FROM hosts") == pytest.approx(time.time() + 3600, abs=10)
 
 
 # --- the next visit ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reason, failures, days", [
-    ("fetched", 0, 7), ("not_modified", 0, 7), ("robots", 3, 7), ("http_500", 0, 1), ("timeout", 2, 4),
-    ("timeout", 99, 30), ("http_404", 0, None), ("http_410", 0, None), ("not_html", 0, None)])
-def test_when_a_page_is_visited_again(reason, failures, days):
-    due = next_due(reason, failures, ScrapeConfig())
+@pytest.mark.parametrize("reason, failures, before, days", [
+    ("fetched", 0, None, 7), ("fetched", 0, 8, 4), ("fetched", 0, 1, 1), ("not_modified", 0, 8, 16),
+    ("unchanged", 0, 80, 90), ("robots", 3, 8, 8), ("http_500", 0, 8, 1), ("timeout", 2, 8, 4), ("timeout", 99, 8, 30),
+    ("http_404", 0, 8, 1), ("http_404", 1, 8, None), ("http_410", 0, 8, None), ("not_html", 0, 8, None)])
+def test_when_a_page_is_visited_again(reason, failures, before, days):
+    due = next_visit({"failures": failures, "revisit_days": before, "archive": None}, reason, 7.0, 1.0).due_at
     assert due == (None if days is None else pytest.approx(time.time() + days * DAY, abs=10))
 
 
@@ -338,7 +349,7 @@ def test_a_signal_ends_the_run_with_whole_records(tmp_path):
         for number, handler in handlers.items():
             signal.signal(number, handler)
     fetched = [url for url, state in states(tmp_path).items() if state == "fetched"]
-    assert 1 <= len(fetched) < 50 and len(records(tmp_path)) == len(fetched) + 1
+    assert 1 <= len(fetched) < 50 and len(records(tmp_path)) == 2 * len(fetched) + 1
 
 
 def test_a_bug_in_a_worker_is_not_swallowed(tmp_path, monkeypatch):

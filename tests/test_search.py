@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import requests
-from ddgs.exceptions import DDGSException
 from local_server import page, serve
 
 import providers
 import sample_site
 import search
+import web as web_module
 from catalog import Catalog
+from frontier import Archived
+from guard import FetchError
 from pipeline import StageError
-from providers import ProviderError, Sitemap, ddgs, feed_links, google, read_sitemap, searxng
-from search import SearchConfig
-from web import WebConfig
+from providers import (
+    BLOCK_SEC,
+    Ask,
+    Found,
+    ProviderError,
+    Sitemap,
+    commoncrawl,
+    ddgs,
+    feed_links,
+    google,
+    mediawiki,
+    read_sitemap,
+    searxng,
+)
+from search import SearchConfig, related
+from web import Web, WebConfig
 
 BASE = "http://a.example/feed"
+SEED_LIST = ["feeds", "sitemaps", "seeds"]
 
 
 @pytest.fixture
@@ -38,7 +55,9 @@ def write(root: Path, name: str, text: str | bytes) -> Path:
 
 def config_for(*servers, **settings) -> SearchConfig:
     web = WebConfig(allow_private=[f"127.0.0.1:{server.port}" for server in servers], connect_timeout_sec=0.3)
-    return SearchConfig(**{"pause_sec": 0.0, "seed_delay_sec": 0.0, "give_up_sec": 2.0, "web": web} | settings)
+    names = ["google", "ddgs", "searxng", *SEED_LIST]
+    return SearchConfig(**{"providers": names, "queries_per_run": 3, "pause_sec": 0.0, "seed_delay_sec": 0.0,
+                           "give_up_sec": 2.0, "web": web} | settings)
 
 
 def engines(monkeypatch, **functions) -> list[tuple[str, str]]:
@@ -46,12 +65,15 @@ def engines(monkeypatch, **functions) -> list[tuple[str, str]]:
     asked: list[tuple[str, str]] = []
 
     def recorded(name, function):
-        def engine(query, n, config):
-            asked.append((name, query))
-            return function(query)
+        def engine(ask):
+            if ask.what != search.CANARY:
+                asked.append((name, ask.what))
+            return [Found(url) for url in function(ask.what)]
         return engine
-    for name in providers.ENGINES:
-        monkeypatch.setitem(providers.ENGINES, name, recorded(name, functions.get(name, lambda query: [])))
+    for name, provider in list(providers.PROVIDERS.items()):
+        if provider.takes == "query":
+            engine = recorded(name, functions.get(name, lambda query: []))
+            monkeypatch.setitem(providers.PROVIDERS, name, provider._replace(ask=engine))
     return asked
 
 
@@ -126,75 +148,196 @@ def test_an_index_names_the_sitemaps_that_changed_last_first():
     assert read_sitemap(index, BASE, 10**6) == Sitemap([], ["http://a.example/new.xml", "http://a.example/old.xml"])
 
 
-# --- engines -------------------------------------------------------------------------------------
+# --- providers, before a server that answers as the real ones do -----------------------------------
 
 
-def http_error(status: int, url: str = "https://www.google.com/search") -> requests.HTTPError:
-    response = requests.Response()
-    response.status_code, response.url = status, url
-    return requests.HTTPError(response=response)
+@pytest.fixture
+def world(monkeypatch):
+    """A server that stands in for every host: the host is the first part of the path."""
+    with serve() as server:
+        real = web_module.Web._exchange
+
+        def exchange(self, url, *rest):
+            here = f"{server.url}/{url.partition('://')[2]}"
+            return dataclasses.replace(real(self, here, *rest), url=url)
+        monkeypatch.setattr(web_module.Web, "_exchange", exchange)
+        yield server
 
 
-@pytest.mark.parametrize("error, reason", [
-    (http_error(429), "too_many_requests"), (http_error(429, "https://www.google.com/sorry/index"), "captcha"),
-    (http_error(403), "denied"), (http_error(500), "http_500"), (requests.ConnectionError(), "unreachable")])
-def test_what_google_refuses_with(monkeypatch, error, reason):
-    def refuse(*args, **kwargs):
-        raise error
-        yield
-    monkeypatch.setattr("googlesearch.search", refuse)
-    with pytest.raises(ProviderError, match=reason):
-        google("query", 10, SearchConfig())
+def ask(server, what="sea storms", page=0, n=10, **settings) -> Ask:
+    web = WebConfig(allow_private=[f"127.0.0.1:{server.port}"], contact=settings.pop("contact", ""))
+    return Ask(what, n, page, SearchConfig(web=web, **settings), Web(web), lambda url: Web(web).fetch(url).body, set())
 
 
-def test_google_keeps_what_came_before_a_refusal(monkeypatch):
-    def halfway(query, **settings):
-        assert settings["safe"] == "active" and settings["num_results"] == 10
-        yield from ["http://a.example/", ""]
-        raise http_error(429)
-    monkeypatch.setattr("googlesearch.search", halfway)
-    assert google("query", 10, SearchConfig()) == ["http://a.example/"]
+def urls_of(found: list[Found]) -> list[str]:
+    return [result.url for result in found]
 
 
-@pytest.mark.parametrize("message, reason", [
-    ("https://x 202 Ratelimit", "too_many_requests"), ("status: 403", "denied"), ("dns error", "unreachable")])
-def test_what_ddgs_refuses_with(monkeypatch, message, reason):
-    def refuse(*args, **kwargs):
-        raise DDGSException(message)
-    monkeypatch.setattr("ddgs.ddgs.DDGS.text", refuse)
-    with pytest.raises(ProviderError, match=reason):
-        ddgs("query", 10, SearchConfig())
+GOOGLE_RESULT = ('<div class="ezO2md"><a href="/url?q=http://a.example/{0}&amp;sa=U"><span class="CVA68e">Storms {0}'
+                 '</span></a><span class="FrIlee">at sea</span></div>')
+DDG_RESULT = ("<div class='links_main body'><h2 class='result__title'><a>Storms</a></h2>"
+              "<a href='http://d.example/{0}'>of the sea</a></div>")
 
 
-def test_ddgs_has_results_or_none(monkeypatch):
-    monkeypatch.setattr("ddgs.ddgs.DDGS.text", lambda self, query, **settings: [{"href": f"http://{query}.example/"}])
-    assert ddgs("query", 10, SearchConfig()) == ["http://query.example/"]
-
-    def nothing(*args, **kwargs):
-        raise DDGSException("No results found.")
-    monkeypatch.setattr("ddgs.ddgs.DDGS.text", nothing)
-    assert ddgs("query", 10, SearchConfig()) == []
+def test_google_is_asked_for_one_page_of_results(world):
+    world.routes["/www.google.com/search"] = page("".join(GOOGLE_RESULT.format(n) for n in range(3)))
+    found = google(ask(world, page=2))
+    assert urls_of(found) == [f"http://a.example/{n}" for n in range(3)] and found[0].text == "Storms 0 at sea"
+    assert len(world.log) == 1 and "num=12" in world.paths[0] and "start=20" in world.paths[0]
+    assert "safe=active" in world.paths[0] and world.log[0].headers["User-Agent"].startswith("Lynx/")
 
 
-def json_page(content: object, status: int = 200):
-    return status, {"Content-Type": "application/json"}, json.dumps(content).encode()
+@pytest.mark.parametrize("answer, reason", [
+    (page(status=429, Retry_After="90"), "too_many_requests"), (page(status=503), "too_many_requests"),
+    (page(status=403), "denied"), (page(status=500), "http_500"),
+    (page(status=302, Location="https://www.google.com/sorry/index?continue=x"), "captcha"),
+    (page(status=302, Location="https://consent.google.com/ml?continue=x"), "consent_page"),
+    (page("<p>Our systems have detected unusual traffic from your computer network"), "captcha"),
+    (page("<title>Before you continue to Google Search</title>"), "consent_page"),
+    (page("<noscript><meta content='0;url=/httpservice/retry/enablejs?sei=x'>"), "js_wall")])
+def test_how_google_refuses(world, answer, reason):
+    world.routes["/www.google.com/search"] = answer
+    with pytest.raises((ProviderError, FetchError)) as caught:
+        google(ask(world))
+    error = caught.value if isinstance(caught.value, ProviderError) else ProviderError.of(caught.value)
+    assert error.reason == reason and len(world.log) == 1
+    assert error.retry_after_sec == (90.0 if "Retry-After" in answer[1] else None)
+    assert reason in BLOCK_SEC or reason == "http_500"
+
+
+def test_a_page_without_results_may_be_true(world):
+    world.routes["/www.google.com/search"] = page("<p>Your search did not match any documents")
+    assert google(ask(world)) == []
+
+
+def test_ddgs_asks_under_our_own_name(world):
+    world.routes |= {"/html.duckduckgo.com/html/": page(DDG_RESULT.format(1)), "/search.brave.com/search": page("<p>0"),
+                     "/www.mojeek.com/search": page("<p>0")}
+    assert urls_of(ddgs(ask(world))) == ["http://d.example/1"]
+    assert {request.headers["User-Agent"] for request in world.log} == {web_module.AGENT}
+
+
+@pytest.mark.parametrize("answer, reason", [
+    (page(status=202), "too_many_requests"), (page(status=429), "too_many_requests"), (page(status=403), "denied"),
+    (page("<form id='captcha-form'>"), "captcha")])
+def test_how_ddgs_refuses(world, answer, reason):
+    world.default = answer
+    question = ask(world)
+    for _ in range(4):
+        with pytest.raises(ProviderError) as caught:
+            ddgs(question)
+        assert caught.value.reason in (reason, "too_many_requests")  # the latter when all have refused
+    if answer[0] != 200:
+        assert len(world.log) == 3  # a backend that refused is not asked again in this run
+
+
+def test_ddgs_goes_on_with_the_backends_that_answer(world):
+    world.routes |= {"/html.duckduckgo.com/html/": page(DDG_RESULT.format(1))}
+    world.default = page(status=429)
+    question = ask(world)
+    for _ in range(2):
+        assert urls_of(ddgs(question)) == ["http://d.example/1"]
+    assert len(world.log) <= 4 and "html.duckduckgo.com" not in question.refused
+
+
+def json_page(content: object, status: int = 200, **headers):
+    return status, {"Content-Type": "application/json", **headers}, json.dumps(content).encode()
 
 
 @pytest.mark.parametrize("answer, reason", [
     (page(status=429, Retry_After="60"), "too_many_requests"), (page(status=403), "denied"),
     (page("<p>no JSON"), "wrong_type"), (json_page([]), "bad_answer"), (json_page({"results": [{}]}), "bad_answer"),
-    ((200, {"Content-Type": "application/json"}, b"{"), "bad_answer"),
+    ((200, {"Content-Type": "application/json"}, b"{"), "bad_answer"), (json_page({"results": 7}), "bad_answer"),
+    ((200, {"Content-Type": "application/json"}, b"[" * 100_000), "bad_answer"),
     (json_page({"results": [], "unresponsive_engines": [["google", "captcha"]]}), "engines_unresponsive")])
 def test_what_searxng_refuses_with(answer, reason):
     with serve(default=answer) as server, pytest.raises(ProviderError, match=reason):
-        searxng("query", 10, SearchConfig(searxng_url=server.url))
+        searxng(ask(server, searxng_url=server.url))
 
 
 @pytest.mark.parametrize("path", ["", "/", "/search"])
 def test_searxng_is_asked_for_json_at_its_own_address(path):
-    with serve(default=json_page({"results": [{"url": f"http://a.example/{n}"} for n in range(9)]})) as server:
-        assert len(searxng("a b", 5, SearchConfig(searxng_url=server.url + path))) == 5
-        assert server.paths == ["/search?q=a+b&format=json&language=en&safesearch=2"]
+    rows = [{"url": f"http://a.example/{n}", "title": "Sea", "content": "storms"} for n in range(9)]
+    with serve(default=json_page({"results": rows})) as server:
+        config = SearchConfig(searxng_url=server.url + path)  # its private address need not be allowed
+        found = searxng(Ask("a b", 5, 1, config, Web(config.web), lambda url: b""))
+        assert len(found) == 5 and found[0] == Found("http://a.example/0", "Sea storms")
+        assert server.paths == ["/search?format=json&language=en&pageno=2&q=a+b&safesearch=2"]
+
+
+WIKI = json_page({"query": {"pages": [{"index": 2, "title": "B", "fullurl": "https://en.wikipedia.org/wiki/B"},
+                                      {"index": 1, "title": "A", "fullurl": "https://en.wikipedia.org/wiki/A"}]}})
+
+
+def test_wikis_are_asked_one_after_the_other(world):
+    world.routes |= {"/de.wikipedia.org/w/api.php": WIKI,
+                     "/de.wikisource.org/w/api.php": json_page({"batchcomplete": True})}
+    found = mediawiki(ask(world, language="de", contact="me@example.org", page=1))
+    assert urls_of(found) == ["https://en.wikipedia.org/wiki/A", "https://en.wikipedia.org/wiki/B"]
+    assert len(world.log) == 2 and world.log[1].began >= world.log[0].ended
+    assert all("maxlag=5" in request.path and "gsroffset=10" in request.path for request in world.log)
+    assert world.log[0].headers["User-Agent"].endswith("(+me@example.org)")
+
+
+@pytest.mark.parametrize("answer, reason, wait", [
+    (json_page({"error": {"code": "maxlag"}}), "too_many_requests", None),
+    (json_page({"error": {"code": "ratelimited"}}, **{"Retry-After": "30"}), "too_many_requests", 30.0),
+    (json_page({"error": {"code": "badvalue\x1b"}}), "api_badvalue", None), (page(status=403), "denied", None),
+    (json_page({"query": {"pages": [{"index": "x"}]}}), "bad_answer", None),
+    (json_page({"query": []}), "bad_answer", None), (page(status=503, Retry_After="7"), "too_many_requests", 7.0)])
+def test_how_wikis_refuse(world, answer, reason, wait):
+    world.default = answer
+    with pytest.raises(ProviderError) as caught:
+        mediawiki(ask(world))
+    assert (caught.value.reason, caught.value.retry_after_sec) == (reason, wait)
+
+
+def test_wikis_want_a_contact(root):
+    report = run(SearchConfig(providers=["mediawiki"]), root)
+    assert "web.contact" in report.facts["providers"]["mediawiki"]
+
+
+INDEX = "/index.commoncrawl.org/CC-MAIN-2026-43-index"
+CRAWLS = json_page([{"id": "CC-MAIN-2026-43", "cdx-api": "https://index.commoncrawl.org/CC-MAIN-2026-43-index"}])
+CDX = "\n".join([json.dumps({"url": f"https://a.example/{n}", "filename": f"crawl-data/x{n}.warc.gz", "offset": "77",
+                             "length": length}) for n, length in enumerate(["900", "99999999", "-1", "901"])])
+
+
+def test_common_crawl_gives_places_in_its_files(world):
+    world.routes |= {"/index.commoncrawl.org/collinfo.json": CRAWLS, INDEX: page(CDX + '\n{"url": "https://a.exa')}
+    found = commoncrawl(ask(world, "https://a.example/feed", page=3))
+    assert found == [Found(f"https://a.example/{n}", "", Archived(f"crawl-data/x{n}.warc.gz", 77, length))
+                     for n, length in ((0, 900), (3, 901))]
+    assert "url=a.example%2F%2A" in world.paths[1] and "page=3" in world.paths[1]
+
+
+@pytest.mark.parametrize("crawls, index, reason", [
+    (page(status=503), page(), "too_many_requests"), (CRAWLS, page(status=503), "too_many_requests"),
+    (CRAWLS, page(status=403), "denied"), (json_page({}), page(), "bad_answer"), (CRAWLS, page("<p>"), "bad_answer")])
+def test_how_common_crawl_refuses(world, crawls, index, reason):
+    world.routes |= {"/index.commoncrawl.org/collinfo.json": crawls, INDEX: index}
+    with pytest.raises(ProviderError, match=reason):
+        commoncrawl(ask(world, "https://a.example/"))
+
+
+@pytest.mark.parametrize("answer", [page(status=404), page(status=400), page("")])
+def test_common_crawl_may_have_nothing(world, answer):
+    world.routes |= {"/index.commoncrawl.org/collinfo.json": CRAWLS, INDEX: answer}
+    assert commoncrawl(ask(world, "https://a.example/")) == []
+
+
+def test_common_crawl_is_asked_for_the_hosts_of_the_seeds(root, world):
+    write(root, "seeds.txt", "feed https://a.example/1\nfeed https://a.example/2\npage https://b.example/\n")
+    world.routes |= {"/index.commoncrawl.org/collinfo.json": CRAWLS, INDEX: page(CDX)}
+    config = config_for(world, providers=["commoncrawl"])
+    assert run(config, root).n_out == 2
+    asked = [path for path in world.paths if "/CC-MAIN" in path]
+    assert len(asked) == 2 and "a.example" in asked[0] and "b.example" in asked[1]
+    with Catalog(root) as catalog:
+        row = catalog.execute("SELECT * FROM urls WHERE url = 'https://a.example/3'").fetchone()
+        assert (row["archive"], row["archive_offset"], row["archive_length"]) == ("crawl-data/x3.warc.gz", 77, 901)
+    run(config, root)
+    assert sum("page=1" in path for path in world.paths) == 2
 
 
 def test_unknown_providers_are_refused():
@@ -207,11 +350,11 @@ def test_unknown_providers_are_refused():
 
 def test_each_query_goes_to_the_first_provider_that_answers(root, monkeypatch):
     asked = engines(monkeypatch, google=failing("unreachable"), ddgs=results)
-    report = run(config_for(), root)
+    report = run(config_for(queries_per_run=4), root)
     assert asked == [("google", "one"), ("ddgs", "one"), ("ddgs", "two"), ("ddgs", "three")]
     assert urls_in(root)["http://two.example/1"] == ("ddgs", "two")
     assert report.facts["providers"] == {"google": "unreachable", "ddgs": "9 results", "searxng": "off",
-                                         "seeds": "not asked"}
+                                         **dict.fromkeys(SEED_LIST, "not asked")}
 
 
 def test_a_library_may_fail_in_any_way(root, monkeypatch):
@@ -219,10 +362,69 @@ def test_a_library_may_fail_in_any_way(root, monkeypatch):
     assert run(config_for(), root).facts["providers"]["google"] == "ZeroDivisionError"
 
 
-def test_a_provider_without_results_twice_is_left(root, monkeypatch):
+def test_a_provider_that_finds_nothing_at_all_is_left_alone(root, monkeypatch):
     asked = engines(monkeypatch, ddgs=results)
-    assert run(config_for(), root).facts["providers"]["google"] == "no_results"
-    assert [query for name, query in asked if name == "google"] == ["one", "two"]
+    report = run(config_for(queries_per_run=4), root)
+    assert report.facts["providers"]["google"] == "silent" and [name for name, _ in asked].count("google") == 1
+    with Catalog(root) as catalog:
+        assert catalog.value("SELECT closed_until FROM breakers") == pytest.approx(time.time() + 3600, abs=60)
+
+
+def test_a_provider_with_results_for_the_canary_is_believed(root, monkeypatch):
+    sings = lambda query: results(query) if query == search.CANARY else []  # noqa: E731
+    asked = engines(monkeypatch, google=sings, ddgs=results)
+    report = run(config_for(queries_per_run=6), root)
+    assert report.facts["providers"]["google"] == "not asked" and report.facts["providers"]["ddgs"] == "9 results"
+    assert [name for name, _ in asked] == ["google", "ddgs"] * 3
+
+
+def test_results_of_another_query_are_a_refusal(root, monkeypatch):
+    trending = [Found(f"http://n{n}.example/", "Celebrity wedding of the year") for n in range(8)]
+    engines(monkeypatch, ddgs=results)
+    monkeypatch.setitem(providers.PROVIDERS, "google", providers.Provider(lambda ask: trending, "query"))
+    report = run(config_for(queries_per_run=2), root)
+    assert report.facts["providers"]["google"] == "unrelated" and report.n_in == 3
+
+
+@pytest.mark.parametrize("query, text, is_related", [
+    ("history of astronomy", "Historical notes", True), ("history of astronomy", "Celebrity news", False),
+    ("天文学の歴史", "世界の天文学", True), ("天文学の歴史", "有名人", False), ("C", "anything", True)])
+def test_what_is_related(query, text, is_related):
+    assert related(query, [Found(f"http://a.example/{n}", text) for n in range(4)]) == is_related
+    assert related(query, [Found(f"http://a.example/{n}") for n in range(4)])  # nothing to judge by
+
+
+def test_later_pages_are_asked_for_before_a_query_is_exhausted(root, monkeypatch):
+    write(root, "queries.txt", "one\n")
+    asked = []
+
+    def two_pages(ask):
+        asked.append(ask.page)
+        return [Found(f"http://one.example/{ask.page}")] if ask.page < 2 else []
+    engines(monkeypatch)
+    monkeypatch.setitem(providers.PROVIDERS, "google", providers.Provider(two_pages, "query"))
+    run(config_for(), root)
+    assert asked == [0, 1, 2] and len(urls_in(root)) == 2
+    assert run(config_for(providers=["google"]), root).n_in == 0 and asked == [0, 1, 2]  # the answers of the day count
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 8 * 86400)
+    run(config_for(queries_per_run=1), root)
+    assert asked == [0, 1, 2, 0]
+
+
+def test_a_query_has_so_many_pages(root, monkeypatch):
+    asked = engines(monkeypatch, google=results, ddgs=results)
+    run(config_for(queries_per_run=20, pages_per_query=2), root)
+    assert [asked.count(("google", query)) for query in ("one", "two", "three")] == [2, 2, 2]
+    assert [asked.count(("ddgs", query)) for query in ("one", "two", "three")] == [2, 2, 2]  # then it is the next one's
+
+
+def test_queries_to_one_provider_keep_their_distance(root, monkeypatch):
+    times = []
+    engines(monkeypatch, google=lambda query: times.append(time.monotonic()) or results(query))
+    run(config_for(pause_sec=0.2), root)
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert len(gaps) == 2 and min(gaps) >= 0.15 and gaps[0] != gaps[1]
 
 
 def test_a_refusal_closes_the_provider_for_hours_and_doubles(root, monkeypatch):
@@ -270,7 +472,7 @@ def test_a_dead_network_is_given_up(root, monkeypatch, hangs):
     report = run(config_for(give_up_sec=0.9), root)
     assert time.monotonic() - started < 1.5
     assert report.facts["providers"] == {"google": "timeout", "ddgs": "timeout", "searxng": "off",
-                                         "seeds": "unreachable"}
+                                         "feeds": "unreachable", "sitemaps": "not asked", "seeds": "not asked"}
 
 
 def test_queries_are_worked_on_in_turn(root, monkeypatch):
@@ -316,9 +518,9 @@ def test_seeds_are_read_besides_the_engines(root, monkeypatch):
         write(root, "seeds.txt", f"# ours\npage {server.url}/x\nfeed {server.url}/feed\nsitemap {server.url}/map\n"
                                  f"sitemap {server.url}/gone\nbook http://a.example/\n")
         report = run(config_for(server), root)
-    assert {url for url, (source, _) in urls_in(root).items() if source == "seeds"} == {
-        f"{server.url}/x", f"{server.url}/1", "http://a.example/1"}
-    assert report.facts["providers"]["seeds"] == "3 results"
+    assert {url: source for url, (source, _) in urls_in(root).items() if source != "google"} == {
+        f"{server.url}/x": "seeds", f"{server.url}/1": "feeds", "http://a.example/1": "sitemaps"}
+    assert [report.facts["providers"][name] for name in SEED_LIST] == ["1 results"] * 3
     assert report.facts["seeds_failed"] == {f"{server.url}/gone": "http_404"}
     assert server.paths.count("/robots.txt") == 1
 
@@ -327,14 +529,14 @@ def test_seeds_obey_robots(root):
     robots, moved = page("User-agent: *\nDisallow: /feed"), page(status=302, Location="/feed")
     with serve({"/robots.txt": robots, "/to": moved}) as server:
         write(root, "seeds.txt", f"feed {server.url}/feed\nfeed {server.url}/to\n")
-        report = run(config_for(server, providers=["seeds"]), root)
+        report = run(config_for(server, providers=SEED_LIST), root)
     assert set(report.facts["seeds_failed"].values()) == {"robots"} and server.paths == ["/robots.txt", "/to"]
 
 
 def test_requests_to_one_host_keep_their_distance(root):
     with serve({"/robots.txt": page("User-agent: *\nCrawl-delay: 0.3")}, default=page("<rss/>")) as server:
         write(root, "seeds.txt", f"feed {server.url}/1\nfeed {server.url}/2\n")
-        run(config_for(server, providers=["seeds"], seed_delay_sec=0.1), root)
+        run(config_for(server, providers=SEED_LIST, seed_delay_sec=0.1), root)
     assert server.paths == ["/robots.txt", "/1", "/2"]
     assert server.log[2].began - server.log[1].ended >= 0.29
 
@@ -343,7 +545,7 @@ def test_seeds_are_read_in_turn_until_enough_is_due(root):
     with serve({f"/{n}": page(f"<rss><item><link>/{n}.html</link></item></rss>") for n in range(3)}) as server:
         write(root, "seeds.txt", "".join(f"feed {server.url}/{n}\n" for n in range(3)))
         for enough in (1, 2, 3):
-            run(config_for(server, providers=["seeds"], enough_urls=enough), root)
+            run(config_for(server, providers=SEED_LIST, enough_urls=enough), root)
     assert [path for path in server.paths if path != "/robots.txt"] == ["/0", "/1", "/2"]
 
 
@@ -352,7 +554,7 @@ def test_long_seeds_are_cut(root):
     part = "<urlset><url><loc>/{0}a.html</loc></url><url><loc>/{0}b.html</loc></url></urlset>"
     with serve({"/map": page(index)} | {f"/{n}": page(part.format(n)) for n in range(9)}) as server:
         write(root, "seeds.txt", f"sitemap {server.url}/map\n")
-        config = config_for(server, providers=["seeds"], sitemaps_per_seed=3, urls_per_seed=4)
+        config = config_for(server, providers=SEED_LIST, sitemaps_per_seed=3, urls_per_seed=4)
         assert [(report.n_in, report.n_out) for report in (run(config, root), run(config, root))] == [(4, 4), (6, 2)]
 
 
@@ -361,9 +563,10 @@ def test_the_sample_site_is_found_once(root):
     write(root, "queries.txt", "love\n")
     with sample_site.serve() as site:
         web = WebConfig(connect_to=[f"sample-site.invalid=127.0.0.1:{site.port}"])
-        config = SearchConfig(providers=["searxng", "seeds"], searxng_url=sample_site.SITE + "search", web=web)
+        config = SearchConfig(providers=["searxng", *SEED_LIST], queries_per_run=3,
+                              searxng_url=sample_site.SITE + "search", web=web)
         first, second = run(config, root), run(config, root)
-    assert first.n_out >= 700 and first.facts["providers"]["searxng"] == "10 results"
+    assert first.n_out >= 700 and first.facts["providers"]["searxng"] == "30 results"
     assert second.n_out == 0 and second.dropped == {"already_known": second.n_in}
 
 
@@ -389,7 +592,7 @@ def test_queries_may_have_a_bom_comments_and_control_characters(root, monkeypatc
     asked = engines(monkeypatch, google=results)
     write(root, "queries.txt", "\ufeffone\r\n\n  # comment\n two\x1b[31m \n")
     run(config_for(), root)
-    assert [query for _, query in asked] == ["one", "two[31m"]
+    assert [query for _, query in asked] == ["one", "two[31m", "one"]
 
 
 def test_the_project_comes_with_queries_and_seeds():
