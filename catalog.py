@@ -145,6 +145,7 @@ class Catalog:
         self.db = _open_database(path, read_only)
         self._appending: dict[str, BinaryIO] = {}  # path -> open file, of the group in progress and earlier ones
         self._lengths: dict[str, int] = {}  # path -> length including what is not committed yet
+        self._shards: dict[str, str] = {}  # folder -> its last shard
         self._reading: tuple[str, BinaryIO] | None = None
         self._group_records = 0
         self._group_started = 0.0
@@ -238,11 +239,14 @@ class Catalog:
 
     def shard(self, folder: str, suffix: str, n_bytes: int) -> str:
         """The shard of `folder` that takes the next `n_bytes`; of length 0 when it is a new one."""
-        shard = self.value("SELECT max(path) FROM files WHERE path LIKE ?", [f"{folder}/%{suffix}"])
-        shard = shard or f"{folder}/000000{suffix}"
+        shard = self._shards.get(folder)
+        if not shard:
+            shard = self.value("SELECT max(path) FROM files WHERE path LIKE ?", [f"{folder}/%{suffix}"])
+            shard = shard or f"{folder}/000000{suffix}"
         full = self.length(shard) and self.length(shard) + n_bytes > SHARD_BYTES[folder]
-        if full or self.value("SELECT dropped FROM files WHERE path = ?", [shard]):
+        if full or (folder not in self._shards and self.value("SELECT dropped FROM files WHERE path = ?", [shard])):
             shard = f"{folder}/{int(Path(shard).name[:6]) + 1:06d}{suffix}"
+        self._shards[folder] = shard
         return shard
 
     def drop(self, path: str) -> int:
@@ -251,6 +255,7 @@ class Catalog:
         self.commit()
         if path in self._appending:
             self._appending.pop(path).close()
+        self._shards.clear()
         with self.record():
             self.execute("UPDATE files SET dropped = 1, length = 0 WHERE path = ?", [path])
             self._lengths[path] = 0
@@ -273,8 +278,8 @@ class Catalog:
                 raise StageError(f"{path} holds {stream.tell()} bytes.", f"the {offset} that the catalog knows of.",
                                  "put the file back as it was, or start a new root with --root.")
             self._appending[path] = stream
-        # each time, since a failed record undoes it
-        self.execute("INSERT OR IGNORE INTO files (path, length) VALUES (?, 0)", [path])
+        if not offset:
+            self.execute("INSERT OR IGNORE INTO files (path, length) VALUES (?, 0)", [path])
         self._lengths[path] = offset + len(data)
         self._appending[path].write(data)
         return Place(path, offset, len(data))
@@ -337,6 +342,7 @@ class Catalog:
                     stream.close()
             self._appending.clear()
             self._lengths.clear()
+            self._shards.clear()
             self._group_records = 0
             with contextlib.suppress(sqlite3.Error):
                 self.db.execute("ROLLBACK")

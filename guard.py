@@ -7,6 +7,7 @@ nothing can be answered differently in between. A forbidden address is never sen
 from __future__ import annotations
 
 import contextlib
+import http.client
 import ipaddress
 import math
 import socket
@@ -99,6 +100,8 @@ class Fetching(threading.local):
 
     deadline = math.inf  # time.monotonic()
     read_timeout_sec = math.inf  # between two bytes
+    bytes_left = 1 << 62  # that the exchange in progress may still receive
+    in_head = False  # whether the end of the headers has not come yet
     opened = False  # whether the request in progress opened its connection, rather than use a kept one
 
 
@@ -118,7 +121,13 @@ class _Patient:
 
     def recv_into(self, *args: Any) -> int:
         self.settimeout(_patience(fetching.read_timeout_sec))  # type: ignore[attr-defined]
-        return int(super().recv_into(*args))  # type: ignore[misc]
+        n = int(super().recv_into(*args))  # type: ignore[misc]
+        if not n and fetching.in_head:
+            raise ConnectionResetError("closed within the headers")  # to http.client they would be complete
+        fetching.bytes_left -= n
+        if fetching.bytes_left < 0:
+            raise FetchError("too_big")  # endless headers, trailers, or a chunk of size -1
+        return n
 
 
 class _Socket(_Patient, socket.socket):
@@ -183,20 +192,50 @@ class GuardedAdapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self.pools
 
+    def build_response(self, req: Any, resp: Any) -> Any:
+        """Without cookies, which nobody wants: to read hostile ones takes seconds."""
+        original, resp._original_response = resp._original_response, None
+        try:
+            return super().build_response(req, resp)
+        finally:
+            resp._original_response = original
+
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = self.pools
         return manager
 
 
+class _Response(http.client.HTTPResponse):
+    """Passes over early hints, as it does itself over 100 Continue, and knows headers that are cut off."""
+
+    def begin(self) -> None:
+        fetching.in_head = True
+        try:
+            super().begin()
+        finally:
+            fetching.in_head = False
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status not in (102, 103):
+                return version, status, reason
+            http.client._read_headers(self.fp)  # type: ignore[attr-defined]
+
+
 def _pool_classes(guard: Guard) -> dict[str, Any]:
     """urllib3's pools by scheme. A connection to a proxy is trusted: the user has named the proxy."""
 
     class Plain(HTTPConnection):
+        response_class = _Response
+
         def _new_conn(self) -> socket.socket:
             return guard.open(self._dns_host, self.port, trusted=self.proxy is not None)
 
     class Secure(HTTPSConnection):
+        response_class = _Response
+
         def _new_conn(self) -> socket.socket:
             self.ssl_context = create_urllib3_context()
             self.ssl_context.sslsocket_class = _TlsSocket

@@ -274,21 +274,19 @@ class PeakMemory(threading.Thread):
 
 def process_tree(pid: int) -> list[int]:
     """`pid` and its descendants, from /proc."""
-    children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc") if os.path.isdir("/proc") else []:
-        if entry.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                stat = Path("/proc", entry, "stat").read_text(errors="replace")
-                children.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(entry))
     tree = [pid]
     for parent in tree:  # grows while it is walked
-        tree += children.get(parent, [])
+        with contextlib.suppress(OSError):  # it ended meanwhile, or there is no /proc
+            for task in os.listdir(f"/proc/{parent}/task"):
+                with open(f"/proc/{parent}/task/{task}/children", "rb") as children:
+                    tree += map(int, children.read().split())
     return tree
 
 
 def _pss_kb(pid: int) -> int:
     with contextlib.suppress(OSError):  # the process ended meanwhile
-        match = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
+            match = re.search(rb"^Pss:\s+(\d+)", rollup.read(), re.MULTILINE)
         return int(match[1]) if match else 0
     return 0
 

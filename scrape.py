@@ -64,6 +64,7 @@ BACKOFF_SEC = 2.0  # after a host's first failure, doubled with each further one
 MAX_WAIT_SEC = 30.0  # a host that asks for more patience than that is left to a later run
 MAX_CLOSED_SEC = 7 * 86400.0
 NO_NETWORK_HOSTS = 5  # unreachable before anything has answered: there is no network
+BINARY = (b"ID3", b"%PDF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\3\4", b"RIFF", b"OggS", b"\x1f\x8b", b"\x7fELF")
 TICK_SEC = 0.2  # how often a waiting crawl looks after its deadline and its group of records
 
 
@@ -133,6 +134,7 @@ class Host:
     ready_at: float = 0.0  # time.monotonic() of the next request, at the earliest
     queued: bool = False  # it stands in line, or a worker is busy with it
     failures: int = 0  # in a row
+    closed_before: int = 0  # times in a row, in earlier runs
     planned: int = 0  # visits of this run
 
 
@@ -166,9 +168,13 @@ def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[tuple[Host, Vis
         done.put((host, visit, outcome, time.monotonic()))
 
 
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
     """Fetch one page and prepare its records. Raises FetchError with the reason when there is no page to keep."""
-    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    at = now()
     row, source = visit.row, {}
     if row["archive"]:
         part = web.fetch(visit.target, headers=visit.headers(), truncate=True)
@@ -182,8 +188,10 @@ def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
     if answer.status == 304:
         return Page(answer)
     body = answer.body
-    if not body.strip():
+    if not body.strip(b"\0 \t\r\n"):
         raise FetchError("empty")
+    if body.startswith(BINARY):
+        raise FetchError("not_html")
     if config.respect_noai and (reason := signals.refusal(answer.headers, body, NAME)):
         raise FetchError(reason)
     if signals.needs_js(body):
@@ -245,7 +253,9 @@ class Crawl:
         name = host_of(url)
         if name not in self.hosts:
             own = ARCHIVE_DELAY_SEC if url.startswith(ARCHIVE) else self.config.delay_sec
-            self.hosts[name] = Host(name, known_rules(self.catalog, name), 0.0 if self.web.is_stand_in(url) else own)
+            closed = self.catalog.value("SELECT failures FROM hosts WHERE host = ?", [name]) or 0
+            self.hosts[name] = Host(name, known_rules(self.catalog, name), 0.0 if self.web.is_stand_in(url) else own,
+                                    closed_before=closed)
         return self.hosts[name]
 
     def enqueue(self, host: Host) -> None:
@@ -301,6 +311,10 @@ class Crawl:
         self.hand_out()  # the worker goes on while the page is written
         if visit and isinstance(outcome, Page):
             self.answered, host.failures = True, 0
+            if host.closed_before:
+                host.closed_before = 0
+                with self.catalog.record():
+                    self.catalog.execute("UPDATE hosts SET failures = 0 WHERE host = ?", [host.name])
             self.take(host, visit, outcome)
 
     def learn(self, host: Host, rules: Rules) -> None:
@@ -348,8 +362,7 @@ class Crawl:
         """Close a host for as long as it asked or host_pause_sec, doubled each time; its other URLs stay due."""
         self.progress.total = (self.progress.total or 0) - len(host.visits)
         host.visits.clear()
-        closed_before = self.catalog.value("SELECT failures FROM hosts WHERE host = ?", [host.name]) or 0
-        seconds = min((asked_sec or self.config.host_pause_sec) * 2.0 ** min(closed_before, 30), MAX_CLOSED_SEC)
+        seconds = min((asked_sec or self.config.host_pause_sec) * 2.0 ** min(host.closed_before, 30), MAX_CLOSED_SEC)
         with self.catalog.record():
             close_host(self.catalog, host.name, seconds, reason)
 
@@ -412,7 +425,7 @@ class Crawl:
         """Append records to the last WARC file, within a record() block."""
         shard = self.catalog.shard(PAGES, SUFFIX, len(members))
         if not self.catalog.length(shard):
-            info = info_record(Path(shard).name, self.web.agent)
+            info = info_record(Path(shard).name, self.web.agent, now())
             self.report.bytes_written += self.catalog.append_to(shard, info).length
         place = self.catalog.append_to(shard, members)
         self.report.bytes_written += place.length
@@ -456,7 +469,6 @@ class Crawl:
             values |= {"fetched_at": time.time(), "payload_hash": page.body_hash,
                        "etag": _short(page.answer.header("ETag")),
                        "last_modified": _short(page.answer.header("Last-Modified"))}
-            self.catalog.execute("UPDATE hosts SET failures = 0 WHERE host = ? AND failures > 0", [row["host"]])
         names = ", ".join(f"{name} = ?" for name in values)
         self.catalog.execute(f"UPDATE urls SET {names} WHERE id = ?", [*values.values(), row["id"]])
 
@@ -477,6 +489,7 @@ def drop_extracted(catalog: Catalog) -> int:
                                 [path, catalog.cursor("extract")])
         freed += 0 if waiting else catalog.drop(path)
     return freed
+
 
 
 def run(config: ScrapeConfig, root: Path) -> Report:

@@ -79,7 +79,9 @@ def robots_forbid_training(text: str, agent: str) -> bool:
         key, _, value = line.partition("#")[0].partition(":")
         key = key.strip().lower()
         if key == "user-agent":
-            names = ([] if in_rules else names) + [value.strip().lower()]
+            names = [] if in_rules else names
+            if value.strip().lower() not in names[-1:]:
+                names = [*names, value.strip().lower()]
             in_rules = False
             groups.setdefault(names[-1], False)
         elif key:

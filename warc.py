@@ -1,100 +1,110 @@
-"""WARC: pages as the field archives them: WARC 1.1, one gzip member a record (iso.org/standard/68004, by warcio)."""
+"""WARC: pages as the field archives them: WARC 1.1 (ISO 28500:2017), one gzip member a record.
+
+Written here, in the form that warcio writes, at a fifth of its time; read by warcio.
+"""
 
 from __future__ import annotations
 
-import gzip
+import base64
+import hashlib
 import io
-from collections.abc import Callable, Iterable
+import uuid
+import zlib
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
-from warcio.recordloader import ArcWarcRecord
-from warcio.statusandheaders import StatusAndHeaders
-from warcio.utils import Digester
-from warcio.warcwriter import WARCWriter
 
 from guard import FetchError
 from pipeline import strip_control
 from urls import canonical_url
 from web import AGENT, HTML_TYPES, Fetched, unpack
 
-LEVEL = 6  # of gzip; warcio's own 9 takes twice the time for one percent. Measured on pages of 10 KB
+LEVEL = 4  # of gzip: two thirds of the time of 6 for 1.5 percent more bytes, measured on pages of 10 KB
+SAME_PAYLOAD = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
+Pairs = Iterable[tuple[str, str]]
 
 
-def _member(make: Callable[[WARCWriter], ArcWarcRecord]) -> bytes:
-    """One record as a gzip member of its own."""
-    buffer = io.BytesIO()
-    writer = WARCWriter(buffer, gzip=False, warc_version="1.1")
-    writer.write_record(make(writer))
-    return gzip.compress(buffer.getvalue(), LEVEL, mtime=0)
+def digest(data: bytes) -> str:
+    """As WARC writes it."""
+    return "sha1:" + base64.b32encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode()
 
 
-def info_record(filename: str, agent: str) -> bytes:
+def _record(kind: str, named: dict[str, str], block: bytes) -> bytes:
+    """One record as a gzip member of its own. named: its header fields beyond those that every record has."""
+    fields = {"WARC-Type": kind, "WARC-Record-ID": new_id(), **named, "WARC-Block-Digest": digest(block),
+              "Content-Length": str(len(block))}
+    head = "WARC/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items()) + "\r\n"
+    packer = zlib.compressobj(LEVEL, wbits=31)
+    return packer.compress(head.encode() + block + b"\r\n\r\n") + packer.flush()
+
+
+def new_id() -> str:
+    return f"<urn:uuid:{uuid.uuid4()}>"
+
+
+def _http(first_line: str, headers: Pairs, payload: bytes = b"") -> bytes:
+    lines = [first_line, *(f"{name}: {_one_line(value)}" for name, value in headers)]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + payload
+
+
+def info_record(filename: str, agent: str, at: str) -> bytes:
     """The record that every WARC file begins with."""
-    return _member(lambda writer: writer.create_warcinfo_record(filename, {
-        "software": AGENT, "http-header-user-agent": agent, "robots": "obey", "format": "WARC File Format 1.1"}))
+    about = {"software": AGENT, "http-header-user-agent": agent, "robots": "obey", "format": "WARC File Format 1.1"}
+    block = "".join(f"{name}: {value}\r\n" for name, value in about.items()).encode()
+    return _record("warcinfo", {"WARC-Date": at, "WARC-Filename": filename,
+                                "Content-Type": "application/warc-fields"}, block)
 
 
 class Exchange(NamedTuple):
     """An answer and the request for it, as two records of one moment."""
 
     response: bytes
-    request: bytes
-    payload_digest: str  # as WARC writes it: sha1, base 32
+    request: bytes  # b"" if it was not ours
+    payload_digest: str
 
 
 def exchange_records(page: Fetched, at: str, source: dict[str, str] | None = None) -> Exchange:
     """The records of a fetch. A redirect is one, too: together they are the chain that led to a page.
 
-    at: WARC-Date. source: WARC-Source-URI and WARC-Source-Range of a page that was taken from another archive, which
-    has no request of ours.
+    at: WARC-Date. source: WARC-Source-URI and WARC-Source-Range of a page that was taken from another archive.
     """
-    made: list[ArcWarcRecord] = []
-
-    def response(writer: WARCWriter) -> ArcWarcRecord:
-        made.append(writer.create_warc_record(
-            page.url, "response", payload=io.BytesIO(page.payload), length=len(page.payload),
-            http_headers=_answer_headers(page), warc_headers_dict={"WARC-Date": at, **(source or {})}))
-        return made[0]
-
-    member = _member(response)
-    record_id = made[0].rec_headers.get_header("WARC-Record-ID")
-    digest = made[0].rec_headers.get_header("WARC-Payload-Digest") or ""
+    of_payload, identity = digest(page.payload), new_id()
+    response = _record("response", {
+        "WARC-Record-ID": identity, "WARC-Date": at, "WARC-Target-URI": page.url, "WARC-Payload-Digest": of_payload,
+        "Content-Type": "application/http; msgtype=response", **(source or {})}, _answer(page, page.payload))
     if source:
-        return Exchange(member, b"", digest)
+        return Exchange(response, b"", of_payload)
     parts = urlsplit(page.url)
     line = f"GET {parts.path or '/'}{'?' + parts.query if parts.query else ''} HTTP/1.1"
-    headers = StatusAndHeaders(line, [("Host", parts.netloc), *page.request], is_http_request=True)
-    return Exchange(member, _member(lambda writer: writer.create_warc_record(
-        page.url, "request", http_headers=headers,
-        warc_headers_dict={"WARC-Date": at, "WARC-Concurrent-To": record_id})), digest)
+    request = _record("request", {
+        "WARC-Date": at, "WARC-Target-URI": page.url, "WARC-Concurrent-To": identity,
+        "Content-Type": "application/http; msgtype=request"}, _http(line, [("Host", parts.netloc), *page.request]))
+    return Exchange(response, request, of_payload)
 
 
 def revisit_record(page: Fetched, at: str, same_as_url: str, same_as_date: str) -> bytes:
     """A record that says: the same payload as that one."""
-    return _member(lambda writer: writer.create_revisit_record(
-        page.url, payload_digest(page.payload), same_as_url, same_as_date, http_headers=_answer_headers(page),
-        warc_headers_dict={"WARC-Date": at}))
+    return _record("revisit", {
+        "WARC-Date": at, "WARC-Target-URI": page.url, "WARC-Profile": SAME_PAYLOAD,
+        "WARC-Refers-To-Target-URI": same_as_url, "WARC-Refers-To-Date": same_as_date,
+        "WARC-Payload-Digest": digest(page.payload),
+        "Content-Type": "application/http; msgtype=response"}, _answer(page, b""))
 
 
-def payload_digest(payload: bytes) -> str:
-    digester = Digester("sha1")
-    digester.update(payload)
-    return str(digester)
-
-
-def _answer_headers(page: Fetched) -> StatusAndHeaders:
-    """What undoing the chunking, or not reading a body, made untrue is renamed, as Common Crawl does it."""
+def _answer(page: Fetched, payload: bytes) -> bytes:
+    """The HTTP answer. What undoing the chunking, or not reading a body, made untrue is renamed, as Common Crawl does
+    it: a reader would look for chunks again."""
     untrue = {"transfer-encoding"} if page.payload else {"transfer-encoding", "content-length", "content-encoding"}
-    headers = [("X-Crawl-" + name if name.lower() in untrue else name, _one_line(value))
+    headers = [("X-Crawl-" + name if name.lower() in untrue else name, value)
                for name, value in page.headers if name.isascii()]
-    return StatusAndHeaders(f"{page.status} {_one_line(page.phrase)}".strip(), headers, protocol="HTTP/1.1")
+    return _http(f"HTTP/1.1 {page.status} {_one_line(page.phrase)}".strip(), headers, payload)
 
 
 def _one_line(text: str) -> str:
-    """`text` of a header as it may stand in a file: headers are Latin-1 to HTTP, and ASCII to warcio."""
+    """`text` of a header as it may stand in a file: headers are Latin-1 to HTTP, and ASCII to readers of WARC."""
     if text.isascii() and text.isprintable():
         return text
     return " ".join(strip_control(text).encode("ascii", "replace").decode().split("\n"))

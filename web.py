@@ -34,6 +34,8 @@ from urls import canonical_url
 NAME = "miniature-memory"  # what robots.txt may call us
 AGENT = f"{NAME}/0.1"
 HTML_TYPES = ("text/html", "application/xhtml+xml")
+HEAD_BYTES = 1 << 20  # received beyond the body: headers, sizes of chunks
+MAX_MEMBERS = 200  # of a gzip stream; each costs a copy of what follows it
 ROBOTS_BYTES = 500 * 1024  # RFC 9309, section 2.5: at least so much is parsed
 ROBOTS_FRESH_SEC = 24 * 3600.0  # RFC 9309, section 2.4
 
@@ -134,6 +136,7 @@ class Web:
     def _exchange(self, url: str, accept: tuple[str, ...], headers: dict[str, str], max_bytes: int,
                   truncate: bool, form: dict[str, str] | None) -> Fetched:
         payload = body = b""
+        fetching.bytes_left = max_bytes + HEAD_BYTES
         try:
             with contextlib.closing(self._send(url, accept, headers, form)) as response:
                 pairs = list(response.raw.headers.iteritems())
@@ -153,9 +156,13 @@ class Web:
 
     def _send(self, url: str, accept: tuple[str, ...], headers: dict[str, str],
               form: dict[str, str] | None) -> requests.Response:
-        request = requests.Request("POST" if form else "GET", url, data=form, headers={
+        request = requests.PreparedRequest()  # by its parts: what prepare() does to a URL is done, and takes its time
+        request.prepare_method("POST" if form else "GET")
+        request.url = url
+        request.prepare_headers({
             "User-Agent": self.agent, "Accept": ", ".join([*accept, "*/*;q=0.1"]), "Accept-Encoding": "gzip, deflate",
-            **headers}).prepare()
+            **headers})
+        request.prepare_body(form, None)
         proxies = {}
         if self.config.proxy and not self.is_stand_in(url):
             # The name is checked here, but the proxy resolves it again: what it finds then, we cannot know.
@@ -193,6 +200,9 @@ def _check(response: requests.Response, accept: tuple[str, ...], wanted: set[int
     if status not in wanted:
         raise FetchError(f"http_{status}", _seconds(response.headers.get("Retry-After", "")))
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    original = response.raw._original_response
+    if status == 200 and not kind and original is not None and original.msg.defects:
+        raise FetchError("bad_response")  # a line that is no header hides those after it
     if status == 200 and accept and kind not in accept:
         raise FetchError("not_html" if accept == HTML_TYPES else "wrong_type")
 
@@ -216,7 +226,7 @@ def unpack(payload: bytes, encoding: str, max_bytes: int, truncate: bool = False
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise FetchError("bad_encoding")
     bare = encoding == "deflate" and payload[0] & 0x0F != 8  # some servers send the stream without zlib's header
-    body = b""
+    body, members = b"", 0
     while payload:  # a gzip stream may have several members
         stream = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)  # 32: gzip or zlib, as found
         try:
@@ -231,7 +241,9 @@ def unpack(payload: bytes, encoding: str, max_bytes: int, truncate: bool = False
             return body[:max_bytes]
         if not stream.eof and not truncate:
             raise FetchError("bad_encoding")
-        payload = stream.unused_data
+        payload, members = stream.unused_data, members + 1
+        if members == MAX_MEMBERS:
+            raise FetchError("bad_encoding")
     return body
 
 
@@ -244,7 +256,7 @@ def _drain(response: requests.Response) -> None:
 
 def _seconds(retry_after: str) -> float | None:
     """The header Retry-After, a number or a date, in seconds from now."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, OverflowError):
         if retry_after.strip().isdigit():
             return float(retry_after)
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
@@ -276,7 +288,7 @@ class Rules:
 
     @cached_property
     def _parsed(self) -> Protego:
-        return Protego.parse(self.text)
+        return Protego.parse(_without_others(self.text))
 
     def refuse(self, url: str) -> str:
         """Why `url` must not be asked for; '' when it may."""
@@ -291,15 +303,30 @@ class Rules:
         return robots_forbid_training(self.text, NAME)
 
 
+def _without_others(text: str) -> str:
+    """robots.txt with one name for all agents that are not us: the parser copies each rule for each name."""
+    def renamed(line: re.Match[str]) -> str:
+        name = line[2].partition("#")[0].strip().lower().replace("*", "")
+        return line[0] if name in NAME else line[1] + " other"
+    return re.sub(r"(?im)^([ \t]*user[ -]?agent[ \t]*[: \t])(.*)$", renamed, text)
+
+
 def fetch_rules(web: Web, url: str, seconds: float = math.inf) -> Rules:
     """The rules of the host of `url`. RFC 9309, section 2.3.1: 4xx allows everything, 5xx or no answer nothing."""
+    hops: list[str] = []
+
+    def allowed(hop: str) -> str:
+        hops.append(hop)
+        return ""
+
     try:
         answer = web.fetch(urljoin(url, "/robots.txt"), headers={"Accept-Encoding": "identity"},
-                           max_bytes=ROBOTS_BYTES, truncate=True, seconds=seconds)
+                           max_bytes=ROBOTS_BYTES, truncate=True, seconds=seconds,
+                           allowed=allowed)
         lines = answer.body.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
         return Rules(strip_control("\n".join(lines)))
     except FetchError as error:
-        if error.reason in ("unreachable", "blocked_address", "tls_error"):
+        if error.reason in ("unreachable", "blocked_address", "tls_error") and len(hops) == 1:
             return Rules(refusal=error.reason)
         if error.reason == "too_many_redirects" or re.fullmatch("http_4(?!29)..", error.reason):
             return Rules()
