@@ -66,6 +66,7 @@ class Extracted:
 
 # --- one page ------------------------------------------------------------------------------------
 
+MAX_TAGS = 300_000  # a tree of more takes hundreds of megabytes (adbar/trafilatura#704). Guess
 
 def extract_page(html: bytes | str, url: str = "", charset: str = "", config: ExtractConfig | None = None) -> Extracted:
     """The main text of one page. Pure; bad HTML raises nothing but gives an empty text with a reason.
@@ -79,6 +80,8 @@ def extract_page(html: bytes | str, url: str = "", charset: str = "", config: Ex
     source = source.replace("\x00", "").removeprefix("\ufeff")
     if "<" not in source:
         return Extracted(reason="not_html")
+    if source.count("<") > MAX_TAGS:
+        return Extracted(reason="too_many_tags")
     try:
         document = Document(source, url=url or None)
         title = document.short_title()

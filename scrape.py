@@ -446,7 +446,7 @@ class Crawl:
                 added += not reason
                 room = (self.progress.total or 0) < self.config.max_pages and (
                     host.planned < self.config.max_pages_per_host)
-                if not reason and (room or not host.delay_sec):
+                if not reason and (room or self.web.is_stand_in(url)):
                     self.plan(self.catalog.execute("SELECT * FROM urls WHERE url = ?", [url]).fetchone())
             self.catalog.execute("UPDATE hosts SET links = links + ? WHERE host = ?", [added, visit.row["host"]])
 

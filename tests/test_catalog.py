@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ import pytest
 
 import catalog as catalogs
 from catalog import Catalog, append_line
+from frontier import due_urls
 from pipeline import PROJECT, StageError
 
 
@@ -177,3 +179,38 @@ def test_a_torn_history_line_does_not_swallow_the_next(tmp_path: Path) -> None:
     (tmp_path / "runs.jsonl").write_bytes(b'{"whole": 1}\n{"torn')
     append_line(tmp_path / "runs.jsonl", '{"next": 1}')
     assert (tmp_path / "runs.jsonl").read_text().splitlines() == ['{"whole": 1}', '{"torn', '{"next": 1}']
+
+
+def test_a_catalog_of_version_1_is_brought_up_to_date(tmp_path):
+    with Catalog(tmp_path) as catalog, catalog.record():
+        catalog.execute("INSERT INTO urls (url, host, source, found_at, due_at) VALUES ('http://a/', 'a', 't', 0, 7)")
+    db = sqlite3.connect(tmp_path / "data/catalog.sqlite3")
+    db.executescript("""
+        DROP TRIGGER url_added; DROP TRIGGER url_rescheduled; DROP TABLE answers; DROP INDEX urls_of_host;
+        DROP INDEX hosts_due; DROP INDEX pages_payload; ALTER TABLE files DROP COLUMN dropped;
+        ALTER TABLE urls DROP COLUMN depth; ALTER TABLE urls DROP COLUMN revisit_days;
+        ALTER TABLE urls DROP COLUMN archive; ALTER TABLE urls DROP COLUMN archive_offset;
+        ALTER TABLE urls DROP COLUMN archive_length; DELETE FROM hosts; ALTER TABLE hosts DROP COLUMN due_at;
+        ALTER TABLE hosts DROP COLUMN links; ALTER TABLE pages DROP COLUMN payload_hash;
+        CREATE INDEX urls_due ON urls (due_at, id) WHERE due_at IS NOT NULL; PRAGMA user_version = 1;""")
+    db.close()
+    with Catalog(tmp_path) as catalog:
+        assert [row["url"] for row in due_urls(catalog, 9, 9)] == ["http://a/"]
+        assert catalog.value("PRAGMA user_version") == 2
+    (tmp_path / "new").mkdir()
+    with Catalog(tmp_path) as old, Catalog(tmp_path / "new") as new:
+        names = [{row["name"] for row in c.execute("SELECT name FROM sqlite_master")} for c in (old, new)]
+        assert names[0] == names[1]
+
+
+def test_a_dropped_file_stays_away_and_its_name_is_not_used_again(tmp_path):
+    with Catalog(tmp_path) as catalog:
+        with catalog.record():
+            first = catalog.append("data/raw", ".jsonl", b"one\n")
+        assert catalog.drop(first.file) == 4 and not (tmp_path / first.file).exists()
+        with catalog.record():
+            second = catalog.append("data/raw", ".jsonl", b"two\n")
+        assert second.file > first.file
+    (tmp_path / first.file).write_text("a crash came before it was removed")
+    with Catalog(tmp_path):
+        assert not (tmp_path / first.file).exists() and (tmp_path / second.file).read_text() == "two\n"

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from helpers import warc_member
 from local_server import HTML, OK_HEAD, page, raw, serve
 from warcio.archiveiterator import ArchiveIterator
 from warcio.cli import main as warcio
@@ -21,7 +22,7 @@ import pipeline
 import sample_site
 import scrape
 from catalog import Catalog
-from frontier import next_visit
+from frontier import Archived, add_url, next_visit
 from pipeline import Stopped
 from scrape import ScrapeConfig
 from urls import host_of
@@ -170,6 +171,113 @@ def test_pages_are_asked_for_conditionally(tmp_path):
         assert server.log[-1].headers["If-Modified-Since"] == validators["Last-Modified"]
 
 
+def test_the_payload_of_another_page_becomes_a_revisit_record(tmp_path):
+    with serve({"/a": page("<p>same"), "/b": page("<p>same")}) as server:
+        add(tmp_path, server.url + "/a", server.url + "/b")
+        report = run(config_for(server), tmp_path)
+    assert (report.n_out, report.dropped) == (1, {"duplicate_payload": 1})
+    assert [kind for kind, *_ in records(tmp_path)] == ["warcinfo", "response", "request", "revisit", "request"]
+    with Catalog(tmp_path) as catalog:
+        assert catalog.value("SELECT count(*) FROM pages") == 1
+
+
+SHELL = "<div id=root></div><noscript>You need to enable JavaScript</noscript><script src=/app.js></script>"
+
+
+@pytest.mark.parametrize("answer, reason", [
+    (page(X_Robots_Tag="noai"), "noai"), (page(X_Robots_Tag="noindex"), "noindex"),
+    (page("<meta name=robots content='noindex, follow'><p>x"), "noindex"), (page(SHELL), "needs_js")])
+def test_pages_that_keep_out_are_left_out(tmp_path, answer, reason):
+    with serve({"/": answer}) as server:
+        add(tmp_path, server.url + "/")
+        assert run(config_for(server), tmp_path).dropped == {reason: 1}
+        due_again(tmp_path)
+        report = run(config_for(server, respect_noai=False), tmp_path)
+        assert report.dropped == ({"needs_js": 1} if reason == "needs_js" else {})
+    assert row_of(tmp_path, server.url + "/")["failures"] == 0
+
+
+def test_a_robots_txt_against_training_keeps_us_out(tmp_path):
+    with serve({"/robots.txt": page("User-agent: *\nContent-Signal: search=yes, ai-train=no\n")}) as server:
+        add(tmp_path, server.url + "/")
+        assert run(config_for(server), tmp_path).dropped == {"noai": 1} and server.paths == ["/robots.txt"]
+
+
+# --- pages that Common Crawl has -----------------------------------------------------------------
+
+
+def archive_of(member: bytes):
+    """Answers with a range of a file that holds `member` from byte 100 on."""
+    def answer(handler):
+        start, end = map(int, handler.headers["Range"].removeprefix("bytes=").split("-"))
+        part = (bytes(100) + member + bytes(100))[start:end + 1]
+        raw(b"HTTP/1.1 206 Partial Content\r\nContent-Length: %d\r\n\r\n%s" % (len(part), part))(handler)
+    return answer
+
+
+def add_archived(root: Path, url: str, member: bytes, file: str = "crawl/x.warc.gz") -> None:
+    with Catalog(root) as catalog, catalog.record():
+        add_url(catalog, url, "commoncrawl", archived=Archived(file, 100, len(member)))
+
+
+def test_an_archived_page_is_fetched_from_the_archive(tmp_path, monkeypatch):
+    url, member = "http://a.example/page", warc_member("http://a.example/page", b"<p>from the archive")
+    with serve({"/crawl/x.warc.gz": archive_of(member)}) as server:
+        monkeypatch.setattr(scrape, "ARCHIVE", server.url + "/")
+        add_archived(tmp_path, url, member)
+        assert run(config_for(server), tmp_path).n_out == 1
+        assert server.paths == ["/robots.txt", "/crawl/x.warc.gz"]  # the origin is asked for nothing
+        add_archived(tmp_path, url, member)
+        assert run(config_for(server), tmp_path).n_in == 0
+        server.routes["/crawl/y.warc.gz"] = server.routes["/crawl/x.warc.gz"]
+        add_archived(tmp_path, url, member, "crawl/y.warc.gz")  # a newer crawl has it, too
+        assert run(config_for(server), tmp_path).dropped == {"unchanged": 1}
+    assert [(kind, found, body) for kind, found, _, body in records(tmp_path)][1] == (
+        "response", url, b"<p>from the archive")
+    data = gzip.decompress((tmp_path / "data/pages/000000.warc.gz").read_bytes()).decode()
+    assert f"WARC-Source-Range: bytes=100-{99 + len(member)}" in data and "/crawl/x.warc.gz" in data
+
+
+@pytest.mark.parametrize("member, reason", [
+    (warc_member("http://other.example/", b"<p>another"), "bad_archive_record"), (b"no gzip at all", "bad_encoding"),
+    (gzip.compress(b"no record at all"), "bad_archive_record"), (gzip.compress(bytes(10**8)), "bad_archive_record"),
+    (warc_member("http://a.example/page", b"%PDF", "application/pdf"), "not_html")])
+def test_what_is_not_the_archived_page_is_refused(tmp_path, monkeypatch, member, reason):
+    with serve({"/crawl/x.warc.gz": archive_of(member)}) as server:
+        monkeypatch.setattr(scrape, "ARCHIVE", server.url + "/")
+        add_archived(tmp_path, "http://a.example/page", member)
+        assert run(config_for(server), tmp_path).dropped == {reason: 1}
+
+
+# --- links ---------------------------------------------------------------------------------------
+
+
+def test_links_are_followed_on_the_same_host_to_a_depth(tmp_path):
+    with serve({"/": page("<a href=/1>1</a><a href=http://other.example/>o</a><a href=/x.pdf>p</a><a href=/no>n</a>"),
+                "/1": page("<a href='2#part'>2</a><a href=/1>1</a>"), "/2": page("<a href=/3>3</a>"),
+                "/robots.txt": page("User-agent: *\nDisallow: /no")}) as server:
+        add(tmp_path, server.url + "/")
+        report = run(config_for(server, follow_links=True), tmp_path)
+        assert server.paths == ["/robots.txt", "/", "/1", "/2"] and report.dropped == {"robots": 1}
+    assert report.facts["links"] == {"added": 3, "not_html_ending": 1, "already_known": 1}
+    assert row_of(tmp_path, server.url + "/2")["depth"] == 2
+
+
+def test_links_have_limits(tmp_path):
+    many = "".join(f"<a href=/{n}>{n}</a>" for n in range(50))
+    with serve({"/": page(many)}, default=page()) as server:
+        add(tmp_path, server.url + "/")
+        report = run(config_for(server, follow_links=True, max_links_per_host=9, max_pages_per_host=4), tmp_path)
+    assert report.facts["links"] == {"added": 9, "too_many_links": 41}
+    assert (report.n_out, report.facts["still_due"]) == (4, 6)
+
+
+def test_links_are_not_followed_by_default(tmp_path):
+    with serve({"/": page("<a href=/1>1</a>")}) as server:
+        add(tmp_path, server.url + "/")
+        assert "links" not in run(config_for(server), tmp_path).facts and "/1" not in server.paths
+
+
 # --- redirects -----------------------------------------------------------------------------------
 
 
@@ -282,6 +390,43 @@ def test_a_host_that_keeps_failing_waits_for_the_next_run(tmp_path):
         assert catalog.value("SELECT closed_until FROM hosts") == pytest.approx(time.time() + 3600, abs=10)
 
 
+def test_a_page_that_fails_for_a_moment_is_tried_again(tmp_path):
+    answers = iter([page(status=500), page(status=503, Retry_After="0")])
+    with serve() as server:
+        def flaky(handler):
+            status, headers, body = next(answers, page(f"<p>well again, {handler.path}"))
+            handler.send_response(status)
+            for name, value in headers.items():
+                handler.send_header(name, value)
+            handler.end_headers()
+            handler.wfile.write(body)
+        server.routes |= {"/a": flaky, "/b": flaky}
+        add(tmp_path, server.url + "/a", server.url + "/b")
+        assert run(config_for(server, web={"fetch_deadline_sec": 5.0}), tmp_path).n_out == 2
+        assert server.paths == ["/robots.txt", "/a", "/b", "/a", "/b"]
+
+
+def test_a_host_is_closed_twice_as_long_each_time_until_it_answers(tmp_path):
+    def closed_sec():
+        with Catalog(tmp_path) as catalog, catalog.record():
+            seconds = catalog.value("SELECT closed_until FROM hosts") - time.time()
+            catalog.execute("UPDATE hosts SET closed_until = 0")
+            return seconds
+    with serve(default=page(status=503)) as server:
+        server.routes["/robots.txt"] = page("")
+        add(tmp_path, server.url + "/")
+        for hours in (1, 2, 4):
+            run(config_for(server), tmp_path)
+            assert closed_sec() == pytest.approx(hours * 3600, abs=20)
+            due_again(tmp_path)
+        server.default = page()
+        run(config_for(server), tmp_path)
+        server.default = page(status=503)
+        due_again(tmp_path)
+        run(config_for(server), tmp_path)
+        assert closed_sec() == pytest.approx(3600, abs=20)
+
+
 # --- the next visit ------------------------------------------------------------------------------
 
 
@@ -357,6 +502,51 @@ def test_a_bug_in_a_worker_is_not_swallowed(tmp_path, monkeypatch):
     add(tmp_path, "http://127.0.0.1:9/")
     with pytest.raises(ZeroDivisionError):
         run(config_for(), tmp_path)
+
+
+def test_extracted_pages_may_be_dropped(tmp_path, monkeypatch):
+    monkeypatch.setitem(catalog_module.SHARD_BYTES, "data/pages", 1500)
+    with serve(default=page()) as server:
+        add(tmp_path, *[f"{server.url}/{n}" for n in range(6)])
+        run(config_for(server), tmp_path)
+        before = sorted((tmp_path / "data/pages").iterdir())
+        assert len(before) > 2
+        with Catalog(tmp_path) as catalog, catalog.record():
+            catalog.advance("extract", catalog.value("SELECT max(seq) FROM pages") - 1)
+        run(config_for(server, keep_pages=False), tmp_path)
+        assert sorted((tmp_path / "data/pages").iterdir()) == before[-1:]  # its last page still waits
+        with Catalog(tmp_path) as catalog, catalog.record():
+            catalog.advance("extract", catalog.value("SELECT max(seq) FROM pages"))
+        add(tmp_path, server.url + "/new")
+        assert run(config_for(server, keep_pages=False), tmp_path).n_out == 1
+    after = sorted((tmp_path / "data/pages").iterdir())
+    assert len(after) == 1 and after[0].name > before[-1].name and len(records(tmp_path)) == 3
+
+
+def test_the_status_says_what_became_of_every_url(tmp_path, capsys):
+    with serve({"/a": page(), "/b": page(status=404)}) as server:
+        add(tmp_path, server.url + "/a", server.url + "/b", "http://10.0.0.1/")
+        run(config_for(server), tmp_path)
+    assert scrape.main(["--root", str(tmp_path), "--status"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["all", "hosts", "3", "http_404", "1,", "fetched", "1,", "blocked_address", "1"]
+    assert any(line.split() == ["10.0.0.1", "1", "blocked_address", "1"] for line in lines)
+
+
+def test_the_status_of_nothing_says_what_to_do(tmp_path, capsys):
+    assert scrape.main(["--root", str(tmp_path), "--status"]) == 1
+    with Catalog(tmp_path):
+        pass
+    assert scrape.main(["--root", str(tmp_path), "--status"]) == 0
+    assert "no URL is known yet" in capsys.readouterr().out
+
+
+def test_redirects_to_blocked_hosts_are_not_followed(tmp_path):
+    (tmp_path / "hosts.txt").write_text("# a list\n0.0.0.0 bad.example\n")
+    with serve({"/": page(status=302, Location="http://www.bad.example/")}) as server:
+        add(tmp_path, server.url + "/")
+        config = config_for(server, search=scrape.BlocklistConfig(["hosts.txt"]))
+        assert run(config, tmp_path).dropped == {"blocked_host": 1}
 
 
 def test_nothing_due_is_no_failure(tmp_path):
