@@ -147,6 +147,7 @@ class Catalog:
         self._lengths: dict[str, int] = {}  # path -> length including what is not committed yet
         self._shards: dict[str, str] = {}  # folder -> its last shard
         self._reading: tuple[str, BinaryIO] | None = None
+        self._in_record = False
         self._group_records = 0
         self._group_started = 0.0
         if not read_only:
@@ -216,10 +217,12 @@ class Catalog:
     @contextlib.contextmanager
     def record(self) -> Iterator[None]:
         """What happens in this block is committed as a whole or not at all, together with its group."""
+        assert not self._in_record, "record() blocks do not nest: the inner one might commit half of the outer one"
         with uninterrupted(), self._abandoning():
             self._begin()
             before = dict(self._lengths)
             self.db.execute("SAVEPOINT record")
+            self._in_record = True
             try:
                 yield
             except (OSError, sqlite3.OperationalError):
@@ -229,6 +232,8 @@ class Catalog:
                 self.db.execute("RELEASE record")
                 self._truncate(before)
                 raise
+            finally:
+                self._in_record = False
             self.db.execute("RELEASE record")
             self._group_records += 1
             self.commit_if_due()

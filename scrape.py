@@ -65,6 +65,7 @@ MAX_WAIT_SEC = 30.0  # a host that asks for more patience than that is left to a
 MAX_CLOSED_SEC = 7 * 86400.0
 NO_NETWORK_HOSTS = 5  # unreachable before anything has answered: there is no network
 BINARY = (b"ID3", b"%PDF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\3\4", b"RIFF", b"OggS", b"\x1f\x8b", b"\x7fELF")
+LATENCY_SEC = 0.005  # of answers for each worker that is busy, beyond two: measured, see Crawl.hand_out
 TICK_SEC = 0.2  # how often a waiting crawl looks after its deadline and its group of records
 
 
@@ -152,7 +153,7 @@ class Page(NamedTuple):
 
 
 Outcome = Page | Rules | Exception
-Done = tuple[Host, Visit | None, Outcome, float]
+Done = tuple[Host, Visit | None, Outcome, float, float]  # when it began and ended
 
 
 def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[tuple[Host, Visit | None]],
@@ -160,12 +161,13 @@ def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[tuple[Host, Vis
     """A worker thread: fetch what is asked for, a page or (visit is None) a robots.txt."""
     while True:
         host, visit = jobs.get()
+        began = time.monotonic()
         outcome: Outcome
         try:
             outcome = fetch_page(web, config, visit) if visit else fetch_rules(web, host.visits[0].target)
         except Exception as error:  # a FetchError, or a bug, which the main thread raises again
             outcome = error
-        done.put((host, visit, outcome, time.monotonic()))
+        done.put((host, visit, outcome, began, time.monotonic()))
 
 
 def now() -> str:
@@ -218,6 +220,8 @@ class Crawl:
         self.jobs: queue.SimpleQueue[tuple[Host, Visit | None]] = queue.SimpleQueue()
         self.done: queue.SimpleQueue[Done] = queue.SimpleQueue()
         self.busy = 0  # workers
+        self.room = config.workers  # how many of them may be busy now
+        self.latency_sec = TICK_SEC  # of an answer, smoothed
         self.answered = False  # whether anything has answered: then there is a network
         self.unreachable_hosts = 0
         self.links: Counter[str] = Counter()  # of pages that were followed: added, or why not
@@ -265,8 +269,10 @@ class Crawl:
             heapq.heappush(self.line, (host.ready_at, next(self.order), host))
 
     def hand_out(self) -> None:
-        """Give the hosts whose time has come to idle workers."""
-        while self.line and self.busy < self.config.workers and self.line[0][0] <= time.monotonic():
+        """Give the hosts whose time has come to idle workers, to few of them where answers come at once: more would
+        only fight over the interpreter's lock."""
+        self.room = min(self.config.workers, 2 + int(self.latency_sec / LATENCY_SEC))
+        while self.line and self.busy < self.room and self.line[0][0] <= time.monotonic():
             host = heapq.heappop(self.line)[2]
             visit = None
             if host.rules:
@@ -290,14 +296,16 @@ class Crawl:
 
     def receive(self) -> None:
         """Wait for a worker or for a host's turn, and deal with what came."""
-        turn = self.line[0][0] if self.line and self.busy < self.config.workers else math.inf
+        turn = self.line[0][0] if self.line and self.busy < self.room else math.inf
         wait = min(turn, self.deadline, time.monotonic() + TICK_SEC) - time.monotonic()
         try:
-            host, visit, outcome, ended = self.done.get(timeout=max(wait, 0.0))
+            host, visit, outcome, began, ended = self.done.get(timeout=max(wait, 0.0))
         except queue.Empty:
+            self.latency_sec = max(self.latency_sec, wait)  # those who are busy wait for somebody slow
             self.catalog.commit_if_due()
             return
         self.busy -= 1
+        self.latency_sec += 0.1 * (ended - began - self.latency_sec)
         host.queued = False
         if isinstance(outcome, Rules):
             self.learn(host, outcome)
@@ -400,14 +408,12 @@ class Crawl:
         row, answer = visit.row, page.answer
         assert page.records
         same_body = page.body_hash == row["payload_hash"]
-        known = self.catalog.execute("SELECT url, fetched_at FROM pages WHERE payload_hash = ? LIMIT 1",
-                                     [page.records.payload_digest]).fetchone()
+        known = self.catalog.execute("SELECT url, fetched_at FROM pages WHERE payload_hash = ? AND payload_hash != '' "
+                                     "LIMIT 1", [page.records.payload_digest]).fetchone()
         if known or same_body:
-            with self.catalog.record():
-                if known:
-                    self.append(revisit_record(answer, page.fetched_at, known["url"], known["fetched_at"])
-                                + page.records.request)
-                self.settle(visit, "unchanged" if same_body else "duplicate_payload", page)
+            revisit = b"" if not known else page.records.request + revisit_record(
+                answer, page.fetched_at, known["url"], known["fetched_at"])
+            self.settle(visit, "unchanged" if same_body else "duplicate_payload", page, revisit)
             return
         with self.catalog.record():
             file, offset, length = self.append(page.records.response + page.records.request)
@@ -450,9 +456,11 @@ class Crawl:
                     self.plan(self.catalog.execute("SELECT * FROM urls WHERE url = ?", [url]).fetchone())
             self.catalog.execute("UPDATE hosts SET links = links + ? WHERE host = ?", [added, visit.row["host"]])
 
-    def settle(self, visit: Visit, reason: str, page: Page | None = None) -> None:
+    def settle(self, visit: Visit, reason: str, page: Page | None = None, records: bytes = b"") -> None:
         """End a visit without a new page."""
         with self.catalog.record():
+            if records:
+                self.append(records)
             self.update(visit, reason, page)
         self.report.n_in += 1
         self.report.dropped[reason] += 1

@@ -13,6 +13,8 @@ from pipeline import StageError
 
 MAX_URL_CHARS = 2000
 
+# What most addresses look like, and is canonical as it stands: plain letters, no query, no dot segment
+_PLAIN = re.compile(r"https?://[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){1,3}(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]*)+")
 _TRACKING = re.compile(r"(utm_\w*|fbclid|gclid|dclid|msclkid|yclid|igshid|mc_[ce]id|_ga|_gl|phpsessid|jsessionid"
                        r"|sessionid|aspsessionid\w*|cfid|cftoken)(=|$)", re.IGNORECASE)
 _SESSION_IN_PATH = re.compile(r";jsessionid=[^/;]*", re.IGNORECASE)
@@ -37,6 +39,8 @@ def canonical_url(url: str) -> str:
     w3lib's form (dot segments resolved, query sorted, %XX where needed and only there), without fragment, credentials,
     default port, session ids and parameters that only track.
     """
+    if len(url) <= MAX_URL_CHARS and _PLAIN.fullmatch(url):
+        return url
     try:
         parts = urlsplit(url.strip())
         host = (parts.hostname or "").rstrip(".")

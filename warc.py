@@ -37,8 +37,7 @@ def _record(kind: str, named: dict[str, str], block: bytes) -> bytes:
     fields = {"WARC-Type": kind, "WARC-Record-ID": new_id(), **named, "WARC-Block-Digest": digest(block),
               "Content-Length": str(len(block))}
     head = "WARC/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items()) + "\r\n"
-    packer = zlib.compressobj(LEVEL, wbits=31)
-    return packer.compress(head.encode() + block + b"\r\n\r\n") + packer.flush()
+    return zlib.compress(head.encode() + block + b"\r\n\r\n", LEVEL, wbits=31)
 
 
 def new_id() -> str:

@@ -214,3 +214,12 @@ def test_a_dropped_file_stays_away_and_its_name_is_not_used_again(tmp_path):
     (tmp_path / first.file).write_text("a crash came before it was removed")
     with Catalog(tmp_path):
         assert not (tmp_path / first.file).exists() and (tmp_path / second.file).read_text() == "two\n"
+
+
+def test_records_do_not_nest(tmp_path):
+    with Catalog(tmp_path) as catalog:
+        with pytest.raises(AssertionError, match="do not nest"), catalog.record(), catalog.record():
+            pass
+        with catalog.record():
+            catalog.remember("key", 1)
+        assert catalog.setting("key") == 1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import urls
 from catalog import Catalog
 from frontier import add_url, count_due, due_urls
 from pipeline import StageError
@@ -85,6 +88,13 @@ def test_a_canonical_url_is_its_own_canonical_form(url):
     plain = canonical_url(url)
     assert canonical_url(plain) == plain
     assert not plain or host_of(plain) in plain
+
+
+@given(st.from_regex(r"https?://[a-z0-9.-]{1,20}(/[A-Za-z0-9._~-]{0,5}){0,4}", fullmatch=True))
+def test_plain_addresses_need_no_change(url):
+    if urls._PLAIN.fullmatch(url):
+        with mock.patch.object(urls, "_PLAIN", re.compile("(?!)")):
+            assert canonical_url(url) == url
 
 
 @pytest.mark.parametrize("path, reason", [

@@ -176,9 +176,16 @@ def test_the_payload_of_another_page_becomes_a_revisit_record(tmp_path):
         add(tmp_path, server.url + "/a", server.url + "/b")
         report = run(config_for(server), tmp_path)
     assert (report.n_out, report.dropped) == (1, {"duplicate_payload": 1})
-    assert [kind for kind, *_ in records(tmp_path)] == ["warcinfo", "response", "request", "revisit", "request"]
+    assert [kind for kind, *_ in records(tmp_path)] == ["warcinfo", "response", "request", "request", "revisit"]
     with Catalog(tmp_path) as catalog:
         assert catalog.value("SELECT count(*) FROM pages") == 1
+
+
+def test_identical_pages_may_fill_several_groups(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog_module, "GROUP_RECORDS", 3)
+    with serve(default=page("<p>always the same")) as server:
+        add(tmp_path, *[f"{server.url}/{n}" for n in range(8)])
+        assert run(config_for(server), tmp_path).dropped == {"duplicate_payload": 7}
 
 
 SHELL = "<div id=root></div><noscript>You need to enable JavaScript</noscript><script src=/app.js></script>"

@@ -1,0 +1,303 @@
+"""Many hosts: a web of N small hosts on loopback, for the scripts in bench/ that crawl; no question of its own.
+
+    .venv/bin/python bench/many_hosts.py --hosts 3 --longest-sec 60     by hand: prints the hosts, ends with Ctrl-C
+
+Each host is an address of its own (127.0.1.1, 127.0.1.2, ...), all at one port, with a robots.txt that forbids
+/private/ and pages of about 10 KB of prose, the same at every visit. One process, one thread and no parsing beyond the
+request line, so that a crawler is slower than its web. What was asked, when and by whom is written down at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+PRIVATE = "/private/x.html"
+FIRST_ADDRESS = (127 << 24) + (1 << 8) + 1  # 127.0.1.1
+MOST_HOSTS, PER_NETWORK = 2000, 254
+MOST_REQUESTS = 500_000
+WORDS = ("the of and to in a ship harbour captain sky morning light cargo weather week water with that have be old new "
+         "long still men mate deck sails looked spoke said listened ready filled night tide anchor rope letter island "
+         "nothing under after before wind every voice hand years again found sea road stood house came went")
+
+
+class Request(NamedTuple):
+    """One line of the server's log; times are time.monotonic(), which all processes of a machine share."""
+
+    host: str  # address:port
+    path: str
+    started: float  # the first byte of the request was read
+    ended: float  # the last byte of the answer was about to be written, or the crawler hung up: it had nothing earlier
+    status: int  # 0: it hung up
+    agent: str
+
+
+# --- what it serves ------------------------------------------------------------------------------
+
+
+Parts = tuple[bytes, ...]  # of an answer; the pages share their paragraphs, which keeps thousands of hosts small
+
+
+def make_paragraphs() -> list[bytes]:
+    rng, words = random.Random("many hosts"), WORDS.split()
+    paragraphs = []
+    for _ in range(200):
+        sentences = (" ".join(rng.choices(words, k=rng.randint(6, 24))).capitalize() for _ in range(6))
+        paragraphs.append(f"<p>{'. '.join(sentences)}.</p>\n".encode())
+    return paragraphs
+
+
+def make_page(host: str, path: str, pages: int, paragraphs: list[bytes]) -> Parts:
+    """About 10 KB of prose with links to ten other pages and to one that robots.txt forbids."""
+    rng = random.Random(f"{host.partition(':')[0]}{path}")
+    links = "".join(f'<li><a href="/page-{n}.html">The log of day {n}</a></li>\n'
+                    for n in sorted(rng.choices(range(pages), k=10)))
+    title = " ".join(rng.choices(WORDS.split(), k=5)).capitalize()
+    begin = (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>\n<body>'
+             f'<nav><ul>{links}<li><a href="{PRIVATE}">The crew only</a></li></ul></nav>\n<article><h1>{title}</h1>\n')
+    return (begin.encode(), *rng.sample(paragraphs, 18), b"</article></body></html>\n")
+
+
+def with_head(status: str, kind: str, body: Parts) -> Parts:
+    return (f"HTTP/1.1 {status}\r\nServer: many-hosts\r\nContent-Type: {kind}\r\n"
+            f"Content-Length: {sum(map(len, body))}\r\n\r\n".encode(), *body)
+
+
+class Site:
+    """All hosts: their answers, and the log."""
+
+    def __init__(self, pages: int, crawl_delay: float, latency_sec: float, most_requests: int) -> None:
+        self.pages, self.latency_sec, self.most_requests = pages, latency_sec, most_requests
+        self.log: list[Request] = []
+        self.requests = 0
+        self.ended = asyncio.Event()
+        self._paragraphs = make_paragraphs()
+        self._known = {f"/page-{n}.html" for n in range(pages)} | {PRIVATE}
+        self._answers: dict[tuple[str, str], Parts] = {}
+        delay = f"Crawl-delay: {crawl_delay:g}\n" if crawl_delay else ""
+        self._robots = with_head("200 OK", "text/plain", (f"User-agent: *\nDisallow: /private/\n{delay}".encode(),))
+        self._none = with_head("404 Not Found", "text/html", (b"<p>None</p>",))
+
+    def answer(self, host: str, path: str) -> tuple[int, bytes]:
+        """Status and bytes of the whole answer."""
+        if path == "/robots.txt":
+            return 200, b"".join(self._robots)
+        if path not in self._known:
+            return 404, b"".join(self._none)
+        parts = self._answers.get((host, path))
+        if not parts:
+            page = make_page(host, path, self.pages, self._paragraphs)
+            parts = self._answers[host, path] = with_head("200 OK", "text/html; charset=utf-8", page)
+        return 200, b"".join(parts)
+
+    def prepare(self, hosts: list[str]) -> None:
+        """Make all pages beforehand: the first crawl over this web is as quick as the second."""
+        for host in hosts:
+            for path in self._known:
+                self.answer(host, path)
+
+    def wait_sec(self, host: str, path: str) -> float:
+        """Half to one and a half times the latency, the same at every visit."""
+        return self.latency_sec and self.latency_sec * random.Random(f"{path}{host}").uniform(0.5, 1.5)
+
+
+class Connection(asyncio.Protocol):
+    """One connection with a crawler: a request, its answer, the next request."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, site: Site, host: str) -> None:
+        self.site, self.host = site, host
+        self.received = b""
+        self.started = 0.0
+        self.busy = False  # an answer is under way
+        self.pending: Request | None = None  # it is answered, but not all of it has been written
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.set_write_buffer_limits(0)  # resume_writing is then called when all is written
+
+    def data_received(self, data: bytes) -> None:
+        if not self.received:
+            self.started = time.monotonic()
+        self.received += data
+        self.take_request()
+
+    def take_request(self) -> None:
+        if self.busy or b"\r\n\r\n" not in self.received:
+            return
+        head, _, self.received = self.received.partition(b"\r\n\r\n")
+        self.site.requests += 1
+        if self.site.requests > self.site.most_requests:
+            self.site.ended.set()
+            self.transport.abort()
+            return
+        self.busy = True
+        lines = head.decode("latin-1").split("\r\n")
+        path = lines[0].split(" ")[1] if lines[0].count(" ") == 2 else ""
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        close = fields.get("connection", "").lower() == "close"
+        status, answer = self.site.answer(self.host, path)
+        self.pending = Request(self.host, path, self.started, 0.0, status, fields.get("user-agent", ""))
+        if wait := self.site.wait_sec(self.host, path):
+            asyncio.get_running_loop().call_later(wait, self.send, answer, close)
+        else:
+            self.send(answer, close)
+
+    def send(self, answer: bytes, close: bool) -> None:
+        if self.transport.is_closing():  # connection_lost has written it down
+            return
+        ended = time.monotonic()  # not afterwards: the crawler may be quicker to read than we to look at the clock
+        self.transport.write(answer)
+        if not self.transport.get_write_buffer_size():
+            self.finish(ended)
+        if close:
+            self.transport.close()
+
+    def resume_writing(self) -> None:
+        self.finish(time.monotonic())
+
+    def finish(self, ended: float) -> None:
+        if self.pending:
+            self.site.log.append(self.pending._replace(ended=ended))
+            self.pending, self.busy = None, False
+            if self.received:
+                self.started = time.monotonic()  # it came while we were busy with the one before
+                self.take_request()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.pending:
+            self.site.log.append(self.pending._replace(ended=time.monotonic(), status=0))
+            self.pending = None
+
+
+# --- the process of its own ----------------------------------------------------------------------
+
+
+def listen(hosts: int) -> list[socket.socket]:
+    """A listening socket at each address, all at the same port."""
+    addresses = [f"127.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in
+                 (FIRST_ADDRESS + (i // PER_NETWORK << 8) + i % PER_NETWORK for i in range(hosts))]
+    for _ in range(20):
+        sockets: list[socket.socket] = []
+        try:
+            for address in addresses:
+                sockets.append(socket.create_server((address, sockets[0].getsockname()[1] if sockets else 0)))
+            return sockets
+        except OSError:  # somebody has this port at one of the addresses: try another
+            for sock in sockets:
+                sock.close()
+    raise OSError("no port is free at all addresses")
+
+
+async def serve(site: Site, sockets: list[socket.socket], longest_sec: float) -> None:
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, site.ended.set)
+    hosts = ["{}:{}".format(*sock.getsockname()[:2]) for sock in sockets]
+    site.prepare(hosts)
+    for host, sock in zip(hosts, sockets, strict=True):
+        await loop.create_server(lambda host=host: Connection(site, host), sock=sock)  # type: ignore[misc]
+    print(json.dumps(hosts), flush=True)
+    with_parent = os.getppid()
+    ends = time.monotonic() + longest_sec
+    while not site.ended.is_set() and time.monotonic() < ends and os.getppid() == with_parent:
+        try:
+            await asyncio.wait_for(site.ended.wait(), 1.0)
+        except TimeoutError:
+            pass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hosts", type=int, default=3, choices=range(1, MOST_HOSTS + 1), metavar=f"1..{MOST_HOSTS}")
+    parser.add_argument("--pages", type=int, default=20, help="of each host")
+    parser.add_argument("--crawl-delay", type=float, default=0.0, help="in robots.txt; 0: none")
+    parser.add_argument("--latency", type=float, default=0.0, help="mean seconds before an answer")
+    parser.add_argument("--longest-sec", type=float, default=600.0, help="whatever happens, it ends by then")
+    parser.add_argument("--most-requests", type=int, default=MOST_REQUESTS, help="and after so many requests")
+    parser.add_argument("--log", type=Path, help="where to write down the requests at the end")
+    args = parser.parse_args()
+    sockets = listen(args.hosts)
+
+    async def work() -> Site:
+        site = Site(args.pages, args.crawl_delay, args.latency, args.most_requests)
+        await serve(site, sockets, args.longest_sec)
+        return site
+
+    site = asyncio.run(work())
+    if args.log:
+        with open(args.log, "w", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(request) + "\n" for request in site.log)
+
+
+# --- for the scripts that use it -----------------------------------------------------------------
+
+
+class ManyHosts:
+    """The server in a process of its own, until the end of the with block; after that its log can be read."""
+
+    def __init__(self, folder: Path, hosts: int, pages: int, crawl_delay: float = 0.0, latency_sec: float = 0.0,
+                 longest_sec: float = 600.0, most_requests: int = MOST_REQUESTS) -> None:
+        self.pages = pages
+        self.log_file = folder / f"requests-{time.monotonic_ns()}.jsonl"
+        self.names: list[str] = []  # address:port of each host
+        self._command = [sys.executable, str(Path(__file__).resolve()), "--hosts", str(hosts), "--pages", str(pages),
+                         "--crawl-delay", str(crawl_delay), "--latency", str(latency_sec),
+                         "--longest-sec", str(longest_sec), "--most-requests", str(most_requests),
+                         "--log", str(self.log_file)]
+
+    def __enter__(self) -> ManyHosts:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        assert self._process.stdout
+        line = self._process.stdout.readline()  # it ends by itself, so that this cannot hang
+        if not line:
+            raise RuntimeError(f"the server ended at once, with code {self._process.wait()}")
+        self.names = json.loads(line)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdout
+        self._process.stdout.close()
+
+    def page_urls(self) -> list[str]:
+        """The first page of each host, then the second of each, and so on."""
+        return [f"http://{name}/page-{n}.html" for n in range(self.pages) for name in self.names]
+
+    def private_urls(self) -> list[str]:
+        """One of each host that robots.txt forbids."""
+        return [f"http://{name}{PRIVATE}" for name in self.names]
+
+    def log(self) -> list[Request]:
+        """All requests, in the order in which they began."""
+        return sorted(self._read_log(), key=lambda request: request.started)
+
+    def _read_log(self) -> Iterator[Request]:
+        with open(self.log_file, encoding="utf-8") as stream:
+            for line in stream:
+                values: list[Any] = json.loads(line)
+                yield Request(*values)
+
+
+if __name__ == "__main__":
+    main()
