@@ -32,9 +32,11 @@ from pipeline import StageError, cannot_write, make_folder, uninterrupted
 
 logger = logging.getLogger(__name__)
 
+REJECTED = "data/rejected.jsonl"  # for people alone: nothing is lost for a run when they remove it
 GROUP_RECORDS = 64
 GROUP_SEC = 1.0
 CACHE_KB = 32_000  # of the database; SQLite's own 2 MB make a million URLs slow
+WAL_PAGES = 10_000  # of 4 KB, between two checkpoints; SQLite's own 1000 write what is written often more often
 SHARD_BYTES = {"data/raw": 64 << 20, "data/clean": 64 << 20, "data/pages": 256 << 20}
 
 SCHEMA_VERSION = 2
@@ -300,7 +302,7 @@ class Catalog:
     def reject(self, stage: str, refusal: Refusal, document_id: str, url: str, text: str) -> None:
         """Keep one line in data/rejected.jsonl about a refused document, within a record() block."""
         line = {"id": document_id, "url": url, "stage": stage, **refusal._asdict(), "text": text[:200]}
-        self.append_to("data/rejected.jsonl", (json.dumps(line, ensure_ascii=False) + "\n").encode())
+        self.append_to(REJECTED, (json.dumps(line, ensure_ascii=False) + "\n").encode())
 
     def advance(self, stage: str, seq: int) -> None:
         """Set the cursor of `stage`, within a record() block."""
@@ -373,6 +375,9 @@ class Catalog:
             if found > committed:
                 os.truncate(file, committed)
                 logger.info("%s: cut %d bytes that an interrupted run had not committed", path, found - committed)
+            elif found < committed and path == REJECTED:
+                logger.info("%s is shorter than it was: it goes on from byte %d", path, found)
+                self.db.execute("UPDATE files SET length = ? WHERE path = ?", [found, path])
             elif found < committed:
                 logger.warning("%s holds %d bytes, the catalog knows of %d: a part of it is missing",
                                path, found, committed)
@@ -434,6 +439,8 @@ def _open_database(path: Path, read_only: bool) -> sqlite3.Connection:
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=30)
         db.row_factory = sqlite3.Row
         version = db.execute("PRAGMA user_version").fetchone()[0]
+        if read_only and not version:
+            raise StageError(f"{path} is empty.", "the catalog of an earlier run.", "run python3 run.py first.")
         if version > SCHEMA_VERSION:
             raise StageError(f"{path} is of catalog version {version}.", f"at most version {SCHEMA_VERSION}.",
                              "use the release that made it, or start a new root with --root.")
@@ -441,6 +448,7 @@ def _open_database(path: Path, read_only: bool) -> sqlite3.Connection:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")  # a committed record survives a power cut
             db.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+            db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         if not read_only and version < SCHEMA_VERSION:
             first = FROM_1_TO_2 if version == 1 else SCHEMA
             db.executescript(f"BEGIN; {first} {ADDED_IN_2} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")

@@ -264,9 +264,20 @@ class Crawl:
 
     def enqueue(self, host: Host) -> None:
         """Put a host in line for its next request, if it has one and is not there already."""
-        if host.visits and not host.queued:
+        if host.queued:
+            return
+        while host.visits and (reason := self.refusal(host)):
+            self.settle(host.visits.popleft(), reason)
+        if host.visits:
             host.queued = True
             heapq.heappush(self.line, (host.ready_at, next(self.order), host))
+
+    def refusal(self, host: Host) -> str:
+        """Why a host's next visit must not be made; '' if nothing is known against it."""
+        if not host.rules:
+            return ""
+        reason = host.rules.refuse(host.visits[0].target)
+        return reason or ("noai" if self.config.respect_noai and host.rules.forbids_training else "")
 
     def hand_out(self) -> None:
         """Give the hosts whose time has come to idle workers, to few of them where answers come at once: more would
@@ -274,25 +285,12 @@ class Crawl:
         self.room = min(self.config.workers, 2 + int(self.latency_sec / LATENCY_SEC))
         while self.line and self.busy < self.room and self.line[0][0] <= time.monotonic():
             host = heapq.heappop(self.line)[2]
-            visit = None
-            if host.rules:
-                visit = self.next_allowed(host, host.rules)
-                if not visit:
-                    host.queued = False
-                    continue
+            if self.refusal(host):  # a redirect has come in between
+                host.queued = False
+                self.enqueue(host)
+                continue
             self.busy += 1
-            self.jobs.put((host, visit))
-
-    def next_allowed(self, host: Host, rules: Rules) -> Visit | None:
-        while host.visits:
-            visit = host.visits.popleft()
-            reason = rules.refuse(visit.target)
-            if not reason and self.config.respect_noai and rules.forbids_training:
-                reason = "noai"
-            if not reason:
-                return visit
-            self.settle(visit, reason)
-        return None
+            self.jobs.put((host, host.visits.popleft() if host.rules else None))
 
     def receive(self) -> None:
         """Wait for a worker or for a host's turn, and deal with what came."""
@@ -333,7 +331,7 @@ class Crawl:
         with self.catalog.record():
             remember_rules(self.catalog, host.name, rules)
         if rules.refusal:
-            self.next_allowed(host, rules)  # settles all of them
+            self.enqueue(host)  # settles all its visits
 
     # --- what came -----------------------------------------------------------
 
@@ -342,7 +340,7 @@ class Crawl:
         reason = error.reason
         if reason in HOST_REASONS:
             self.settle(visit, reason)
-            self.learn(host, Rules(refusal=reason))
+            self.learn(host, Rules(refusal=reason))  # settles all the others
             return
         self.answered = True
         if not RETRIED.fullmatch(reason):

@@ -14,23 +14,24 @@ from pipeline import StageError
 MAX_URL_CHARS = 2000
 
 # What most addresses look like, and is canonical as it stands: plain letters, no query, no dot segment
-_PLAIN = re.compile(r"https?://[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){1,3}(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]*)+")
+_PLAIN = re.compile(r"https?://[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){1,3}(/(?!\.{1,2}(/|$))[A-Za-z0-9._~(),:@!*'$&+=-]*)+")
 _TRACKING = re.compile(r"(utm_\w*|fbclid|gclid|dclid|msclkid|yclid|igshid|mc_[ce]id|_ga|_gl|phpsessid|jsessionid"
                        r"|sessionid|aspsessionid\w*|cfid|cftoken)(=|$)", re.IGNORECASE)
 _SESSION_IN_PATH = re.compile(r";jsessionid=[^/;]*", re.IGNORECASE)
-_NOT_HTML = re.compile(r"""\.(7z|aac|apk|atom|avi|bin|bmp|bz2|css|csv|deb|dmg|docx?|eot|epub|exe|flac|gif|gz|ico|ics|iso
-    |jar|jpe?g|js|json|m3u8?|m4[av]|midi?|mkv|mobi|mov|mp[34]|mpe?g|msi|od[pst]|og[agv]|otf|pdf|png|pptx?|ps|psd|rar
-    |rpm|rss|rtf|svgz?|swf|tar|tgz|tiff?|torrent|ttf|txt|wasm|wav|web[mp]|wm[av]|woff2?|xlsx?|xml|xz|zip|zst)$""",
-                       re.IGNORECASE | re.VERBOSE)
+_ENDINGS = """7z aac apk atom avi bin bmp bz2 css csv deb dmg doc docx eot epub exe flac gif gz ico ics iso
+    jar jpeg jpg js json m3u m3u8 m4a m4v mid midi mkv mobi mov mp3 mp4 mpeg mpg msi odp ods odt oga ogg ogv otf pdf png
+    ppt pptx ps psd rar rpm rss rtf svg svgz swf tar tgz tif tiff torrent ttf txt wasm wav webm webp wma wmv woff woff2
+    xls xlsx xml xz zip zst"""
+_NOT_HTML = frozenset(_ENDINGS.split())
 # Paths that serve a visitor rather than a reader. Lower case only: /wiki/Calendar is an article.
 _SERVICE_PATH = re.compile(r"""/(log-?in|log-?out|sign-?in|sign-?up|signout|register|cart|basket|checkout|my-?account
     |wp-login|wp-admin|wp-json|xmlrpc|search|calendar)(/|$|\.(php|aspx?|html?|jsp|cgi)$)""", re.VERBOSE)
 _SERVICE_QUERY = re.compile(r"(^|&)((s|query|search|replytocom|add-to-cart|share)=|action=(edit|history|raw|login)\b)")
-_ADULT_HOST = re.compile(r"""(^|\.)(adultfriendfinder|beeg|bongacams|brazzers|cam4|chaturbate|eporner|fansly|literotica
-    |livejasmin|motherless|nhentai|onlyfans|redtube|rule34|spankbang|stripchat|tube8|xhamster|xnxx|xvideos|youjizz)
-    \.\w+$|\.(xxx|porn|adult|sex)$""", re.VERBOSE)
-_ADULT_WORD = re.compile(r"porn|hentai|xvideo|\b(nsfw|milfs?|camgirls?|sexcams?|blowjobs?|gangbangs?|xxx-\w+)\b",
-                         re.IGNORECASE)
+_ADULT_NAMES = """adultfriendfinder beeg bongacams brazzers cam4 chaturbate eporner fansly literotica
+    livejasmin motherless nhentai onlyfans redtube rule34 spankbang stripchat tube8 xhamster xnxx xvideos youjizz"""
+_ADULT_HOSTS = frozenset(_ADULT_NAMES.split())
+_ADULT_DOMAINS = frozenset(["xxx", "porn", "adult", "sex"])  # top-level ones
+_ADULT_WORD = re.compile(r"porn|hentai|xvideo|\b(nsfw|milfs?|camgirls?|sexcams?|blowjobs?|gangbangs?|xxx-\w+)\b")
 
 
 def canonical_url(url: str) -> str:
@@ -39,10 +40,11 @@ def canonical_url(url: str) -> str:
     w3lib's form (dot segments resolved, query sorted, %XX where needed and only there), without fragment, credentials,
     default port, session ids and parameters that only track.
     """
+    url = url.partition("#")[0].strip()
     if len(url) <= MAX_URL_CHARS and _PLAIN.fullmatch(url):
         return url
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
         if not host.isascii():
             host = host.encode("idna").decode("ascii").lower()
@@ -74,14 +76,16 @@ def url_refusal(url: str, blocklist: Blocklist | None = None) -> str:
     if not url:
         return "bad_url"
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if _ADULT_HOST.search(host) or (blocklist and host in blocklist):
+    host, path = parts.hostname or "", parts.path
+    labels = host.split(".")
+    if labels[-1] in _ADULT_DOMAINS or _ADULT_HOSTS.intersection(labels[-2:-1]) or (blocklist and host in blocklist):
         return "blocked_host"
-    if _ADULT_WORD.search(f"{host} {parts.path}".replace("_", " ")):
+    if _ADULT_WORD.search(f"{host} {path}".replace("_", " ").lower()):
         return "blocked_word"
-    if _SERVICE_PATH.search(parts.path) or (parts.query and _SERVICE_QUERY.search(parts.query)):
+    if _SERVICE_PATH.search(path) or (parts.query and _SERVICE_QUERY.search(parts.query)):
         return "service_page"
-    return "not_html_ending" if _NOT_HTML.search(parts.path) else ""
+    ending = path.rpartition("/")[2].rpartition(".")
+    return "not_html_ending" if ending[1] and ending[2].lower() in _NOT_HTML else ""
 
 
 # --- block lists ---------------------------------------------------------------------------------

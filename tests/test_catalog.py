@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import catalog as catalogs
-from catalog import Catalog, append_line
+from catalog import Catalog, Refusal, append_line
 from frontier import due_urls
 from pipeline import PROJECT, StageError
 
@@ -223,3 +223,20 @@ def test_records_do_not_nest(tmp_path):
         with catalog.record():
             catalog.remember("key", 1)
         assert catalog.setting("key") == 1
+
+
+def test_the_list_of_the_rejected_may_be_removed(tmp_path):
+    def reject():
+        with Catalog(tmp_path) as catalog, catalog.record():
+            catalog.reject("clean", Refusal("too_few_words", 3, 50), "id", "http://a/", "text")
+    reject()
+    (tmp_path / "data/rejected.jsonl").unlink()
+    reject()
+    assert len((tmp_path / "data/rejected.jsonl").read_text().splitlines()) == 1
+
+
+def test_an_empty_catalog_cannot_be_read(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/catalog.sqlite3").touch()
+    with pytest.raises(StageError, match="is empty"):
+        Catalog(tmp_path, read_only=True)
