@@ -73,22 +73,22 @@ def robots_forbid_training(text: str, agent: str) -> bool:
 
     The group that names us counts, else that for everybody; a line before any group counts, too.
     """
-    groups: dict[str, bool] = {}
-    names, in_rules = ["*"], True
+    forbidden: dict[str, bool] = {}  # of the groups for us and for everybody, if there are such
+    names, in_rules = {"*"}, True
     for line in text.splitlines():
         key, _, value = line.partition("#")[0].partition(":")
         key = key.strip().lower()
         if key == "user-agent":
-            names = [] if in_rules else names
-            if value.strip().lower() not in names[-1:]:
-                names = [*names, value.strip().lower()]
-            in_rules = False
-            groups.setdefault(names[-1], False)
+            if in_rules:
+                names, in_rules = set(), False
+            if (name := value.strip().lower()) in (agent, "*"):
+                names.add(name)
+                forbidden.setdefault(name, False)
         elif key:
             in_rules = True
             if key in ("content-signal", "content-usage") and forbids_training(value):
-                groups |= dict.fromkeys(names, True)
-    return groups.get(agent, groups.get("*", False))
+                forbidden |= dict.fromkeys(names, True)
+    return forbidden.get(agent, forbidden.get("*", False))
 
 
 _BLOCK = re.compile(rb"<(/?)(script|style|noscript|svg|template)\b([^<>]{0,300})>", re.IGNORECASE)
