@@ -53,7 +53,8 @@ CREATE TABLE urls (
     state TEXT NOT NULL DEFAULT 'new',       -- new, or how the last visit ended: fetched, not_modified, http_404 ...
     due_at REAL,                             -- epoch seconds of the next visit; NULL: never again
     fetched_at REAL, etag TEXT NOT NULL DEFAULT '', last_modified TEXT NOT NULL DEFAULT '',
-    payload_hash TEXT NOT NULL DEFAULT '', failures INTEGER NOT NULL DEFAULT 0,
+    payload_hash TEXT NOT NULL DEFAULT '',   -- sha256 of the body, unpacked; '' before the first page
+    failures INTEGER NOT NULL DEFAULT 0,     -- in a row
     depth INTEGER NOT NULL DEFAULT 0,        -- links between it and what search found
     revisit_days REAL,                       -- from one visit to the next; NULL: not visited yet
     archive TEXT, archive_offset INTEGER, archive_length INTEGER);  -- where Common Crawl keeps it; NULL: at its origin
@@ -69,7 +70,7 @@ CREATE TABLE breakers (
 CREATE TABLE pages (                         -- WARC response records, in the order they were fetched
     seq INTEGER PRIMARY KEY, url_id INTEGER NOT NULL, url TEXT NOT NULL, fetched_at TEXT NOT NULL,
     file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
-    payload_hash TEXT NOT NULL DEFAULT '');
+    payload_hash TEXT NOT NULL DEFAULT '');  -- WARC-Payload-Digest: sha1 of what came over the wire
 CREATE TABLE documents (                     -- raw documents, in the order they were extracted
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, url TEXT NOT NULL,
     file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,

@@ -21,7 +21,7 @@ MAX_RETRY_DAYS = 30.0
 NEVER_AGAIN = {"http_410", "not_html"}
 NO_FAILURE = {"fetched", "not_modified", "unchanged", "duplicate_payload", "redirected", "robots", "noindex", "noai",
               "needs_js", "blocked_host", "blocked_word", "blocked_address", "service_page", "not_html_ending"}
-CHANGED, SAME = {"fetched"}, {"not_modified", "unchanged"}
+SETTLED_BY_PAGE = {"fetched", "unchanged", "duplicate_payload", "noindex", "noai", "needs_js"}
 
 
 class Archived(NamedTuple):
@@ -85,7 +85,8 @@ def _of_host(catalog: Catalog, host: str, now: float, limit: int) -> list[sqlite
 def count_due(catalog: Catalog, enough: int, per_host: int) -> int:
     """How many URLs are due, `per_host` of one host at most; counting stops at `enough`."""
     now, n = time.time(), 0
-    for (host,) in catalog.execute("SELECT host FROM hosts WHERE due_at <= ? ORDER BY due_at", [now]):
+    for (host,) in catalog.execute("SELECT host FROM hosts WHERE due_at <= ? AND closed_until <= ? ORDER BY due_at",
+                                   [now, now]):
         n += catalog.value("SELECT count(*) FROM (SELECT 1 FROM urls WHERE host = ? AND due_at <= ? LIMIT ?)",
                            (host, now, per_host))
         if n >= enough:
@@ -98,7 +99,7 @@ def count_due(catalog: Catalog, enough: int, per_host: int) -> int:
 
 class NextVisit(NamedTuple):
     due_at: float | None  # epoch seconds; None: never
-    revisit_days: float | None  # None: it never had a page
+    revisit_days: float | None  # None: every visit has failed
     failures: int
 
 
@@ -109,16 +110,16 @@ def next_visit(row: sqlite3.Row, reason: str, first_days: float, retry_days: flo
     own rhythm (after Cho and Garcia-Molina, Effective Page Refresh Policies for Web Crawlers, 2003).
     """
     days, failures = row["revisit_days"], 0
-    if reason in CHANGED:
+    if reason == "fetched":
         days = max(days / 2, MIN_REVISIT_DAYS) if days else first_days
-    elif reason in SAME:
+    elif reason in NO_FAILURE:
         days = min((days or first_days) * 2, MAX_REVISIT_DAYS)
     wait = days or first_days
     if reason not in NO_FAILURE:
         failures = row["failures"] + 1
         wait = min(retry_days * 2.0 ** min(row["failures"], 30), MAX_RETRY_DAYS)
-    gone = reason in NEVER_AGAIN or (reason == "http_404" and failures > 1)
-    gone = gone or (row["archive"] is not None and reason in NO_FAILURE)  # an archived copy stays as it is
+    gone = reason in NEVER_AGAIN or reason == row["state"] == "http_404"
+    gone = gone or (row["archive"] is not None and reason in SETTLED_BY_PAGE)  # an archived copy stays as it is
     return NextVisit(None if gone else time.time() + wait * DAY_SEC, days, failures)
 
 

@@ -102,7 +102,6 @@ class Fetching(threading.local):
     read_timeout_sec = math.inf  # between two bytes
     bytes_left = 1 << 62  # that the exchange in progress may still receive
     in_head = False  # whether the end of the headers has not come yet
-    opened = False  # whether the request in progress opened its connection, rather than use a kept one
 
 
 fetching = Fetching()
@@ -159,7 +158,6 @@ class Guard:
 
     def open(self, host: str, port: int, trusted: bool) -> socket.socket:
         """A connection to the first address of a host that takes one; they share connect_timeout_sec."""
-        fetching.opened = True
         addresses = self.addresses(host, port, trusted)[:MAX_ADDRESSES]
         ends = time.monotonic() + self.connect_timeout_sec
         for n, address in enumerate(addresses):

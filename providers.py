@@ -13,17 +13,18 @@ import dataclasses
 import json
 import logging
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from lxml import etree
 
 from frontier import Archived
 from guard import FetchError
-from urls import canonical_url, host_of
-from web import Fetched, Web, WebConfig, unpack
+from urls import canonical_url, host_of, joined
+from web import Web, WebConfig, retry_after_sec, unpack
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ BLOCK_SEC = {"too_many_requests": 3600.0, "silent": 3600.0, "denied": 86400.0, "
 DDGS_BACKENDS = {"duckduckgo": "html.duckduckgo.com", "brave": "search.brave.com", "mojeek": "www.mojeek.com"}
 DDGS_TIMEOUT_SEC = 5.0  # of each backend
 COMMONCRAWL = "https://index.commoncrawl.org/collinfo.json"
-COMMONCRAWL_URLS = 100  # of one host at a time
+COMMONCRAWL_PAUSE_SEC = 1.0  # between two requests: "no faster than once a second" (its status page)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Ask:
     config: ProviderConfig
     web: Web  # for programs' interfaces, which robots.txt is not about
     fetch: Callable[[str], bytes]  # for all else: obeys robots.txt and keeps the distance
-    refused: set[str] = field(default_factory=set)  # hosts that have refused in this run, for one provider of many
+    memory: dict[str, Any] = field(default_factory=dict)  # of this provider, for the rest of the run
 
 
 class ProviderError(Exception):
@@ -145,7 +146,8 @@ def ddgs(ask: Ask) -> list[Found]:
     from ddgs.exceptions import DDGSException
 
     logging.getLogger("ddgs").setLevel(logging.ERROR)  # it reports each engine's failure
-    backends = [name for name, host in DDGS_BACKENDS.items() if host not in ask.refused]
+    refused = ask.memory.setdefault("refused", set())
+    backends = [name for name, host in DDGS_BACKENDS.items() if host not in refused]
     if not backends:
         raise ProviderError("too_many_requests")
     errors: list[ProviderError] = []
@@ -186,7 +188,7 @@ class _DdgsClient:
                                         seconds=DDGS_TIMEOUT_SEC)
         except FetchError as error:
             self.errors.append(ProviderError.of(error))
-            self.ask.refused.add(host_of(canonical_url(url)))
+            self.ask.memory["refused"].add(host_of(canonical_url(url)))
             return _Answer(status_code=503)
         text = answer.body.decode("utf-8", "replace")
         if wall := page_wall(text):
@@ -197,9 +199,15 @@ class _DdgsClient:
 def searxng(ask: Ask) -> list[Found]:
     """SearXNG's JSON API (docs.searxng.org/dev/search_api.html)."""
     base = ask.config.searxng_url.partition("?")[0].rstrip("/").removesuffix("/search")
-    answer = _json(_own_web(ask, base), base + "/search?" + urlencode({
+    url = base + "/search?" + urlencode({
         "q": ask.what, "format": "json", "language": ask.config.language, "pageno": ask.page + 1,
-        "safesearch": 2 if ask.config.safe_search else 0}))
+        "safesearch": 2 if ask.config.safe_search else 0})
+    try:
+        answer = _json(_own_web(ask, base), url)
+    except ProviderError as error:
+        if error.reason == "denied":  # no breaker: its owner can mend it
+            raise ProviderError("http_403: is json among search.formats in its settings.yml?") from None
+        raise
     try:
         found = [Found(str(row["url"]), f"{row.get('title', '')} {row.get('content', '')}")
                  for row in answer["results"]]
@@ -207,23 +215,28 @@ def searxng(ask: Ask) -> list[Found]:
         raise ProviderError("bad_answer") from None
     if not found and answer.get("unresponsive_engines"):
         raise ProviderError("engines_unresponsive")
-    return found[:ask.n]
+    return found
 
 
 def mediawiki(ask: Ask) -> list[Found]:
     """The Action API of each wiki in turn (mediawiki.org/wiki/API:Etiquette: in series, with maxlag and a contact)."""
     found: list[Found] = []
+    problems: list[ProviderError] = []
     for api in ask.config.wikis:
         api = api.replace("{language}", ask.config.language)
-        answer = _json(_own_web(ask, api), api + "?" + urlencode({
+        url = api + "?" + urlencode({
             "action": "query", "format": "json", "formatversion": 2, "maxlag": 5, "generator": "search",
             "gsrsearch": ask.what, "gsrlimit": ask.n, "gsroffset": ask.page * ask.n, "gsrnamespace": 0,
-            "prop": "info", "inprop": "url"}))
+            "prop": "info", "inprop": "url"})
         try:
-            pages = answer.get("query", {}).get("pages", [])
+            pages = _json(_own_web(ask, api), url).get("query", {}).get("pages", [])
             found += [Found(str(page["fullurl"])) for page in sorted(pages, key=lambda page: int(page["index"]))]
+        except ProviderError as problem:
+            problems.append(problem)
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise ProviderError("bad_answer") from None
+            problems.append(ProviderError("bad_answer"))
+    if problems and not found:
+        raise problems[0]
     return found
 
 
@@ -247,13 +260,9 @@ def _json(web: Web, url: str) -> Any:
     if isinstance(problem, dict):  # MediaWiki says 200 also when it does not answer
         code = re.sub(r"[^a-z_]", "", str(problem.get("code", "")).lower())[:40] or "unknown"
         busy = code in ("maxlag", "ratelimited", "readonly")
-        raise ProviderError("too_many_requests" if busy else f"api_{code}", _retry_after(answer) if busy else None)
+        wait = retry_after_sec(answer.header("Retry-After"))
+        raise ProviderError("too_many_requests" if busy else f"api_{code}", wait if busy else None)
     return content
-
-
-def _retry_after(answer: Fetched) -> float | None:
-    text = answer.header("Retry-After").strip()
-    return float(text) if text.isdigit() and len(text) < 8 else None
 
 
 # --- Common Crawl --------------------------------------------------------------------------------
@@ -264,15 +273,15 @@ def commoncrawl(ask: Ask) -> list[Found]:
 
     The index (github.com/webrecorder/pywb/wiki/CDX-Server-API) answers with a JSON object a line.
     """
-    crawls = _json(ask.web, COMMONCRAWL)
-    try:
-        api = str(crawls[0]["cdx-api"])
-    except (LookupError, TypeError):
-        raise ProviderError("bad_answer") from None
-    url = api + "?" + urlencode({
+    if "api" not in ask.memory:
+        try:
+            ask.memory["api"] = str(_json(ask.web, COMMONCRAWL)[0]["cdx-api"])
+        except (LookupError, TypeError):
+            raise ProviderError("bad_answer") from None
+        time.sleep(COMMONCRAWL_PAUSE_SEC)
+    url = ask.memory["api"] + "?" + urlencode({
         "url": f"{urlsplit(ask.what).hostname}/*", "output": "json", "fl": "url,filename,offset,length",
-        "filter": ["=status:200", "=mime:text/html"], "limit": COMMONCRAWL_URLS, "page": ask.page, "pageSize": 1},
-        doseq=True)
+        "filter": ["=status:200", "=mime:text/html"], "page": ask.page, "pageSize": 1}, doseq=True)
     try:
         body = ask.web.fetch(url, truncate=True).body
     except FetchError as error:
@@ -280,7 +289,7 @@ def commoncrawl(ask: Ask) -> list[Found]:
             return []
         raise ProviderError.of(error) from None
     found = []
-    for line in body.splitlines()[:COMMONCRAWL_URLS]:
+    for line in body.splitlines():
         try:
             row = json.loads(line)
             place = Archived(str(row["filename"]), int(row["offset"]), int(row["length"]))
@@ -306,12 +315,18 @@ def feeds(ask: Ask) -> list[Found]:
 
 
 def sitemaps(ask: Ask) -> list[Found]:
-    """The pages of a sitemap, or of those that an index names: the protocol knows no index of indexes."""
+    """The pages of a sitemap, or of those that an index names: the protocol knows no index of indexes.
+
+    Of a long index the one that changed last is read each time, and of the others some, in turn.
+    """
     most_bytes = ask.config.web.max_bytes
     sitemap = read_sitemap(ask.fetch(ask.what), ask.what, most_bytes)
-    urls = sitemap.pages
-    most = len(sitemap.sitemaps) if ask.web.is_stand_in(ask.what) else ask.config.sitemaps_per_seed
-    for url in sitemap.sitemaps[:most]:
+    urls, parts, most = sitemap.pages, sitemap.sitemaps, ask.config.sitemaps_per_seed
+    if len(parts) > most and not ask.web.is_stand_in(ask.what):
+        others = parts[1:] * 2
+        start = ask.page * (most - 1) % (len(parts) - 1)
+        parts = parts[:1] + others[start:start + most - 1]
+    for url in parts:
         try:
             urls += read_sitemap(ask.fetch(url), url, most_bytes).pages
         except FetchError as error:
@@ -326,14 +341,14 @@ def feed_links(data: bytes, base: str) -> list[str]:
     links = []
     for item in _elements(_parse_xml(data), "item", "entry"):
         link = ""
-        for child in _elements(item, "link", "guid"):
+        for child in (child for child in item if _local_name(child) in ("link", "guid")):
             if child.get("href") and child.get("rel", "alternate") == "alternate":  # Atom
                 link = child.get("href", "")
                 break
             if _local_name(child) == "link" or child.get("isPermaLink", "true") == "true":  # RSS
                 link = link or (child.text or "").strip()
         if link:
-            links.append(urljoin(base, link))
+            links.append(joined(base, link))
     return links
 
 
@@ -354,7 +369,7 @@ def read_sitemap(data: bytes, base: str, max_bytes: int) -> Sitemap:
     for entry in _elements(root, "url", "sitemap"):
         texts = {_local_name(child): (child.text or "").strip() for child in entry}
         if texts.get("loc"):
-            entries.append((texts.get("lastmod", ""), urljoin(base, texts["loc"])))
+            entries.append((texts.get("lastmod", ""), joined(base, texts["loc"])))
     if _local_name(root) == "sitemapindex":
         return Sitemap([], [url for _, url in sorted(entries, key=lambda entry: entry[0], reverse=True)])
     return Sitemap([url for _, url in entries], [])
@@ -385,11 +400,12 @@ class Provider(NamedTuple):
     ask: Callable[[Ask], list[Found]]
     takes: str  # what it is asked with: "query", a seed's kind ("page", "feed", "sitemap"), or "host" for each seed's
     off: Callable[[ProviderConfig], str] = lambda config: ""  # why it cannot be asked as it is configured
+    zero_may_lie: bool = False  # whether it reads pages for people, on which a wall looks like no result
 
 
 PROVIDERS = {
-    "google": Provider(google, "query"),
-    "ddgs": Provider(ddgs, "query"),
+    "google": Provider(google, "query", zero_may_lie=True),
+    "ddgs": Provider(ddgs, "query", zero_may_lie=True),
     "searxng": Provider(searxng, "query", lambda config: "" if config.searxng_url else "off"),
     "mediawiki": Provider(mediawiki, "query", lambda config: "" if config.web.contact else
                           "off until web.contact names a mail or web address of yours"),

@@ -48,6 +48,7 @@ from web import (
     fetch_rules,
     known_rules,
     remember_rules,
+    robots_url,
 )
 
 logger = logging.getLogger(__name__)
@@ -55,9 +56,10 @@ logger = logging.getLogger(__name__)
 PAGES, SUFFIX = "data/pages", ".warc.gz"
 ARCHIVE = "https://data.commoncrawl.org/"
 ARCHIVE_DELAY_SEC = 1.0  # "no faster than once a second" (commoncrawl.org, status page)
-HOST_REASONS = {"unreachable", "tls_error", "blocked_address"}  # hold for all pages of a host
+HOST_REASONS = {"unreachable", "tls_error", "blocked_address"}  # of a host's first page hold for all its pages
 PAUSE_REASONS = {"http_429", "http_503"}  # the host asks to be left alone
-RETRIED = re.compile(r"timeout|bad_response|http_5..|http_429")  # may go better in a while
+DENIALS = {"http_401", "http_403"}  # will be no better in a while, but three in a row are meant for all we ask
+FAILURES = re.compile(r"timeout|bad_response|unreachable|http_5..|http_429|http_40[13]")  # of a host
 MAX_TRIES = 2  # of one page in one run
 MAX_HOST_FAILURES = 3  # in a row: the host is closed, for twice as long as the last time
 BACKOFF_SEC = 2.0  # after a host's first failure, doubled with each further one
@@ -132,11 +134,24 @@ class Host:
     rules: Rules | None  # None: robots.txt is still to be read
     delay_sec: float
     visits: deque[Visit] = field(default_factory=deque)
+    errands: deque[Errand] = field(default_factory=deque)  # go before visits
+    checked: Visit | None = None  # the first of the visits, if the rules have nothing against it
+    asking: bool = False  # for the rules
     ready_at: float = 0.0  # time.monotonic() of the next request, at the earliest
     queued: bool = False  # it stands in line, or a worker is busy with it
+    answered: bool = False  # in this run
     failures: int = 0  # in a row
     closed_before: int = 0  # times in a row, in earlier runs
     planned: int = 0  # visits of this run
+
+
+@dataclass(eq=False)
+class Errand:
+    """The robots.txt of a host, to be read here, or where it redirects to."""
+
+    host: Host
+    url: str
+    hops: int = 0
 
 
 # --- what the workers do -------------------------------------------------------------------------
@@ -152,22 +167,22 @@ class Page(NamedTuple):
     links: tuple[str, ...] = ()
 
 
-Outcome = Page | Rules | Exception
-Done = tuple[Host, Visit | None, Outcome, float, float]  # when it began and ended
+Job = tuple[Host, Visit | Errand]
+Outcome = Page | Rules | str | Exception  # str: where a robots.txt redirects to
+Done = tuple[Host, Visit | Errand, Outcome, float, float]  # when it began and ended
 
 
-def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[tuple[Host, Visit | None]],
-         done: queue.SimpleQueue[Done]) -> None:
-    """A worker thread: fetch what is asked for, a page or (visit is None) a robots.txt."""
+def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[Job], done: queue.SimpleQueue[Done]) -> None:
+    """A worker thread: fetch what is asked for, a page or a robots.txt."""
     while True:
-        host, visit = jobs.get()
+        host, job = jobs.get()
         began = time.monotonic()
         outcome: Outcome
         try:
-            outcome = fetch_page(web, config, visit) if visit else fetch_rules(web, host.visits[0].target)
+            outcome = fetch_page(web, config, job) if isinstance(job, Visit) else fetch_rules(web, job.url, job.hops)
         except Exception as error:  # a FetchError, or a bug, which the main thread raises again
             outcome = error
-        done.put((host, visit, outcome, began, time.monotonic()))
+        done.put((host, job, outcome, began, time.monotonic()))
 
 
 def now() -> str:
@@ -200,7 +215,8 @@ def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
         raise FetchError("needs_js")
     found: list[str] = []
     if config.follow_links and row["depth"] < config.max_link_depth:
-        found = [url for url in signals.links(body, answer.url) if host_of(url) == row["host"]]
+        found = [url for url in signals.links(answer.headers, body, answer.url, NAME)
+                 if host_of(url) == host_of(answer.url)]
     return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), tuple(found))
 
 
@@ -217,13 +233,15 @@ class Crawl:
         self.hosts: dict[str, Host] = {}
         self.line: list[tuple[float, int, Host]] = []  # a heap by ready_at
         self.order = itertools.count()
-        self.jobs: queue.SimpleQueue[tuple[Host, Visit | None]] = queue.SimpleQueue()
+        self.jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self.done: queue.SimpleQueue[Done] = queue.SimpleQueue()
         self.busy = 0  # workers
         self.room = config.workers  # how many of them may be busy now
         self.latency_sec = TICK_SEC  # of an answer, smoothed
         self.answered = False  # whether anything has answered: then there is a network
         self.unreachable_hosts = 0
+        self.planned = 0  # visits of this run
+        self.redirected_to: dict[str, Visit] = {}  # who comes first to where several URLs redirect
         self.links: Counter[str] = Counter()  # of pages that were followed: added, or why not
         self.deadline = math.inf
         self.progress = tqdm(total=0, unit="page", disable=hide_bars(), leave=False)
@@ -234,23 +252,35 @@ class Crawl:
             self.deadline = time.monotonic() + self.config.max_minutes * 60
         for row in rows:
             self.plan(row)
-        for _ in range(min(self.config.workers, len(self.hosts))):
+        for _ in range(min(self.config.workers, len(rows))):
             threading.Thread(target=work, args=(self.web, self.config, self.jobs, self.done), daemon=True).start()
         with self.progress:
             while time.monotonic() < self.deadline and (self.busy or (self.line and self.line[0][0] < self.deadline)):
-                if self.unreachable_hosts >= NO_NETWORK_HOSTS and not self.answered:
+                if self.no_network() and not self.busy:
                     logger.warning("the first %d hosts are all out of reach: there is no network",
                                    self.unreachable_hosts)
                     return
                 self.hand_out()
                 self.receive()
+            while not self.done.empty():  # fetched in time, but not yet written down
+                self.receive()
+
+    def no_network(self) -> bool:
+        return self.unreachable_hosts >= NO_NETWORK_HOSTS and not self.answered
 
     def plan(self, row: sqlite3.Row) -> None:
+        """Put a URL in the line of its host; not within a record() block, since it may end here."""
         visit = Visit.of(row)
         host = self.host_for(visit.target)
-        host.visits.append(visit)
+        if row["archive"] and host.rules and host.rules.refusal:
+            return  # the archive is closed: that is not this page's fault
         host.planned += 1
-        self.progress.total = (self.progress.total or 0) + 1
+        self.planned += 1
+        self.progress.total = self.planned
+        if reason := url_refusal(row["url"], self.blocklist):  # a block list may be newer than the URL
+            self.settle(visit, reason)
+            return
+        host.visits.append(visit)
         self.enqueue(host)
 
     def host_for(self, url: str) -> Host:
@@ -264,40 +294,48 @@ class Crawl:
 
     def enqueue(self, host: Host) -> None:
         """Put a host in line for its next request, if it has one and is not there already."""
+        if host.visits and not host.rules and not host.asking:
+            host.asking = True
+            host.errands.append(Errand(host, robots_url(host.visits[0].target)))
         if host.queued:
             return
         while host.visits and (reason := self.refusal(host)):
             self.settle(host.visits.popleft(), reason)
-        if host.visits:
+        if host.errands or (host.visits and host.rules):
             host.queued = True
             heapq.heappush(self.line, (host.ready_at, next(self.order), host))
+        elif host.rules:
+            host.rules.forget()
 
     def refusal(self, host: Host) -> str:
         """Why a host's next visit must not be made; '' if nothing is known against it."""
-        if not host.rules:
+        if not host.rules or host.visits[0] is host.checked:
             return ""
         reason = host.rules.refuse(host.visits[0].target)
-        return reason or ("noai" if self.config.respect_noai and host.rules.forbids_training else "")
+        reason = reason or ("noai" if self.config.respect_noai and host.rules.forbids_training else "")
+        host.checked = None if reason else host.visits[0]
+        return reason
 
     def hand_out(self) -> None:
         """Give the hosts whose time has come to idle workers, to few of them where answers come at once: more would
         only fight over the interpreter's lock."""
         self.room = min(self.config.workers, 2 + int(self.latency_sec / LATENCY_SEC))
-        while self.line and self.busy < self.room and self.line[0][0] <= time.monotonic():
+        now = time.monotonic()
+        while self.line and self.busy < self.room and self.line[0][0] <= now < self.deadline and not self.no_network():
             host = heapq.heappop(self.line)[2]
-            if self.refusal(host):  # a redirect has come in between
+            if not host.errands and self.refusal(host):  # a redirect has come in between
                 host.queued = False
                 self.enqueue(host)
                 continue
             self.busy += 1
-            self.jobs.put((host, host.visits.popleft() if host.rules else None))
+            self.jobs.put((host, host.errands.popleft() if host.errands else host.visits.popleft()))
 
     def receive(self) -> None:
         """Wait for a worker or for a host's turn, and deal with what came."""
         turn = self.line[0][0] if self.line and self.busy < self.room else math.inf
         wait = min(turn, self.deadline, time.monotonic() + TICK_SEC) - time.monotonic()
         try:
-            host, visit, outcome, began, ended = self.done.get(timeout=max(wait, 0.0))
+            host, job, outcome, began, ended = self.done.get(timeout=max(wait, 0.0))
         except queue.Empty:
             self.latency_sec = max(self.latency_sec, wait)  # those who are busy wait for somebody slow
             self.catalog.commit_if_due()
@@ -305,45 +343,61 @@ class Crawl:
         self.busy -= 1
         self.latency_sec += 0.1 * (ended - began - self.latency_sec)
         host.queued = False
-        if isinstance(outcome, Rules):
-            self.learn(host, outcome)
         crawl_delay = host.rules.delay_sec if host.rules and host.delay_sec else 0.0
         host.ready_at = ended + max(host.delay_sec, crawl_delay)
-        if visit and isinstance(outcome, FetchError):
-            self.fail(host, visit, outcome)
+        if isinstance(job, Errand):
+            self.run_on(job, outcome, ended)
+        elif isinstance(outcome, FetchError):
+            self.fail(host, job, outcome)
         elif isinstance(outcome, Exception):
             raise outcome
         self.enqueue(host)
         self.hand_out()  # the worker goes on while the page is written
-        if visit and isinstance(outcome, Page):
-            self.answered, host.failures = True, 0
+        if isinstance(job, Visit) and isinstance(outcome, Page):
+            self.answered = host.answered = True
+            host.failures = 0
             if host.closed_before:
                 host.closed_before = 0
                 with self.catalog.record():
                     self.catalog.execute("UPDATE hosts SET failures = 0 WHERE host = ?", [host.name])
-            self.take(host, visit, outcome)
+            self.take(job, outcome)
+
+    def run_on(self, errand: Errand, outcome: Outcome, ended: float) -> None:
+        """A robots.txt has come, or leads on to another host, in whose line the errand waits then."""
+        if isinstance(outcome, Exception):
+            raise outcome
+        if isinstance(outcome, str):
+            self.answered = True
+            there = self.host_for(outcome)
+            there.errands.append(Errand(errand.host, outcome, errand.hops + 1))
+            self.enqueue(there)
+            return
+        assert isinstance(outcome, Rules)
+        host = errand.host
+        self.learn(host, outcome)
+        if host.delay_sec:
+            host.ready_at = max(host.ready_at, ended + outcome.delay_sec)
+        self.enqueue(host)
 
     def learn(self, host: Host, rules: Rules) -> None:
-        """The robots.txt of a host has come, or the reason why it cannot be had."""
+        """The robots.txt of a host is known, or the reason why it cannot be had."""
         host.rules = rules
         self.answered = self.answered or rules.refusal not in ("unreachable", "blocked_address")
         self.unreachable_hosts += rules.refusal == "unreachable"
         with self.catalog.record():
             remember_rules(self.catalog, host.name, rules)
-        if rules.refusal:
-            self.enqueue(host)  # settles all its visits
 
     # --- what came -----------------------------------------------------------
 
     def fail(self, host: Host, visit: Visit, error: FetchError) -> None:
         """No page: try again in a while, or write down why; a host that fails again and again is left alone."""
         reason = error.reason
-        if reason in HOST_REASONS:
+        if reason in HOST_REASONS and not host.answered:
             self.settle(visit, reason)
-            self.learn(host, Rules(refusal=reason))  # settles all the others
+            self.learn(host, Rules(refusal=reason))  # for all its visits
             return
-        self.answered = True
-        if not RETRIED.fullmatch(reason):
+        self.answered = host.answered = True
+        if not FAILURES.fullmatch(reason):
             host.failures = 0
             self.settle(visit, reason)
             return
@@ -359,20 +413,22 @@ class Crawl:
         if host.failures >= MAX_HOST_FAILURES or not patient:
             self.settle(visit, reason)
             self.leave_alone(host, error.retry_after_sec, reason)
-        elif visit.tries < MAX_TRIES:
+        elif visit.tries < MAX_TRIES and reason not in DENIALS:
             host.visits.append(visit)
         else:
             self.settle(visit, reason)
 
     def leave_alone(self, host: Host, asked_sec: float | None, reason: str) -> None:
-        """Close a host for as long as it asked or host_pause_sec, doubled each time; its other URLs stay due."""
+        """Close a host for what it asked or host_pause_sec, twice that the next time, a week at most. Its other URLs
+        stay due."""
         self.progress.total = (self.progress.total or 0) - len(host.visits)
         host.visits.clear()
+        host.rules = Rules(refusal=reason)  # for what may yet redirect to it
         seconds = min((asked_sec or self.config.host_pause_sec) * 2.0 ** min(host.closed_before, 30), MAX_CLOSED_SEC)
         with self.catalog.record():
             close_host(self.catalog, host.name, seconds, reason)
 
-    def take(self, host: Host, visit: Visit, page: Page) -> None:
+    def take(self, visit: Visit, page: Page) -> None:
         """Deal with an answer: a redirect, nothing new, or a page to keep."""
         if page.answer.location:
             self.redirect(visit, page)
@@ -380,7 +436,7 @@ class Crawl:
             self.settle(visit, "not_modified")
         else:
             self.store(visit, page)
-            self.follow(host, visit, page)
+            self.follow(visit, page)
 
     def redirect(self, visit: Visit, page: Page) -> None:
         """Go on to where a page redirects, as a request in the line of that host; unless it has a visit of its own."""
@@ -391,13 +447,18 @@ class Crawl:
         reason = url_refusal(location, self.blocklist)
         if self.catalog.value("SELECT 1 FROM urls WHERE url = ? AND id != ?", [location, visit.row["id"]]):
             reason = "redirected"
+        if self.redirected_to.setdefault(location, visit) is not visit:
+            reason = "redirected"
         if visit.hops == self.config.web.max_redirects:
             reason = "too_many_redirects"
+        host = self.host_for(location)
+        if host.planned >= self.config.max_pages_per_host and not self.web.is_stand_in(location):
+            reason = reason or ("too_many_pages" if host_of(visit.target) != host.name else "")
         if reason:
             self.settle(visit, reason)
             return
+        host.planned += host_of(visit.target) != host.name
         visit.target, visit.hops = location, visit.hops + 1
-        host = self.host_for(location)
         host.visits.appendleft(visit)
         self.enqueue(host)
 
@@ -435,24 +496,25 @@ class Crawl:
         self.report.bytes_written += place.length
         return place
 
-    def follow(self, host: Host, visit: Visit, page: Page) -> None:
+    def follow(self, visit: Visit, page: Page) -> None:
         """Add a page's links to the frontier, and to this run if it has room for them."""
         if not page.links:
             return
-        known = self.catalog.value("SELECT links FROM hosts WHERE host = ?", [visit.row["host"]]) or 0
-        added = 0
+        name, added = host_of(page.answer.url), list[str]()
+        known = self.catalog.value("SELECT links FROM hosts WHERE host = ?", [name]) or 0
         with self.catalog.record():
             for url in page.links:
-                reason = "too_many_links" if known + added >= self.config.max_links_per_host else ""
+                reason = "too_many_links" if known + len(added) >= self.config.max_links_per_host else ""
                 reason = reason or url_refusal(url, self.blocklist)
                 reason = reason or add_url(self.catalog, url, "links", depth=visit.row["depth"] + 1)
                 self.links[reason or "added"] += 1
-                added += not reason
-                room = (self.progress.total or 0) < self.config.max_pages and (
-                    host.planned < self.config.max_pages_per_host)
-                if not reason and (room or self.web.is_stand_in(url)):
-                    self.plan(self.catalog.execute("SELECT * FROM urls WHERE url = ?", [url]).fetchone())
-            self.catalog.execute("UPDATE hosts SET links = links + ? WHERE host = ?", [added, visit.row["host"]])
+                added += [url] if not reason else []
+            self.catalog.execute("UPDATE hosts SET links = links + ? WHERE host = ?", [len(added), name])
+        host = self.host_for(page.answer.url)
+        for url in added:
+            room = self.planned < self.config.max_pages and host.planned < self.config.max_pages_per_host
+            if room or self.web.is_stand_in(url):
+                self.plan(self.catalog.execute("SELECT * FROM urls WHERE url = ?", [url]).fetchone())
 
     def settle(self, visit: Visit, reason: str, page: Page | None = None, records: bytes = b"") -> None:
         """End a visit without a new page."""
@@ -469,7 +531,8 @@ class Crawl:
         row = visit.row
         due_at, days, failures = next_visit(row, reason, self.config.revisit_days, self.config.retry_days)
         if reason == "unreachable" and not self.answered:
-            due_at, days, failures = row["due_at"], row["revisit_days"], row["failures"]  # not this page's fault
+            # not this page's fault, but it goes to the end of the line: there may be a network after all
+            due_at, days, failures = time.time(), row["revisit_days"], row["failures"]
         values: dict[str, Any] = {"state": reason, "due_at": due_at, "revisit_days": days, "failures": failures}
         if page:
             values |= {"fetched_at": time.time(), "payload_hash": page.body_hash,

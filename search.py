@@ -12,16 +12,18 @@ for once, and the next time the query's turn comes, the page after it.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
+import math
 import random
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from catalog import Catalog
@@ -30,7 +32,7 @@ from guard import FetchError, bounded
 from pipeline import Report, StageError, config_path, stage_main, strip_control
 from providers import BLOCK_SEC, PROVIDERS, Ask, Found, ProviderConfig, ProviderError
 from urls import Blocklist, canonical_url, host_of, url_refusal
-from web import Web, fetch_rules, known_rules, remember_rules
+from web import Rules, Web, fetch_rules, known_rules, remember_rules, robots_url
 
 logger = logging.getLogger(__name__)
 
@@ -117,8 +119,8 @@ class Search:
         self.n_queries = 0  # pages of results that were asked for
         self.dead_seeds = 0  # out of reach before anything has answered
         self.found: Counter[str] = Counter()  # provider -> results
-        self.zero_is_true: dict[str, bool] = {}  # provider -> whether its canary sang
-        self.refused: dict[str, set[str]] = {}  # provider -> hosts behind it that have refused
+        self.canary: dict[str, bool] = {}  # provider -> whether it knew the canary query
+        self.memory: dict[str, dict[str, Any]] = {}  # provider -> what it keeps for this run
         self.asked_at: dict[str, float] = {}  # host or provider -> when the last request there ended
         self.failed: dict[str, str] = {}  # provider -> why it is not asked (any more) in this run
         for name in config.providers:
@@ -182,13 +184,17 @@ class Search:
         skipped = 0
         while self.n_queries < self.config.queries_per_run and skipped < len(queries) and not self.has_enough():
             at = self.catalog.setting("search.next_query", 0) % len(queries)
+            before = set(self.failed)
             provider = self.ask(names, queries[at], others_wait)
-            if provider is None:
-                return  # the query waits for the next run
+            refused = any(self.failed[name] in BLOCK_SEC for name in names if name in self.failed.keys() - before)
+            if provider is None and not refused:
+                return  # the query waits for the next run; one that all have refused had its turn
             skipped = 0 if provider else skipped + 1
             with self.catalog.record():
                 self.catalog.remember("search.next_query", (at + 1) % len(queries))
             self.catalog.commit()  # the next answer may take a while
+            if provider is None:
+                return
 
     def ask(self, names: list[str], query: str, others_wait: bool) -> str | None:
         """The first provider that has results for `query`; '' if it is exhausted; None if nobody could be asked."""
@@ -238,12 +244,10 @@ class Search:
             self.give_up(name, "no_time_left")
             return None
         ask = Ask(query, self.config.results_per_query, page, self.config, self.web, self.fetch,
-                  self.refused.setdefault(name, set()))
+                  self.memory.setdefault(name, {}))
         self.n_queries += PROVIDERS[name].takes == "query"
         try:
             found = bounded(seconds, lambda: PROVIDERS[name].ask(ask))
-            if not related(query, found):
-                raise ProviderError("unrelated")
         except TimeoutError:
             self.give_up(name, "timeout")
         except FetchError as error:
@@ -259,23 +263,23 @@ class Search:
                 self.answered = True
                 with self.catalog.record():
                     self.catalog.execute("DELETE FROM breakers WHERE provider = ?", [name])
-            elif page == 0 and PROVIDERS[name].takes == "query" and query != CANARY:
-                return self.believe_zero(name, waiting)
+            doubt = "" if related(query, found) else "unrelated"
+            if not found and page == 0 and PROVIDERS[name].zero_may_lie:
+                doubt = "silent"
+            if doubt and query != CANARY and not self.canary_sings(name, waiting):
+                if name not in self.failed:
+                    self.give_up(name, doubt)
+                return None
             return found
         self.asked_at[name] = time.monotonic()
         return None
 
-    def believe_zero(self, name: str, waiting: int) -> list[Found] | None:
-        """[] if a provider that has found nothing finds something for the canary query; else it has failed."""
-        if name not in self.zero_is_true:
-            canary = self.ask_one(name, CANARY, 0, waiting)
-            if canary is None:
-                return None
-            self.zero_is_true[name] = bool(canary)
-        if self.zero_is_true[name]:
-            return []
-        self.give_up(name, "silent")
-        return None
+    def canary_sings(self, name: str, waiting: int) -> bool:
+        """Whether a provider whose answer is in doubt knows the canary query; asked once a run."""
+        if name not in self.canary:
+            found = self.ask_one(name, CANARY, 0, waiting)
+            self.canary[name] = bool(found and related(CANARY, found))
+        return self.canary[name]
 
     def pause(self, name: str) -> bool:
         """Wait until a provider may be asked again. False if there is no time for it."""
@@ -306,76 +310,92 @@ class Search:
 
     def ask_listing(self, name: str, seeds: list[Seed]) -> None:
         """Read the seeds of one kind, or the index for the hosts of all, beginning where the last run stopped."""
-        by_host = PROVIDERS[name].takes == "host"
+        by_host, costs = PROVIDERS[name].takes == "host", PROVIDERS[name].takes != "page"
         if by_host:
             seeds = list({host_of(seed.url): seed for seed in seeds}.values())
         key, failed = f"search.next_{name}", Counter[str]()
         first = self.catalog.setting(key, 0)
-        for n in range(len(seeds)):
-            if name in self.failed or self.has_enough() or self.seconds_left() <= 0 or self.dead_seeds >= DEAD_SEEDS:
+        for at in range(first, first + len(seeds)):
+            if name in self.failed or self.has_enough():
                 break
-            seed = seeds[(first + n) % len(seeds)]
-            found, page = [], 0
+            if costs and (self.seconds_left() <= 0 or self.dead_seeds >= DEAD_SEEDS):
+                break
+            seed, page = seeds[at % len(seeds)], at // len(seeds)
+            found: list[Found] = []
             if by_host:
-                next_page = self.next_page(name, host_of(seed.url))
-                if next_page is None:
-                    continue
-                answer = self.ask_one(name, seed.url, page := next_page, 2)
-                if answer is None:
-                    self.dead_seeds += self.failed.get(name) in ("unreachable", "timeout") and not self.answered
-                    break
-                found = answer
+                self.ask_index(name, seed)
             else:
                 try:
-                    found = PROVIDERS[name].ask(Ask(seed.url, 0, 0, self.config, self.web, self.fetch))
+                    found = PROVIDERS[name].ask(Ask(seed.url, 0, page, self.config, self.web, self.fetch))
                 except FetchError as error:
                     logger.info("%s %s: %s", seed.kind, seed.url, error.reason)
                     self.report.facts["seeds_failed"][seed.url] = error.reason
                     failed[error.reason] += 1
                     self.dead_seeds += error.reason == "unreachable" and not self.answered
+            if name in self.failed:
+                break  # this host's turn comes again
             most_new = 1 << 30 if self.web.is_stand_in(seed.url) else self.config.urls_per_seed
             with self.catalog.record():
-                new = self.add(found, name, most_new=most_new)
-                if by_host:
-                    self.remember_answer(name, host_of(seed.url), page, len(found), new)
-                self.catalog.remember(key, (first + n + 1) % len(seeds))
+                self.add(found, name, most_new=most_new)
+                self.catalog.remember(key, at + 1)
             self.catalog.commit()
         if failed and not self.found[name]:
             self.failed[name] = failed.most_common(1)[0][0]
 
-    def fetch(self, url: str) -> bytes:
-        """A feed or sitemap; the beginning of one that is too long. Waits until its host may be asked."""
-        if self.seconds_left() <= 0:
-            raise FetchError("no_time_left")
-        if reason := self.refusal(url):
-            raise FetchError(reason)
-        self.wait_for(url)
-        try:
-            answer = self.web.fetch(url, allowed=self.refusal, truncate=True, seconds=max(self.seconds_left(), 0.1))
-        finally:
-            self.asked_at[host_of(url)] = time.monotonic()
-        return answer.body
+    def ask_index(self, name: str, seed: Seed) -> None:
+        """Add the next page of what an index has of a seed's host."""
+        host = host_of(seed.url)
+        page = self.next_page(name, host)
+        found = self.ask_one(name, seed.url, page, 2) if page is not None else None
+        if page is None or found is None:
+            self.dead_seeds += self.failed.get(name) in ("unreachable", "timeout") and not self.answered
+            return
+        with self.catalog.record():
+            self.remember_answer(name, host, page, len(found), self.add(found, name))
 
-    def refusal(self, url: str) -> str:
-        """Why `url` must not be asked for; '' when it may."""
-        rules = known_rules(self.catalog, host_of(url))
-        if not rules:
-            rules = fetch_rules(self.web, url, seconds=max(self.seconds_left(), 0.1))
+    def fetch(self, url: str) -> bytes:
+        """A feed or sitemap; the beginning of one that is too long. Each hop waits until its host may be asked."""
+        for _ in range(self.config.web.max_redirects + 1):
+            if reason := self.rules_for(url).refuse(url):
+                raise FetchError(reason)
+            with self.turn(url):
+                answer = self.web.fetch(url, follow=False, truncate=True, seconds=max(self.seconds_left(), 0.1))
+            self.answered = True
+            if not answer.location:
+                return answer.body
+            url = answer.location
+        raise FetchError("too_many_redirects")
+
+    def rules_for(self, url: str) -> Rules:
+        """The robots.txt of the host of `url`, from the catalog or from the host, wherever that redirects to."""
+        rules: Rules | str | None = known_rules(self.catalog, host_of(url))
+        at, hops = robots_url(url), 0
+        while not isinstance(rules, Rules):
+            with self.turn(at):
+                rules = fetch_rules(self.web, at, hops, max(self.seconds_left(), 0.1))
+            if isinstance(rules, str):
+                at, hops, self.answered = rules, hops + 1, True
+                continue
             self.answered = self.answered or rules.refusal not in ("unreachable", "blocked_address")
             with self.catalog.record():
                 remember_rules(self.catalog, host_of(url), rules)
-        return rules.refuse(url)
+        return rules
 
-    def wait_for(self, url: str) -> None:
+    @contextlib.contextmanager
+    def turn(self, url: str) -> Iterator[None]:
+        """Wait until the host of `url` may be asked, and note when that was. Raises FetchError without the time."""
         host = host_of(url)
-        if host not in self.asked_at or self.web.is_stand_in(url):
-            return
         rules = known_rules(self.catalog, host)
         delay = max(self.config.seed_delay_sec, rules.delay_sec if rules else 0.0)
-        wait = self.asked_at[host] + delay - time.monotonic()
-        if wait > self.seconds_left():
+        wait = self.asked_at.get(host, -math.inf) + delay - time.monotonic()
+        if self.seconds_left() <= 0 or (wait > self.seconds_left() and not self.web.is_stand_in(url)):
             raise FetchError("no_time_left")
-        time.sleep(max(wait, 0.0))
+        if wait > 0 and not self.web.is_stand_in(url):
+            time.sleep(wait)
+        try:
+            yield
+        finally:
+            self.asked_at[host] = time.monotonic()
 
 
 def related(query: str, found: list[Found]) -> bool:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import urljoin
 
 from lxml import etree
 from lxml import html as lxml_html
 
-from urls import canonical_url
+from urls import canonical_url, joined
 
 HEAD_BYTES = 1 << 16  # in which a page's <meta> elements are looked for
 SHELL_BYTES = 1 << 18  # a page longer than that is taken for one with a text
 SHELL_CHARS = 200  # of visible text; a page with less that runs scripts is a shell. Guess
 LINKS_BYTES = 1 << 20  # in which links are looked for
 
+VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")  # words, though with a colon
+_AGENT = re.compile(r"[a-z][a-z0-9_-]*")
 _META = re.compile(rb"<meta\b([^<>]{1,500})>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(rb"""([a-z-]{1,30})\s{0,9}=\s{0,9}("[^"]*"|'[^']*'|[^\s"'>]+)""", re.IGNORECASE)
 
@@ -30,15 +31,11 @@ def refusal(headers: Iterable[tuple[str, str]], body: bytes, agent: str) -> str:
     the same form (DeviantArt, 2022), TDM-Reservation (W3C community group, tdmrep), Content-Usage and Content-Signal
     (IETF aipref draft; contentsignals.org). agent: our own name, as a site may address us.
     """
-    words: set[str] = set()
+    words = _header_words(headers, agent)
     for name, value in headers:
-        name = name.lower()
-        if name == "x-robots-tag":
-            words |= _for_us(value, agent)
-        elif name == "tdm-reservation":
-            words |= {"noai"} if value.strip() == "1" else set()
-        elif name in ("content-usage", "content-signal") and forbids_training(value):
-            words.add("noai")
+        unwanted = value.strip() == "1" if name.lower() == "tdm-reservation" else (
+            name.lower() in ("content-usage", "content-signal") and forbids_training(value))
+        words |= {"noai"} if unwanted else set()
     for match in _META.finditer(body[:HEAD_BYTES]):
         pairs = {key.lower(): value.strip(b"\"'").decode("latin-1") for key, value in _ATTRIBUTE.findall(match[1])}
         meta, content = pairs.get(b"name", "").lower(), pairs.get(b"content", "")
@@ -51,15 +48,16 @@ def refusal(headers: Iterable[tuple[str, str]], body: bytes, agent: str) -> str:
     return "noindex" if words & {"noindex", "none"} else ""
 
 
-def _for_us(value: str, agent: str) -> set[str]:
-    """The words of an X-Robots-Tag that are meant for everybody or for us: "noindex, otherbot: nofollow"."""
-    words, ours = set(), True
-    for part in value.lower().split(","):
-        name, colon, rest = part.partition(":")
-        if colon and name.strip() not in ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"):
-            ours, part = name.strip() == agent, rest
-        if ours:
-            words.add(part.strip())
+def _header_words(headers: Iterable[tuple[str, str]], agent: str) -> set[str]:
+    """The words of X-Robots-Tag that are meant for everybody or for us: "noindex, otherbot: nofollow"."""
+    words: set[str] = set()
+    for value in (value.lower() for name, value in headers if name.lower() == "x-robots-tag"):
+        ours = True
+        for part in value.split(","):
+            name, colon, rest = part.partition(":")
+            if colon and _AGENT.fullmatch(name.strip()) and name.strip() not in VALUED:
+                ours, part = name.strip() == agent, rest
+            words |= {part.strip()} if ours else set()
     return words
 
 
@@ -126,30 +124,24 @@ def _visible_chars(piece: bytes) -> int:
     return n
 
 
-def links(body: bytes, url: str, charset: str = "") -> list[str]:
+def links(headers: Iterable[tuple[str, str]], body: bytes, url: str, agent: str) -> list[str]:
     """The canonical addresses of a page's links, in order, each once; none that it asks robots not to follow."""
+    if _header_words(headers, agent) & {"nofollow", "none"}:
+        return []
     try:
-        parser = lxml_html.HTMLParser(encoding=charset or None)
-        root = lxml_html.document_fromstring(body[:LINKS_BYTES], parser=parser)
-    except (etree.ParserError, LookupError, ValueError):
+        root = lxml_html.document_fromstring(body[:LINKS_BYTES])
+    except (etree.ParserError, ValueError):
         return []
     base = url
     found: dict[str, None] = {}
     for element in root.iter("base", "meta", "a"):
         if element.tag == "base" and element.get("href"):
-            base = _joined(url, element.get("href", ""))
+            base = joined(url, element.get("href", ""))
         elif element.tag == "meta":
             words = element.get("content", "").lower()
-            if element.get("name", "").lower() == "robots" and re.search(r"\b(nofollow|none)\b", words):
+            if element.get("name", "").lower() in ("robots", agent) and re.search(r"\b(nofollow|none)\b", words):
                 return []
         elif "nofollow" not in element.get("rel", "").lower().split():
-            found[canonical_url(_joined(base, element.get("href", "")))] = None
+            found[canonical_url(joined(base, element.get("href", "")))] = None
     found.pop("", None)
     return list(found)
-
-
-def _joined(base: str, href: str) -> str:
-    try:
-        return urljoin(base, href.strip()) if href else ""
-    except ValueError:
-        return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from w3lib.url import canonicalize_url
 
@@ -64,6 +64,14 @@ def canonical_url(url: str) -> str:
     except ValueError:  # a UnicodeError is one, too: a host name with a label that is empty or too long
         return ""
     return plain if len(plain) <= MAX_URL_CHARS and plain.isascii() and plain.isprintable() else ""
+
+
+def joined(base: str, href: str) -> str:
+    """`href` as seen from the page `base`; '' for what is no address."""
+    try:
+        return urljoin(base, href.strip()) if href else ""
+    except ValueError:
+        return ""
 
 
 def host_of(url: str) -> str:

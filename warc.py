@@ -121,7 +121,7 @@ def archived_page(member: bytes, url: str, max_bytes: int) -> tuple[Fetched, str
         payload = record.raw_stream.read()
     except (ArchiveLoadFailed, StopIteration, ValueError, OSError, EOFError):
         raise FetchError("bad_archive_record") from None
-    if record.rec_type != "response" or found != url or record.http_headers.get_statuscode() != "200":
+    if record.rec_type != "response" or found != url or not headers or record.http_headers.get_statuscode() != "200":
         raise FetchError("bad_archive_record")
     page = Fetched(url, 200, "OK", list(headers), payload, b"")
     if page.header("Content-Type").partition(";")[0].strip().lower() not in HTML_TYPES:

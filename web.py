@@ -57,6 +57,8 @@ class WebConfig:
     def __post_init__(self) -> None:
         if not (self.contact.isascii() and self.contact.isprintable()):
             raise ValueError(f"contact = {self.contact!r}: expected a mail or web address in ASCII")
+        if self.proxy and not re.fullmatch(r"https?://[^\s/]+(:\d+)?/?", self.proxy):
+            raise ValueError(f"proxy = {self.proxy!r}: expected such as http://proxy.lan:3128, or \"\"")
         for entry in self.allow_private:
             if not re.fullmatch(r"\S+:\d+", entry):
                 raise ValueError(f"allow_private = {entry!r}: expected host:port, such as wiki.lan:80")
@@ -116,8 +118,7 @@ class Web:
         seconds: a nearer deadline than the config's. form: fields of a POST, in place of a GET.
         Raises FetchError for any other outcome.
         """
-        outer = fetching.deadline  # allowed() may have to fetch a robots.txt first
-        fetching.deadline = min(outer, time.monotonic() + min(seconds, self.config.fetch_deadline_sec))
+        fetching.deadline = time.monotonic() + min(seconds, self.config.fetch_deadline_sec)
         fetching.read_timeout_sec = self.config.read_timeout_sec
         try:
             for _ in range(self.config.max_redirects + 1):
@@ -131,7 +132,7 @@ class Web:
                 url, form = answer.location, None  # a redirect is followed by a GET, as browsers do it
             raise FetchError("too_many_redirects")
         finally:
-            fetching.deadline = outer
+            fetching.deadline = math.inf
 
     def _exchange(self, url: str, accept: tuple[str, ...], headers: dict[str, str], max_bytes: int,
                   truncate: bool, form: dict[str, str] | None) -> Fetched:
@@ -170,13 +171,6 @@ class Web:
             self.guard.addresses(parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme])
             proxies = {"http": self.config.proxy, "https": self.config.proxy}
         timeout = (self.config.connect_timeout_sec, self.config.read_timeout_sec)
-        fetching.opened = False
-        try:
-            return self._adapter.send(request, stream=True, timeout=timeout, proxies=proxies)
-        except requests.ConnectionError:
-            if fetching.opened:
-                raise
-        # A kept connection that the server closed just when we asked says nothing about the page.
         return self._adapter.send(request, stream=True, timeout=timeout, proxies=proxies)
 
 
@@ -198,7 +192,7 @@ def _check(response: requests.Response, accept: tuple[str, ...], wanted: set[int
     """Raise FetchError if this answer is not wanted, before its body is read."""
     status = response.status_code
     if status not in wanted:
-        raise FetchError(f"http_{status}", _seconds(response.headers.get("Retry-After", "")))
+        raise FetchError(f"http_{status}", retry_after_sec(response.headers.get("Retry-After", "")))
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     original = response.raw._original_response
     if status == 200 and not kind and original is not None and original.msg.defects:
@@ -254,7 +248,7 @@ def _drain(response: requests.Response) -> None:
         response.raw.drain_conn()
 
 
-def _seconds(retry_after: str) -> float | None:
+def retry_after_sec(retry_after: str) -> float | None:
     """The header Retry-After, a number or a date, in seconds from now."""
     with contextlib.suppress(ValueError, OverflowError):
         if retry_after.strip().isdigit():
@@ -298,6 +292,10 @@ class Rules:
     def delay_sec(self) -> float:
         return self._parsed.crawl_delay(NAME) or 0.0
 
+    def forget(self) -> None:
+        """Free the parsed form, which may take megabytes, until it is needed again."""
+        self.__dict__.pop("_parsed", None)
+
     @cached_property
     def forbids_training(self) -> bool:
         return robots_forbid_training(self.text, NAME)
@@ -311,26 +309,29 @@ def _without_others(text: str) -> str:
     return re.sub(r"(?im)^([ \t]*user[ -]?agent[ \t]*[: \t])(.*)$", renamed, text)
 
 
-def fetch_rules(web: Web, url: str, seconds: float = math.inf) -> Rules:
-    """The rules of the host of `url`. RFC 9309, section 2.3.1: 4xx allows everything, 5xx or no answer nothing."""
-    hops: list[str] = []
+def fetch_rules(web: Web, url: str, hops: int = 0, seconds: float = math.inf) -> Rules | str:
+    """What the robots.txt at `url` says, or the URL that it redirects to: RFC 9309, section 2.3.1.
 
-    def allowed(hop: str) -> str:
-        hops.append(hop)
-        return ""
-
+    4xx, and more redirects than five, allow everything; 5xx or no answer nothing. hops: redirects so far. Each is a
+    request of its own, so that the caller can keep its distance from the host that it leads to.
+    """
     try:
-        answer = web.fetch(urljoin(url, "/robots.txt"), headers={"Accept-Encoding": "identity"},
-                           max_bytes=ROBOTS_BYTES, truncate=True, seconds=seconds,
-                           allowed=allowed)
-        lines = answer.body.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
-        return Rules(strip_control("\n".join(lines)))
+        answer = web.fetch(url, headers={"Accept-Encoding": "identity"}, follow=False, max_bytes=ROBOTS_BYTES,
+                           truncate=True, seconds=seconds)
     except FetchError as error:
-        if error.reason in ("unreachable", "blocked_address", "tls_error") and len(hops) == 1:
+        if error.reason in ("unreachable", "blocked_address", "tls_error") and not hops:
             return Rules(refusal=error.reason)
-        if error.reason == "too_many_redirects" or re.fullmatch("http_4(?!29)..", error.reason):
-            return Rules()
-        return Rules(refusal="robots_unavailable")
+        return Rules() if re.fullmatch("http_4(?!29)..", error.reason) else Rules(refusal="robots_unavailable")
+    if answer.location:
+        return answer.location if hops < web.config.max_redirects else Rules()
+    lines = answer.body.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
+    rules = Rules(strip_control("\n".join(lines)))
+    rules.refuse(url)  # parses it, here rather than in the thread that has to decide
+    return rules
+
+
+def robots_url(url: str) -> str:
+    return urljoin(url, "/robots.txt")
 
 
 def known_rules(catalog: Catalog, host: str) -> Rules | None:

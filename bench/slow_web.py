@@ -92,7 +92,7 @@ def main() -> None:
         (root / "config").mkdir()
         (root / "config/queries.txt").write_text("")
         (root / "config/seeds.txt").write_text("".join(f"feed http://{name}/feed.xml\n" for name in names))
-        settings = ["--set", f"web.allow_private={json.dumps(names)}", "--set", 'search.providers=["seeds"]']
+        settings = ["--set", f"web.allow_private={json.dumps(names)}", "--set", 'search.providers=["feeds"]']
         reports = {stage: run_stage(stage, root, settings)
                    for stage in ("search", "scrape", "extract", "validate", "clean", "prepare")}
     for server in servers:

@@ -245,7 +245,21 @@ def test_an_archived_page_is_fetched_from_the_archive(tmp_path, monkeypatch):
     assert f"WARC-Source-Range: bytes=100-{99 + len(member)}" in data and "/crawl/x.warc.gz" in data
 
 
+def test_a_closed_archive_is_not_the_fault_of_its_pages(tmp_path, monkeypatch):
+    url, member = "http://a.example/page", warc_member("http://a.example/page", b"<p>x")
+    with serve(default=page(status=503)) as server:
+        server.routes["/robots.txt"] = page("")
+        monkeypatch.setattr(scrape, "ARCHIVE", server.url + "/")
+        add_archived(tmp_path, url, member)
+        run(config_for(server), tmp_path)
+        due_again(tmp_path)
+        assert run(config_for(server), tmp_path).n_in == 0 and row_of(tmp_path, url)["failures"] == 1
+
+
 @pytest.mark.parametrize("member, reason", [
+    (gzip.compress(b"WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: http://a.example/page\r\n"
+                   b"WARC-Date: 2026-01-01T00:00:00Z\r\nContent-Type: application/http\r\nContent-Length: 0\r\n\r\n"
+                   b"\r\n\r\n"), "bad_archive_record"),
     (warc_member("http://other.example/", b"<p>another"), "bad_archive_record"), (b"no gzip at all", "bad_encoding"),
     (gzip.compress(b"no record at all"), "bad_archive_record"), (gzip.compress(bytes(10**8)), "bad_archive_record"),
     (warc_member("http://a.example/page", b"%PDF", "application/pdf"), "not_html")])
@@ -268,6 +282,20 @@ def test_links_are_followed_on_the_same_host_to_a_depth(tmp_path):
         assert server.paths == ["/robots.txt", "/", "/1", "/2"] and report.dropped == {"robots": 1}
     assert report.facts["links"] == {"added": 3, "not_html_ending": 1, "already_known": 1}
     assert row_of(tmp_path, server.url + "/2")["depth"] == 2
+
+
+def test_links_that_robots_forbid_are_settled_at_once(tmp_path):
+    with serve({"/": page("<a href=/no>n</a>"), "/robots.txt": page("User-agent: *\nDisallow: /no")}) as server:
+        add(tmp_path, server.url + "/")
+        report = run(config_for(server, follow_links=True), tmp_path)
+    assert report.n_out == 1 and report.dropped == {"robots": 1}
+
+
+def test_links_are_followed_from_where_a_redirect_led(tmp_path):
+    with serve({"/": page("<a href=/1>1</a>"), "/1": page()}) as there, serve() as here:
+        here.routes["/"] = page(status=301, Location=there.url + "/")
+        add(tmp_path, here.url + "/")
+        assert run(config_for(here, there, follow_links=True), tmp_path).n_out == 2
 
 
 def test_links_have_limits(tmp_path):
@@ -306,6 +334,34 @@ def test_a_redirect_to_a_known_url_is_left_to_that_one(tmp_path):
         add(tmp_path, server.url + "/a", server.url + "/b")
         report = run(config_for(server), tmp_path)
         assert (report.n_out, report.dropped) == (1, {"redirected": 1}) and server.paths.count("/b") == 1
+
+
+def test_many_redirects_to_one_place_fetch_it_once(tmp_path):
+    with serve({f"/{n}": page(status=301, Location="/home") for n in range(6)} | {"/home": page()}) as server:
+        add(tmp_path, *[f"{server.url}/{n}" for n in range(6)])
+        report = run(config_for(server), tmp_path)
+        assert (report.n_out, report.dropped) == (1, {"redirected": 5}) and server.paths.count("/home") == 1
+
+
+def test_redirects_count_for_the_host_they_lead_to(tmp_path):
+    with serve(default=page()) as there, serve() as here:
+        here.routes |= {f"/{n}": page(status=301, Location=f"{there.url}/{n}") for n in range(6)}
+        add(tmp_path, *[f"{here.url}/{n}" for n in range(6)])
+        report = run(config_for(here, there, max_pages_per_host=4), tmp_path)
+        assert report.n_out == 4 and len(there.log) == 5
+
+
+def test_a_robots_txt_elsewhere_waits_for_its_turn(tmp_path):
+    with ExitStack() as stack:
+        common = stack.enter_context(serve({"/robots.txt": page("User-agent: *\nDisallow: /no")}, default=page()))
+        hosts = [stack.enter_context(serve(default=page())) for _ in range(4)]
+        for host in hosts:
+            host.routes["/robots.txt"] = page(status=301, Location=common.url + "/robots.txt")
+        add(tmp_path, common.url + "/a", *[f"{host.url}/{name}" for host in hosts for name in ("no", "yes")])
+        report = run(config_for(common, *hosts, delay_sec=0.1), tmp_path)
+        assert report.dropped == {"robots": 4, "duplicate_payload": 3} and len(common.log) == 6
+        gaps = [later.began - earlier.ended for earlier, later in pairwise(common.log)]
+        assert min(gaps) > 0.09
 
 
 # --- WARC ----------------------------------------------------------------------------------------
@@ -439,10 +495,12 @@ def test_a_host_is_closed_twice_as_long_each_time_until_it_answers(tmp_path):
 
 @pytest.mark.parametrize("reason, failures, before, days", [
     ("fetched", 0, None, 7), ("fetched", 0, 8, 4), ("fetched", 0, 1, 1), ("not_modified", 0, 8, 16),
-    ("unchanged", 0, 80, 90), ("robots", 3, 8, 8), ("http_500", 0, 8, 1), ("timeout", 2, 8, 4), ("timeout", 99, 8, 30),
-    ("http_404", 0, 8, 1), ("http_404", 1, 8, None), ("http_410", 0, 8, None), ("not_html", 0, 8, None)])
+    ("unchanged", 0, 80, 90), ("robots", 3, 8, 16), ("http_500", 0, 8, 1), ("timeout", 2, 8, 4), ("timeout", 99, 8, 30),
+    ("http_404", 0, 8, 1), ("http_404", "again", 8, None), ("http_410", 0, 8, None), ("not_html", 0, 8, None)])
 def test_when_a_page_is_visited_again(reason, failures, before, days):
-    due = next_visit({"failures": failures, "revisit_days": before, "archive": None}, reason, 7.0, 1.0).due_at
+    state, failures = ("http_404", 1) if failures == "again" else ("new", failures)
+    row = {"failures": failures, "revisit_days": before, "archive": None, "state": state}
+    due = next_visit(row, reason, 7.0, 1.0).due_at
     assert due == (None if days is None else pytest.approx(time.time() + days * DAY, abs=10))
 
 
@@ -465,6 +523,40 @@ def test_without_a_network_everything_stays_due(tmp_path):
     report = run(config_for(workers=1), tmp_path)
     assert report.dropped == {"unreachable": 10} and report.facts["still_due"] == 18  # five hosts were enough
     assert not any(row_of(tmp_path, url)["failures"] for url in urls)
+
+
+def test_dead_hosts_do_not_hide_the_living(tmp_path):
+    def slow(handler):
+        time.sleep(0.2)
+        raw(OK_HEAD + b"\r\n<p>" + handler.path.encode())(handler)
+    with serve({"/robots.txt": page("")}, default=slow) as server:
+        add(tmp_path, *[f"http://dead{n}.invalid/" for n in range(20)], server.url + "/a")
+        reports = [run(config_for(server), tmp_path) for _ in range(6)]
+    assert sum(report.n_out for report in reports) == 1
+
+
+def test_a_host_that_denies_everything_is_left_alone(tmp_path):
+    with serve(default=page(status=403)) as server:
+        add(tmp_path, *[f"{server.url}/{n}" for n in range(9)])
+        assert run(config_for(server), tmp_path).dropped == {"http_403": 3} and len(server.log) == 4
+
+
+def test_a_host_that_was_closed_is_not_asked_through_a_redirect(tmp_path):
+    with serve(default=page(status=503)) as closed, serve() as other:
+        closed.routes["/robots.txt"] = page("")
+        add(tmp_path, closed.url + "/a", other.url + "/b")
+        other.routes |= {"/robots.txt": lambda handler: (time.sleep(0.3), raw(b"HTTP/1.1 404 No\r\n\r\n")(handler)),
+                         "/b": page(status=302, Location=closed.url + "/c")}
+        assert run(config_for(closed, other), tmp_path).dropped == {"http_503": 2}
+        assert closed.paths == ["/robots.txt", "/a"]
+
+
+def test_a_block_list_holds_for_known_urls(tmp_path):
+    (tmp_path / "hosts.txt").write_text("127.0.0.1\n")
+    with serve(default=page()) as server:
+        add(tmp_path, server.url + "/")
+        config = config_for(server, search=scrape.BlocklistConfig(["hosts.txt"]))
+        assert run(config, tmp_path).dropped == {"blocked_host": 1} and server.log == []
 
 
 def test_a_host_that_is_gone_while_others_answer_is_a_failure(tmp_path):

@@ -17,9 +17,9 @@ import sample_site
 import search
 import web as web_module
 from catalog import Catalog
-from frontier import Archived
+from frontier import Archived, add_url
 from guard import FetchError
-from pipeline import StageError
+from pipeline import Report, StageError
 from providers import (
     BLOCK_SEC,
     Ask,
@@ -39,6 +39,11 @@ from web import Web, WebConfig
 
 BASE = "http://a.example/feed"
 SEED_LIST = ["feeds", "sitemaps", "seeds"]
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr(providers, "COMMONCRAWL_PAUSE_SEC", 0.0)
 
 
 @pytest.fixture
@@ -110,12 +115,13 @@ def run(config: SearchConfig, root: Path):
     "<item><guid isPermaLink='true'>http://a.example/2</guid></item></channel></rss>",
     "<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#' xmlns='http://purl.org/rss/1.0/'>"
     "<item><link>http://a.example/1</link></item><item><link>http://a.example/2</link></item></rdf:RDF>",
+    "<rss><item><link>http://[oops/</link></item><item><link>/1</link></item><item><link>/2</link></item></rss>",
     "<feed xmlns='http://www.w3.org/2005/Atom'><link href='/self'/><entry><link rel='edit' href='/edit'/>"
     "<link rel='alternate' href='/1'/></entry><entry><link href='http://a.example/2'/></entry></feed>",
     "\ufeff\n  <?xml version='1.0'?><!DOCTYPE rss [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><rss><item>&x;"
     "<link>http://a.example/1</link></item><item>&nbsp;<link>http://a.example/2</link></item><item><li"])
 def test_feeds_in_their_odd_forms(feed):
-    assert feed_links(feed.encode(), BASE) == ["http://a.example/1", "http://a.example/2"]
+    assert [link for link in feed_links(feed.encode(), BASE) if link] == ["http://a.example/1", "http://a.example/2"]
 
 
 @pytest.mark.parametrize("data", [b"", b"\0\1\2", b"<html><body><a href='/x'>no feed</a></body></html>", b"{}"])
@@ -166,7 +172,7 @@ def world(monkeypatch):
 
 def ask(server, what="sea storms", page=0, n=10, **settings) -> Ask:
     web = WebConfig(allow_private=[f"127.0.0.1:{server.port}"], contact=settings.pop("contact", ""))
-    return Ask(what, n, page, SearchConfig(web=web, **settings), Web(web), lambda url: Web(web).fetch(url).body, set())
+    return Ask(what, n, page, SearchConfig(web=web, **settings), Web(web), lambda url: Web(web).fetch(url).body)
 
 
 def urls_of(found: list[Found]) -> list[str]:
@@ -237,7 +243,7 @@ def test_ddgs_goes_on_with_the_backends_that_answer(world):
     question = ask(world)
     for _ in range(2):
         assert urls_of(ddgs(question)) == ["http://d.example/1"]
-    assert len(world.log) <= 4 and "html.duckduckgo.com" not in question.refused
+    assert len(world.log) <= 4 and "html.duckduckgo.com" not in question.memory["refused"]
 
 
 def json_page(content: object, status: int = 200, **headers):
@@ -245,7 +251,7 @@ def json_page(content: object, status: int = 200, **headers):
 
 
 @pytest.mark.parametrize("answer, reason", [
-    (page(status=429, Retry_After="60"), "too_many_requests"), (page(status=403), "denied"),
+    (page(status=429, Retry_After="60"), "too_many_requests"), (page(status=403), "is json among"),
     (page("<p>no JSON"), "wrong_type"), (json_page([]), "bad_answer"), (json_page({"results": [{}]}), "bad_answer"),
     ((200, {"Content-Type": "application/json"}, b"{"), "bad_answer"), (json_page({"results": 7}), "bad_answer"),
     ((200, {"Content-Type": "application/json"}, b"[" * 100_000), "bad_answer"),
@@ -261,7 +267,7 @@ def test_searxng_is_asked_for_json_at_its_own_address(path):
     with serve(default=json_page({"results": rows})) as server:
         config = SearchConfig(searxng_url=server.url + path)  # its private address need not be allowed
         found = searxng(Ask("a b", 5, 1, config, Web(config.web), lambda url: b""))
-        assert len(found) == 5 and found[0] == Found("http://a.example/0", "Sea storms")
+        assert len(found) == 9 and found[0] == Found("http://a.example/0", "Sea storms")
         assert server.paths == ["/search?format=json&language=en&pageno=2&q=a+b&safesearch=2"]
 
 
@@ -284,12 +290,19 @@ def test_wikis_are_asked_one_after_the_other(world):
     (json_page({"error": {"code": "ratelimited"}}, **{"Retry-After": "30"}), "too_many_requests", 30.0),
     (json_page({"error": {"code": "badvalue\x1b"}}), "api_badvalue", None), (page(status=403), "denied", None),
     (json_page({"query": {"pages": [{"index": "x"}]}}), "bad_answer", None),
-    (json_page({"query": []}), "bad_answer", None), (page(status=503, Retry_After="7"), "too_many_requests", 7.0)])
+    (json_page({"query": []}), "bad_answer", None), (json_page([]), "bad_answer", None),
+    (page(status=503, Retry_After="7"), "too_many_requests", 7.0)])
 def test_how_wikis_refuse(world, answer, reason, wait):
     world.default = answer
     with pytest.raises(ProviderError) as caught:
         mediawiki(ask(world))
     assert (caught.value.reason, caught.value.retry_after_sec) == (reason, wait)
+
+
+def test_one_wiki_that_is_busy_does_not_spoil_the_other(world):
+    world.routes |= {"/en.wikipedia.org/w/api.php": json_page({"error": {"code": "maxlag"}}),
+                     "/en.wikisource.org/w/api.php": WIKI}
+    assert len(mediawiki(ask(world))) == 2
 
 
 def test_wikis_want_a_contact(root):
@@ -384,6 +397,59 @@ def test_results_of_another_query_are_a_refusal(root, monkeypatch):
     monkeypatch.setitem(providers.PROVIDERS, "google", providers.Provider(lambda ask: trending, "query"))
     report = run(config_for(queries_per_run=2), root)
     assert report.facts["providers"]["google"] == "unrelated" and report.n_in == 3
+
+
+def test_results_in_other_words_are_believed_of_an_engine_that_works(root, monkeypatch):
+    def answer(ask):
+        text = "Wikipedia" if ask.what == search.CANARY else "World War II"
+        return [Found(f"http://{ask.what}.example/{n}", text) for n in range(4)]
+    write(root, "queries.txt", "ww2\n")
+    engines(monkeypatch)
+    monkeypatch.setitem(providers.PROVIDERS, "google", providers.Provider(answer, "query", zero_may_lie=True))
+    report = run(config_for(queries_per_run=1), root)
+    assert report.n_out == 4 and report.facts["providers"]["google"] == "4 results"
+
+
+def test_a_query_that_all_have_refused_has_had_its_turn(root, monkeypatch):
+    engines(monkeypatch, google=failing("denied"), ddgs=failing("captcha"))
+    run(config_for(), root)
+    with Catalog(root) as catalog:
+        assert catalog.setting("search.next_query") == 1
+
+
+def test_programs_interfaces_are_believed_without_a_canary(root, monkeypatch):
+    asked = []
+    engines(monkeypatch)
+    monkeypatch.setitem(providers.PROVIDERS, "searxng", providers.Provider(
+        lambda ask: asked.append(ask.what) or [], "query"))
+    report = run(config_for(providers=["searxng"], searxng_url="http://a.example/"), root)
+    assert asked == ["one", "two", "three"] and report.facts["providers"]["searxng"] == "not asked"
+
+
+def test_urls_of_closed_hosts_are_not_enough(root, monkeypatch):
+    asked = engines(monkeypatch, google=results)
+    with Catalog(root) as catalog, catalog.record():
+        for n in range(9):
+            add_url(catalog, f"http://closed.example/{n}", "test")
+        catalog.execute("UPDATE hosts SET closed_until = ?", [time.time() + 999])
+    run(config_for(enough_urls=4), root)
+    assert asked
+
+
+def test_pages_of_the_seed_list_need_no_network(root):
+    write(root, "seeds.txt", "".join(f"feed http://dead{n}.invalid/\n" for n in range(3)) + "page http://a.example/x\n")
+    assert run(config_for(providers=SEED_LIST), root).n_out == 1
+
+
+def test_a_second_run_of_the_day_is_not_taken_for_one_without_a_network(root):
+    with serve({f"/{n}": page("<rss/>") for n in range(3)}) as server:
+        write(root, "seeds.txt", "".join(f"feed {server.url}/{n}\n" for n in range(3)))
+        for _ in range(2):
+            with Catalog(root) as catalog:
+                one = search.Search(config_for(server, providers=["feeds"]), catalog, Report("search"))
+                one.report.facts["seeds_failed"] = {}
+                one.run([], search.read_seeds(root / "config/seeds.txt"))
+                assert one.answered
 
 
 @pytest.mark.parametrize("query, text, is_related", [
@@ -555,7 +621,8 @@ def test_long_seeds_are_cut(root):
     with serve({"/map": page(index)} | {f"/{n}": page(part.format(n)) for n in range(9)}) as server:
         write(root, "seeds.txt", f"sitemap {server.url}/map\n")
         config = config_for(server, providers=SEED_LIST, sitemaps_per_seed=3, urls_per_seed=4)
-        assert [(report.n_in, report.n_out) for report in (run(config, root), run(config, root))] == [(4, 4), (6, 2)]
+        assert [(report.n_in, report.n_out) for report in (run(config, root), run(config, root))] == [(4, 4), (6, 4)]
+        assert server.paths[2:5] == ["/0", "/1", "/2"] and server.paths[6:] == ["/0", "/3", "/4"]  # the others in turn
 
 
 def test_the_sample_site_is_found_once(root):

@@ -16,6 +16,7 @@ US = "miniature-memory"
     ([("X-Robots-Tag", "noarchive"), ("X-Robots-Tag", "noai, noimageai")], "noai"),
     ([("X-Robots-Tag", "otherbot: noindex, noai")], ""), ([("X-Robots-Tag", "miniature-memory: noindex")], "noindex"),
     ([("X-Robots-Tag", "otherbot: noai, miniature-memory: noarchive")], ""),
+    ([("X-Robots-Tag", "unavailable_after: Wed, 25 Jun 2025 15:00:00 GMT, noindex")], "noindex"),
     ([("X-Robots-Tag", "unavailable_after: 25 Jun 2030 15:00:00 GMT, noindex")], "noindex"),
     ([("X-Robots-Tag", "noimageindex, nofollow, indexifembedded")], ""), ([("TDM-Reservation", "1")], "noai"),
     ([("TDM-Reservation", "0")], ""), ([("Content-Usage", "train-ai=n")], "noai"),
@@ -59,9 +60,10 @@ def test_links_are_those_that_robots_may_follow():
         <a href="javascript:alert(1)">c</a><a href="mailto:x@y.example">d</a>
         <a href="HTTP://B.Example/?utm_source=x">e</a>
         <a href="http://[::1">f</a><a>g</a><a href="">h</a>"""
-    assert links(html, "http://a.example/x") == ["http://a.example/dir/a.html", "http://b.example/"]
-    assert links(b"<meta name=robots content='noai,nofollow'>" + html, "http://a.example/") == []
-    assert links(b"", "http://a.example/") == []
+    assert links([], html, "http://a.example/x", US) == ["http://a.example/dir/a.html", "http://b.example/"]
+    assert links([], b"<meta name=robots content='noai,nofollow'>" + html, "http://a.example/", US) == []
+    assert links([("X-Robots-Tag", "nofollow")], html, "http://a.example/", US) == []
+    assert links([], b"", "http://a.example/", US) == []
 
 
 @pytest.mark.parametrize("evil", [b"<script ", b"<script>", b"<meta ", b"<", b"<meta name=\"", b"</script ",
