@@ -444,20 +444,18 @@ class Crawl:
         assert page.records
         with self.catalog.record():
             self.append(page.records.response + page.records.request)
-        reason = url_refusal(location, self.blocklist)
-        if self.catalog.value("SELECT 1 FROM urls WHERE url = ? AND id != ?", [location, visit.row["id"]]):
-            reason = "redirected"
-        if self.redirected_to.setdefault(location, visit) is not visit:
-            reason = "redirected"
-        if visit.hops == self.config.web.max_redirects:
-            reason = "too_many_redirects"
         host = self.host_for(location)
-        if host.planned >= self.config.max_pages_per_host and not self.web.is_stand_in(location):
-            reason = reason or ("too_many_pages" if host_of(visit.target) != host.name else "")
+        moves = host_of(visit.target) != host.name
+        known = self.catalog.value("SELECT 1 FROM urls WHERE url = ? AND id != ?", [location, visit.row["id"]])
+        known = known or self.redirected_to.setdefault(location, visit) is not visit
+        full = moves and host.planned >= self.config.max_pages_per_host and not self.web.is_stand_in(location)
+        reason = "too_many_redirects" if visit.hops == self.config.web.max_redirects else ""
+        reason = reason or url_refusal(location, self.blocklist) or (host.rules.refusal if host.rules else "")
+        reason = reason or ("redirected" if known else "too_many_pages" if full else "")
         if reason:
             self.settle(visit, reason)
             return
-        host.planned += host_of(visit.target) != host.name
+        host.planned += moves
         visit.target, visit.hops = location, visit.hops + 1
         host.visits.appendleft(visit)
         self.enqueue(host)
