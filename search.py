@@ -259,10 +259,7 @@ class Search:
             self.give_up(name, type(error).__name__)
         else:
             self.asked_at[name] = time.monotonic()
-            if found:
-                self.answered = True
-                with self.catalog.record():
-                    self.catalog.execute("DELETE FROM breakers WHERE provider = ?", [name])
+            self.answered = self.answered or bool(found)
             doubt = "" if related(query, found) else "unrelated"
             if not found and page == 0 and PROVIDERS[name].zero_may_lie:
                 doubt = "silent"
@@ -270,14 +267,20 @@ class Search:
                 if name not in self.failed:
                     self.give_up(name, doubt)
                 return None
+            if found and not doubt:
+                with self.catalog.record():
+                    self.catalog.execute("DELETE FROM breakers WHERE provider = ?", [name])
             return found
         self.asked_at[name] = time.monotonic()
         return None
 
     def canary_sings(self, name: str, waiting: int) -> bool:
-        """Whether a provider whose answer is in doubt knows the canary query; asked once a run."""
+        """Whether a provider whose answer is in doubt knows the canary query; asked once a run. True without the time
+        to ask: it is not to blame for that."""
         if name not in self.canary:
             found = self.ask_one(name, CANARY, 0, waiting)
+            if found is None and name not in self.failed:
+                return True
             self.canary[name] = bool(found and related(CANARY, found))
         return self.canary[name]
 

@@ -399,6 +399,25 @@ def test_results_of_another_query_are_a_refusal(root, monkeypatch):
     assert report.facts["providers"]["google"] == "unrelated" and report.n_in == 3
 
 
+def test_a_refusal_that_looks_like_results_doubles_too(root, monkeypatch):
+    trending = [Found(f"http://n{n}.example/", "Celebrity wedding of the year") for n in range(8)]
+    engines(monkeypatch, ddgs=results)
+    monkeypatch.setitem(providers.PROVIDERS, "google", providers.Provider(lambda ask: trending, "query"))
+    for days in (1, 2):
+        run(config_for(), root)
+        with Catalog(root) as catalog, catalog.record():
+            closed = catalog.value("SELECT closed_until FROM breakers") - time.time()
+            catalog.execute("UPDATE breakers SET closed_until = 0")
+        assert closed == pytest.approx(days * 86400, abs=60)
+
+
+def test_a_canary_without_the_time_to_sing_condemns_nobody(root, monkeypatch):
+    engines(monkeypatch)
+    run(config_for(providers=["google"], pause_sec=5.0, max_minutes=0.05), root)
+    with Catalog(root) as catalog:
+        assert catalog.value("SELECT count(*) FROM breakers") == 0
+
+
 def test_results_in_other_words_are_believed_of_an_engine_that_works(root, monkeypatch):
     def answer(ask):
         text = "Wikipedia" if ask.what == search.CANARY else "World War II"
