@@ -3,6 +3,8 @@
 Reads   data/pages/*.warc.gz   WARC response records, as they came over the wire
 Writes  data/raw/*.jsonl       id, text, metadata; append-only, never rewritten
 Alone   .venv/bin/python extract.py --set extract.workers=1
+        .venv/bin/python extract.py --file PAGE.html             prints the text of a page
+        .venv/bin/python extract.py --warc FILE... --files PATH...   takes pages and texts from elsewhere
 
 The work is done by worker processes, which may be killed by a page without harm to the stage.
 """
@@ -19,8 +21,9 @@ import multiprocessing
 import os
 import re
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +36,8 @@ from tqdm import tqdm
 from warcio.archiveiterator import ArchiveIterator
 
 from catalog import Catalog
-from pipeline import Report, hide_bars, stage_main, strip_control
+from inputs import Input, charset_of, read_files, read_stdin, read_warc
+from pipeline import Report, View, hide_bars, stage_main, strip_control
 
 logger = logging.getLogger(__name__)
 
@@ -255,25 +259,32 @@ def _add(pieces: list[str], text: str, keep_space: bool) -> None:
 # --- worker processes ----------------------------------------------------------------------------
 
 
-def extract_record(member: bytes, config: ExtractConfig) -> Extracted:
-    """The main text of one WARC response record, given as its gzip member."""
-    record = next(iter(ArchiveIterator(io.BytesIO(member))))
-    url = record.rec_headers.get_header("WARC-Target-URI") or ""
-    content_type = record.http_headers.get_header("Content-Type") or "" if record.http_headers else ""
-    charset = re.search(r"charset\s*=\s*\"?([\w.:-]+)", content_type, re.IGNORECASE)
-    return extract_page(record.content_stream().read(), url, charset[1] if charset else "", config)
+Job = bytes | Input  # the gzip member of a WARC response record, or what came from elsewhere
+
+
+def extract_job(job: Job, config: ExtractConfig) -> Extracted:
+    """The main text of one page; a text from elsewhere is taken as it is."""
+    if isinstance(job, bytes):
+        record = next(iter(ArchiveIterator(io.BytesIO(job))))
+        content_type = record.http_headers.get_header("Content-Type") or "" if record.http_headers else ""
+        url = record.rec_headers.get_header("WARC-Target-URI") or ""
+        return extract_page(record.content_stream().read(), url, charset_of(content_type), config)
+    if job.html is None:
+        reason = job.reason or ("" if job.text.strip() else "no_text")
+        return Extracted(job.text, _one_line(job.title), extractor="as_it_is", reason=reason)
+    return extract_page(job.html, job.url, job.charset, config)
 
 
 def serve(connection: Connection, config: ExtractConfig) -> None:
-    """A worker's life: a record in, its Extracted out, until the pipe closes."""
+    """A worker's life: a page in, its Extracted out, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes the pipe
     while True:
         try:
-            member = connection.recv_bytes()
+            job = connection.recv()
         except EOFError:
             return
         try:
-            connection.send(extract_record(member, config))
+            connection.send(extract_job(job, config))
         except Exception as error:  # one bad page is a counted reason, whatever a parser raised
             connection.send(Extracted(reason=f"extractor_{type(error).__name__}"))
 
@@ -296,13 +307,13 @@ class Worker:
         theirs.close()
         self.pages = 0
 
-    def submit(self, member: bytes) -> None:
+    def submit(self, job: Job) -> None:
         if self.pages >= self.config.pages_per_worker:
             self.stop()
             self._start()
         self.pages += 1
         with contextlib.suppress(OSError):  # it died; result() says so
-            self.connection.send_bytes(member)
+            self.connection.send(job)
 
     def result(self) -> Extracted:
         try:
@@ -322,17 +333,17 @@ class Worker:
         self.process.join()
 
 
-def extract_all(members: Iterable[tuple[Any, bytes]], config: ExtractConfig) -> Iterator[tuple[Any, Extracted]]:
-    """(key, Extracted) for each (key, gzip member), in order, with one page in flight a worker."""
+def extract_all(jobs: Iterable[tuple[Any, Job]], config: ExtractConfig) -> Iterator[tuple[Any, Extracted]]:
+    """(key, Extracted) for each (key, job), in order, with one page in flight a worker."""
     workers = [Worker(config) for _ in range(config.workers or os.cpu_count() or 1)]
     waiting: list[tuple[Any, Worker]] = []
     try:
-        for i, (key, member) in enumerate(members):
+        for i, (key, job) in enumerate(jobs):
             worker = workers[i % len(workers)]
             if len(waiting) == len(workers):
                 first_key, first = waiting.pop(0)
                 yield first_key, first.result()
-            worker.submit(member)
+            worker.submit(job)
             waiting.append((key, worker))
         for key, worker in waiting:
             yield key, worker.result()
@@ -354,41 +365,60 @@ def to_document(extracted: Extracted, url: str, fetched_at: str) -> tuple[str, b
     return document_id, line.encode() + b"\n"
 
 
-def run(config: ExtractConfig, root: Path) -> Report:
+def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Sequence[Path] = (),
+        stdin: bool = False) -> Report:
+    """Extract the pages that are new; or, if any are named, what WARC files, other files or standard input hold."""
     report = Report("extract")
     with Catalog(root) as catalog:
-        total = catalog.count_new("extract", "pages")
-        if not total:
-            return report
-        rows = catalog.new_rows("extract", "pages")
-        members = ((row, catalog.read(row["file"], row["offset"], row["length"])) for row in rows)
-        for row, extracted in tqdm(extract_all(members, config), "extract", total, unit=" pages", disable=hide_bars()):
+        if warc or files or stdin:
+            inputs = chain(*map(read_warc, warc), read_files(files), read_stdin() if stdin else ())
+            jobs: Iterable[tuple[Any, Job]] = ((one, one) for one in inputs)
+            total = None
+        else:
+            total = catalog.count_new("extract", "pages")
+            if not total:
+                return report
+            rows = catalog.new_rows("extract", "pages")
+            jobs = ((row, catalog.read(row["file"], row["offset"], row["length"])) for row in rows)
+        for key, extracted in tqdm(extract_all(jobs, config), "extract", total, unit=" pages", disable=hide_bars()):
             report.n_in += 1
             with catalog.record():
-                reason = extracted.reason or _store(catalog, extracted, row, report)
+                url, at = (key.url, key.fetched_at) if isinstance(key, Input) else (key["url"], key["fetched_at"])
+                reason = extracted.reason or _store(catalog, extracted, url, at, report)
                 if reason:
                     report.dropped[reason] += 1
                 else:
                     report.n_out += 1
-                catalog.advance("extract", row["seq"])
+                if not isinstance(key, Input):
+                    catalog.advance("extract", key["seq"])
     return report
 
 
-def _store(catalog: Catalog, extracted: Extracted, row: Any, report: Report) -> str:
+def _store(catalog: Catalog, extracted: Extracted, url: str, fetched_at: str, report: Report) -> str:
     """Append the document; the reason if it is already there."""
-    document_id, line = to_document(extracted, row["url"], row["fetched_at"])
+    document_id, line = to_document(extracted, url, fetched_at)
     if catalog.value("SELECT 1 FROM documents WHERE id = ?", [document_id]):
-        catalog.execute("INSERT OR IGNORE INTO also_at VALUES (?, ?)", [document_id, row["url"]])
+        catalog.execute("INSERT OR IGNORE INTO also_at VALUES (?, ?)", [document_id, url])
         return "duplicate_text"
     place = catalog.append("data/raw", ".jsonl", line)
     catalog.execute("INSERT INTO documents (id, url, file, offset, length) VALUES (?, ?, ?, ?, ?)",
-                    [document_id, row["url"], *place])
+                    [document_id, url, *place])
     report.bytes_written += len(line)
     return ""
 
 
+def show_file(config: ExtractConfig, root: Path, value: str) -> str:
+    return next((extract_job(one, config).text for one in read_files([Path(value)])), "")
+
+
 def main(argv: list[str] | None = None) -> int:
-    return stage_main(run, ExtractConfig, "extract", argv)
+    return stage_main(run, ExtractConfig, "extract", argv,
+                      {"--file": View(show_file, "print the text of one local page, and do nothing else", "PAGE")},
+                      {"--warc": {"nargs": "+", "type": Path, "default": [], "metavar": "FILE",
+                                  "help": "read these WARC files rather than the crawl's"},
+                       "--files": {"nargs": "+", "type": Path, "default": [], "metavar": "PATH",
+                                   "help": "read local files and folders: .html .txt .md .jsonl"},
+                       "--stdin": {"action": "store_true", "help": "read one page or text from standard input"}})
 
 
 if __name__ == "__main__":

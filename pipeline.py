@@ -427,24 +427,35 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
     return code
 
 
-def stage_main(run: Callable[[Any, Path], Report], config_class: type, stage: str, argv: list[str] | None = None,
-               views: dict[str, tuple[Callable[[Path], str], str]] | None = None) -> int:
+class View(typing.NamedTuple):
+    """A flag of a stage that prints a text and runs nothing."""
+
+    show: Callable[[Any, Path, str], str]  # (config, root, the flag's value) -> text
+    help: str
+    metavar: str = ""  # "": the flag takes no value
+
+
+def stage_main(run: Callable[..., Report], config_class: type, stage: str, argv: list[str] | None = None,
+               views: dict[str, View] | None = None, options: dict[str, dict[str, Any]] | None = None) -> int:
     """The command line of one stage: read the configuration, take the lock, run, print the Report as one JSON line.
 
-    views: flag -> (what makes a text of the root, help): such a flag prints the text and runs nothing.
+    options: further flags, as add_argument() takes them, whose values `run` gets by their names.
     """
     doc = sys.modules[run.__module__].__doc__
     parser = ArgumentParser(prog=f"{stage}.py", description=doc)
     common_arguments(parser)
-    for flag, (show, help_text) in (views or {}).items():
-        parser.add_argument(flag, action="store_const", const=show, dest="show", help=help_text)
+    for flag, view in (views or {}).items():
+        takes: dict[str, Any] = {"metavar": view.metavar} if view.metavar else {"action": "store_const", "const": ""}
+        parser.add_argument(flag, help=view.help, **takes)
+    names = [parser.add_argument(flag, **settings).dest for flag, settings in (options or {}).items()]
 
     def work() -> int:
         args = parser.parse_args(argv)
-        if views and args.show:
-            print(strip_control(args.show(args.root)))
-            return EXIT_DONE
         config = build_config(config_class, stage, read_tables(args.root, args.config, args.overrides))
+        for flag, view in (views or {}).items():
+            if (value := getattr(args, flag.strip("-"))) is not None:
+                print(strip_control(view.show(config, args.root, value)))
+                return EXIT_DONE
         catch_signals()
         with run_lock(args.root):
             start_logging(args.root, args.quiet)
@@ -452,7 +463,7 @@ def stage_main(run: Callable[[Any, Path], Report], config_class: type, stage: st
             memory, started = PeakMemory(), time.monotonic()
             memory.start()
             _die_with_parent()
-            report = run(config, args.root)
+            report = run(config, args.root, **{name: getattr(args, name) for name in names})
             report.elapsed_sec = round(time.monotonic() - started, 2)
             report.peak_mb = round(memory.stop(), 1)
             logger.info("%s", strip_control(report.summary()))

@@ -91,12 +91,18 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--demo", action="store_true",
                         help="use the built-in sample site as the web, in the folder demo/ (or that of --root)")
     parser.add_argument("--only", choices=STAGES, metavar="STAGE", help=f"run one stage: {', '.join(STAGES)}")
+    parser.add_argument("--warc", nargs="+", type=Path, default=[], metavar="FILE",
+                        help="with --only extract: read these WARC files rather than the crawl's")
+    parser.add_argument("--files", nargs="+", type=Path, default=[], metavar="PATH",
+                        help="with --only extract: read local files and folders: .html .txt .md .jsonl")
     parser.add_argument("--max-minutes", type=_minutes, metavar="N",
                         help="the whole run's time, divided between collecting and training")
     for stage, flag in STAGES.items():
         parser.add_argument(flag, action="append_const", const=stage, dest="skip", default=[],
                             help=f"pause {stage}: its place is kept")
     args = parser.parse_args(argv)
+    if (args.warc or args.files) and args.only != "extract":
+        parser.error("--warc and --files go with --only extract")
     if args.demo and args.root == PROJECT:
         args.root = PROJECT / "demo"
     return args
@@ -162,7 +168,10 @@ def run_stage(night: Night, stage: str) -> int:
     """Run one stage in a fresh interpreter and keep its Report. Returns its exit code."""
     logger.info("--- %s", stage)
     environment = {**os.environ, LOCK_FD_VARIABLE: str(night.lock), PARENT_VARIABLE: str(os.getpid())}
-    process = subprocess.Popen(command_of(night, f"{stage}.py") + time_limits(night, stage), stdout=subprocess.PIPE,
+    command = command_of(night, f"{stage}.py") + time_limits(night, stage)
+    for flag, paths in (("--warc", night.args.warc), ("--files", night.args.files)):
+        command += [flag, *map(str, paths)] if paths else []  # only ever given for extract
+    process = subprocess.Popen(command, stdout=subprocess.PIPE,
                                env=environment, pass_fds=[night.lock], start_new_session=True)
     try:
         output = process.communicate()[0]

@@ -34,7 +34,7 @@ import signals
 from catalog import Catalog
 from frontier import add_url, due_urls, next_visit, status_table
 from guard import FetchError
-from pipeline import Report, hide_bars, stage_main, strip_control
+from pipeline import Report, View, hide_bars, stage_main, strip_control
 from urls import Blocklist, host_of, url_refusal
 from warc import Exchange, archived_page, exchange_records, info_record, revisit_record
 from web import (
@@ -578,14 +578,14 @@ def run(config: ScrapeConfig, root: Path) -> Report:
     return report
 
 
-def show_status(root: Path) -> str:
+def show_status(config: ScrapeConfig, root: Path, value: str) -> str:
     with Catalog(root, read_only=True) as catalog:
         return status_table(catalog)
 
 
 def main(argv: list[str] | None = None) -> int:
-    return stage_main(run, ScrapeConfig, "scrape", argv,
-                      {"--status": (show_status, "print what became of every URL, by host and reason")})
+    return stage_main(run, ScrapeConfig, "scrape", argv, {
+        "--status": View(show_status, "print what became of every URL, by host and reason")})
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def test_a_second_run_adds_nothing(tmp_path: Path) -> None:
 
 
 def hostile(member: bytes, config: ExtractConfig) -> Extracted:
-    """Stands in for extract_record in a worker: what a page may do to its process."""
+    """Stands in for extract_job in a worker: what a page may do to its process."""
     if member == b"crash":
         os.abort()
     if member == b"hang":
@@ -94,7 +94,7 @@ def hostile(member: bytes, config: ExtractConfig) -> Extracted:
 
 
 def hostile_worker(connection: object, config: ExtractConfig) -> None:
-    extract.extract_record = hostile
+    extract.extract_job = hostile
     extract.serve(connection, config)  # type: ignore[arg-type]
 
 
