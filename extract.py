@@ -4,6 +4,7 @@ Reads   data/pages/*.warc.gz   WARC response records, as they came over the wire
 Writes  data/raw/*.jsonl       id, text, metadata; append-only, never rewritten
 Alone   .venv/bin/python extract.py --set extract.workers=1
         .venv/bin/python extract.py --file PAGE.html             prints the text of a page
+        .venv/bin/python extract.py --explain PAGE.html          every block, whether it is kept, and why
         .venv/bin/python extract.py --warc FILE... --files PATH...   takes pages and texts from elsewhere
 
 The work is done by worker processes, which may be killed by a page without harm to the stage.
@@ -35,6 +36,7 @@ from readability import Document
 from tqdm import tqdm
 from warcio.archiveiterator import ArchiveIterator
 
+import blocks
 from catalog import Catalog
 from inputs import Input, charset_of, read_files, read_stdin, read_warc
 from pipeline import Report, View, hide_bars, stage_main, strip_control
@@ -47,7 +49,8 @@ class ExtractConfig:
     workers: int = 0                  # processes; 0: as many as cores
     page_deadline_sec: float = 20.0   # a page that takes longer is given up; guess: 100 times the usual
     pages_per_worker: int = 1000      # then a fresh process: extractors leak (adbar/trafilatura#216)
-    min_read_mode_chars: int = 200    # less from read mode: take the whole of <main>, <article> or <body>; guess
+    mode: str = "blocks"              # or "readability": read mode alone
+    min_chars: int = 200              # less: the next way is tried; guess
     max_text_chars: int = 2_000_000   # more is cut off at a line's end
 
     def __post_init__(self) -> None:
@@ -76,8 +79,10 @@ def extract_page(html: bytes | str, url: str = "", charset: str = "", config: Ex
     """The main text of one page. Pure; bad HTML raises nothing but gives an empty text with a reason.
 
     1. Decode: BOM, the charset of the HTTP header, <meta>, UTF-8, Windows-1252.
-    2. Read mode: readability-lxml keeps the element that scores best.
-    3. If that is next to nothing, the whole of <main>, <article> or <body> without its navigation.
+    2. Guard: what is no HTML, or more tags than memory is for, is refused.
+    3. Blocks: each piece of text is judged by itself and its surroundings (blocks.py).
+    4. If that is next to nothing, or extract.mode says so: read mode, readability-lxml.
+    5. If that is next to nothing, too, the whole of <main>, <article> or <body> without its navigation.
     """
     config = config or ExtractConfig()
     source = decode_html(html, charset) if isinstance(html, bytes) else html
@@ -86,27 +91,49 @@ def extract_page(html: bytes | str, url: str = "", charset: str = "", config: Ex
         return Extracted(reason="not_html")
     if source.count("<") > MAX_TAGS:
         return Extracted(reason="too_many_tags")
-    try:
-        document = Document(source, url=url or None)
-        title = document.short_title()
-        text = text_of(BeautifulSoup(document.summary(html_partial=True), "lxml"))
-    except Exception as error:  # readability raises its own, lxml's and plain ValueErrors on bad HTML
-        logger.debug("%s: read mode failed: %s", url, error)
-        title, text = "", ""
-    extractor = "readability"
-    soup = BeautifulSoup(source, "lxml")
-    if len(text) < config.min_read_mode_chars:
-        whole = text_of(_without_navigation(soup))
-        if len(whole) > len(text):
-            text, extractor = whole, "whole_page"
+    root = blocks.parse(source)
+    if root is None:
+        return Extracted(reason="no_text")
+    about = _metadata(root)
+    text, extractor = "", ""
+    ways = ("blocks", "readability", "whole_page")
+    for extractor in ways if config.mode == "blocks" else ways[1:]:
+        if extractor == "blocks":
+            text = blocks.extract_tree(root).text
+        elif extractor == "readability":
+            text = read_mode(source, url)
+        else:
+            text = text_of(_without_navigation(BeautifulSoup(source, "lxml")))
+        if len(text) >= config.min_chars:
+            break
     if len(text) > config.max_text_chars:
         cut = text[:config.max_text_chars]
         text = cut.rpartition("\n")[0] or cut
     if not text:
-        return Extracted(title=_one_line(title), reason="no_text")
-    language = soup.html.get("lang") if soup.html else None
-    return Extracted(text, _one_line(title), _meta(soup, "author", "article:author"),
-                     _meta(soup, "article:published_time", "date"), _one_line(str(language or "")), extractor)
+        return Extracted(title=about["title"], reason="no_text")
+    return Extracted(text, **about, extractor=extractor)
+
+
+def read_mode(source: str, url: str = "") -> str:
+    """What a browser's read mode shows: the element that readability-lxml scores best."""
+    try:
+        return text_of(BeautifulSoup(Document(source, url=url or None).summary(html_partial=True), "lxml"))
+    except Exception as error:  # readability raises its own, lxml's and plain ValueErrors on bad HTML
+        logger.debug("%s: read mode failed: %s", url, error)
+        return ""
+
+
+def _metadata(root: Any) -> dict[str, str]:
+    """What a page says of itself in its head; '' for what it does not say."""
+    said: dict[str, str] = {}
+    for meta in root.iter("meta"):
+        name = (meta.get("property") or meta.get("name") or "").lower()
+        said.setdefault(name, meta.get("content") or "")
+    title = root.find(".//title")
+    return {"title": _one_line(said.get("og:title") or (title.text or "" if title is not None else "")),
+            "author": _one_line(said.get("author") or said.get("article:author") or ""),
+            "published": _one_line(said.get("article:published_time") or said.get("date") or ""),
+            "language_hint": _one_line(root.get("lang") or "")}
 
 
 WESTERN = {"ascii", "iso8859-1", "cp1252"}
@@ -156,15 +183,6 @@ BROWSER_CODECS = {
     "x-cp1252": "cp1252", "x-mac-cyrillic": "mac-cyrillic", "x-euc-jp": "euc_jp", "utf-16": "utf-16-le"}
 WEB_CODEC = re.compile(r"ascii|utf-8|utf-16-[lb]e|iso8859-\d+|cp(125\d|866|874|932|949)|koi8-[ru]|mac-(roman|cyrillic)"
                        r"|euc_jp|iso2022_jp|gb18030|big5hkscs")
-
-
-def _meta(soup: BeautifulSoup, *names: str) -> str:
-    for name in names:
-        for attribute in ("name", "property"):
-            tag = soup.find("meta", attrs={attribute: name})
-            if isinstance(tag, Tag) and tag.get("content"):
-                return _one_line(str(tag["content"]))
-    return ""
 
 
 def _one_line(text: str) -> str:
@@ -411,9 +429,17 @@ def show_file(config: ExtractConfig, root: Path, value: str) -> str:
     return next((extract_job(one, config).text for one in read_files([Path(value)])), "")
 
 
+def show_blocks(config: ExtractConfig, root: Path, value: str) -> str:
+    html = next((one.html for one in read_files([Path(value)])), None)
+    tree = blocks.parse(decode_html(html)) if html else None
+    return "no page" if tree is None else blocks.explain(tree)
+
+
 def main(argv: list[str] | None = None) -> int:
     return stage_main(run, ExtractConfig, "extract", argv,
-                      {"--file": View(show_file, "print the text of one local page, and do nothing else", "PAGE")},
+                      {"--file": View(show_file, "print the text of one local page, and do nothing else", "PAGE"),
+                       "--explain": View(show_blocks, "print each block of a local page, whether it is kept, and why",
+                                         "PAGE")},
                       {"--warc": {"nargs": "+", "type": Path, "default": [], "metavar": "FILE",
                                   "help": "read these WARC files rather than the crawl's"},
                        "--files": {"nargs": "+", "type": Path, "default": [], "metavar": "PATH",

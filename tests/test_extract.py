@@ -39,7 +39,7 @@ def test_text_form(html: str, text: str) -> None:
 def test_an_article_is_taken_without_its_chrome() -> None:
     page = extract_page(ARTICLE.encode(), "http://example.org/")
     assert page.text.count("old captain") == 2 and "About us" not in page.text and "Copyright" not in page.text
-    assert (page.title, page.language_hint, page.extractor) == ("Ships - A Site", "en", "readability")
+    assert (page.title, page.language_hint, page.extractor) == ("Ships - A Site", "en", "blocks")
 
 
 def test_what_read_mode_loses_is_taken_whole() -> None:

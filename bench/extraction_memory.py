@@ -1,0 +1,117 @@
+"""Extraction memory: does the memory of extract's workers stay where it is over thousands of pages?
+
+    .venv/bin/python bench/extraction_memory.py --data wcxb-dev.jsonl.xz                10,000 pages, some minutes
+    .venv/bin/python bench/extraction_memory.py --data wcxb-dev.jsonl.xz --pages 2000
+
+The pages of WCXB (see extraction.py), over and over, as a WARC file that extract.py reads. Each process of the stage is
+sampled five times a second: its proportional set size, in thousands of pages. Ends in one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+
+from catalog import Catalog  # noqa: E402 (the project is a folder, not a package)
+from pipeline import _pss_kb, process_tree  # noqa: E402
+from warc import exchange_records  # noqa: E402
+from web import Fetched  # noqa: E402
+
+LONGEST_SEC = 3600
+
+
+def add_pages(root: Path, data: Path, pages: int) -> None:
+    """Put the pages into a catalog as scrape does."""
+    n = 0
+    with Catalog(root) as catalog:
+        while n < pages:
+            with lzma.open(data, "rt", encoding="utf-8") as lines:
+                for line in lines:
+                    if n == pages:
+                        return
+                    html = json.loads(line)["html"].encode()
+                    page = Fetched(
+                        f"http://page-{n}.example/",
+                        200,
+                        "OK",
+                        [("Content-Type", "text/html; charset=utf-8")],
+                        html,
+                        html,
+                    )
+                    with catalog.record():
+                        place = catalog.append(
+                            "data/pages", ".warc.gz", exchange_records(page, "2026-01-01T00:00:00Z", {}).response
+                        )
+                        catalog.execute(
+                            "INSERT INTO pages (url_id, url, fetched_at, file, offset, length) "
+                            "VALUES (?, ?, '2026-01-01T00:00:00Z', ?, ?, ?)",
+                            [n, page.url, *place],
+                        )
+                    n += 1
+
+
+class Watch(threading.Thread):
+    """The largest worker and the whole tree, by thousands of pages."""
+
+    def __init__(self, pid: int, root: Path) -> None:
+        super().__init__(daemon=True)
+        self.pid, self.root = pid, root
+        self.worker_mb: dict[int, float] = {}
+        self.tree_mb: dict[int, float] = {}
+
+    def run(self) -> None:
+        with Catalog(self.root, read_only=True) as catalog:
+            while True:
+                thousand = catalog.cursor("extract") // 1000
+                sizes = [_pss_kb(pid) * 1024 / 1e6 for pid in process_tree(self.pid)]
+                self.worker_mb[thousand] = max([self.worker_mb.get(thousand, 0.0), *sizes[1:]])
+                self.tree_mb[thousand] = max(self.tree_mb.get(thousand, 0.0), sum(sizes))
+                time.sleep(0.2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--pages", type=int, default=10_000)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="extraction-memory-") as temporary:
+        root = Path(temporary)
+        add_pages(root, args.data, args.pages)
+        started = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, str(PROJECT / "extract.py"), "--root", str(root)], stdout=subprocess.PIPE
+        )
+        watch = Watch(process.pid, root)
+        watch.start()
+        output = process.communicate(timeout=LONGEST_SEC)[0]
+        report: dict[str, Any] = json.loads(output.splitlines()[-1])
+        print(
+            json.dumps(
+                {
+                    "bench": "extraction_memory",
+                    "pages": args.pages,
+                    "seconds": round(time.monotonic() - started, 1),
+                    "pages_per_sec": round(args.pages / (time.monotonic() - started), 1),
+                    "dropped": report["dropped"],
+                    "peak_mb": report["peak_mb"],
+                    "worker_peak_mb": round(max(watch.worker_mb.values()), 1),
+                    "worker_mb_by_thousand": {n: round(mb, 1) for n, mb in sorted(watch.worker_mb.items())},
+                    "tree_mb_by_thousand": {n: round(mb, 1) for n, mb in sorted(watch.tree_mb.items())},
+                }
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()
