@@ -13,7 +13,6 @@ import lzma
 import os
 import pickle
 import re
-import time
 from collections import Counter, defaultdict
 from multiprocessing import Pool
 from pathlib import Path
@@ -26,8 +25,8 @@ import blocks as B
 
 WORD = re.compile(r"\w+")
 FOLDS = 5
-BINS = 64                      # 24 bins: cross-validated F1 0.8715 instead of 0.8733, plain 0.903 instead of 0.908
-SECOND_LEVEL = frozenset("co com org net ac gov edu or ne".split())     # as in example.co.uk
+BINS = 64  # 24 bins: cross-validated F1 0.8715 instead of 0.8733, plain 0.903 instead of 0.908
+SECOND_LEVEL = frozenset(["co", "com", "org", "net", "ac", "gov", "edu", "or", "ne"])  # as in example.co.uk
 
 
 class Sample(NamedTuple):
@@ -56,6 +55,7 @@ def registered_domain(url: str | None) -> str:
 
 # --- labels --------------------------------------------------------------------------------------
 
+
 def align(tokens: list[list[str]], reference: list[str]) -> np.ndarray:
     """Share of each block's words that the reference takes from this very block.
 
@@ -70,7 +70,7 @@ def align(tokens: list[list[str]], reference: list[str]) -> np.ndarray:
     index: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for size in (1, 3):
         for i in range(len(reference) - size + 1):
-            index[tuple(reference[i:i + size])].append(i)
+            index[tuple(reference[i : i + size])].append(i)
 
     def place(block: int, expected: int, low: int, high: int) -> None:
         """Matches runs of words of the block to unused reference words in [low, high), nearest to `expected`."""
@@ -80,15 +80,24 @@ def align(tokens: list[list[str]], reference: list[str]) -> np.ndarray:
         i = 0
         matched = 0
         while i <= len(own) - size:
-            found = [pos for pos in index.get(tuple(own[i:i + size]), ()) if low <= pos < high and not used[pos:pos + size].any()]
+            found = [
+                pos
+                for pos in index.get(tuple(own[i : i + size]), ())
+                if low <= pos < high and not used[pos : pos + size].any()
+            ]
             if not found:
                 i += 1
                 continue
             pos = min(found, key=lambda at: abs(at - expected))
             length = size
-            while i + length < len(own) and pos + length < high and own[i + length] == reference[pos + length] and not used[pos + length]:
+            while (
+                i + length < len(own)
+                and pos + length < high
+                and own[i + length] == reference[pos + length]
+                and not used[pos + length]
+            ):
                 length += 1
-            used[pos:pos + length] = True
+            used[pos : pos + length] = True
             runs.append((pos, pos + length))
             matched += length
             i += length
@@ -115,7 +124,7 @@ def align(tokens: list[list[str]], reference: list[str]) -> np.ndarray:
 
     repeats = Counter(tuple(own) for own in tokens)
     long_ones = [i for i in range(n) if len(tokens[i]) >= 8]
-    for i in long_ones:                                # unique long blocks, then repeated ones beside them
+    for i in long_ones:  # unique long blocks, then repeated ones beside them
         if repeats[tuple(tokens[i])] == 1:
             place(i, max(neighbours(i)[0], 0), 0, len(reference))
     for least in (8, 5, 3, 1):
@@ -134,7 +143,7 @@ def align(tokens: list[list[str]], reference: list[str]) -> np.ndarray:
                 high = after + 2 if after >= 0 else before + slack + len(tokens[i])
                 if high < low:
                     low, high = before - 2, before + slack
-                if before >= 0 and high - low > 3 * slack and least < 5:   # a wide gap proves nothing for two words
+                if before >= 0 and high - low > 3 * slack and least < 5:  # a wide gap proves nothing for two words
                     high = before + slack + len(tokens[i])
             place(i, max(before, 0) if before >= 0 else high, max(low, 0), min(high, len(reference)))
     return shares
@@ -145,22 +154,31 @@ def sample_of(row: dict[str, Any]) -> Sample:
     page = B.segment(root) if root is not None else B.Page()
     tokens = [WORD.findall(block.text.lower()) for block in page.blocks]
     reference = WORD.findall(row["main_content"].lower())
-    return Sample(row["id"], row["page_type"], registered_domain(row["url"]),
-                  B.features(page) if page.blocks else None, align(tokens, reference), tokens, Counter(reference))
+    return Sample(
+        row["id"],
+        row["page_type"],
+        registered_domain(row["url"]),
+        B.features(page) if page.blocks else None,
+        align(tokens, reference),
+        tokens,
+        Counter(reference),
+    )
 
 
 # --- trees ---------------------------------------------------------------------------------------
 
+
 class Options(NamedTuple):
     """Settings of one boosted ensemble; found by cross-validation on the development part."""
+
     trees: int = 90
     rate: float = 0.12
     leaves: int = 24
     depth: int = 7
-    min_leaf: int = 60             # sampled blocks
+    min_leaf: int = 60  # sampled blocks
     l2: float = 3.0
-    column_share: float = 0.35     # of the features, drawn for each tree
-    row_share: float = 0.6         # of the pages, drawn for each tree
+    column_share: float = 0.35  # of the features, drawn for each tree
+    row_share: float = 0.6  # of the pages, drawn for each tree
 
 
 FIRST = Options(trees=160, rate=0.08, leaves=24, depth=7, min_leaf=60, l2=5, column_share=0.3, row_share=0.5)
@@ -173,7 +191,11 @@ def edges_of(x: np.ndarray, bins: int = BINS) -> list[np.ndarray]:
     out = []
     for column in x[rows].T:
         values = np.unique(column)
-        cuts = (values[:-1] + values[1:]) / 2 if len(values) <= bins else np.quantile(column, np.linspace(0, 1, bins + 1)[1:-1])
+        cuts = (
+            (values[:-1] + values[1:]) / 2
+            if len(values) <= bins
+            else np.quantile(column, np.linspace(0, 1, bins + 1)[1:-1])
+        )
         out.append(np.unique(np.array([float(f"{cut:.5g}") for cut in cuts], np.float32)).astype(np.float64))
     return out
 
@@ -201,12 +223,15 @@ def tree_values(nodes: np.ndarray, columns: np.ndarray, codes: np.ndarray) -> np
     return out
 
 
-def boost(codes: np.ndarray, edges: list[np.ndarray], y: np.ndarray, weight: np.ndarray, page: np.ndarray, options: Options) -> dict[str, Any]:
+def boost(
+    codes: np.ndarray, edges: list[np.ndarray], y: np.ndarray, weight: np.ndarray, page: np.ndarray, options: Options
+) -> dict[str, Any]:
     """Gradient boosting of the logistic loss with scikit-learn's histogram trees; the arrays that blocks.Trees reads.
 
     scikit-learn's own loop is not used since it draws no pages and bins the matrix anew, slowly, in each fit.
     """
     from sklearn.ensemble._hist_gradient_boosting.grower import TreeGrower
+
     rng = np.random.default_rng(0)
     n, width = codes.shape
     weight = weight * (n / weight.sum())
@@ -219,10 +244,20 @@ def boost(codes: np.ndarray, edges: list[np.ndarray], y: np.ndarray, weight: np.
         p = B.sigmoid(raw)
         rows = np.flatnonzero(np.isin(page, rng.choice(pages, int(len(pages) * options.row_share), replace=False)))
         columns = np.sort(rng.choice(width, int(width * options.column_share), replace=False))
-        grower = TreeGrower(np.asfortranarray(codes[np.ix_(rows, columns)]), ((p - y) * weight)[rows].astype(np.float32),
-                            (p * (1 - p) * weight)[rows].astype(np.float32), max_leaf_nodes=options.leaves, max_depth=options.depth,
-                            min_samples_leaf=options.min_leaf, n_bins=256, n_bins_non_missing=n_bins[columns], has_missing_values=False,
-                            l2_regularization=options.l2, shrinkage=options.rate, n_threads=1)
+        grower = TreeGrower(
+            np.asfortranarray(codes[np.ix_(rows, columns)]),
+            ((p - y) * weight)[rows].astype(np.float32),
+            (p * (1 - p) * weight)[rows].astype(np.float32),
+            max_leaf_nodes=options.leaves,
+            max_depth=options.depth,
+            min_samples_leaf=options.min_leaf,
+            n_bins=256,
+            n_bins_non_missing=n_bins[columns],
+            has_missing_values=False,
+            l2_regularization=options.l2,
+            shrinkage=options.rate,
+            n_threads=1,
+        )
         grower.grow()
         nodes = grower.make_predictor(binning_thresholds=[edges[j] for j in columns]).nodes
         raw += tree_values(nodes, columns, codes)
@@ -243,13 +278,18 @@ def flatten(nodes: np.ndarray, columns: np.ndarray, out: dict[str, Any]) -> None
         if node["is_leaf"]:
             value[at] = float(f"{node['value']:.3g}")
             continue
-        feature[at], left[at], value[at] = int(columns[node["feature_idx"]]), len(feature), float(f"{node['num_threshold']:.5g}")
+        feature[at], left[at], value[at] = (
+            int(columns[node["feature_idx"]]),
+            len(feature),
+            float(f"{node['num_threshold']:.5g}"),
+        )
         for child in ("left", "right"):
             queue.append((int(node[child]), len(feature)))
             feature.append(-1), left.append(0), value.append(0.0)
 
 
 # --- folds ---------------------------------------------------------------------------------------
+
 
 def folds_of(samples: list[Sample]) -> np.ndarray:
     """A fold for each page; pages of one domain share it."""
@@ -261,10 +301,11 @@ def folds_of(samples: list[Sample]) -> np.ndarray:
 
 class Rows(NamedTuple):
     """The blocks of all pages, one after another."""
+
     page: np.ndarray
     y: np.ndarray
     weight: np.ndarray
-    drawn: np.ndarray          # at most 150 blocks of a page are fitted, so that long pages do not rule
+    drawn: np.ndarray  # at most 150 blocks of a page are fitted, so that long pages do not rule
     offsets: np.ndarray
 
 
@@ -275,24 +316,33 @@ def rows_of(samples: list[Sample]) -> Rows:
     page = np.repeat(np.arange(len(samples)), sizes)
     words = np.concatenate([sample.table.words + 1 for sample in samples if sample.table is not None])
     drawn = np.zeros(len(page), bool)
-    for start, size in zip(offsets, sizes):
+    for start, size in zip(offsets, sizes, strict=False):
         drawn[start + (np.arange(size) if size <= 150 else rng.choice(size, 150, replace=False))] = True
     of_page = np.bincount(page, words * drawn, minlength=len(samples))
     y = np.concatenate([sample.labels for sample in samples])
     return Rows(page, (y > 0.5).astype(float), words / of_page[page], drawn, offsets)
 
 
-_SHARED: dict[str, Any] = {}       # read by the forked workers, so that the matrix is not copied
+_SHARED: dict[str, Any] = {}  # read by the forked workers, so that the matrix is not copied
 
 
 def _fit_fold(fold: int) -> dict[str, Any]:
     """Fits on all pages but those of `fold` (-1: on all pages)."""
     rows, folds = _SHARED["rows"], _SHARED["folds"]
     use = np.flatnonzero(rows.drawn & (folds[rows.page] != fold))
-    return boost(np.asfortranarray(_SHARED["codes"][use]), _SHARED["edges"], rows.y[use], rows.weight[use], rows.page[use], _SHARED["options"])
+    return boost(
+        np.asfortranarray(_SHARED["codes"][use]),
+        _SHARED["edges"],
+        rows.y[use],
+        rows.weight[use],
+        rows.page[use],
+        _SHARED["options"],
+    )
 
 
-def fit_pass(x: np.ndarray, rows: Rows, folds: np.ndarray, options: Options) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+def fit_pass(
+    x: np.ndarray, rows: Rows, folds: np.ndarray, options: Options
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """(ensemble fitted on all, out-of-fold probabilities, plain probabilities)."""
     edges = edges_of(x)
     _SHARED.update(codes=binned(x, edges), edges=edges, rows=rows, folds=folds, options=options)
@@ -307,6 +357,7 @@ def fit_pass(x: np.ndarray, rows: Rows, folds: np.ndarray, options: Options) -> 
 
 # --- measure -------------------------------------------------------------------------------------
 
+
 def word_f1(kept: Counter[str], reference: Counter[str]) -> float:
     if not kept or not reference:
         return float(not kept and not reference)
@@ -315,7 +366,7 @@ def word_f1(kept: Counter[str], reference: Counter[str]) -> float:
 
 def measure(samples: list[Sample], ps: list[np.ndarray], choice: dict[str, float]) -> np.ndarray:
     out = np.zeros(len(samples))
-    for i, (sample, p) in enumerate(zip(samples, ps)):
+    for i, (sample, p) in enumerate(zip(samples, ps, strict=False)):
         kept: Counter[str] = Counter()
         if sample.table is not None:
             chosen, _ = B.choose(p, sample.table.words, choice)
@@ -334,31 +385,38 @@ def print_table(samples: list[Sample], columns: dict[str, np.ndarray]) -> None:
 
 
 def second_matrix(samples: list[Sample], x: np.ndarray, p: np.ndarray, rows: Rows) -> np.ndarray:
-    more = [B.second_features(sample.table, p[start:stop])[0]
-            for sample, start, stop in zip(samples, rows.offsets, rows.offsets[1:]) if sample.table is not None]
+    more = [
+        B.second_features(sample.table, p[start:stop])[0]
+        for sample, start, stop in zip(samples, rows.offsets, rows.offsets[1:], strict=False)
+        if sample.table is not None
+    ]
     return np.hstack([x, np.concatenate(more)]).astype(np.float32)
 
 
 def by_page(p: np.ndarray, rows: Rows) -> list[np.ndarray]:
-    return [p[start:stop] for start, stop in zip(rows.offsets, rows.offsets[1:])]
+    return [p[start:stop] for start, stop in zip(rows.offsets, rows.offsets[1:], strict=False)]
 
 
-def fit(samples: list[Sample], first: Options = FIRST, second: Options = SECOND) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def fit(
+    samples: list[Sample], first: Options = FIRST, second: Options = SECOND
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(the model, word F1 of each page by name of the estimate)."""
     rows, folds = rows_of(samples), folds_of(samples)
     x = np.concatenate([sample.table.x for sample in samples if sample.table is not None])
-    choice = {"lowest": 0.2, "highest": 1.0}     # below 0.2 the page is better left empty; out-of-fold, 0.1 to 0.35 tried
+    choice = {"lowest": 0.2, "highest": 1.0}  # below 0.2 the page is better left empty; out-of-fold, 0.1 to 0.35 tried
     # The second pass learns from out-of-fold answers of the first: fitted answers would be too sure of themselves.
     spec1, held1, plain1 = fit_pass(x, rows, folds, first)
     x2 = second_matrix(samples, x, held1, rows)
     spec2, held2, _ = fit_pass(x2, rows, folds, second)
     plain2 = B.sigmoid(B.Trees(spec2).log_odds(second_matrix(samples, x, plain1, rows)))
     table = next(sample.table for sample in samples if sample.table is not None)
-    names = table.names + B.second_features(table, held1[:len(table.words)])[1]
+    names = table.names + B.second_features(table, held1[: len(table.words)])[1]
     for spec, matrix in ((spec1, x), (spec2, x2)):
         spec["columns"] = list(range(matrix.shape[1]))
-    f1 = {name: measure(samples, by_page(p, rows), choice)
-          for name, p in (("first pass, CV", held1), ("cross-validated", held2), ("plain", plain2))}
+    f1 = {
+        name: measure(samples, by_page(p, rows), choice)
+        for name, p in (("first pass, CV", held1), ("cross-validated", held2), ("plain", plain2))
+    }
     _SHARED.update(held1=held1, held2=held2, plain1=plain1, plain2=plain2)
     return {"names": names, "choice": choice, "first": spec1, "second": spec2}, f1
 
@@ -375,7 +433,15 @@ def main(argv: list[str] | None = None) -> int:
     aside = args.out.with_suffix(".tmp")
     aside.write_text(json.dumps(model, separators=(",", ":")), encoding="utf-8")
     os.replace(aside, args.out)
-    print(json.dumps({"cv_f1": float(f1["cross-validated"].mean()), "plain_f1": float(f1["plain"].mean()), "bytes": args.out.stat().st_size}))
+    print(
+        json.dumps(
+            {
+                "cv_f1": float(f1["cross-validated"].mean()),
+                "plain_f1": float(f1["plain"].mean()),
+                "bytes": args.out.stat().st_size,
+            }
+        )
+    )
     return 0
 
 
