@@ -31,6 +31,7 @@ MAX_BLOCKS = 20_000
 SMALL_PAGE_BLOCKS = 10  # guess
 MAX_DEPTH = 400  # deeper elements are read, but as if they were at this depth
 MAX_TEXT_CHARS = 5_000_000
+MAX_COUNTED_CHARS = 50_000  # of one block: a page may be a single word of 5 MB
 
 # --- vocabulary ----------------------------------------------------------------------------------
 
@@ -540,19 +541,21 @@ def _bits_to_columns(bits: np.ndarray, n_bits: int) -> np.ndarray:
 
 def _char_counts(texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(counts of 7 categories, words, lengths, category of the last character) of each text."""
+    texts = [text[:MAX_COUNTED_CHARS] for text in texts]
     lengths = np.array([len(text) for text in texts])
     codes = np.frombuffer("\n".join(texts).encode("utf-32-le", "replace"), np.uint32)
     category = _CATEGORY[np.minimum(codes, 65535)]
     starts = np.concatenate([[0], np.cumsum(lengths + 1)[:-1]])
     stops = starts + lengths
     counts = np.zeros((len(texts), 7))
+    running = np.zeros(len(codes) + 1, np.int32)  # one for all
     for kind in range(7):
-        running = np.concatenate([[0], np.cumsum(category == kind)])
+        np.cumsum(category == kind, out=running[1:])
         counts[:, kind] = running[stops] - running[starts]
     is_word = (category >= 2) & (category <= 4)
     begins = is_word.copy()
     begins[1:] &= ~is_word[:-1]
-    running = np.concatenate([[0], np.cumsum(begins)])
+    np.cumsum(begins, out=running[1:])
     return counts, (running[stops] - running[starts]).astype(float), lengths.astype(float), category[stops - 1]
 
 

@@ -95,17 +95,13 @@ def extract_page(html: bytes | str, url: str = "", charset: str = "", config: Ex
     if root is None:
         return Extracted(reason="no_text")
     about = _metadata(root)
-    text, extractor = "", ""
-    ways = ("blocks", "readability", "whole_page")
-    for extractor in ways if config.mode == "blocks" else ways[1:]:
-        if extractor == "blocks":
-            text = blocks.extract_tree(root).text
-        elif extractor == "readability":
-            text = read_mode(source, url)
-        else:
-            text = text_of(_without_navigation(BeautifulSoup(source, "lxml")))
-        if len(text) >= config.min_chars:
-            break
+    text, extractor = "", "blocks"
+    if config.mode == "blocks":
+        text = blocks.extract_tree(root).text
+    del root  # the other ways make trees of their own
+    for name, way in (("readability", read_mode), ("whole_page", whole_page)):
+        if len(text) < config.min_chars:
+            text, extractor = way(source, url), name
     if len(text) > config.max_text_chars:
         cut = text[:config.max_text_chars]
         text = cut.rpartition("\n")[0] or cut
@@ -121,6 +117,11 @@ def read_mode(source: str, url: str = "") -> str:
     except Exception as error:  # readability raises its own, lxml's and plain ValueErrors on bad HTML
         logger.debug("%s: read mode failed: %s", url, error)
         return ""
+
+
+def whole_page(source: str, url: str = "") -> str:
+    """The text of <main>, <article> or <body> without its navigation."""
+    return text_of(_without_navigation(BeautifulSoup(source, "lxml")))
 
 
 def _metadata(root: Any) -> dict[str, str]:
