@@ -1,6 +1,6 @@
 """Fit: the coefficients of blocks.py, from the development part of WCXB alone.
 
-Usage   python fit_blocks.py --data wcxb-dev.jsonl.xz --out blocks.json
+Usage   OMP_NUM_THREADS=1 .venv/bin/python fit_blocks.py --data wcxb-dev.jsonl.xz --out blocks.json
 Prints  word F1 in 5-fold cross-validation by registered domain, and of the model fitted on all pages, by page type
 Needs   scikit-learn, for fitting only
 """
@@ -11,7 +11,6 @@ import argparse
 import json
 import lzma
 import os
-import pickle
 import re
 from collections import Counter, defaultdict
 from multiprocessing import Pool
@@ -40,8 +39,6 @@ class Sample(NamedTuple):
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    if path.suffix == ".pkl":
-        return pickle.loads(path.read_bytes())
     with lzma.open(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
