@@ -323,14 +323,18 @@ def segment(root: etree._Element) -> Page:
         link_chars = 0
         inline_bits = 0
 
-    def open_element(tag: str, node: etree._Element, parent: int) -> int:
-        names = _names(node)
+    def cues_of(names: str) -> int:
         bits = name_bits.get(names)
         if bits is None:
             bits = 0
             for name in names.split():
                 bits |= _cue_bits(name.rstrip("0123456789-_"))
             name_bits[names] = bits
+        return bits
+
+    def open_element(tag: str, node: etree._Element, parent: int) -> int:
+        names = _names(node)
+        bits = cues_of(names)
         get = node.get
         if get("hidden") is not None or get("aria-hidden") == "true":
             bits |= HIDDEN_BIT
@@ -419,14 +423,7 @@ def segment(root: etree._Element) -> Page:
             me, pre, link = around, in_pre, in_link or tag == "a"
             names = child.get("class")
             if names:
-                names = names[:200].lower()
-                bits = name_bits.get(names)
-                if bits is None:
-                    bits = 0
-                    for name in names.split():
-                        bits |= _cue_bits(name.rstrip("0123456789-_"))
-                    name_bits[names] = bits
-                inline_bits |= bits
+                inline_bits |= cues_of(names[:200].lower())
         text = child.text
         if text:
             if pre or not text.isspace():
@@ -904,10 +901,16 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-np.clip(z, -30, 30)))
 
 
+def second_matrix(table: Table, model: Model) -> tuple[np.ndarray, list[str]]:
+    """What the second pass reads of each block, and the names of its columns."""
+    more, names = second_features(table, sigmoid(model.first.log_odds(table.x[:, model.first_columns])))
+    names = table.names + names
+    return np.hstack([table.x, more])[:, model.second_columns], [names[n] for n in model.second_columns]
+
+
 def probabilities(table: Table, model: Model) -> np.ndarray:
-    p1 = sigmoid(model.first.log_odds(table.x[:, model.first_columns]))
-    more, _ = second_features(table, p1)
-    return sigmoid(model.second.log_odds(np.hstack([table.x, more])[:, model.second_columns]))
+    """Of each block, that it belongs to the main text."""
+    return sigmoid(model.second.log_odds(second_matrix(table, model)[0]))
 
 
 # --- 5. choose -----------------------------------------------------------------------------------
@@ -1062,10 +1065,7 @@ def explain(root: etree._Element, most: int = 3) -> str:
     if not page.blocks:
         return "no text"
     model, table = load_model(), features(page)
-    first = sigmoid(model.first.log_odds(table.x[:, model.first_columns]))
-    more, more_names = second_features(table, first)
-    names = [([*table.names, *more_names])[n] for n in model.second_columns]
-    x = np.hstack([table.x, more])[:, model.second_columns]
+    x, names = second_matrix(table, model)
     odds = model.second.log_odds(x)
     kept, expected = choose(sigmoid(odds), table.words, model.choice)
     effects = np.empty((len(odds), x.shape[1]))

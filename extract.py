@@ -75,6 +75,7 @@ class Extracted:
 
 MAX_TAGS = 300_000  # a tree of more takes hundreds of megabytes (adbar/trafilatura#704). Guess
 
+
 def extract_page(html: bytes | str, url: str = "", charset: str = "", config: ExtractConfig | None = None) -> Extracted:
     """The main text of one page. Pure; bad HTML raises nothing but gives an empty text with a reason.
 
@@ -102,6 +103,7 @@ def extract_page(html: bytes | str, url: str = "", charset: str = "", config: Ex
     for name, way in (("readability", read_mode), ("whole_page", whole_page)):
         if len(text) < config.min_chars:
             text, extractor = way(source, url), name
+    text = strip_control(text)
     if len(text) > config.max_text_chars:
         cut = text[:config.max_text_chars]
         text = cut.rpartition("\n")[0] or cut

@@ -77,9 +77,6 @@ class BlocklistConfig:
 
     blocklists: list[str] = field(default_factory=list)
 
-    def load(self, root: Path) -> Blocklist | None:
-        return Blocklist(root / path for path in self.blocklists) if self.blocklists else None
-
 
 @dataclass(frozen=True)
 class ScrapeConfig:
@@ -229,7 +226,7 @@ class Crawl:
     def __init__(self, config: ScrapeConfig, catalog: Catalog, report: Report) -> None:
         self.config, self.catalog, self.report = config, catalog, report
         self.web = Web(config.web)
-        self.blocklist = config.search.load(catalog.root)
+        self.blocklist = Blocklist.load(catalog.root, config.search.blocklists)
         self.hosts: dict[str, Host] = {}
         self.line: list[tuple[float, int, Host]] = []  # a heap by ready_at
         self.order = itertools.count()

@@ -112,7 +112,7 @@ class Search:
     def __init__(self, config: SearchConfig, catalog: Catalog, report: Report) -> None:
         self.config, self.catalog, self.report = config, catalog, report
         self.web = Web(config.web)
-        self.blocklist = Blocklist(catalog.root / path for path in config.blocklists) if config.blocklists else None
+        self.blocklist = Blocklist.load(catalog.root, config.blocklists)
         self.started = time.monotonic()
         self.ends_at = 1.0  # of the time: when the provider that is being asked has to be done
         self.answered = False  # whether anything has answered at all: then there is a network

@@ -111,6 +111,11 @@ class Blocklist:
         hosts = (hash(host) for path in paths for host in _listed_hosts(path))
         self._hashes = np.unique(np.fromiter(hosts, dtype=np.int64))
 
+    @classmethod
+    def load(cls, root: Path, names: list[str]) -> Blocklist | None:
+        """The lists of search.blocklists, whose paths count from the root; None if there is none."""
+        return cls(root / name for name in names) if names else None
+
     def __len__(self) -> int:
         return len(self._hashes)
 

@@ -42,6 +42,11 @@ def test_an_article_is_taken_without_its_chrome() -> None:
     assert (page.title, page.language_hint, page.extractor) == ("Ships - A Site", "en", "blocks")
 
 
+def test_no_control_character_comes_through() -> None:
+    page = extract_page(ARTICLE.replace("old captain", "old \x1b[31mcap\x07tain\u202e").encode(), "http://example.org/")
+    assert page.text.count("old [31mcaptain") == 2 and not set(page.text) & set("\x1b\x07\u202e")
+
+
 def test_what_read_mode_loses_is_taken_whole() -> None:
     page = extract_page("<body><nav>menu</nav><main><ul><li>tea<li>milk</ul></main></body>")
     assert (page.text, page.extractor) == ("tea\nmilk", "whole_page")
