@@ -12,7 +12,8 @@ cursor and the new file length in one transaction:
 
 Records are committed in groups, closed after 64 records or one second: append, flush, one fsync, one transaction. A
 crash loses at most the open group, which is then done again; what the files hold beyond their committed length is cut
-off when the catalog is opened.
+off when the catalog is opened. Each commit keeps the CRC-32 of what it appended (the table extents), so that damage
+can be found later: audit.py.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import logging
 import os
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -37,9 +39,12 @@ GROUP_RECORDS = 64
 GROUP_SEC = 1.0
 CACHE_KB = 32_000  # of the database; SQLite's own 2 MB make a million URLs slow
 WAL_PAGES = 10_000  # of 4 KB, between two checkpoints; SQLite's own 1000 write what is written often more often
+SET_ASIDE = "set aside what is damaged: .venv/bin/python validate.py --full --repair"
+EXTENT_BYTES = 1 << 18  # of a file that is replaced as a whole: some 64 documents, as in a group
+CHUNK_BYTES = 1 << 20  # read at once of a file of any length
 SHARD_BYTES = {"data/raw": 64 << 20, "data/clean": 64 << 20, "data/pages": 256 << 20}
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 CREATE TABLE files (                         -- committed bytes of each append-only file
     path TEXT PRIMARY KEY, length INTEGER NOT NULL,
@@ -81,12 +86,11 @@ CREATE TABLE clean_documents (               -- kept documents, in raw order
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
     file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
     text_bytes INTEGER NOT NULL, split TEXT NOT NULL DEFAULT '');  -- train or val, once prepare has decided
-CREATE TABLE text_hashes (hash BLOB PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;  -- of normalised clean text
 CREATE TABLE growth (                        -- one row a growth step: how long the bins were after it
     step INTEGER PRIMARY KEY, at TEXT NOT NULL, documents INTEGER NOT NULL,
     train_tokens INTEGER NOT NULL, val_tokens INTEGER NOT NULL);
 """
-# What the versions after the first added: run for a new catalog and for one of version 1.
+# What the versions after the first added: run for a new catalog and for an older one.
 ADDED_IN_2 = """
 CREATE TABLE answers (                       -- what a provider was asked, so that it is not asked again too soon
     provider TEXT NOT NULL, query TEXT NOT NULL, page INTEGER NOT NULL,
@@ -102,6 +106,20 @@ CREATE TRIGGER url_rescheduled AFTER UPDATE OF due_at ON urls BEGIN
     UPDATE hosts SET due_at = (SELECT min(due_at) FROM urls WHERE host = new.host AND due_at IS NOT NULL)
     WHERE host = new.host;
 END;
+"""
+ADDED_IN_3 = """
+CREATE TABLE extents (                       -- what each commit appended to a file, to find damage by
+    path TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL, crc32 INTEGER NOT NULL,
+    PRIMARY KEY (path, offset)) WITHOUT ROWID;
+ALTER TABLE clean_documents ADD COLUMN signature BLOB;  -- duplicates.py: int64 keys; NULL: not computed yet
+CREATE INDEX unsigned ON clean_documents (seq) WHERE signature IS NULL;
+CREATE TABLE duplicate_keys (                -- the keys of older clean documents; those of the newest lie in signature
+    key INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
+CREATE TABLE site_lines (                    -- which lines recur on the pages of a host: boilerplate.py
+    host TEXT PRIMARY KEY, documents INTEGER NOT NULL, lines BLOB NOT NULL);
+"""
+FROM_2_TO_3 = """
+DROP TABLE text_hashes;
 """
 FROM_1_TO_2 = """
 ALTER TABLE files ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
@@ -148,6 +166,7 @@ class Catalog:
         self.db = _open_database(path, read_only)
         self._appending: dict[str, BinaryIO] = {}  # path -> open file, of the group in progress and earlier ones
         self._lengths: dict[str, int] = {}  # path -> length including what is not committed yet
+        self._crcs: dict[str, int] = {}  # path -> CRC-32 of what is not committed yet
         self._shards: dict[str, str] = {}  # folder -> its last shard
         self._reading: tuple[str, BinaryIO] | None = None
         self._in_record = False
@@ -196,13 +215,13 @@ class Catalog:
                 self._reading = (file, open(self.root / file, "rb"))  # noqa: SIM115 (stays open for the next record)
             except OSError as error:
                 raise StageError(f"{file} cannot be read ({error.strerror}).", "the file that the catalog names.",
-                                 "put it back, or start a new root with --root.") from None
+                                 f"put it back, or {SET_ASIDE}") from None
         stream = self._reading[1]
         stream.seek(offset)
         data = stream.read(length)
         if len(data) != length:
             raise StageError(f"{file} ends before byte {offset + length}.", "at least that many bytes.",
-                             "put the file back as it was, or start a new root with --root.")
+                             f"put the file back as it was, or {SET_ASIDE}")
         return data
 
     def setting(self, key: str, default: Any = None) -> Any:
@@ -223,7 +242,7 @@ class Catalog:
         assert not self._in_record, "record() blocks do not nest: the inner one might commit half of the outer one"
         with uninterrupted(), self._abandoning():
             self._begin()
-            before = dict(self._lengths)
+            before = dict(self._lengths), dict(self._crcs)
             self.db.execute("SAVEPOINT record")
             self._in_record = True
             try:
@@ -233,7 +252,7 @@ class Catalog:
             except BaseException:
                 self.db.execute("ROLLBACK TO record")
                 self.db.execute("RELEASE record")
-                self._truncate(before)
+                self._truncate(*before)
                 raise
             finally:
                 self._in_record = False
@@ -266,6 +285,7 @@ class Catalog:
         self._shards.clear()
         with self.record():
             self.execute("UPDATE files SET dropped = 1, length = 0 WHERE path = ?", [path])
+            self.execute("DELETE FROM extents WHERE path = ?", [path])
             self._lengths[path] = 0
         self.commit()
         (self.root / path).unlink(missing_ok=True)
@@ -284,11 +304,12 @@ class Catalog:
             stream.truncate(min(offset, stream.tell()))  # bytes of a group that was abandoned
             if stream.tell() < offset:
                 raise StageError(f"{path} holds {stream.tell()} bytes.", f"the {offset} that the catalog knows of.",
-                                 "put the file back as it was, or start a new root with --root.")
+                                 f"put the file back as it was, or {SET_ASIDE}")
             self._appending[path] = stream
         if not offset:
             self.execute("INSERT OR IGNORE INTO files (path, length) VALUES (?, 0)", [path])
         self._lengths[path] = offset + len(data)
+        self._crcs[path] = zlib.crc32(data, self._crcs.get(path, 0))
         self._appending[path].write(data)
         return Place(path, offset, len(data))
 
@@ -324,15 +345,22 @@ class Catalog:
             return
         with uninterrupted(), self._abandoning():
             for path, stream in self._appending.items():
-                committed = self.value("SELECT length FROM files WHERE path = ?", [path])
-                if (committed or 0) != self.length(path):
+                committed = self.value("SELECT length FROM files WHERE path = ?", [path]) or 0
+                if committed != self.length(path):
                     stream.flush()
                     os.fsync(stream.fileno())
                     if not committed:
                         fsync_folder((self.root / path).parent)
-                    self.execute("UPDATE files SET length = ? WHERE path = ?", [self._lengths[path], path])
+                    self._commit_length(path, committed)
             self.db.execute("COMMIT")
+            self._crcs.clear()
             self._group_records = 0
+
+    def _commit_length(self, path: str, committed: int) -> None:
+        self.execute("UPDATE files SET length = ? WHERE path = ?", [self._lengths[path], path])
+        if path != REJECTED:
+            self.execute("INSERT INTO extents (path, offset, length, crc32) VALUES (?, ?, ?, ?)",
+                         [path, committed, self._lengths[path] - committed, self._crcs[path]])
 
     def _begin(self) -> None:
         if not self.db.in_transaction:
@@ -350,6 +378,7 @@ class Catalog:
                     stream.close()
             self._appending.clear()
             self._lengths.clear()
+            self._crcs.clear()
             self._shards.clear()
             self._group_records = 0
             with contextlib.suppress(sqlite3.Error):
@@ -358,10 +387,10 @@ class Catalog:
                 raise
             raise cannot_write(self.root / "data/catalog.sqlite3", OSError(0, str(error))) from None
 
-    def _truncate(self, lengths: dict[str, int]) -> None:
+    def _truncate(self, lengths: dict[str, int], crcs: dict[str, int]) -> None:
         """Cut files that grew in a failed record back to their lengths before it."""
         grown = [path for path in self._appending if self._lengths[path] != lengths.get(path)]
-        self._lengths = lengths
+        self._lengths, self._crcs = lengths, crcs
         for path in grown:
             self._appending[path].truncate(self.length(path))  # stays open: earlier records are still to be committed
 
@@ -392,11 +421,24 @@ class Catalog:
         are renamed; if the machine dies in between, the next opening of the catalog finishes the renaming.
         """
         for path, aside in new_files.items():
-            if path in self._appending:
-                self._appending.pop(path).close()
-            self._lengths[path] = (self.root / aside).stat().st_size
+            self._begin_anew(path, (self.root / aside).stat().st_size)
             self.execute("INSERT OR REPLACE INTO files (path, length) VALUES (?, ?)", [path, self._lengths[path]])
+            self.execute("DELETE FROM extents WHERE path = ?", [path])
+            for offset in range(0, self._lengths[path], EXTENT_BYTES):
+                length = min(EXTENT_BYTES, self._lengths[path] - offset)
+                self.execute("INSERT INTO extents (path, offset, length, crc32) VALUES (?, ?, ?, ?)",
+                             [path, offset, length, crc32_of(self.root / aside, offset, length)])
         self.remember("swap", new_files)
+
+    def _begin_anew(self, path: str, length: int) -> None:
+        """Let go of what is known of an open file: it is another one now, or a shorter one."""
+        if path in self._appending:
+            self._appending.pop(path).close()
+        if self._reading and self._reading[0] == path:
+            self._reading[1].close()
+            self._reading = None
+        self._lengths[path] = length
+        self._crcs.pop(path, None)
 
     def finish_swap(self) -> None:
         """Commit a swap and rename its files."""
@@ -408,11 +450,34 @@ class Catalog:
         pending = self.setting("swap")
         if not pending:
             return
+        if self._reading and self._reading[0] in pending:
+            self._reading[1].close()
+            self._reading = None
         for path, aside in pending.items():
             if (self.root / aside).exists():
                 os.replace(self.root / aside, self.root / path)
                 fsync_folder((self.root / path).parent)
         self.db.execute("DELETE FROM settings WHERE key = 'swap'")
+
+    # --- after damage --------------------------------------------------------
+
+    def shorten(self, path: str, length: int) -> None:
+        """A file has lost its end: go on appending from `length`, within a record() block."""
+        self._begin_anew(path, length)
+        self._shards.clear()
+        self.execute("UPDATE files SET length = ? WHERE path = ?", [length, path])
+        self.execute("DELETE FROM extents WHERE path = ? AND offset >= ?", [path, length])
+        self.execute("UPDATE extents SET length = ? - offset WHERE path = ? AND offset + length > ?",
+                     [length, path, length])
+        self.accept(path, length - 1, 1)
+
+    def accept(self, path: str, offset: int, length: int) -> None:
+        """Take the bytes of a file as they are now for right, within a record() block: mend their checksums."""
+        touched = self.execute("SELECT * FROM extents WHERE path = ? AND offset < ? AND offset + length > ?",
+                               [path, offset + length, offset]).fetchall()
+        for extent in touched:
+            crc = crc32_of(self.root / path, extent["offset"], extent["length"])
+            self.execute("UPDATE extents SET crc32 = ? WHERE path = ? AND offset = ?", [crc, path, extent["offset"]])
 
     # --- closing -------------------------------------------------------------
 
@@ -451,8 +516,9 @@ def _open_database(path: Path, read_only: bool) -> sqlite3.Connection:
             db.execute(f"PRAGMA cache_size = -{CACHE_KB}")
             db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         if not read_only and version < SCHEMA_VERSION:
-            first = FROM_1_TO_2 if version == 1 else SCHEMA
-            db.executescript(f"BEGIN; {first} {ADDED_IN_2} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            steps = {0: [SCHEMA, ADDED_IN_2, ADDED_IN_3], 1: [FROM_1_TO_2, ADDED_IN_2, FROM_2_TO_3, ADDED_IN_3],
+                     2: [FROM_2_TO_3, ADDED_IN_3]}[version]
+            db.executescript(f"BEGIN; {' '.join(steps)} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         return db
     except sqlite3.OperationalError as error:
         raise StageError(f"{path} cannot be opened ({error}).", "a catalog that this user may write to.",
@@ -461,6 +527,17 @@ def _open_database(path: Path, read_only: bool) -> sqlite3.Connection:
         raise StageError(f"{path} is damaged ({error}).", "an SQLite database.",
                          "put back a copy, or move data/ aside and start anew; the .jsonl and .warc.gz files stay "
                          "readable by themselves.") from None
+
+
+def crc32_of(path: Path, offset: int, length: int) -> int:
+    """CRC-32 of a part of a file, or of as much of it as there is."""
+    crc = 0
+    with open(path, "rb") as stream:
+        stream.seek(offset)
+        while length and (chunk := stream.read(min(length, CHUNK_BYTES))):
+            crc = zlib.crc32(chunk, crc)
+            length -= len(chunk)
+    return crc
 
 
 def fsync_folder(path: Path) -> None:

@@ -4,7 +4,7 @@ Reads   data/pages/*.warc.gz   WARC response records, as they came over the wire
 Writes  data/raw/*.jsonl       id, text, metadata; append-only, never rewritten
 Alone   .venv/bin/python extract.py --set extract.workers=1
         .venv/bin/python extract.py --file PAGE.html             prints the text of a page
-        .venv/bin/python extract.py --explain PAGE.html          every block, whether it is kept, and why
+        .venv/bin/python extract.py --explain PAGE.html          its type; every block, whether it is kept, and why
         .venv/bin/python extract.py --warc FILE... --files PATH...   takes pages and texts from elsewhere
 
 The work is done by worker processes, which may be killed by a page without harm to the stage.
@@ -37,6 +37,7 @@ from tqdm import tqdm
 from warcio.archiveiterator import ArchiveIterator
 
 import blocks
+import judge
 from catalog import Catalog
 from inputs import Input, charset_of, read_files, read_stdin, read_warc
 from pipeline import Report, View, hide_bars, stage_main, strip_control
@@ -67,7 +68,8 @@ class Extracted:
     author: str = ""
     published: str = ""
     language_hint: str = ""  # as the page declares it; not checked
-    extractor: str = ""
+    page_type: str = ""  # article, collection, documentation, forum, listing, product, service; "" for unknown
+    extractor: str = ""  # which way found the text; flat_ before it: of a page that was nested too deep
     reason: str = ""
 
 
@@ -80,8 +82,8 @@ def extract_page(html: bytes | str, url: str = "", charset: str = "", config: Ex
     """The main text of one page. Pure; bad HTML raises nothing but gives an empty text with a reason.
 
     1. Decode: BOM, the charset of the HTTP header, <meta>, UTF-8, Windows-1252.
-    2. Guard: what is no HTML, or more tags than memory is for, is refused.
-    3. Blocks: each piece of text is judged by itself and its surroundings (blocks.py).
+    2. Guard: what is no HTML, or more tags than memory is for, is refused; what is nested too deep is flattened.
+    3. Blocks: each piece of text is judged by itself and its surroundings (judge.py), and so is the type of the page.
     4. If that is next to nothing, or extract.mode says so: read mode, readability-lxml.
     5. If that is next to nothing, too, the whole of <main>, <article> or <body> without its navigation.
     """
@@ -92,13 +94,16 @@ def extract_page(html: bytes | str, url: str = "", charset: str = "", config: Ex
         return Extracted(reason="not_html")
     if source.count("<") > MAX_TAGS:
         return Extracted(reason="too_many_tags")
-    root = blocks.parse(source)
+    root, form = blocks.parse(source), ""
+    if root is not None and blocks.is_cut_short(root):
+        source, form = blocks.flatten(source), "flat_"
+        root = blocks.parse(source)
     if root is None:
         return Extracted(reason="no_text")
     about = _metadata(root)
-    text, extractor = "", "blocks"
+    text, extractor, page_type = "", "blocks", ""
     if config.mode == "blocks":
-        text = blocks.extract_tree(root).text
+        text, page_type = judge.judge(root, url)
     del root  # the other ways make trees of their own
     for name, way in (("readability", read_mode), ("whole_page", whole_page)):
         if len(text) < config.min_chars:
@@ -109,7 +114,7 @@ def extract_page(html: bytes | str, url: str = "", charset: str = "", config: Ex
         text = cut.rpartition("\n")[0] or cut
     if not text:
         return Extracted(title=about["title"], reason="no_text")
-    return Extracted(text, **about, extractor=extractor)
+    return Extracted(text, **about, page_type=page_type, extractor=form + extractor)
 
 
 def read_mode(source: str, url: str = "") -> str:
@@ -381,7 +386,7 @@ def to_document(extracted: Extracted, url: str, fetched_at: str) -> tuple[str, b
     document_id = hashlib.sha256(extracted.text.encode()).hexdigest()
     metadata = {"url": url, "title": extracted.title, "author": extracted.author, "published": extracted.published,
                 "language": extracted.language_hint, "host": urlsplit(url).hostname or "", "fetched_at": fetched_at,
-                "extractor": extracted.extractor}
+                "extractor": extracted.extractor, "page_type": extracted.page_type}
     line = json.dumps({"id": document_id, "text": extracted.text, "metadata": metadata}, ensure_ascii=False)
     return document_id, line.encode() + b"\n"
 
@@ -433,15 +438,15 @@ def show_file(config: ExtractConfig, root: Path, value: str) -> str:
 
 
 def show_blocks(config: ExtractConfig, root: Path, value: str) -> str:
-    html = next((one.html for one in read_files([Path(value)])), None)
-    tree = blocks.parse(decode_html(html)) if html else None
-    return "no page" if tree is None else blocks.explain(tree)
+    page = next(iter(read_files([Path(value)])), None)
+    tree = blocks.parse(decode_html(page.html, page.charset)) if page and page.html else None
+    return "no page" if page is None or tree is None else judge.explain(tree, page.url)
 
 
 def main(argv: list[str] | None = None) -> int:
     return stage_main(run, ExtractConfig, "extract", argv,
                       {"--file": View(show_file, "print the text of one local page, and do nothing else", "PAGE"),
-                       "--explain": View(show_blocks, "print each block of a local page, whether it is kept, and why",
+                       "--explain": View(show_blocks, "print a page's type, and why each block is kept or dropped",
                                          "PAGE")},
                       {"--warc": {"nargs": "+", "type": Path, "default": [], "metavar": "FILE",
                                   "help": "read these WARC files rather than the crawl's"},

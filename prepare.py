@@ -7,7 +7,8 @@ Writes  data/tokenizer/       ranks.tiktoken, meta.json
 Alone   .venv/bin/python prepare.py --set prepare.vocab_size=1024
 
 While there is less than `freeze_bytes` of text, tokenizer and bins are made anew each time; from then on the tokenizer
-is frozen and the bins only grow.
+is frozen and the bins only grow. When the clean documents were made anew (clean.py --rebuild) or the bins were damaged
+(validate.py --repair), the setting prepare.stale says so, and the bins are made anew with the same frozen tokenizer.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tokenizer import Tokenizer
 logger = logging.getLogger(__name__)
 
 BATCH_DOCUMENTS = 64
+MIN_TOKENS = 2  # of a bin: a window and its target
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ class PrepareConfig:
 def split_of(document_id: str) -> str:
     """"val" for one document in twenty, by its id alone, so that the verdict is the same for ever."""
     return "val" if int(document_id[:8], 16) % 1000 < 50 else "train"
+
+
+def drawn_split(row: Any) -> str:
+    """The split of a clean document that was decided before, or else by its id."""
+    return row["split"] or split_of(row["id"])
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -77,54 +84,69 @@ def batches(items: Iterable[Any]) -> Iterator[list[Any]]:
 # --- bins made anew ------------------------------------------------------------------------------
 
 
-def rebuild(catalog: Catalog, config: PrepareConfig, report: Report) -> Tokenizer:
-    """Train the tokenizer and write all bins beside the old, then swap them in together with their rows."""
-    total_bytes = catalog.value("SELECT sum(text_bytes) FROM clean_documents")
-    texts = tokenizers.read_texts((text for _, text in read_rows(catalog, all_rows(catalog))), config.tokenizer_bytes)
-    tokenizer = tokenizers.train(config.tokenizer, texts, config.vocab_size, total_bytes < config.freeze_bytes)
+def rebuild(catalog: Catalog, config: PrepareConfig, report: Report, kept: Tokenizer | None = None) -> Tokenizer:
+    """Write all bins beside the old, then swap them in together with their rows. Until then the old ones are whole.
+
+    kept: the tokenizer to go on with; without it one is trained on the text that is there. Returns the tokenizer.
+    """
+    tokenizer = kept or _train_tokenizer(catalog, config)
     new_files = {}
-    for name, data in tokenizer.files().items():
-        new_files[f"data/tokenizer/{name}"] = f"data/tokenizer/{name}.new"
-        write_aside(catalog.root / f"data/tokenizer/{name}.new", data)
-    splits = choose_splits(catalog, tokenizer, config.min_val_tokens)
-    report.bytes_written += _write_new_bins(catalog, tokenizer, splits)
+    if not kept:
+        for name, data in tokenizer.files().items():
+            new_files[f"data/tokenizer/{name}"] = f"data/tokenizer/{name}.new"
+            write_aside(catalog.root / f"data/tokenizer/{name}.new", data)
+    # What a model has learned from joins the validation later on only if there would be none at all.
+    moved = choose_splits(catalog, tokenizer, MIN_TOKENS if kept else config.min_val_tokens)
+    report.bytes_written += _write_new_bins(catalog, tokenizer, moved)
     new_files |= {f"data/{split}.bin": f"data/{split}.bin.new" for split in ("train", "val")}
+    catalog.db.create_function("split_of", 1, split_of, deterministic=True)
     with catalog.record():
         catalog.execute("DELETE FROM growth")
-        for seq, split in splits.items():
+        catalog.execute("UPDATE clean_documents SET split = split_of(id) WHERE split = ''")
+        for seq, split in moved.items():
             catalog.execute("UPDATE clean_documents SET split = ? WHERE seq = ?", [split, seq])
-        catalog.advance("prepare", max(splits))
+        catalog.advance("prepare", catalog.value("SELECT max(seq) FROM clean_documents"))
+        catalog.remember("prepare.stale", False)
         catalog.swap(new_files)
     catalog.finish_swap()
     return tokenizer
 
 
+def _train_tokenizer(catalog: Catalog, config: PrepareConfig) -> Tokenizer:
+    total_bytes = catalog.value("SELECT sum(text_bytes) FROM clean_documents")
+    texts = tokenizers.read_texts((text for _, text in read_rows(catalog, all_rows(catalog))), config.tokenizer_bytes)
+    return tokenizers.train(config.tokenizer, texts, config.vocab_size, total_bytes < config.freeze_bytes)
+
+
 def choose_splits(catalog: Catalog, tokenizer: Tokenizer, min_val_tokens: int) -> dict[int, str]:
-    """The split of each document, by its seq. If validation is too short, the documents of the lowest ids join it."""
-    rows = catalog.execute("SELECT seq, id, split FROM clean_documents ORDER BY id").fetchall()
-    splits = {row["seq"]: row["split"] or split_of(row["id"]) for row in rows}
+    """Which documents change their split, by seq. If validation is too short, those of the lowest ids join it; one
+    document is left to train on."""
+    by_id = "SELECT * FROM clean_documents ORDER BY id"
+    last = catalog.value("SELECT seq FROM clean_documents ORDER BY id DESC LIMIT 1")
+    moved: dict[int, str] = {}
     n_val = 0
-    for wanted in ("val", "train"):  # count what is there, then let others join; one is left to train on
-        for row in rows[:-1] if wanted == "train" else rows:
+    for wanted in ("val", "train"):  # count what is there, then let others join
+        for row in catalog.execute(by_id):
             if n_val >= min_val_tokens:
                 break
-            if splits[row["seq"]] == wanted:
-                splits[row["seq"]] = "val"
-                clean = catalog.execute("SELECT * FROM clean_documents WHERE seq = ?", [row["seq"]])
-                n_val += sum(len(tokenizer.encode(text)) + 1 for _, text in read_rows(catalog, clean))
-    if "train" not in splits.values():  # a handful of documents, all drawn for validation
-        splits[rows[-1]["seq"]] = "train"
-    return splits
+            if drawn_split(row) == wanted and not (wanted == "train" and row["seq"] == last):
+                n_val += sum(len(tokenizer.encode(text)) + 1 for _, text in read_rows(catalog, iter([row])))
+                if wanted == "train":
+                    moved[row["seq"]] = "val"
+    if all(drawn_split(row) == "val" or row["seq"] in moved for row in catalog.execute(by_id)):
+        moved[last] = "train"  # a handful of documents, all drawn for validation
+    return moved
 
 
-def _write_new_bins(catalog: Catalog, tokenizer: Tokenizer, splits: dict[int, str]) -> int:
+def _write_new_bins(catalog: Catalog, tokenizer: Tokenizer, moved: dict[int, str]) -> int:
     """Write and fsync data/train.bin.new and val.bin.new; return their bytes."""
     make_folder(catalog.root / "data")
     paths = {split: catalog.root / f"data/{split}.bin.new" for split in ("train", "val")}
     with open(paths["train"], "wb") as train, open(paths["val"], "wb") as val:
         for batch in batches(read_rows(catalog, all_rows(catalog))):
             for (row, _), ids in zip(batch, tokenizer.encode_documents([text for _, text in batch]), strict=True):
-                (val if splits[row["seq"]] == "val" else train).write(ids.tobytes())
+                split = moved.get(row["seq"]) or drawn_split(row)
+                (val if split == "val" else train).write(ids.tobytes())
         for stream in (train, val):
             stream.flush()
             os.fsync(stream.fileno())
@@ -142,7 +164,7 @@ def extend(catalog: Catalog, tokenizer: Tokenizer, total: int, report: Report) -
         encoded = tokenizer.encode_documents([text for _, text in batch])
         with catalog.record():
             for (row, _), ids in zip(batch, encoded, strict=True):
-                split = split_of(row["id"])
+                split = drawn_split(row)
                 catalog.append_to(f"data/{split}.bin", ids.tobytes())
                 catalog.execute("UPDATE clean_documents SET split = ? WHERE seq = ?", [split, row["seq"]])
                 report.bytes_written += ids.nbytes
@@ -174,20 +196,30 @@ def write_bins_json(catalog: Catalog, tokenizer: Tokenizer) -> list[dict[str, An
     return growth
 
 
+def update(catalog: Catalog, config: PrepareConfig, report: Report) -> Tokenizer:
+    """Bring the bins up to date, anew or by appending; return their tokenizer."""
+    folder, stale = catalog.root / "data/tokenizer", catalog.setting("prepare.stale", False)
+    made_before = catalog.cursor("prepare") or catalog.value("SELECT 1 FROM growth")
+    tokenizer = tokenizers.load(folder) if made_before or (folder / tokenizers.META_FILE).exists() else None
+    if tokenizer is None or (tokenizer.provisional and (report.n_in or stale)):
+        return rebuild(catalog, config, report)
+    if stale:
+        logger.info("the bins are made anew, with the tokenizer that they had")
+        return rebuild(catalog, config, report, tokenizer)
+    if report.n_in:
+        if tokenizer.kind != config.tokenizer:
+            logger.info("the tokenizer stays %s: it is frozen since the bins were made with it", tokenizer.kind)
+        extend(catalog, tokenizer, report.n_in, report)
+    return tokenizer
+
+
 def run(config: PrepareConfig, root: Path) -> Report:
     report = Report("prepare")
     with Catalog(root) as catalog:
         report.n_in = report.n_out = catalog.count_new("prepare", "clean_documents")
-        has_tokenizer = (root / "data/tokenizer" / tokenizers.META_FILE).exists()
-        if not report.n_in and not catalog.cursor("prepare"):
+        if not catalog.value("SELECT 1 FROM clean_documents LIMIT 1"):
             return report
-        tokenizer = tokenizers.load(root / "data/tokenizer") if has_tokenizer or catalog.cursor("prepare") else None
-        if tokenizer is None or (tokenizer.provisional and report.n_in):
-            tokenizer = rebuild(catalog, config, report)
-        elif report.n_in:
-            if tokenizer.kind != config.tokenizer:
-                logger.info("the tokenizer stays %s: it is frozen since the bins were made with it", tokenizer.kind)
-            extend(catalog, tokenizer, report.n_in, report)
+        tokenizer = update(catalog, config, report)
         record_growth(catalog)
         catalog.commit()
         growth = write_bins_json(catalog, tokenizer)

@@ -3,123 +3,154 @@
 Reads   data/raw/*.jsonl      id, text, metadata
 Writes  verdicts in the catalog;  data/rejected.jsonl  the refused, each with its reason
 Alone   .venv/bin/python validate.py --set 'validate.languages=["en", "de"]'
+        .venv/bin/python validate.py --full      audits all files of the dataset and prints what there is
+        .venv/bin/python validate.py --repair    the same, and sets aside what is damaged: copies go to data/damaged/
 
 Validate owns integrity and language, clean owns quality. Raw itself is never changed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from dataclasses import dataclass, field
-from functools import cache
+import logging
+import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
+import numpy as np
 from tqdm import tqdm
 
-from catalog import Catalog, Refusal
-from pipeline import Report, hide_bars, stage_main
+from audit import Audit, Tally
+from catalog import Catalog
+from documents import DAMAGED, ValidateConfig, judge
+from pipeline import DETAIL, PROJECT, Report, StageError, hide_bars, stage_main, strip_control
 
-LANGUAGE_PREFIX_CHARS = 4000  # enough to tell a language, and bounded for very long documents
+logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class ValidateConfig:
-    languages: list[str] = field(default_factory=lambda: ["en"])  # ISO 639-1 codes; ["*"] allows all
-    min_chars: int = 100          # of text; guess: less is a caption or an error message
-    max_chars: int = 5_000_000    # of text; guess: ten times a long novel's chapter file
-    min_letters_frac: float = 0.3  # of the characters that are no space; below it is no language. Guess
-
-    def __post_init__(self) -> None:
-        if not self.languages:
-            raise ValueError('languages is empty; expected codes such as ["en"], or ["*"] for all')
+MAX_TOLD = 50  # findings on the screen; the others are in data/run.log
+TOP = 8  # hosts, languages and days of the statistics
 
 
-# --- one document --------------------------------------------------------------------------------
+# --- new documents -------------------------------------------------------------------------------
 
 
-def parse(line: bytes, expected_id: str) -> tuple[dict[str, Any], Refusal | None]:
-    """The document in one JSON line, and why it is not whole, if it is not."""
-    try:
-        document = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        return {}, Refusal("bad_utf8", error.start, "UTF-8")
-    except ValueError as error:
-        return {}, Refusal("bad_json", str(error), "one JSON object a line")
-    if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
-        return {}, Refusal("bad_schema", type(document).__name__, "id, text, metadata")
-    for key in ("id", "text"):
-        if not isinstance(document.get(key), str):
-            return {}, Refusal("bad_schema", f"{key}: {type(document.get(key)).__name__}", f"{key}: str")
-    try:
-        found = hashlib.sha256(document["text"].encode()).hexdigest()
-    except UnicodeEncodeError:
-        return {}, Refusal("bad_utf8", "a lone surrogate", "Unicode text")
-    if not found == document["id"] == expected_id:
-        return document, Refusal("id_mismatch", found, document["id"])
-    return document, None
-
-
-def refusal_of(text: str, config: ValidateConfig) -> Refusal | None:
-    """Why a whole document's text is refused, or None. Pure."""
-    if len(text) < config.min_chars:
-        return Refusal("too_short", len(text), config.min_chars)
-    if len(text) > config.max_chars:
-        return Refusal("too_long", len(text), config.max_chars)
-    if found := re.search(r"[\x00-\x08\x0e-\x1f\x7f]", text):
-        return Refusal("control_characters", repr(found[0]), "none")
-    prefix = text[:LANGUAGE_PREFIX_CHARS]
-    letters = sum(map(str.isalpha, prefix)) / max(1, len(prefix) - sum(map(str.isspace, prefix)))
-    if letters < config.min_letters_frac:
-        return Refusal("too_few_letters", round(letters, 3), config.min_letters_frac)
-    return None
-
-
-@cache
-def _identifier() -> LanguageIdentifier:
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-
-
-def language_of(text: str) -> tuple[str, float]:
-    """ISO 639-1 code of the text's most likely language and its probability (py3langid, langid.py's model)."""
-    code, probability = _identifier().classify(text[:LANGUAGE_PREFIX_CHARS])
-    return code, float(probability)
-
-
-# --- the stage -----------------------------------------------------------------------------------
-
-
-def run(config: ValidateConfig, root: Path) -> Report:
-    report = Report("validate")
+def run(config: ValidateConfig, root: Path, full: bool = False, repair: bool = False) -> Report:
+    """Judge the documents that are new; or audit the whole dataset, and mend it."""
     with Catalog(root) as catalog:
-        total = catalog.count_new("validate", "documents")
-        rows = catalog.new_rows("validate", "documents")
-        for row in tqdm(rows, "validate", total, unit=" documents", disable=hide_bars()):
-            document, refusal = parse(catalog.read(row["file"], row["offset"], row["length"]), row["id"])
-            refusal = refusal or refusal_of(document["text"], config)
-            language = ""
-            if not refusal:
-                language, probability = language_of(document["text"])
-                if config.languages != ["*"] and language not in config.languages:
-                    refusal = Refusal("wrong_language", f"{language} {probability:.2f}", " ".join(config.languages))
-            report.n_in += 1
-            with catalog.record():
-                if refusal:
-                    report.dropped[refusal.reason] += 1
-                    catalog.reject("validate", refusal, row["id"], row["url"], document.get("text", ""))
-                else:
-                    report.n_out += 1
-                catalog.execute("UPDATE documents SET verdict = ?, language = ? WHERE seq = ?",
-                                [refusal.reason if refusal else "valid", language, row["seq"]])
-                catalog.advance("validate", row["seq"])
+        return audit_all(catalog, repair) if full or repair else judge_new(catalog, config)
+
+
+def judge_new(catalog: Catalog, config: ValidateConfig) -> Report:
+    report = Report("validate")
+    if catalog.setting("validate.config") != asdict(config):
+        with catalog.record():
+            catalog.remember("validate.config", asdict(config))
+    total = catalog.count_new("validate", "documents")
+    for row in tqdm(catalog.new_rows("validate", "documents"), "validate", total, unit=" documents",
+                    disable=hide_bars()):
+        report.n_in += 1
+        with catalog.record():
+            if row["verdict"] == DAMAGED:  # set aside by a repair before it was judged
+                report.dropped[DAMAGED] += 1
+            else:
+                _judge_one(catalog, row, config, report)
+            catalog.advance("validate", row["seq"])
     return report
 
 
+def _judge_one(catalog: Catalog, row: Any, config: ValidateConfig, report: Report) -> None:
+    line = catalog.read(row["file"], row["offset"], row["length"])
+    document, refusal, language = judge(line, row["id"], config)
+    if refusal:
+        report.dropped[refusal.reason] += 1
+        catalog.reject("validate", refusal, row["id"], row["url"], document.get("text", ""))
+    else:
+        report.n_out += 1
+    catalog.execute("UPDATE documents SET verdict = ?, language = ? WHERE seq = ?",
+                    [refusal.reason if refusal else "valid", language, row["seq"]])
+
+
+# --- all of it -----------------------------------------------------------------------------------
+
+
+def audit_all(catalog: Catalog, repair: bool) -> Report:
+    """Tell every finding and the statistics. Raises StageError if one is left that was not mended."""
+    audit, n_found, n_left = Audit(catalog), 0, 0
+    for finding in audit.findings():
+        n_found += 1
+        n_left += not (repair and finding.repair)
+        logger.log(logging.WARNING if n_found <= MAX_TOLD else DETAIL, "%s",
+                   strip_control(f"{finding.found} To mend it: {finding.mend}"))
+        if repair and finding.repair:
+            finding.repair()
+    catalog.commit()
+    if n_found > MAX_TOLD:
+        logger.warning("%d more findings are told in data/run.log", n_found - MAX_TOLD)
+    report = Report("validate", audit.tally.raw_documents + audit.tally.damaged, audit.tally.raw_documents)
+    if audit.tally.damaged:
+        report.dropped[DAMAGED] = audit.tally.damaged
+    report.facts = {"findings": n_found, "mended": n_found - n_left, **statistics(catalog, audit.tally)}
+    logger.info("%s", strip_control(screen(report.facts)))
+    if n_left:
+        where = "" if catalog.root.resolve() == PROJECT else f" --root {shlex.quote(str(catalog.root))}"
+        raise StageError(f"The dataset has {n_left} findings, told above.", "none.",
+                         f"run .venv/bin/python validate.py --full --repair{where}, which sets aside what is damaged "
+                         "and deletes nothing." if not repair else "do what they say; --repair cannot.")
+    report.facts["summary"] = (f"{report.n_in} documents read, {report.n_out} whole; "
+                               f"{n_found} findings{', all mended' if n_found else ''}")
+    return report
+
+
+def statistics(catalog: Catalog, tally: Tally) -> dict[str, Any]:
+    """What the dataset consists of, as plain values."""
+    catalog.db.create_function("host_of", 1, _host_of, deterministic=True)
+    top = f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {TOP}"
+    words = np.frombuffer(tally.clean_words, dtype=np.uint32)
+    days = sorted(tally.days.items())
+    return {
+        "documents": {"raw": catalog.value("SELECT count(*) FROM documents"),
+                      "valid": catalog.value("SELECT count(*) FROM documents WHERE verdict = 'valid'"),
+                      "clean": catalog.value("SELECT count(*) FROM clean_documents")},
+        "words": {"raw": tally.raw_words, "clean": int(words.sum())},
+        "languages": dict(map(tuple, catalog.execute(
+            f"SELECT language, count(*) FROM documents WHERE verdict = 'valid' {top}"))),
+        "hosts": dict(map(tuple, catalog.execute(
+            f"SELECT host_of(url), count(*) FROM documents WHERE verdict = 'valid' {top}"))),
+        "words_a_document": {f"{share:.0%}": int(np.quantile(words, share, method="nearest"))
+                             for share in (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)} if len(words) else {},
+        "days": len(days), "documents_a_day": dict(days[-TOP:]),
+        "bytes": dict(map(tuple, catalog.execute(
+            "SELECT substr(path, 6, instr(substr(path, 6) || '/', '/') - 1), sum(length) FROM files "
+            "WHERE NOT dropped GROUP BY 1")))}
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def screen(facts: dict[str, Any]) -> str:
+    """The statistics for people: a line each."""
+    def listed(values: dict[str, int]) -> str:
+        return " · ".join(f"{name or 'none'} {n:,}" for name, n in values.items()) or "none"
+
+    sizes = {name: f"{n / 1e6:,.1f} MB" for name, n in facts["bytes"].items()}
+    rows = {"documents": listed(facts["documents"]), "words": listed(facts["words"]),
+            "languages": listed(facts["languages"]), "hosts": listed(facts["hosts"]),
+            "words in one": listed(facts["words_a_document"]),
+            "growth": f"{facts['days']} days; documents a day: {listed(facts['documents_a_day'])}",
+            "files": " · ".join(f"{name} {size}" for name, size in sizes.items()) or "none",
+            "findings": f"{facts['findings']:,}, mended {facts['mended']:,}"}
+    return "\n".join(f"{name:<14}{value}" for name, value in rows.items())
+
+
 def main(argv: list[str] | None = None) -> int:
-    return stage_main(run, ValidateConfig, "validate", argv)
+    return stage_main(run, ValidateConfig, "validate", argv, options={
+        "--full": {"action": "store_true", "help": "audit the whole dataset, print every finding and what there is"},
+        "--repair": {"action": "store_true", "help": "--full, and set aside what is damaged; nothing is deleted"}})
 
 
 if __name__ == "__main__":

@@ -13,12 +13,13 @@ from catalog import Catalog
 PROSE = ("The ship lay in the harbour with all her sails furled, and the old captain walked on deck to look at the "
          "sky. It was a morning of still air and long light. He spoke to the mate of the cargo that they had to take "
          "in, and of the weather that was to be expected before the week had come to its end. The mate listened and "
-         "said that the men were ready and that the water casks had been filled. ")
+         "said that the men were ready and that the water casks had been filled. So they waited for the tide. ")
 
 
 def document(text: str, url: str = "http://example.org/") -> dict[str, object]:
     return {"id": hashlib.sha256(text.encode()).hexdigest(), "text": text,
-            "metadata": {"url": url, "title": "", "language": ""}}
+            "metadata": {"url": url, "title": "", "author": "", "published": "", "language": "", "host": "example.org",
+                         "fetched_at": "2026-01-01T00:00:00Z", "extractor": ""}}
 
 
 def add_raw_documents(root: Path, texts: list[str]) -> None:
@@ -33,7 +34,27 @@ def add_raw_line(catalog: Catalog, content: dict[str, object], line: bytes | Non
     with catalog.record():
         place = catalog.append("data/raw", ".jsonl", line)
         catalog.execute("INSERT INTO documents (id, url, file, offset, length) VALUES (?, ?, ?, ?, ?)",
-                        [content["id"], "http://example.org/", *place])
+                        [content["id"], content["metadata"]["url"], *place])  # type: ignore[index]
+
+
+def add_clean_documents(root: Path, texts: list[str]) -> None:
+    """Append documents to raw, as valid, and to clean, as the stages before prepare do."""
+    with Catalog(root) as catalog:
+        for text in texts:
+            add_raw_line(catalog, document(text))
+            add_clean_line(catalog, document(text))
+        last = catalog.value("SELECT max(seq) FROM documents")
+        with catalog.record():
+            catalog.execute("UPDATE documents SET verdict = 'valid', language = 'en' WHERE verdict = ''")
+            for stage in ("validate", "clean"):
+                catalog.advance(stage, last)
+
+
+def add_clean_line(catalog: Catalog, content: dict[str, object]) -> None:
+    with catalog.record():
+        place = catalog.append("data/clean", ".jsonl", json.dumps(content, ensure_ascii=False).encode() + b"\n")
+        catalog.execute("INSERT INTO clean_documents (id, file, offset, length, text_bytes) VALUES (?, ?, ?, ?, ?)",
+                        [content["id"], *place, len(str(content["text"]).encode())])
 
 
 def warc_member(url: str, html: bytes, content_type: str = "text/html") -> bytes:

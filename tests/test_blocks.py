@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import blocks
-from blocks import extract_tree, features, load_model, parse, probabilities, segment, text_of
+import judge
+from blocks import flatten, parse, segment, text_of
 from extract import ExtractConfig, extract_page
+from features import features
+from judge import load_model, probabilities
 
 
 def whole_text(html: str) -> str:
@@ -103,17 +105,74 @@ def test_read_mode_alone_may_be_asked_for():
 
 def test_each_block_has_its_verdict_and_reason():
     root = parse(f"<nav><a href=/>Home</a></nav><article><p>{'<p>'.join(SENTENCES * 3)}</article>")
-    lines = blocks.explain(root).splitlines()
-    assert re.match(r"\d+ of 13 blocks kept", lines[0]) and len(lines) == 14
+    lines = judge.explain(root).splitlines()
+    assert re.fullmatch(r"\d+ of 13 blocks kept; expected word F1 \d\.\d\d; page type article \(\d\.\d\d\)", lines[0])
+    assert len(lines) == 14
     assert all(re.match(r"(keep|drop) \d\.\d\d  ", line) for line in lines[1:])
 
 
+PAGES = {
+    "article": ("/blog/the-old-mill", f"<article><h1>The old mill</h1><p>{'<p>'.join(SENTENCES * 3)}</article>"),
+    "forum": (
+        "/threads/old-mills.12/",
+        "<h1>Old mills</h1>"
+        + "".join(f"<div class='post message'><a class=author>Ann</a><p>{one}<a>Reply</a></div>" for one in SENTENCES),
+    ),
+    "product": (
+        "/products/mill",
+        '<script type="application/ld+json">{"@type": "Product", "offers": {"@type": "Offer"}}</script>'
+        f"<div class=product><h1>Mill</h1><span class=price>$12.00</span><button>Add to cart</button><p>{SENTENCES[0]}",
+    ),
+    "documentation": (
+        "/docs/latest/api/mill.html",
+        "<meta name=generator content=Sphinx><div class=document><h1>mill</h1>"
+        + "".join(f"<p>{SENTENCES[n]}<div class=highlight><pre>mill.turn({n})</pre></div>" for n in range(4)),
+    ),
+}
+
+
+@pytest.mark.parametrize("page_type", PAGES)
+def test_the_type_of_a_page_is_told(page_type):
+    path, body = PAGES[page_type]
+    assert extract_page(f"<body>{body}", f"https://example.org{path}").page_type == page_type
+
+
+def test_no_type_is_told_of_a_page_without_text():
+    assert extract_page("<body><script>1</script></body>", "https://example.org/products/1").page_type == ""
+
+
+def test_types_of_schema_org_are_read_from_json_ld_and_microdata():
+    page = segment(
+        parse(
+            '<script type="application/ld+json">{"@graph": [{"@type": ["QAPage"]}, {"@type":"Person"}]}</script>'
+            "<div itemscope itemtype=https://schema.org/Offer/>x"
+        )
+    )
+    assert page.schema == {"QAPage", "Person", "Offer"}
+
+
 def test_the_model_is_small_and_fits_the_features():
-    assert blocks.MODEL_PATH.stat().st_size <= 1_000_000
+    assert judge.MODEL_PATH.stat().st_size <= 1_000_000
     root = parse(f"<p>{SENTENCES[0]}")
     table = features(segment(root))
     assert probabilities(table, load_model()).shape == (1,)
     assert list(table.names) == load_model().names[: len(table.names)]
+
+
+# --- nested too deep -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tag", ["div", "ul", "font", "x-a", "blockquote"])
+def test_a_page_nested_too_deep_for_the_parser_is_read_flat(tag):
+    head = "<title>Mill</title><script>a('<div>')</script>"
+    page = extract_page(f"{head}{f'<{tag}>' * 10_000}<p>{'<p>'.join(SENTENCES)}")
+    assert (page.title, page.extractor, page.reason) == ("Mill", "flat_blocks", "")
+    assert all(sentence.strip() in page.text for sentence in SENTENCES) and "a(" not in page.text
+
+
+def test_flat_pages_keep_links_headings_and_what_is_not_shown():
+    html = "<nav><a href=/>x</a></nav>\n<div><h2>H</h2><b>b</b>c</div></div><style>p{}</style> 1 < 2 <my-tag>e"
+    assert flatten(html) == "<p><a href=/>x</a><p><h2>H</h2>bc<p><style>p{}</style> 1 < 2 <p>e"
 
 
 # --- whatever comes ------------------------------------------------------------------------------
@@ -151,4 +210,4 @@ def test_no_page_raises(html):
 
 def test_extraction_of_nothing():
     root = parse("<script>only()</script>")
-    assert root is None or extract_tree(root).text == ""
+    assert root is None or judge.judge(root) == ("", "")

@@ -1,5 +1,6 @@
 """python3 -m pytest tests/test_catalog.py"""
 
+import contextlib
 import errno
 import os
 import signal
@@ -7,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import zlib
 from pathlib import Path
 
 import pytest
@@ -181,26 +183,149 @@ def test_a_torn_history_line_does_not_swallow_the_next(tmp_path: Path) -> None:
     assert (tmp_path / "runs.jsonl").read_text().splitlines() == ['{"whole": 1}', '{"torn', '{"next": 1}']
 
 
-def test_a_catalog_of_version_1_is_brought_up_to_date(tmp_path):
+# --- checksums -----------------------------------------------------------------------------------
+
+
+def extents(catalog: Catalog) -> dict[str, list[tuple[int, int, int]]]:
+    """(offset, length, crc32) by path."""
+    found: dict[str, list[tuple[int, int, int]]] = {}
+    for path, *extent in catalog.execute("SELECT path, offset, length, crc32 FROM extents ORDER BY path, offset"):
+        found.setdefault(path, []).append(tuple(extent))
+    return found
+
+
+def assert_proven(root: Path) -> None:
+    """Every byte of every file but the rejected lies in one extent, whose checksum is right."""
+    with Catalog(root, read_only=True) as catalog:
+        for path, length in catalog.execute("SELECT path, length FROM files WHERE NOT dropped").fetchall():
+            data, end = (root / path).read_bytes(), 0
+            for offset, n, crc in extents(catalog).get(path, []):
+                assert offset == end and zlib.crc32(data[offset:offset + n]) == crc
+                end += n
+            assert end == (0 if path == catalogs.REJECTED else length) and length == len(data)
+
+
+def test_each_commit_leaves_a_checksum(tmp_path: Path) -> None:
+    for lines in ([b"one\n", b"two\n"], [b"three\n"]):
+        with Catalog(tmp_path) as catalog:
+            append_rows(catalog, lines)
     with Catalog(tmp_path) as catalog, catalog.record():
-        catalog.execute("INSERT INTO urls (url, host, source, found_at, due_at) VALUES ('http://a/', 'a', 't', 0, 7)")
+        catalog.reject("clean", Refusal("too_few_words", 3, 50), "id", "http://a/", "text")
+        catalog.append_to("data/train.bin", b"1234")
+        catalog.append_to("data/train.bin", b"5678")
+    assert_proven(tmp_path)
+    with Catalog(tmp_path, read_only=True) as catalog:
+        assert extents(catalog)["data/train.bin"] == [(0, 8, zlib.crc32(b"12345678"))]
+        assert sum(n for _, n, _ in extents(catalog)["data/raw/000000.jsonl"]) == 14
+
+
+def test_a_failed_record_leaves_the_checksum_as_it_was(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        catalog._group_started = float("inf")
+        for whole in (True, False, True):
+            with contextlib.suppress(ZeroDivisionError), catalog.record():
+                catalog.append_to("data/train.bin", b"12")
+                catalog.append_to(f"data/{whole}.bin", b"34")
+                1 / int(whole)
+    assert (tmp_path / "data/train.bin").read_bytes() == b"1212"
+    os.remove(tmp_path / "data/False.bin")
+    assert_proven(tmp_path)
+
+
+def test_an_abandoned_group_leaves_no_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+        catalog.commit()
+        with monkeypatch.context() as disk, pytest.raises(OSError, match="No space"):
+            disk.setattr(os, "fsync", full)
+            append_rows(catalog, [b"two\n"])
+            catalog.commit()
+        append_rows(catalog, [b"three\n"])
+    assert raw_bytes(tmp_path) == b"one\nthree\n"
+    assert_proven(tmp_path)
+
+
+def test_a_swapped_file_has_checksums_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogs, "EXTENT_BYTES", 4)
+    with Catalog(tmp_path) as catalog:
+        with catalog.record():
+            catalog.append_to("data/train.bin", b"old and long")
+        (tmp_path / "data/new").write_bytes(b"123456")
+        with catalog.record():
+            catalog.swap({"data/train.bin": "data/new"})
+        catalog.finish_swap()
+        with catalog.record():
+            catalog.append_to("data/train.bin", b"78")
+        catalog.commit()
+        assert [extent[:2] for extent in extents(catalog)["data/train.bin"]] == [(0, 4), (4, 2), (6, 2)]
+    assert_proven(tmp_path)
+
+
+def test_a_dropped_file_has_no_checksum(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+        catalog.drop("data/raw/000000.jsonl")
+        assert extents(catalog) == {}
+
+
+def test_a_file_that_lost_its_end_goes_on_from_there(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n", b"two\n"])
+        catalog.commit()
+        append_rows(catalog, [b"three\n"])
+    os.truncate(tmp_path / "data/raw/000000.jsonl", 6)
+    with Catalog(tmp_path) as catalog:
+        with catalog.record():
+            catalog.shorten("data/raw/000000.jsonl", 4)
+        append_rows(catalog, [b"four\n"])
+    assert raw_bytes(tmp_path) == b"one\nfour\n"
+    assert_proven(tmp_path)
+
+
+# --- older versions ------------------------------------------------------------------------------
+
+FROM_3_TO_2 = """
+    DROP TABLE extents; DROP TABLE duplicate_keys; DROP TABLE site_lines;
+    DROP INDEX unsigned;
+    ALTER TABLE clean_documents DROP COLUMN signature;
+    CREATE TABLE text_hashes (hash BLOB PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID; PRAGMA user_version = 2;"""
+FROM_2_TO_1 = """
+    DROP TRIGGER url_added; DROP TRIGGER url_rescheduled; DROP TABLE answers; DROP INDEX urls_of_host;
+    DROP INDEX hosts_due; DROP INDEX pages_payload; ALTER TABLE files DROP COLUMN dropped;
+    ALTER TABLE urls DROP COLUMN depth; ALTER TABLE urls DROP COLUMN revisit_days;
+    ALTER TABLE urls DROP COLUMN archive; ALTER TABLE urls DROP COLUMN archive_offset;
+    ALTER TABLE urls DROP COLUMN archive_length; DELETE FROM hosts; ALTER TABLE hosts DROP COLUMN due_at;
+    ALTER TABLE hosts DROP COLUMN links; ALTER TABLE pages DROP COLUMN payload_hash;
+    CREATE INDEX urls_due ON urls (due_at, id) WHERE due_at IS NOT NULL; PRAGMA user_version = 1;"""
+
+
+def columns(catalog: Catalog) -> dict[str, set[str]]:
+    """Of each table, index and trigger."""
+    names = [row["name"] for row in catalog.execute("SELECT name FROM sqlite_master")]
+    return {name: {row["name"] for row in catalog.execute(f"PRAGMA table_info({name})")} for name in names}
+
+
+@pytest.mark.parametrize("steps", [FROM_3_TO_2, FROM_3_TO_2 + FROM_2_TO_1])
+def test_an_older_catalog_is_brought_up_to_date(tmp_path: Path, steps: str) -> None:
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+        with catalog.record():
+            catalog.execute("INSERT INTO urls (url, host, source, found_at, due_at) "
+                            "VALUES ('http://a/', 'a', 't', 0, 7)")
     db = sqlite3.connect(tmp_path / "data/catalog.sqlite3")
-    db.executescript("""
-        DROP TRIGGER url_added; DROP TRIGGER url_rescheduled; DROP TABLE answers; DROP INDEX urls_of_host;
-        DROP INDEX hosts_due; DROP INDEX pages_payload; ALTER TABLE files DROP COLUMN dropped;
-        ALTER TABLE urls DROP COLUMN depth; ALTER TABLE urls DROP COLUMN revisit_days;
-        ALTER TABLE urls DROP COLUMN archive; ALTER TABLE urls DROP COLUMN archive_offset;
-        ALTER TABLE urls DROP COLUMN archive_length; DELETE FROM hosts; ALTER TABLE hosts DROP COLUMN due_at;
-        ALTER TABLE hosts DROP COLUMN links; ALTER TABLE pages DROP COLUMN payload_hash;
-        CREATE INDEX urls_due ON urls (due_at, id) WHERE due_at IS NOT NULL; PRAGMA user_version = 1;""")
+    db.executescript(steps)
     db.close()
     with Catalog(tmp_path) as catalog:
         assert [row["url"] for row in due_urls(catalog, 9, 9)] == ["http://a/"]
-        assert catalog.value("PRAGMA user_version") == 2
+        assert catalog.value("PRAGMA user_version") == catalogs.SCHEMA_VERSION
+        append_rows(catalog, [b"two\n"])
     (tmp_path / "new").mkdir()
     with Catalog(tmp_path) as old, Catalog(tmp_path / "new") as new:
-        names = [{row["name"] for row in c.execute("SELECT name FROM sqlite_master")} for c in (old, new)]
-        assert names[0] == names[1]
+        assert columns(old) == columns(new)
+        assert extents(old) == {"data/raw/000000.jsonl": [(4, 4, zlib.crc32(b"two\n"))]}  # older bytes have none
 
 
 def test_a_dropped_file_stays_away_and_its_name_is_not_used_again(tmp_path):

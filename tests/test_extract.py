@@ -79,6 +79,7 @@ def test_a_changed_text_is_a_new_document_and_the_same_text_is_not(tmp_path: Pat
     assert (report.n_in, report.n_out, dict(report.dropped)) == (4, 2, {"duplicate_text": 1, "no_text": 1})
     documents = lines(tmp_path / "data/raw/000000.jsonl")
     assert [d["metadata"]["url"] for d in documents] == ["http://a/1", "http://a/4"]  # type: ignore[index]
+    assert [d["metadata"]["page_type"] for d in documents] == ["article"] * 2  # type: ignore[index]
 
 
 def test_a_second_run_adds_nothing(tmp_path: Path) -> None:

@@ -1,21 +1,20 @@
 """python3 -m pytest tests/test_prepare.py"""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import PROSE, add_raw_documents, lines
+from helpers import PROSE, add_clean_documents, lines
 
-import clean
 import prepare
-import validate
 from catalog import Catalog
-from clean import CleanConfig
+from checkpoint import load_state
 from pipeline import ConfigError, StageError, build_config, read_tables
 from prepare import PrepareConfig, split_of
 from tokenizer import load
-from validate import ValidateConfig
+from train import TrainConfig, train
 
 SMALL = PrepareConfig(vocab_size=400, min_val_tokens=20)
 FROZEN = PrepareConfig(vocab_size=400, min_val_tokens=20, freeze_bytes=1000)
@@ -26,9 +25,7 @@ def story(n: int) -> str:
 
 
 def add_clean(root: Path, numbers: range) -> None:
-    add_raw_documents(root, [story(n) for n in numbers])
-    validate.run(ValidateConfig(), root)
-    clean.run(CleanConfig(), root)
+    add_clean_documents(root, [story(n) for n in numbers])
 
 
 def bins(root: Path) -> dict[str, np.ndarray]:
@@ -138,6 +135,127 @@ def test_a_missing_tokenizer_beside_bins_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "data/tokenizer/meta.json").unlink()
     with pytest.raises(StageError, match=r"no .*meta\.json"):
         prepare.run(FROZEN, tmp_path)
+
+
+# --- bins made anew with the tokenizer that they had ---------------------------------------------
+
+
+def make_stale(root: Path, keep: range) -> None:
+    """Fill clean_documents anew with a part of the documents and the splits that they had, as clean.py --rebuild."""
+    with Catalog(root) as catalog, catalog.record():
+        ids = [row["id"] for row in catalog.execute("SELECT id FROM clean_documents ORDER BY seq")]
+        for n, document_id in enumerate(ids):
+            if n not in keep:
+                catalog.execute("DELETE FROM clean_documents WHERE id = ?", [document_id])
+        catalog.advance("prepare", 0)
+        catalog.remember("prepare.stale", True)
+
+
+def splits(root: Path) -> dict[str, str]:
+    with Catalog(root, read_only=True) as catalog:
+        return {row["id"]: row["split"] for row in catalog.execute("SELECT id, split FROM clean_documents")}
+
+
+def growth(root: Path) -> list[dict[str, int]]:
+    steps: list[dict[str, int]] = json.loads((root / "data/bins.json").read_text())["growth"]
+    return steps
+
+
+def test_stale_bins_are_made_anew_with_the_same_tokenizer_and_splits(tmp_path: Path) -> None:
+    for numbers in (range(60), range(60, 90)):
+        add_clean(tmp_path, numbers)
+        prepare.run(FROZEN, tmp_path)
+    before, first = splits(tmp_path), load(tmp_path / "data/tokenizer").hash
+    make_stale(tmp_path, range(5, 80))
+    report = prepare.run(FROZEN, tmp_path)
+    texts = [story(n) for n in range(5, 80)]
+    assert report.n_out == 75 and decoded(tmp_path) == sorted(texts)
+    assert load(tmp_path / "data/tokenizer").hash == first
+    assert splits(tmp_path).items() <= before.items() and len(growth(tmp_path)) == 1
+    kept = {path: path.read_bytes() for path in (tmp_path / "data").glob("*.bin")}
+    assert prepare.run(FROZEN, tmp_path).n_in == 0  # stale no more
+    assert {path: path.read_bytes() for path in (tmp_path / "data").glob("*.bin")} == kept
+
+
+def test_new_documents_of_stale_bins_are_drawn_by_their_id_and_bins_grow_again(tmp_path: Path) -> None:
+    add_clean(tmp_path, range(60))
+    prepare.run(FROZEN, tmp_path)
+    old = splits(tmp_path)
+    add_clean(tmp_path, range(60, 120))
+    make_stale(tmp_path, range(120))
+    prepare.run(FROZEN, tmp_path)
+    assert {i: s for i, s in splits(tmp_path).items() if i not in old} == {
+        i: split_of(i) for i in splits(tmp_path) if i not in old}
+    add_clean(tmp_path, range(120, 140))
+    prepare.run(FROZEN, tmp_path)
+    assert decoded(tmp_path) == sorted(story(n) for n in range(140)) and len(growth(tmp_path)) == 2
+
+
+def test_stale_bins_that_are_missing_come_back_as_they_were(tmp_path: Path) -> None:
+    for numbers in (range(60), range(60, 90)):
+        add_clean(tmp_path, numbers)
+        prepare.run(FROZEN, tmp_path)
+    before = bins(tmp_path)
+    make_stale(tmp_path, range(90))
+    for split in before:
+        (tmp_path / f"data/{split}.bin").unlink()
+    prepare.run(FROZEN, tmp_path)
+    assert all(np.array_equal(bins(tmp_path)[split], before[split]) for split in before)
+
+
+def test_the_old_bins_stay_until_the_new_ones_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_clean(tmp_path, range(60))
+    prepare.run(FROZEN, tmp_path)
+    before = bins(tmp_path)
+    make_stale(tmp_path, range(30))
+    with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
+        broken.setattr(Catalog, "swap", lambda *_: 1 / 0)
+        prepare.run(FROZEN, tmp_path)
+    assert all(np.array_equal(bins(tmp_path)[split], before[split]) for split in before)
+    prepare.run(FROZEN, tmp_path)
+    assert len(decoded(tmp_path)) == 30
+
+
+def test_a_stale_provisional_tokenizer_is_made_anew(tmp_path: Path) -> None:
+    add_clean(tmp_path, range(9))
+    prepare.run(SMALL, tmp_path)
+    make_stale(tmp_path, range(5))
+    prepare.run(SMALL, tmp_path)
+    assert len(decoded(tmp_path)) == 5 and load(tmp_path / "data/tokenizer").provisional
+
+
+def test_stale_before_there_were_bins_is_no_error(tmp_path: Path) -> None:
+    add_clean(tmp_path, range(60))
+    make_stale(tmp_path, range(50))
+    assert prepare.run(FROZEN, tmp_path).n_out == len(decoded(tmp_path)) == 50
+
+
+def test_what_was_learned_from_joins_validation_only_if_that_were_empty(tmp_path: Path) -> None:
+    add_clean(tmp_path, range(60))
+    prepare.run(FROZEN, tmp_path)
+    with Catalog(tmp_path) as catalog, catalog.record():
+        catalog.execute("DELETE FROM clean_documents WHERE split = 'val'")
+        catalog.remember("prepare.stale", True)
+    prepare.run(FROZEN, tmp_path)
+    assert list(splits(tmp_path).values()).count("val") == 1
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_training_goes_on_from_its_checkpoint_with_a_new_plan(tmp_path: Path) -> None:
+    tiny = TrainConfig(n_layer=1, n_head=2, n_embd=16, block_size=8, batch_size=4, max_iters=10, max_minutes=0.0,
+                       max_epochs=0, eval_minutes=60.0)
+    add_clean(tmp_path, range(60))
+    prepare.run(FROZEN, tmp_path)
+    train(tiny, tmp_path, 0.0)
+    first = load_state(tmp_path / "checkpoints/ckpt.pt")
+    make_stale(tmp_path, range(40))
+    prepare.run(FROZEN, tmp_path)
+    losses: dict[int, float] = {}
+    train(dataclasses.replace(tiny, max_iters=20), tmp_path, 0.0, losses.__setitem__)
+    second = load_state(tmp_path / "checkpoints/ckpt.pt")
+    assert first and second and min(losses) == first["iter_num"] + 1 and second["iter_num"] > first["iter_num"]
+    assert (first["position"]["plan"], second["position"]["plan"], second["position"]["old_tokens"]) == (1, 2, 0)
+    assert second["position"]["growth"] == [[step["train_tokens"], step["val_tokens"]] for step in growth(tmp_path)]
 
 
 @pytest.mark.parametrize("override", ['prepare.tokenizer="bpee"', "prepare.vocab_size=100", "prepare.vocab_size=70000"])
