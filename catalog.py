@@ -424,7 +424,7 @@ class Catalog:
             self._begin_anew(path, (self.root / aside).stat().st_size)
             self.execute("INSERT OR REPLACE INTO files (path, length) VALUES (?, ?)", [path, self._lengths[path]])
             self.execute("DELETE FROM extents WHERE path = ?", [path])
-            for offset in range(0, self._lengths[path], EXTENT_BYTES):
+            for offset in range(0, self._lengths[path] if path != REJECTED else 0, EXTENT_BYTES):
                 length = min(EXTENT_BYTES, self._lengths[path] - offset)
                 self.execute("INSERT INTO extents (path, offset, length, crc32) VALUES (?, ?, ?, ?)",
                              [path, offset, length, crc32_of(self.root / aside, offset, length)])
@@ -439,6 +439,7 @@ class Catalog:
             self._reading = None
         self._lengths[path] = length
         self._crcs.pop(path, None)
+        self._shards.clear()
 
     def finish_swap(self) -> None:
         """Commit a swap and rename its files."""
@@ -464,7 +465,6 @@ class Catalog:
     def shorten(self, path: str, length: int) -> None:
         """A file has lost its end: go on appending from `length`, within a record() block."""
         self._begin_anew(path, length)
-        self._shards.clear()
         self.execute("UPDATE files SET length = ? WHERE path = ?", [length, path])
         self.execute("DELETE FROM extents WHERE path = ? AND offset >= ?", [path, length])
         self.execute("UPDATE extents SET length = ? - offset WHERE path = ? AND offset + length > ?",

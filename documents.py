@@ -19,7 +19,7 @@ from catalog import Refusal
 
 LANGUAGE_PREFIX_CHARS = 4000  # enough to tell a language, and bounded for very long documents
 KEYS = {"id": str, "text": str, "metadata": dict}
-# As extract writes it: every key always there, each a string.
+# As extract has always written it: every key there, each a string. Keys that came later may be missing in older lines.
 METADATA = ("url", "title", "author", "published", "language", "host", "fetched_at", "extractor")
 MAX_METADATA_CHARS = 100_000  # of names and values together; guess: the longest address of a file takes a third
 DAMAGED = "damaged"  # the verdict on a document that was whole once: audit.py

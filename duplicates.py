@@ -140,7 +140,8 @@ class Index:
             return None
         exact = wanted[0] in found
         seq = found[wanted[0]] if exact else min(found.values())
-        return First(self.catalog.value("SELECT id FROM clean_documents WHERE seq = ?", [seq]), exact)
+        name = self.catalog.value("SELECT id FROM clean_documents WHERE seq = ?", [seq])
+        return First(name, exact) if name else None  # None: it was damaged and set aside
 
     def add(self, seq: int, keys: np.ndarray) -> None:
         """Remember the keys of a document that was kept, within a record() block."""

@@ -138,7 +138,8 @@ class Vocabulary(dict[str, int]):
         if word not in self.word_ids:
             self.word_ids[word] = len(self.chars)
             self.chars.append(len(word))
-            self.kind.append(WORD | ALPHA | STOP * (word in STOP_WORDS) if word.isalpha() else
+            self.kind.append(WORD | ALPHA | STOP * (word in STOP_WORDS) | FUNCTION * (word.lower() in FUNCTION_WORDS)
+                             if word.isalpha() else
                              WORD * (not PUNCTUATION.issuperset(word)) | ALPHA * any(map(str.isalpha, word)))
         return self.word_ids[word]
 
@@ -157,9 +158,13 @@ class Vocabulary(dict[str, int]):
         return ids, np.frombuffer(self.chars, np.int32)[ids], np.frombuffer(self.kind, np.int8)[ids]
 
 
-WORD, ALPHA, STOP = 1, 2, 4  # kinds of words: not of punctuation alone; with a letter; a stop word
+WORD, ALPHA, STOP, FUNCTION = 1, 2, 4, 8  # kinds of words: not of punctuation alone; with a letter; see below
 PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~—–‘’“”„…«»‹›《》〈〉「」【】、。！？，；：（）％～．´∶►")
 STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
+FUNCTION_WORDS = frozenset((  # noqa: SIM905 (a list of them would be three times as long)
+    "a an the this that these those it its he she they we you i his her their our your my of to in on at by for with "
+    "from and or but not no if as is are was were be been has have had do does did will would can could may should "
+    "there what which who when how all more than so up out about into").split())
 SENTENCE_ENDS = frozenset("!.?։؟۔।॥၊။።፧៖៕‼‽⁇⁈⁉⸮﹒﹖﹗！．？｡。")
 _vocabulary = Vocabulary()
 
@@ -171,6 +176,8 @@ BULLETS = frozenset("•‣▶◀◦■□▪▫–-*")
 SHORT_LINE_CHARS = 30
 CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
 POLICY = re.compile(r"terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies")
+_SENTENCE_MARK = re.compile(r"\w[)\]\"”’']*[.!?。！？](?=\s|$|[\"”’')\]])")
+_NOTICE_WORD = re.compile(r"\b(?:cookies?|consent|privacy|gdpr|personal data|opt[- ]out)\b", re.IGNORECASE)
 _URL_IN_TEXT = re.compile(r"https?://\S+|www\.\S+")
 _ZERO = np.zeros(1, dtype=np.int64)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # of the hash of n-grams: 2^64 / golden ratio, odd
@@ -369,6 +376,21 @@ class Measures:
         return sum(map(self.text.count, " \n\t")) / self.n_chars
 
 
+    @cached_property
+    def marked_sentences(self) -> int:
+        """Marks that end a sentence, each after a word and before a space or the end."""
+        return len(_SENTENCE_MARK.findall(self.text))
+
+    @property
+    def function_words_frac(self) -> float:
+        """Share of the words that are articles, pronouns, prepositions, conjunctions and auxiliary verbs; English."""
+        return int(np.count_nonzero(self.kinds & FUNCTION)) / max(1, int(np.count_nonzero(self.kinds & ALPHA)))
+
+    @property
+    def notice_words_frac(self) -> float:
+        return len(_NOTICE_WORD.findall(self.text)) / max(1, self.n_words)
+
+
 def _repeated(items: list[str]) -> tuple[int, int]:
     """How many items stood before, and their characters."""
     unique = set(items)
@@ -449,6 +471,10 @@ class Thresholds:
     max_digits_frac: float = 0.15
     max_url_chars_frac: float = 0.2
     max_whitespace_frac: float = 0.25
+    # Our own, for menus, lists of links and consent texts: bench/filters.py
+    max_menu_lines_frac: float = 0.6        # lines of at most 30 characters, in a text of fewer than 40 sentences
+    min_menu_function_words_frac: float = 0.27  # words such as the, of, you, in one of fewer than 10; English only
+    max_notice_words_frac: float = 0.02     # words such as cookie, consent, privacy
 
 
 class Rule(NamedTuple):
@@ -509,7 +535,14 @@ RATIOS = _family(
     ("too_many_url_chars", lambda m: m.url_chars_frac, "max_url_chars_frac"),
     ("too_much_white_space", lambda m: m.whitespace_frac, "max_whitespace_frac"))
 
-ALL_RULES = GOPHER_QUALITY + GOPHER_REPETITION + C4_QUALITY + FINEWEB_QUALITY + RATIOS
+MENUS = _family(
+    "menus",
+    ("menu_lines", lambda m: m.short_lines_frac if m.marked_sentences < 40 else 0.0, "max_menu_lines_frac", NO_STOPS),
+    ("menu_words", lambda m: m.function_words_frac if m.marked_sentences < 10 else 1.0, "min_menu_function_words_frac",
+     "not en"),
+    ("notice_words", lambda m: m.notice_words_frac, "max_notice_words_frac"))
+
+ALL_RULES = GOPHER_QUALITY + GOPHER_REPETITION + C4_QUALITY + FINEWEB_QUALITY + RATIOS + MENUS
 
 
 def applies(rule: Rule, language: str) -> bool:

@@ -94,7 +94,7 @@ def audit_all(catalog: Catalog, repair: bool) -> Report:
     logger.info("%s", strip_control(screen(report.facts)))
     if n_left:
         where = "" if catalog.root.resolve() == PROJECT else f" --root {shlex.quote(str(catalog.root))}"
-        raise StageError(f"The dataset has {n_left} findings, told above.", "none.",
+        raise StageError(f"The dataset has {n_left} findings, told above and in data/run.log.", "none.",
                          f"run .venv/bin/python validate.py --full --repair{where}, which sets aside what is damaged "
                          "and deletes nothing." if not repair else "do what they say; --repair cannot.")
     report.facts["summary"] = (f"{report.n_in} documents read, {report.n_out} whole; "

@@ -264,6 +264,15 @@ def test_a_swapped_file_has_checksums_of_its_own(tmp_path: Path, monkeypatch: py
     assert_proven(tmp_path)
 
 
+def test_the_rejected_have_no_checksum_when_they_are_swapped_either(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        (tmp_path / "data/new").write_bytes(b"{}\n")
+        with catalog.record():
+            catalog.swap({catalogs.REJECTED: "data/new"})
+        catalog.finish_swap()
+    assert_proven(tmp_path)
+
+
 def test_a_dropped_file_has_no_checksum(tmp_path: Path) -> None:
     with Catalog(tmp_path) as catalog:
         append_rows(catalog, [b"one\n"])

@@ -131,7 +131,8 @@ def test_the_stage_adds_up_and_keeps_raw_ids_and_order(tmp_path: Path) -> None:
     other = ("The baker of the village rose before the others. He had to be at his oven while it was dark, and to have "
              "bread for all that came. Nobody asked how he did it. They liked the smell of the street in the morning. "
              "On feast days there was a cake with honey. The children stood and waited.")
-    add_raw_documents(tmp_path, [PROSE, PROSE.replace(",", ";"), "There is too little of the text that we have. " * 4, other])
+    short = "There is too little of the text that we have. " * 4
+    add_raw_documents(tmp_path, [PROSE, PROSE.replace(",", ";"), short, other])
     report = validate_and_clean(tmp_path)
     assert (report.n_in, report.n_out) == (4, 2)
     assert dict(report.dropped) == {"exact_duplicate": 1, "too_few_words": 1}
