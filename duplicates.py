@@ -28,6 +28,7 @@ from catalog import Catalog
 
 NGRAM, BANDS, ROWS = 5, 14, 8
 PENDING = 16_384  # documents whose keys are held in memory: 25 MB
+CACHE_KB = 8_000  # of the database, for the stage that has an index
 BLOCK = 1024  # 5-grams at once: 0.5 MB, so that a long text takes no more and stays in the cache
 NO_SPACES = re.compile(r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
@@ -118,6 +119,8 @@ class Index:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.pending: dict[int, int] = {}  # key -> seq, of the documents since the last merge
+        # Keys are looked up all over their table: a large cache would fill, night after night, and hit no more often.
+        catalog.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         self.merged = catalog.setting("duplicate_keys.merged", 0)  # seq of the last document in the table
         for row in catalog.execute("SELECT seq, signature FROM clean_documents WHERE seq > ? AND signature IS NOT NULL",
                                    [self.merged]):

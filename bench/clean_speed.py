@@ -3,12 +3,12 @@
     .venv/bin/python bench/clean_speed.py --data wcxb-dev.jsonl.xz --peer-python PEER    three runs, about 15 minutes
     .venv/bin/python bench/clean_speed.py --data wcxb-dev.jsonl.xz --peer-python PEER --every 5 --runs 1
 
-PEER is the Python of an environment of its own, since datatrove and its spaCy are heavy: python3 -m venv FOLDER;
-FOLDER/bin/pip install datatrove==0.10.1 spacy==3.8.18 nltk==3.10.4. The documents are the main_content texts of WCXB's
-development pages (see extraction.py). Each system passes them one by one through Gopher quality, Gopher repetition, C4
-(without terminal punctuation) and FineWeb (duplicate characters 0.1) in a fresh process, in turns; seconds are those of
-the processor on one core, without imports. Both sides keep the words that they have divided: the first pass over the
-texts begins with none, the second, as in a growing dataset, knows most. Ends in one JSON line: medians over the runs.
+PEER is the Python of an environment of its own, FOLDER/bin/python, since datatrove and its spaCy are heavy:
+requirements-bench.txt says how to make it. The documents are the main_content texts of WCXB's development pages (see
+extraction.py). Each system passes them one by one through Gopher quality, Gopher repetition, C4 (without terminal
+punctuation) and FineWeb (duplicate characters 0.1) in a fresh process, in turns; seconds are those of the processor on
+one core, without imports. Both sides keep the words that they have divided: the first pass over the texts begins with
+none, the second, as in a growing dataset, knows most. Ends in one JSON line: medians over the runs.
 """
 
 from __future__ import annotations
