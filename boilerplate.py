@@ -52,7 +52,8 @@ def is_notice(line: str) -> str:
 
 MIN_DOCUMENTS = 5  # in which a line must have stood before it can be called recurring
 MIN_FRAC = 0.5  # of the host's documents since it was first seen
-MIN_INNER_WORDS = 4  # of a recurring line amid the text: shorter ones may be speakers' names
+MIN_EDGE_WORDS = 2  # of a recurring line at the beginning or the end: "Exeunt" belongs to the text
+MIN_INNER_WORDS = 4  # of one amid the text: shorter ones may be speakers' names
 MAX_IN_PAGE = 2  # times in one document; what stands more often is a refrain
 MAX_LINE_CHARS = 300
 PRUNE_EVERY = 16  # documents of a host; then lines that did not recur are forgotten
@@ -110,8 +111,8 @@ def line_hash(line: str) -> int:
 def drop_lines(text: str, site: Site | None = None) -> tuple[str, list[tuple[str, str]]]:
     """`text` without boilerplate, and the lines that were dropped, each with its reason. `site` learns the text.
 
-    A recurring line is dropped wherever it stands at the beginning or the end of the text; amid it, if it has at least
-    MIN_INNER_WORDS words.
+    A recurring line is dropped at the beginning and the end of the text, up to the first line that stays; amid it only
+    if it is longer.
     """
     lines = text.split("\n")
     stripped = [line.strip() for line in lines]
@@ -135,10 +136,10 @@ def _mark_recurring(lines: list[str], recurs: set[str], reasons: list[str]) -> N
     """Set the reason "recurring" for those of `recurs` that are to go."""
     for order in (range(len(lines)), range(len(lines) - 1, -1, -1)):  # from both ends, up to the text
         for i in order:
-            if lines[i] and not reasons[i] and lines[i] not in recurs:
-                break
-            if lines[i] in recurs:
+            if lines[i] in recurs and len(lines[i].split()) >= MIN_EDGE_WORDS:
                 reasons[i] = "recurring"
+            elif lines[i] and not reasons[i]:
+                break
     for i, line in enumerate(lines):
         if line in recurs and len(line.split()) >= MIN_INNER_WORDS:
             reasons[i] = "recurring"

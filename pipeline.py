@@ -419,6 +419,9 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
         code, message = EXIT_LOCKED, str(error)
     except Stopped as stop:
         code, message = stop.exit_code, f"stopped by {stop}; what was done is saved"
+    except BrokenPipeError:  # somebody read the first lines and has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT):
             raise
