@@ -31,6 +31,7 @@ PENDING = 16_384  # documents whose keys are held in memory: 25 MB
 CACHE_KB = 8_000  # of the database, for the stage that has an index
 BLOCK = 1024  # 5-grams at once: 0.5 MB, so that a long text takes no more and stays in the cache
 NO_SPACES = re.compile(r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
+_ASCII_MARKS = {code: " " for code in range(128) if not chr(code).isalnum()}
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
 
 def _odd(shape: tuple[int, ...], bits: int) -> np.ndarray:
@@ -53,11 +54,11 @@ def normalised_words(text: str) -> list[str]:
 
     A character of a script that is written without spaces is a word.
     """
+    if text.isascii():
+        return _DIGITS.sub("0", text.lower()).translate(_ASCII_MARKS).split()  # the same, many times as fast
     text = unicodedata.normalize("NFKC", text).lower()
-    if not text.isascii():
-        text = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-        text = NO_SPACES.sub(r" \1 ", text)
-    return re.findall(r"[^\W_]+", _DIGITS.sub("0", text))
+    text = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+    return re.findall(r"[^\W_]+", _DIGITS.sub("0", NO_SPACES.sub(r" \1 ", text)))
 
 
 class _WordHashes(dict[str, int]):

@@ -28,6 +28,11 @@ def test_case_punctuation_marks_and_numbers_do_not_matter() -> None:
     assert shared("the ship lies in the harbour", "the shop lies in the harbour") == 0
 
 
+@given(st.text(st.characters(max_codepoint=127), max_size=80))
+def test_ascii_takes_a_shorter_way_to_the_same_words(text: str) -> None:
+    assert [*normalised_words(text), "e"] == normalised_words(text + " é")
+
+
 def test_a_character_is_a_word_where_there_are_no_spaces() -> None:
     assert normalised_words("船は港 ship") == ["船", "は", "港", "ship"]
 
