@@ -177,7 +177,7 @@ SHORT_LINE_CHARS = 30
 CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
 POLICY = re.compile(r"terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies")
 _SENTENCE_MARK = re.compile(r"\w[)\]\"”’']*[.!?。！？](?=\s|$|[\"”’')\]])")
-_NOTICE_WORD = re.compile(r"\b(?:cookies?|consent|privacy|gdpr|personal data|opt[- ]out)\b", re.IGNORECASE)
+_NOTICE_WORD = re.compile(r"\b(?:cookies?|consent|privacy|gdpr|personal data|opt[- ]out)\b")
 _URL_IN_TEXT = re.compile(r"https?://\S+|www\.\S+")
 _ZERO = np.zeros(1, dtype=np.int64)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # of the hash of n-grams: 2^64 / golden ratio, odd
@@ -388,7 +388,10 @@ class Measures:
 
     @property
     def notice_words_frac(self) -> float:
-        return len(_NOTICE_WORD.findall(self.text)) / max(1, self.n_words)
+        lower = self.text.lower()
+        if not any(map(lower.__contains__, ("cookie", "consent", "privacy", "gdpr", "personal data", "opt"))):
+            return 0.0
+        return len(_NOTICE_WORD.findall(lower)) / max(1, self.n_words)
 
 
 def _repeated(items: list[str]) -> tuple[int, int]:
