@@ -31,7 +31,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from tqdm import tqdm
 from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
@@ -40,6 +39,7 @@ from warcio.statusandheaders import StatusAndHeadersParserException
 import tokenizer as tokenizers
 from catalog import CHUNK_BYTES, REJECTED, Catalog, crc32_of, fsync_folder
 from documents import DAMAGED, NOT_WHOLE, parse
+from duplicates import forget
 from pipeline import StageError, hide_bars, make_folder
 
 ASIDE = "data/damaged"
@@ -307,8 +307,8 @@ class Audit:
             return f"{path} has an odd number of bytes ({length}); a token takes two."
         if span := next((span for span in self.spans.get(path, []) if span.suspect), None):
             return f"{path}, bytes {span.offset} to {span.end}: changed since they were written."
-        offset = first_bad_id(self.catalog.root / path, length, vocab_size) if length else -1
-        return f"{path}, byte {offset}: an id that is not below {vocab_size}." if offset >= 0 else ""
+        bad = tokenizers.first_bad_id(self.catalog.root / path, length // 2, vocab_size) if length else None
+        return f"{path}, byte {2 * bad.place}: an id that is not below {vocab_size}." if bad else ""
 
     def _growth(self) -> Iterator[Finding]:
         last = self.catalog.execute("SELECT train_tokens, val_tokens FROM growth ORDER BY step DESC LIMIT 1").fetchone()
@@ -381,6 +381,8 @@ class Audit:
                 "UPDATE urls SET due_at = ?, etag = '', last_modified = '', payload_hash = '' WHERE id IN "
                 f"(SELECT url_id FROM pages WHERE {where} AND seq > ?)",
                 [time.time(), *parameters, self.catalog.cursor("extract")])
+        if table == "clean_documents":
+            forget(self.catalog, where, parameters)
         self.catalog.execute(f"DELETE FROM {table} WHERE {where}", parameters)
         for stage in (stage for stage, reads in READS.items() if reads == table):  # seq goes on from the last row
             self.catalog.execute("UPDATE cursors SET seq = min(seq, ?) WHERE stage = ?", [self._last(table), stage])
@@ -498,14 +500,3 @@ def first_bad_member(path: Path, span: Span) -> int:
                     begin, unpacker = at - len(chunk), zlib.decompressobj(wbits=31)
         return begin if begin < span.end else span.offset
     return begin
-
-
-def first_bad_id(path: Path, length: int, vocab_size: int) -> int:
-    """The byte offset of the first id that is not below vocab_size, or -1."""
-    with open(path, "rb") as stream:
-        for offset in range(0, length, CHUNK_BYTES):
-            ids = np.frombuffer(stream.read(min(CHUNK_BYTES, length - offset)), dtype="<u2")
-            bad = np.flatnonzero(ids >= vocab_size)
-            if len(bad):
-                return offset + 2 * int(bad[0])
-    return -1

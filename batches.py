@@ -82,13 +82,10 @@ def count_tokens(path: Path) -> int:
 
 
 def check_ids(path: Path, n_tokens: int, vocab_size: int) -> None:
-    """Raises StageError for an id outside of the vocabulary. Read, not mapped: pages of a map count as our memory."""
-    with open(path, "rb") as stream:
-        for first in range(0, n_tokens, 1 << 20):
-            ids = np.fromfile(stream, dtype="<u2", count=min(1 << 20, n_tokens - first))
-            if ids.max() >= vocab_size:
-                raise StageError(f"{path} holds the id {ids.max()}.", f"ids below vocab_size = {vocab_size}.",
-                                 "run python3 run.py --only prepare, or correct train.vocab_size.")
+    """Raises StageError for an id outside of the vocabulary."""
+    if bad := tokenizers.first_bad_id(path, n_tokens, vocab_size):
+        raise StageError(f"{path} holds the id {bad.id}.", f"ids below vocab_size = {vocab_size}.",
+                         "run python3 run.py --only prepare, or correct train.vocab_size.")
 
 
 # --- the order of the data -----------------------------------------------------------------------

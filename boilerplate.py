@@ -10,21 +10,21 @@ Left out of RefinedWeb's rules: lines in capitals and lines of one word. They ar
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from catalog import Catalog
+from duplicates import hash64
+from rules import POLICY
 
 # --- lines that no text needs --------------------------------------------------------------------
 
 MAX_NOTICE_WORDS = 40  # a longer line is about such things rather than one of them
-POLICY = re.compile(r"terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies", re.IGNORECASE)
-SCRIPT = re.compile(r"(?:enable|turn on|requires?|need|without|disabled|support) (?:\w+ )?javascript"
-                    r"|javascript (?:is|must be|seems to be|has been|needs to be) ", re.IGNORECASE)
+SCRIPT = re.compile(  # of a line in lower case, as POLICY
+    r"(?:enable|turn on|requires?|need|without|disabled|support) (?:\w+ )?javascript"
+    r"|javascript (?:is|must be|seems to be|has been|needs to be) ")
 COUNTER = re.compile(r"\W*[\d.,]+\s?[kKmM]?\W*(?:likes?|shares?|comments?|replies|reply|views?|votes?|points?|"
                      r"followers?|retweets?|reviews?|ratings?|items? in (?:the |your )?cart)\W*", re.IGNORECASE)
 NUMBER = re.compile(r"[\d\W]*\d[\d\W]*")
@@ -42,8 +42,9 @@ def is_notice(line: str) -> str:
             if pattern.fullmatch(line):
                 return reason
     if len(line) <= 400:
+        lower = line.lower()
         for reason, pattern in (("policy", POLICY), ("javascript", SCRIPT)):
-            if pattern.search(line) and len(line.split()) <= MAX_NOTICE_WORDS:
+            if pattern.search(lower) and len(line.split()) <= MAX_NOTICE_WORDS:
                 return reason
     return ""
 
@@ -61,14 +62,6 @@ PRUNE_FRAC = 0.2
 MAX_LINES = 4096  # that are remembered of one host: 64 KB
 
 _LINE = np.dtype([("hash", "<u8"), ("first", "<u4"), ("count", "<u4")])
-
-
-def host_of(url: str) -> str:
-    """The host that a document is counted under, "" for files."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
 
 
 class Site:
@@ -104,10 +97,6 @@ class Site:
         self.lines = np.sort(lines, order="hash")
 
 
-def line_hash(line: str) -> int:
-    return int.from_bytes(hashlib.blake2b(line.encode(), digest_size=8).digest(), "little")
-
-
 def drop_lines(text: str, site: Site | None = None) -> tuple[str, list[tuple[str, str]]]:
     """`text` without boilerplate, and the lines that were dropped, each with its reason. `site` learns the text.
 
@@ -119,7 +108,7 @@ def drop_lines(text: str, site: Site | None = None) -> tuple[str, list[tuple[str
     reasons = [is_notice(line) for line in lines]
     if site is not None:
         times = Counter(line for line in stripped if line and len(line) <= MAX_LINE_CHARS)
-        hashes = np.fromiter(map(line_hash, times), dtype=np.uint64, count=len(times))
+        hashes = np.fromiter(map(hash64, times), dtype=np.uint64, count=len(times))
         recurs = {line for line, yes in zip(times, site.recurring(hashes), strict=True)
                   if yes and times[line] <= MAX_IN_PAGE}
         site.learn(hashes)
@@ -127,6 +116,11 @@ def drop_lines(text: str, site: Site | None = None) -> tuple[str, list[tuple[str
             _mark_recurring(stripped, recurs, reasons)
     if not any(reasons):
         return text, []
+    for i, line in enumerate(stripped):  # the first line now: at the head of a text, indentation says nothing
+        if line and not reasons[i]:
+            reasons[i] = is_notice(line)
+            if not reasons[i]:
+                break
     dropped = [(line, reason) for line, reason in zip(stripped, reasons, strict=True) if reason]
     kept = "\n".join(line for line, reason in zip(lines, reasons, strict=True) if not reason)
     return re.sub(r"\n{3,}", "\n\n", kept).strip("\n"), dropped

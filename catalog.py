@@ -195,7 +195,9 @@ class Catalog:
 
         Read in blocks, so that memory stays flat; the caller may write to the catalog between two rows.
         """
-        seq = self.cursor(stage)
+        return self.rows_after(self.cursor(stage), table, until)
+
+    def rows_after(self, seq: int, table: str, until: int | None = None) -> Iterator[sqlite3.Row]:
         while rows := self.execute(f"SELECT * FROM {table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 256",
                                    [seq, until if until is not None else 1 << 62]).fetchall():
             yield from rows

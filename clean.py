@@ -29,13 +29,14 @@ import ftfy
 import numpy as np
 from tqdm import tqdm
 
-from boilerplate import Site, drop_lines, host_of, load_site, store_site
+from boilerplate import Site, drop_lines, load_site, store_site
 from catalog import REJECTED, Catalog, Refusal
 from documents import DAMAGED, ValidateConfig, judge
-from duplicates import BANDS, Index, keys_of
+from duplicates import BANDS, MERGED, Index, keys_of
 from pipeline import Report, StageError, View, hide_bars, stage_main, strip_control
 from privacy import mask
 from rules import ALL_RULES, Rule, Thresholds, applies, breaks, first_broken, measure
+from urls import hostname
 
 logger = logging.getLogger(__name__)
 
@@ -50,20 +51,20 @@ class CleanConfig(Thresholds):
     """
 
     min_letter_words_frac: float = 0.5              # code and tables, whose marks count as words
-    min_stop_words: int = 4
     max_duplicate_paragraphs_frac: float = 1.0      # speakers' names
     max_duplicate_lines_frac: float = 1.0
-    max_duplicate_line_chars_frac: float = 0.35
-    max_duplicate_5gram_chars_frac: float = 0.3     # signatures of functions, quoted posts
-    max_duplicate_6gram_chars_frac: float = 0.3
-    max_duplicate_7gram_chars_frac: float = 0.3
-    max_duplicate_8gram_chars_frac: float = 0.3
-    max_duplicate_9gram_chars_frac: float = 0.3
-    max_duplicate_10gram_chars_frac: float = 0.3
+    max_duplicate_line_chars_frac: float = 0.4
+    max_duplicate_5gram_chars_frac: float = 0.45    # thrice the paper's: signatures of functions, quoted posts
+    max_duplicate_6gram_chars_frac: float = 0.42
+    max_duplicate_7gram_chars_frac: float = 0.39
+    max_duplicate_8gram_chars_frac: float = 0.36
+    max_duplicate_9gram_chars_frac: float = 0.33
+    max_duplicate_10gram_chars_frac: float = 0.30
     refuse_curly_brackets: bool = False             # code
+    max_whitespace_frac: float = 0.4                # code, indented
     min_punctuated_lines_frac: float = 0.0          # verse, lists of steps
     max_short_lines_frac: float = 1.0               # verse, dialogue
-    max_repeated_line_chars_frac: float = 0.35
+    max_repeated_line_chars_frac: float = 1.0       # the same as duplicate_line_chars
     max_newlines_per_word: float = 1.0              # verse
     mask_personal_data: bool = True
     validate: ValidateConfig = field(default_factory=ValidateConfig)  # for --rebuild, which judges languages anew
@@ -109,17 +110,12 @@ class Cleaned(NamedTuple):
     text: str
     refusal: Refusal | None
     lines: list[tuple[str, str]]  # dropped, each with its reason
-    masked: Counter[str]
 
 
 def cleaned(text: str, language: str, config: CleanConfig, site: Site | None) -> Cleaned:
-    """`text` mended, without boilerplate and masked; and why the rules refuse it, if they do. `site` learns it."""
+    """`text` mended and without boilerplate, and why the rules refuse it, if they do. `site` learns it."""
     text, lines = drop_lines(clean_text(text), site)
-    masked: Counter[str] = Counter()
-    refusal = first_broken(ALL_RULES, text, language, config)
-    if not refusal and config.mask_personal_data:
-        text, masked = mask(text)
-    return Cleaned(text, refusal, lines, masked)
+    return Cleaned(text, first_broken(ALL_RULES, text, language, config), lines)
 
 
 # --- the stage -----------------------------------------------------------------------------------
@@ -145,31 +141,32 @@ class Cleaner:
             self.report.n_out += 1
 
     def _refusal(self, document: dict[str, Any], url: str, language: str) -> Refusal | None:
-        host = host_of(url)
+        host = hostname(url)
         site = load_site(self.catalog, host) if host else None
         found = cleaned(document["text"], language, self.config, site)
         if site:
             store_site(self.catalog, host, site)
         if found.refusal:
             return found.refusal
-        keys = keys_of(found.text)
+        text, masked = mask(found.text) if self.config.mask_personal_data else (found.text, Counter[str]())
+        keys = keys_of(text)
         if first := self.index.first(keys):
             return Refusal("exact_duplicate" if first.exact else "near_duplicate", first.id, _NO_EARLIER[first.exact])
-        self._keep(document, found, language, keys)
+        self._keep(document, text, language, keys)
+        self.lines.update(reason for _, reason in found.lines)
+        self.masked.update(masked)
         return None
 
-    def _keep(self, document: dict[str, Any], found: Cleaned, language: str, keys: np.ndarray) -> None:
-        document = {**document, "text": found.text, "metadata": {**document["metadata"], "language": language}}
+    def _keep(self, document: dict[str, Any], text: str, language: str, keys: np.ndarray) -> None:
+        document = {**document, "text": text, "metadata": {**document["metadata"], "language": language}}
         line = json.dumps(document, ensure_ascii=False).encode() + b"\n"
         place = self.catalog.append("data/clean", ".jsonl", line)
         added = self.catalog.execute(
             "INSERT INTO clean_documents (id, file, offset, length, text_bytes) VALUES (?, ?, ?, ?, ?)",
-            [document["id"], *place, len(found.text.encode())])
+            [document["id"], *place, len(text.encode())])
         assert added.lastrowid
         self.index.add(added.lastrowid, keys)
         self.report.bytes_written += len(line)
-        self.lines.update(reason for _, reason in found.lines)
-        self.masked.update(found.masked)
 
     def facts(self) -> dict[str, Any]:
         return {"lines_dropped": dict(self.lines), "masked": dict(self.masked)}
@@ -186,7 +183,7 @@ def _sign_older(catalog: Catalog) -> None:
     while rows := catalog.execute(unsigned).fetchall():
         index = index or Index(catalog)
         for row in rows:
-            text = json.loads(catalog.read(row["file"], row["offset"], row["length"]))["text"]
+            text = read_document(catalog, row)["text"]
             with catalog.record():
                 index.add(row["seq"], keys_of(text))
 
@@ -239,7 +236,7 @@ def rebuild_clean(catalog: Catalog, config: CleanConfig, report: Report) -> None
         cleaner = Cleaner(anew, config, report)
         done = anew.cursor("clean")
         total = catalog.value("SELECT count(*) FROM documents WHERE seq > ? AND seq <= ?", [done, until])
-        for row in _bar(_rows_after(catalog, done, until), total):
+        for row in _bar(catalog.rows_after(done, "documents", until), total):
             with anew.record():
                 _clean_anew(catalog, row, cleaner, config.validate if rejudge else None)
                 anew.advance("clean", row["seq"])
@@ -253,13 +250,6 @@ def _begun_with(root: Path) -> Any:
         return None
     with Catalog(root / REBUILD) as anew:
         return anew.setting("settings")
-
-
-def _rows_after(catalog: Catalog, seq: int, until: int) -> Iterator[Any]:
-    while rows := catalog.execute("SELECT * FROM documents WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 256",
-                                  [seq, until]).fetchall():
-        yield from rows
-        seq = rows[-1]["seq"]
 
 
 def _clean_anew(catalog: Catalog, row: Any, cleaner: Cleaner, validate: ValidateConfig | None) -> None:
@@ -306,7 +296,7 @@ def _finish_rebuild(catalog: Catalog, config: CleanConfig, until: int, rejudged:
             catalog.execute(f"DELETE FROM {table}")
             catalog.execute(f"INSERT INTO {table} SELECT * FROM anew.{table}")
         catalog.execute("INSERT OR REPLACE INTO settings SELECT key, value FROM anew.settings "
-                        "WHERE key = 'duplicate_keys.merged'")
+                        "WHERE key = ?", [MERGED])
         if rejudged:
             catalog.execute("UPDATE documents SET verdict = new.verdict, language = new.language "
                             "FROM anew.documents AS new WHERE new.seq = documents.seq")
@@ -358,7 +348,7 @@ def explain(config: CleanConfig, root: Path, wanted: str) -> str:
                     f"{'waits for its turn' if waits else ''}{'' if kept or waits else 'not kept'}")
         told += [f"refused    {refusal}" for refusal in refusals]
         if row["verdict"] == "valid":
-            site = load_site(catalog, host_of(row["url"]))
+            site = load_site(catalog, hostname(row["url"]))
             told += _explain_text(read_document(catalog, row)["text"], row["language"], config, site)
     return "\n".join(told)
 
@@ -374,11 +364,10 @@ def _explain_text(text: str, language: str, config: CleanConfig, site: Site) -> 
     """Each line that is dropped and each rule with its figure, as they are with the site's lines known by now."""
     found = cleaned(text, language, config, site)
     told = [f"line       dropped as {reason}: {line[:80]}" for line, reason in found.lines]
-    told += [f"masked     {n} x {kind}" for kind, n in found.masked.items()]
+    told += [f"masked     {n} x {kind}" for kind, n in mask(found.text)[1].items()]
     told.append("")
-    unmasked, _ = drop_lines(clean_text(text))
     for rule in ALL_RULES:
-        value, threshold = float(rule.measure(measure(unmasked, language))), getattr(config, rule.threshold)
+        value, threshold = float(rule.measure(measure(found.text, language))), getattr(config, rule.threshold)
         verdict = "-" if not applies(rule, language) else "BROKEN" if breaks(rule, value, threshold) else "kept"
         told.append(f"{rule.family:<18} {rule.reason:<28} {value:>10.4g}   {rule.threshold} = {threshold:<8} {verdict}")
     return told

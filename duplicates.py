@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from catalog import Catalog
 
 NGRAM, BANDS, ROWS = 5, 14, 8
 PENDING = 16_384  # documents whose keys are held in memory: 25 MB
+MERGED = "duplicate_keys.merged"  # setting: seq of the last document whose keys are in the table
 CACHE_KB = 8_000  # of the database, for the stage that has an index
 BLOCK = 1024  # 5-grams at once: 0.5 MB, so that a long text takes no more and stays in the cache
 NO_SPACES = re.compile(r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
@@ -61,13 +62,18 @@ def normalised_words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", _DIGITS.sub("0", NO_SPACES.sub(r" \1 ", text)))
 
 
+def hash64(text: str) -> int:
+    """64 bits of BLAKE2b: the same on every machine, unlike Python's own hash."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
 class _WordHashes(dict[str, int]):
-    """word -> 64 bits of BLAKE2b: the same on every machine, unlike Python's own hash. Bounded."""
+    """word -> its hash64. Bounded."""
 
     def __missing__(self, word: str) -> int:
         if len(self) > 300_000:
             self.clear()
-        self[word] = value = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
+        self[word] = value = hash64(word)
         return value
 
 
@@ -122,9 +128,8 @@ class Index:
         self.pending: dict[int, int] = {}  # key -> seq, of the documents since the last merge
         # Keys are looked up all over their table: a large cache would fill, night after night, and hit no more often.
         catalog.execute(f"PRAGMA cache_size = -{CACHE_KB}")
-        self.merged = catalog.setting("duplicate_keys.merged", 0)  # seq of the last document in the table
         for row in catalog.execute("SELECT seq, signature FROM clean_documents WHERE seq > ? AND signature IS NOT NULL",
-                                   [self.merged]):
+                                   [catalog.setting(MERGED, 0)]):
             self._hold(row["seq"], np.frombuffer(row["signature"], dtype="<i8"))
 
     def _hold(self, seq: int, keys: np.ndarray) -> None:
@@ -144,8 +149,7 @@ class Index:
             return None
         exact = wanted[0] in found
         seq = found[wanted[0]] if exact else min(found.values())
-        name = self.catalog.value("SELECT id FROM clean_documents WHERE seq = ?", [seq])
-        return First(name, exact) if name else None  # None: it was damaged and set aside
+        return First(self.catalog.value("SELECT id FROM clean_documents WHERE seq = ?", [seq]), exact)
 
     def add(self, seq: int, keys: np.ndarray) -> None:
         """Remember the keys of a document that was kept, within a record() block."""
@@ -158,6 +162,19 @@ class Index:
     def _merge(self, seq: int) -> None:
         in_order = sorted(self.pending.items())  # so that each page of the table is written once
         self.catalog.db.executemany("INSERT OR IGNORE INTO duplicate_keys VALUES (?, ?)", in_order)
-        self.catalog.remember("duplicate_keys.merged", seq)
-        self.merged = seq
+        self.catalog.remember(MERGED, seq)
         self.pending.clear()
+
+
+def forget(catalog: Catalog, where: str, parameters: list[Any]) -> None:
+    """Take the keys of some clean documents back, within a record() block that then deletes their rows.
+
+    The numbers of the last rows are used again, so what stood for them must be gone.
+    """
+    rows = catalog.execute(f"SELECT seq, signature FROM clean_documents WHERE {where}", parameters).fetchall()
+    for row in rows:
+        keys = np.frombuffer(row["signature"] or b"", dtype="<i8").tolist()
+        catalog.db.executemany("DELETE FROM duplicate_keys WHERE key = ? AND seq = ?",
+                               [(key, row["seq"]) for key in keys])
+    last = catalog.value(f"SELECT max(seq) FROM clean_documents WHERE NOT ({where})", parameters) or 0
+    catalog.remember(MERGED, min(last, catalog.setting(MERGED, 0)))

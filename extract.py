@@ -28,7 +28,6 @@ from itertools import chain
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from bs4 import BeautifulSoup, NavigableString, PageElement, Tag
 from bs4.element import PreformattedString
@@ -41,6 +40,7 @@ import judge
 from catalog import Catalog
 from inputs import Input, charset_of, read_files, read_stdin, read_warc
 from pipeline import Report, View, hide_bars, stage_main, strip_control
+from urls import hostname
 
 logger = logging.getLogger(__name__)
 
@@ -385,7 +385,7 @@ def to_document(extracted: Extracted, url: str, fetched_at: str) -> tuple[str, b
     """(id, JSON line) of a raw document. Every metadata key is always there and a string: "" for unknown."""
     document_id = hashlib.sha256(extracted.text.encode()).hexdigest()
     metadata = {"url": url, "title": extracted.title, "author": extracted.author, "published": extracted.published,
-                "language": extracted.language_hint, "host": urlsplit(url).hostname or "", "fetched_at": fetched_at,
+                "language": extracted.language_hint, "host": hostname(url), "fetched_at": fetched_at,
                 "extractor": extracted.extractor, "page_type": extracted.page_type}
     line = json.dumps({"id": document_id, "text": extracted.text, "metadata": metadata}, ensure_ascii=False)
     return document_id, line.encode() + b"\n"

@@ -17,13 +17,13 @@ from collections import Counter, defaultdict
 from multiprocessing import Pool
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
 
 import judge
 from blocks import Page, parse, segment
 from features import Table, features, second_features, type_features
+from urls import hostname
 
 WORD = re.compile(r"\w+")
 FOLDS = 5
@@ -48,7 +48,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def registered_domain(url: str | None) -> str:
-    host = (urlsplit(url or "").hostname or "").lower()
+    host = hostname(url or "")
     parts = host.split(".")
     keep = 3 if len(parts) > 2 and len(parts[-1]) == 2 and parts[-2] in SECOND_LEVEL else 2
     return ".".join(parts[-keep:])

@@ -18,7 +18,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import regex
@@ -161,10 +161,11 @@ class Vocabulary(dict[str, int]):
 WORD, ALPHA, STOP, FUNCTION = 1, 2, 4, 8  # kinds of words: not of punctuation alone; with a letter; see below
 PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~—–‘’“”„…«»‹›《》〈〉「」【】、。！？，；：（）％～．´∶►")
 STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
+# Words that English sentences are held together with: they are a third to half of running text, a tenth of a menu.
 FUNCTION_WORDS = frozenset((  # noqa: SIM905 (a list of them would be three times as long)
-    "a an the this that these those it its he she they we you i his her their our your my of to in on at by for with "
-    "from and or but not no if as is are was were be been has have had do does did will would can could may should "
-    "there what which who when how all more than so up out about into").split())
+    "the of and to a in is that for it as was with be by on not he i this are or his from at which but have an had "
+    "they you were there one all we her she him their would what so if no when who more can my your our me them than "
+    "then its into do how will has been about these some could other only").split())
 SENTENCE_ENDS = frozenset("!.?։؟۔।॥၊။።፧៖៕‼‽⁇⁈⁉⸮﹒﹖﹗！．？｡。")
 _vocabulary = Vocabulary()
 
@@ -174,10 +175,13 @@ NO_SPACES = frozenset({"zh", "ja", "th", "lo", "km", "my", "bo"})  # languages w
 NO_STOPS = frozenset({"th", "lo"})  # and those whose sentences end without a mark
 BULLETS = frozenset("•‣▶◀◦■□▪▫–-*")
 SHORT_LINE_CHARS = 30
+LIST_SHORT_LINES_FRAC, LIST_SENTENCES = 0.67, 5  # what makes a text a list: FineWeb's share, C4's number
+SENTENCE_MARKS = SENTENCE_ENDS | frozenset("\"'”’")  # C4: a line of running text ends in one of these
+SITE_PHRASES = re.compile(
+    r"\b(?:cookies?|privacy|consent|terms of (?:use|service)|terms (?:and|&) conditions|copyright|all rights reserved"
+    r"|(?:un)?subscribe|newsletters?|log ?in|sign ?in|sign ?up|contact us|about us|faqs?|careers|site ?map)\b|©")
 CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
 POLICY = re.compile(r"terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies")
-_SENTENCE_MARK = re.compile(r"\w[)\]\"”’']*[.!?。！？](?=\s|$|[\"”’')\]])")
-_NOTICE_WORD = re.compile(r"\b(?:cookies?|consent|privacy|gdpr|personal data|opt[- ]out)\b")
 _URL_IN_TEXT = re.compile(r"https?://\S+|www\.\S+")
 _ZERO = np.zeros(1, dtype=np.int64)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # of the hash of n-grams: 2^64 / golden ratio, odd
@@ -190,7 +194,7 @@ class Measures:
         self.text, self.language = text, language
         self.n_chars = max(1, len(text))
 
-
+    # words
 
     @cached_property
     def _words(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -337,9 +341,9 @@ class Measures:
     # C4
 
     @cached_property
-    def c4(self) -> tuple[str, int]:
-        """What makes C4 drop a page at once ("" if nothing does), and the sentences in the lines that it keeps."""
-        sentences = 0
+    def c4(self) -> tuple[set[str], int]:
+        """What makes C4 drop a page at once, and the sentences in the lines that it keeps, counted up to five."""
+        sentences, found = 0, set[str]()
         odd = "{" in self.text or "ipsum" in self.text or "IPSUM" in self.text or "Ipsum" in self.text
         for line in self.lines:
             if sentences >= 5 and not odd:
@@ -349,17 +353,49 @@ class Measures:
                 continue
             lower = line.lower()
             if "lorem ipsum" in lower:
-                return "lorem_ipsum", sentences
+                found.add("lorem_ipsum")
             if "javascript" in lower:
                 continue
             if "{" in line:
-                return "curly_bracket", sentences
-            if POLICY.search(lower):
-                continue
-            sentences += count_sentences(CITATION.sub("", line))
-        return "", sentences
+                found.add("curly_bracket")
+            if sentences < 5 and not POLICY.search(lower):
+                sentences += count_sentences(CITATION.sub("", line))
+        return found, sentences
 
     # our own
+
+    @property
+    def function_words_frac(self) -> float:
+        return int(np.count_nonzero(self.kinds & FUNCTION)) / max(1, int(np.count_nonzero(self.kinds & ALPHA)))
+
+    @property
+    def is_list(self) -> bool:
+        """Are most lines short, or fewer than five sentences in lines that end as sentences do?"""
+        return self.short_lines_frac > LIST_SHORT_LINES_FRAC or self.ended_sentences < LIST_SENTENCES
+
+    @property
+    def ended_sentences(self) -> int:
+        """C4's sentences with its rule on terminal punctuation; counted up to the five that it asks for."""
+        n = 0
+        for line in self.stripped_lines:
+            if n >= LIST_SENTENCES:
+                break
+            if line[-1:] in SENTENCE_MARKS and not line.endswith("...") and len(line.split()) >= 3 and (
+                    not POLICY.search(line.lower())):
+                n += count_sentences(line)
+        return n
+
+    @property
+    def list_function_words_frac(self) -> float:
+        """Share of function words of a text that looks like a list, 1 for any other."""
+        return self.function_words_frac if self.is_list else 1.0
+
+    @property
+    def site_phrases_frac(self) -> float:
+        """Phrases that sites say of themselves, a word; 0 if it is one and the same phrase."""
+        found = SITE_PHRASES.findall(self.text.lower())
+        several = len({phrase.rstrip("s").replace(" ", "") for phrase in found}) > 1
+        return len(found) / max(1, self.n_words) if several else 0.0
 
     @property
     def digits_frac(self) -> float:
@@ -374,24 +410,6 @@ class Measures:
     @property
     def whitespace_frac(self) -> float:
         return sum(map(self.text.count, " \n\t")) / self.n_chars
-
-
-    @cached_property
-    def marked_sentences(self) -> int:
-        """Marks that end a sentence, each after a word and before a space or the end."""
-        return len(_SENTENCE_MARK.findall(self.text))
-
-    @property
-    def function_words_frac(self) -> float:
-        """Share of the words that are articles, pronouns, prepositions, conjunctions and auxiliary verbs; English."""
-        return int(np.count_nonzero(self.kinds & FUNCTION)) / max(1, int(np.count_nonzero(self.kinds & ALPHA)))
-
-    @property
-    def notice_words_frac(self) -> float:
-        lower = self.text.lower()
-        if not any(map(lower.__contains__, ("cookie", "consent", "privacy", "gdpr", "personal data", "opt"))):
-            return 0.0
-        return len(_NOTICE_WORD.findall(lower)) / max(1, self.n_words)
 
 
 def _repeated(items: list[str]) -> tuple[int, int]:
@@ -474,10 +492,9 @@ class Thresholds:
     max_digits_frac: float = 0.15
     max_url_chars_frac: float = 0.2
     max_whitespace_frac: float = 0.25
-    # Our own, for menus, lists of links and consent texts: bench/filters.py
-    max_menu_lines_frac: float = 0.6        # lines of at most 30 characters, in a text of fewer than 40 sentences
-    min_menu_function_words_frac: float = 0.27  # words such as the, of, you, in one of fewer than 10; English only
-    max_notice_words_frac: float = 0.02     # words such as cookie, consent, privacy
+    # Our own, for menus, lists of links and consent texts, in English: bench/filters.py
+    min_list_function_words_frac: float = 0.3   # words such as the, of, you, in one that looks like a list
+    max_site_phrases_frac: float = 0.01         # phrases such as cookie, privacy, sign up, a word; of two kinds or more
 
 
 class Rule(NamedTuple):
@@ -490,7 +507,7 @@ class Rule(NamedTuple):
     unless: frozenset[str] | str = frozenset()  # languages that it does not apply to; "not en": applies to English only
 
 
-def _family(name: str, *rules: tuple[str, Callable[[Measures], float], str] | tuple) -> tuple[Rule, ...]:
+def _family(name: str, *rules: tuple[Any, ...]) -> tuple[Rule, ...]:
     return tuple(Rule(name, *rule) for rule in rules)
 
 
@@ -513,17 +530,17 @@ GOPHER_REPETITION = _family(
     ("duplicate_paragraph_chars", lambda m: m.duplicate_paragraphs[1], "max_duplicate_paragraph_chars_frac"),
     ("duplicate_lines", lambda m: m.duplicate_lines[0], "max_duplicate_lines_frac"),
     ("duplicate_line_chars", lambda m: m.duplicate_lines[1], "max_duplicate_line_chars_frac"),
-    ("top_2gram", lambda m: m.ngrams[0][2], "max_top_2gram_chars_frac"),
-    ("top_3gram", lambda m: m.ngrams[0][3], "max_top_3gram_chars_frac"),
-    ("top_4gram", lambda m: m.ngrams[0][4], "max_top_4gram_chars_frac"),
+    ("top_2gram", lambda m: m.ngrams[0][2], "max_top_2gram_chars_frac", NO_SPACES),
+    ("top_3gram", lambda m: m.ngrams[0][3], "max_top_3gram_chars_frac", NO_SPACES),
+    ("top_4gram", lambda m: m.ngrams[0][4], "max_top_4gram_chars_frac", NO_SPACES),
     *((f"duplicate_{n}grams", lambda m, n=n: m.ngrams[1][n], f"max_duplicate_{n}gram_chars_frac")
       for n in range(5, 11)))
 
 C4_QUALITY = _family(
     "c4_quality",
-    ("lorem_ipsum", lambda m: m.c4[0] == "lorem_ipsum", "refuse_lorem_ipsum"),
-    ("curly_bracket", lambda m: m.c4[0] == "curly_bracket", "refuse_curly_brackets"),
-    ("too_few_sentences", lambda m: m.c4[1], "min_sentences", NO_STOPS))
+    ("lorem_ipsum", lambda m: "lorem_ipsum" in m.c4[0], "refuse_lorem_ipsum"),
+    ("curly_bracket", lambda m: "curly_bracket" in m.c4[0], "refuse_curly_brackets"),
+    ("too_few_sentences", lambda m: m.c4[1], "min_sentences", NO_SPACES))
 
 FINEWEB_QUALITY = _family(
     "fineweb_quality",
@@ -538,14 +555,12 @@ RATIOS = _family(
     ("too_many_url_chars", lambda m: m.url_chars_frac, "max_url_chars_frac"),
     ("too_much_white_space", lambda m: m.whitespace_frac, "max_whitespace_frac"))
 
-MENUS = _family(
-    "menus",
-    ("menu_lines", lambda m: m.short_lines_frac if m.marked_sentences < 40 else 0.0, "max_menu_lines_frac", NO_STOPS),
-    ("menu_words", lambda m: m.function_words_frac if m.marked_sentences < 10 else 1.0, "min_menu_function_words_frac",
-     "not en"),
-    ("notice_words", lambda m: m.notice_words_frac, "max_notice_words_frac"))
+LISTS = _family(
+    "lists",
+    ("too_few_function_words", lambda m: m.list_function_words_frac, "min_list_function_words_frac", "not en"),
+    ("too_many_site_phrases", lambda m: m.site_phrases_frac, "max_site_phrases_frac", "not en"))
 
-ALL_RULES = GOPHER_QUALITY + GOPHER_REPETITION + C4_QUALITY + FINEWEB_QUALITY + RATIOS + MENUS
+ALL_RULES = GOPHER_QUALITY + GOPHER_REPETITION + C4_QUALITY + FINEWEB_QUALITY + RATIOS + LISTS
 
 
 def applies(rule: Rule, language: str) -> bool:

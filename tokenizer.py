@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import rustbpe
@@ -161,3 +162,21 @@ def read_texts(texts: Iterable[str], max_bytes: int) -> Iterator[str]:
         total += len(text.encode())
         if total >= max_bytes:
             return
+
+
+class BadId(NamedTuple):
+    """An id that is none of a vocabulary's, and which token of its file it is."""
+
+    place: int
+    id: int
+
+
+def first_bad_id(path: Path, n_tokens: int, vocab_size: int) -> BadId | None:
+    """The first id of a bin that is not below vocab_size. Read, not mapped: pages of a map count as our memory."""
+    with open(path, "rb") as stream:
+        for first in range(0, n_tokens, 1 << 20):
+            ids = np.fromfile(stream, dtype="<u2", count=min(1 << 20, n_tokens - first))
+            bad = np.flatnonzero(ids >= vocab_size)
+            if len(bad):
+                return BadId(first + int(bad[0]), int(ids[bad[0]]))
+    return None

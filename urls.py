@@ -74,6 +74,14 @@ def joined(base: str, href: str) -> str:
         return ""
 
 
+def hostname(url: str) -> str:
+    """The host of any URL, without its port; '' for what has none or is no address."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def host_of(url: str) -> str:
     """The host of a canonical URL, with its port unless that is the default one."""
     return url.split("/", 3)[2].partition("?")[0]

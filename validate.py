@@ -16,7 +16,6 @@ import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from tqdm import tqdm
@@ -25,6 +24,7 @@ from audit import Audit, Tally
 from catalog import Catalog
 from documents import DAMAGED, ValidateConfig, judge
 from pipeline import DETAIL, PROJECT, Report, StageError, hide_bars, stage_main, strip_control
+from urls import hostname
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def audit_all(catalog: Catalog, repair: bool) -> Report:
 
 def statistics(catalog: Catalog, tally: Tally) -> dict[str, Any]:
     """What the dataset consists of, as plain values."""
-    catalog.db.create_function("host_of", 1, _host_of, deterministic=True)
+    catalog.db.create_function("hostname", 1, hostname, deterministic=True)
     top = f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {TOP}"
     words = np.frombuffer(tally.clean_words, dtype=np.uint32)
     days = sorted(tally.days.items())
@@ -116,20 +116,13 @@ def statistics(catalog: Catalog, tally: Tally) -> dict[str, Any]:
         "languages": dict(map(tuple, catalog.execute(
             f"SELECT language, count(*) FROM documents WHERE verdict = 'valid' {top}"))),
         "hosts": dict(map(tuple, catalog.execute(
-            f"SELECT host_of(url), count(*) FROM documents WHERE verdict = 'valid' {top}"))),
+            f"SELECT hostname(url), count(*) FROM documents WHERE verdict = 'valid' {top}"))),
         "words_a_document": {f"{share:.0%}": int(np.quantile(words, share, method="nearest"))
                              for share in (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)} if len(words) else {},
         "days": len(days), "documents_a_day": dict(days[-TOP:]),
         "bytes": dict(map(tuple, catalog.execute(
             "SELECT substr(path, 6, instr(substr(path, 6) || '/', '/') - 1), sum(length) FROM files "
             "WHERE NOT dropped GROUP BY 1")))}
-
-
-def _host_of(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
 
 
 def screen(facts: dict[str, Any]) -> str:

@@ -21,6 +21,8 @@ from rules import ALL_RULES
 CONFIG = CleanConfig()
 GERMAN = ("Das Schiff lag im Hafen, und der alte Kapitän ging an Deck, um nach dem Himmel zu sehen. Es war ein Morgen "
           "mit stiller Luft und langem Licht. ")
+GERMAN_TOO = ("Er sprach mit dem Steuermann über die Ladung, die sie noch aufnehmen sollten, und über das Wetter. "
+              "Die Männer waren bereit. Alle Fässer waren mit Wasser gefüllt.")
 ALL_LANGUAGES = ValidateConfig(languages=["*"])
 
 
@@ -295,3 +297,53 @@ def test_report_draws_a_line_for_each_rule(tmp_path: Path) -> None:
     assert len(drawn) == len(ALL_RULES)
     assert drawn[0].startswith("too_few_words                    1 broken")
     assert all(line.count("|") == 1 for line in drawn)
+
+
+VERSE = """Tyger Tyger, burning bright,
+In the forests of the night;
+What immortal hand or eye,
+Could frame thy fearful symmetry?
+
+In what distant deeps or skies,
+Burnt the fire of thine eyes?
+On what wings dare he aspire?
+What the hand, dare seize the fire?
+
+And what shoulder, & what art,
+Could twist the sinews of thy heart?
+And when thy heart began to beat,
+What dread hand? & what dread feet?"""
+DRAMA = "\n\n".join(f"{speaker}\n{line}" for speaker, line in zip(
+    ["BERNARDO", "FRANCISCO"] * 6, [
+        "Who's there?", "Nay, answer me. Stand and unfold yourself.", "Long live the king!", "Bernardo?", "He.",
+        "You come most carefully upon your hour.", "'Tis now struck twelve. Get thee to bed, Francisco.",
+        "For this relief much thanks. 'Tis bitter cold, and I am sick at heart.", "Have you had quiet guard?",
+        "Not a mouse stirring.", "Well, good night. If you do meet the rivals of my watch, bid them make haste.",
+        "I think I hear them. Stand, ho! Who is there?"], strict=True))
+RECIPE = ("Chocolate chip cookies\n\n2 cups of flour\n1 cup of butter\n3/4 cup of sugar\n2 eggs\n"
+          "1 bag of chocolate chips\n\n"
+          "Heat the oven to 375 degrees. Beat the butter with the sugar until it is light. Add the eggs one by one. "
+          "Stir in the flour and the chips. Drop spoonfuls of the dough on a sheet. Bake the cookies for nine minutes, "
+          "and let the cookies cool on a rack before you eat them.")
+CODE = ("{\n    \"name\": \"ship\",\n    \"port\": 80\n}\n\n"
+        "The file above is what the server reads when it starts. It has two keys. The name is shown to the user, and "
+        "the port is where it listens. If the file is not there, the server takes its own values. You have to restart "
+        "it when you change the file.\n\ndef main():\n    return load()\n")
+CHINESE = ("老船长走上甲板，望着天空。那是一个安静的早晨，阳光很长。他和大副谈起了货物，也谈到了这一周的天气。"
+           "水手们已经准备好了，水桶也装满了。于是他们等待潮水。天黑以前，船离开了港口，向北方驶去。")
+
+
+@pytest.mark.parametrize(("text", "language"), [(VERSE, "en"), (DRAMA, "en"), (RECIPE, "en"), (CODE, "en"),
+                                               (GERMAN + GERMAN_TOO, "de"), (CHINESE, "zh")])
+def test_verse_drama_recipes_code_and_other_languages_survive(text: str, language: str) -> None:
+    assert clean.cleaned(text, language, CONFIG, None).refusal is None
+
+
+@pytest.mark.parametrize("text", [
+    "\n".join(["Home", "About us", "Products", "Ships and boats", "Sails", "Ropes", "Anchors", "News", "Careers"] * 8),
+    "We use cookies. By clicking accept you give your consent to our use of cookies for the purposes in our privacy "
+    "policy. You can withdraw your consent at any time in the privacy settings. Some cookies are needed for the site. "
+    "Others tell us how it is used. Read more about the cookies in the list below, and about your choices.",
+])
+def test_menus_and_consent_texts_do_not(text: str) -> None:
+    assert clean.cleaned(text, "en", CONFIG, None).refusal is not None

@@ -95,3 +95,29 @@ def test_the_first_document_stays_across_merges_and_openings(
             assert index.first(keys_of(text)) == (text[:9], True)
             assert index.first(keys_of(text + " and more")) == (text[:9], False)
         assert len(index.pending) < 15 * pending
+
+
+def test_a_forgotten_document_leaves_no_key_and_its_number_may_be_used_again(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "PENDING", 2)
+    texts = [" ".join(prose(seed)) for seed in range(5)]
+
+    def add(text: str) -> int:
+        with Catalog(tmp_path) as catalog:
+            index, keys = Index(catalog), keys_of(text)
+            assert index.first(keys) is None
+            with catalog.record():
+                seq = catalog.execute("INSERT INTO clean_documents (id, file, offset, length, text_bytes) "
+                                      "VALUES (?, 'f', 0, 0, 0)", [text[:9]]).lastrowid or 0
+                index.add(seq, keys)
+        return seq
+
+    numbers = [add(text) for text in texts[:4]]
+    with Catalog(tmp_path) as catalog, catalog.record():
+        duplicates.forget(catalog, "seq = ?", [numbers[-1]])
+        catalog.execute("DELETE FROM clean_documents WHERE seq = ?", [numbers[-1]])
+    assert add(texts[4]) == numbers[-1]
+    add(texts[3])
+    with Catalog(tmp_path) as catalog:
+        index = Index(catalog)
+        assert [index.first(keys_of(text)) for text in texts] == [(text[:9], True) for text in texts]
