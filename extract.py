@@ -78,7 +78,8 @@ class Extracted:
 MAX_TAGS = 300_000  # a tree of more takes hundreds of megabytes (adbar/trafilatura#704). Guess
 
 
-def extract_page(html: bytes | str, url: str = "", charset: str = "", config: ExtractConfig | None = None) -> Extracted:
+def extract_page(html: bytes | str, url: str | None = None, charset: str = "",
+                 config: ExtractConfig | None = None) -> Extracted:
     """The main text of one page. Pure; bad HTML raises nothing but gives an empty text with a reason.
 
     1. Decode: BOM, the charset of the HTTP header, <meta>, UTF-8, Windows-1252.
@@ -103,11 +104,11 @@ def extract_page(html: bytes | str, url: str = "", charset: str = "", config: Ex
     about = _metadata(root)
     text, extractor, page_type = "", "blocks", ""
     if config.mode == "blocks":
-        text, page_type = judge.judge(root, url)
+        text, page_type = judge.judge(root, url or "")
     del root  # the other ways make trees of their own
     for name, way in (("readability", read_mode), ("whole_page", whole_page)):
         if len(text) < config.min_chars:
-            text, extractor = way(source, url), name
+            text, extractor = way(source, url or ""), name
     text = strip_control(text)
     if len(text) > config.max_text_chars:
         cut = text[:config.max_text_chars]

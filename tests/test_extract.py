@@ -42,6 +42,12 @@ def test_an_article_is_taken_without_its_chrome() -> None:
     assert (page.title, page.language_hint, page.extractor) == ("Ships - A Site", "en", "blocks")
 
 
+@pytest.mark.parametrize("url", [None, "", "http://[", "no address", "file:///a/b.html", "http://\ud800/"])
+def test_an_odd_address_or_none_is_no_reason_to_fail(url: str | None) -> None:
+    page = "<article><h1>The harbour</h1>" + f"<p>{PROSE}</p>" * 3 + "</article>"
+    assert PROSE.strip() in extract_page(page, url).text
+
+
 def test_no_control_character_comes_through() -> None:
     page = extract_page(ARTICLE.replace("old captain", "old \x1b[31mcap\x07tain\u202e").encode(), "http://example.org/")
     assert page.text.count("old [31mcaptain") == 2 and not set(page.text) & set("\x1b\x07\u202e")
