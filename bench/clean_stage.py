@@ -16,6 +16,7 @@ import argparse
 import hashlib
 import json
 import lzma
+import os
 import random
 import shutil
 import sys
@@ -145,6 +146,7 @@ def night(folder: Path, runs: int) -> dict[str, object]:
     for _ in range(runs):
         for n, root in roots.items():
             shutil.copytree(root, folder / "now")
+            os.sync()  # or the stage's first fsync would wait for the copy
             reports[n].append(clean_night(folder / "now"))
             shutil.rmtree(folder / "now")
     sec = {n: [report["elapsed_sec"] for report in of] for n, of in reports.items()}
