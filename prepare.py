@@ -17,12 +17,14 @@ import json
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
 import tokenizer as tokenizers
@@ -32,7 +34,8 @@ from tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
-BATCH_DOCUMENTS = 64
+BATCH_DOCUMENTS, BATCH_BYTES = 64, 1 << 20  # of text: a batch is full at the one or the other
+BATCHES_AHEAD = 2  # encoded or waiting for it while one is written
 MIN_TOKENS = 2  # of a bin: a window and its target
 
 
@@ -62,23 +65,69 @@ def drawn_split(row: Any) -> str:
     return row["split"] or split_of(row["id"])
 
 
-# --- reading -------------------------------------------------------------------------------------
+# --- reading and encoding ------------------------------------------------------------------------
 
 
-def read_rows(catalog: Catalog, rows: Iterator[Any]) -> Iterator[tuple[Any, str]]:
-    """(row, text) of clean documents."""
+def read_text(catalog: Catalog, row: Any) -> str:
+    text: str = json.loads(catalog.read(row["file"], row["offset"], row["length"]))["text"]
+    return text
+
+
+def batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    batch, n_bytes = [], 0
     for row in rows:
-        yield row, json.loads(catalog.read(row["file"], row["offset"], row["length"]))["text"]
-
-
-def all_rows(catalog: Catalog) -> Iterator[Any]:
-    return catalog.new_rows("nobody", "clean_documents")  # a stage without a cursor begins at the first
-
-
-def batches(items: Iterable[Any]) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, BATCH_DOCUMENTS)):
+        batch.append(row)
+        n_bytes += row["text_bytes"]
+        if len(batch) == BATCH_DOCUMENTS or n_bytes >= BATCH_BYTES:
+            yield batch
+            batch, n_bytes = [], 0
+    if batch:
         yield batch
+
+
+def encode_rows(catalog: Catalog, tokenizer: Tokenizer, rows: Iterable[Any], total: int,
+                ) -> Iterator[list[tuple[Any, np.ndarray]]]:
+    """Batches of (row, uint16 ids), in the order of the rows.
+
+    While two threads encode, without holding the interpreter, the next batch is read and the caller writes the last.
+    """
+    ahead: deque[tuple[list[Any], Iterator[np.ndarray]]] = deque()
+    with ThreadPoolExecutor(2) as pool:
+        for batch in batches(tqdm(rows, "prepare", total, unit=" documents", disable=hide_bars())):
+            ahead.append((batch, pool.map(tokenizer.encode_document, [read_text(catalog, row) for row in batch])))
+            if len(ahead) > BATCHES_AHEAD:
+                yield list(zip(*ahead.popleft(), strict=True))
+        while ahead:
+            yield list(zip(*ahead.popleft(), strict=True))
+
+
+def by_split(batch: list[tuple[Any, np.ndarray]], moved: dict[int, str]) -> dict[str, bytes]:
+    """What a batch adds to each bin. moved: splits by seq that take the place of those drawn."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for row, ids in batch:
+        parts.setdefault(moved.get(row["seq"]) or drawn_split(row), []).append(ids)
+    return {split: np.concatenate(arrays).tobytes() for split, arrays in parts.items()}
+
+
+# --- what the bins hold --------------------------------------------------------------------------
+
+
+class Held(NamedTuple):
+    """How much is in both bins together."""
+
+    documents: int
+    text_bytes: int
+    tokens: int
+
+
+def held(catalog: Catalog) -> Held:
+    tokens = sum(catalog.length(f"data/{split}.bin") // 2 for split in ("train", "val"))
+    counted = catalog.setting("prepare.held")  # kept, since counting would take longer the more there is
+    if counted is None:  # a dataset of an earlier release
+        counted = catalog.execute("SELECT count(*), coalesce(sum(text_bytes), 0) FROM clean_documents WHERE seq <= ?",
+                                  [catalog.cursor("prepare")]).fetchone()
+    documents, text_bytes = counted
+    return Held(documents, text_bytes, tokens)
 
 
 # --- bins made anew ------------------------------------------------------------------------------
@@ -89,7 +138,7 @@ def rebuild(catalog: Catalog, config: PrepareConfig, report: Report, kept: Token
 
     kept: the tokenizer to go on with; without it one is trained on the text that is there. Returns the tokenizer.
     """
-    tokenizer = kept or _train_tokenizer(catalog, config)
+    tokenizer = kept or train_tokenizer(catalog, config)
     new_files = {}
     if not kept:
         for name, data in tokenizer.files().items():
@@ -97,7 +146,10 @@ def rebuild(catalog: Catalog, config: PrepareConfig, report: Report, kept: Token
             write_aside(catalog.root / f"data/tokenizer/{name}.new", data)
     # What a model has learned from joins the validation later on only if there would be none at all.
     moved = choose_splits(catalog, tokenizer, MIN_TOKENS if kept else config.min_val_tokens)
-    report.bytes_written += _write_new_bins(catalog, tokenizer, moved)
+    documents, text_bytes, last = catalog.execute(
+        "SELECT count(*), sum(text_bytes), max(seq) FROM clean_documents").fetchone()
+    n_bytes = _write_new_bins(catalog, tokenizer, moved, documents)
+    report.bytes_written += n_bytes
     new_files |= {f"data/{split}.bin": f"data/{split}.bin.new" for split in ("train", "val")}
     catalog.db.create_function("split_of", 1, split_of, deterministic=True)
     with catalog.record():
@@ -105,17 +157,19 @@ def rebuild(catalog: Catalog, config: PrepareConfig, report: Report, kept: Token
         catalog.execute("UPDATE clean_documents SET split = split_of(id) WHERE split = ''")
         for seq, split in moved.items():
             catalog.execute("UPDATE clean_documents SET split = ? WHERE seq = ?", [split, seq])
-        catalog.advance("prepare", catalog.value("SELECT max(seq) FROM clean_documents"))
+        catalog.advance("prepare", last)
         catalog.remember("prepare.stale", False)
+        catalog.remember("prepare.held", [documents, text_bytes])
         catalog.swap(new_files)
     catalog.finish_swap()
     return tokenizer
 
 
-def _train_tokenizer(catalog: Catalog, config: PrepareConfig) -> Tokenizer:
+def train_tokenizer(catalog: Catalog, config: PrepareConfig) -> Tokenizer:
     total_bytes = catalog.value("SELECT sum(text_bytes) FROM clean_documents")
-    texts = tokenizers.read_texts((text for _, text in read_rows(catalog, all_rows(catalog))), config.tokenizer_bytes)
-    return tokenizers.train(config.tokenizer, texts, config.vocab_size, total_bytes < config.freeze_bytes)
+    texts = (read_text(catalog, row) for row in catalog.rows_after(0, "clean_documents"))
+    return tokenizers.train(config.tokenizer, tokenizers.read_texts(texts, config.tokenizer_bytes), config.vocab_size,
+                            total_bytes < config.freeze_bytes)
 
 
 def choose_splits(catalog: Catalog, tokenizer: Tokenizer, min_val_tokens: int) -> dict[int, str]:
@@ -130,7 +184,7 @@ def choose_splits(catalog: Catalog, tokenizer: Tokenizer, min_val_tokens: int) -
             if n_val >= min_val_tokens:
                 break
             if drawn_split(row) == wanted and not (wanted == "train" and row["seq"] == last):
-                n_val += sum(len(tokenizer.encode(text)) + 1 for _, text in read_rows(catalog, iter([row])))
+                n_val += len(tokenizer.encode_document(read_text(catalog, row)))
                 if wanted == "train":
                     moved[row["seq"]] = "val"
     if all(drawn_split(row) == "val" or row["seq"] in moved for row in catalog.execute(by_id)):
@@ -138,15 +192,14 @@ def choose_splits(catalog: Catalog, tokenizer: Tokenizer, min_val_tokens: int) -
     return moved
 
 
-def _write_new_bins(catalog: Catalog, tokenizer: Tokenizer, moved: dict[int, str]) -> int:
+def _write_new_bins(catalog: Catalog, tokenizer: Tokenizer, moved: dict[int, str], total: int) -> int:
     """Write and fsync data/train.bin.new and val.bin.new; return their bytes."""
     make_folder(catalog.root / "data")
     paths = {split: catalog.root / f"data/{split}.bin.new" for split in ("train", "val")}
     with open(paths["train"], "wb") as train, open(paths["val"], "wb") as val:
-        for batch in batches(read_rows(catalog, all_rows(catalog))):
-            for (row, _), ids in zip(batch, tokenizer.encode_documents([text for _, text in batch]), strict=True):
-                split = moved.get(row["seq"]) or drawn_split(row)
-                (val if split == "val" else train).write(ids.tobytes())
+        for batch in encode_rows(catalog, tokenizer, catalog.rows_after(0, "clean_documents"), total):
+            for split, ids in by_split(batch, moved).items():
+                (val if split == "val" else train).write(ids)
         for stream in (train, val):
             stream.flush()
             os.fsync(stream.fileno())
@@ -158,19 +211,18 @@ def _write_new_bins(catalog: Catalog, tokenizer: Tokenizer, moved: dict[int, str
 
 def extend(catalog: Catalog, tokenizer: Tokenizer, total: int, report: Report) -> None:
     """Append the new documents' ids to the bins."""
-    new = read_rows(catalog, catalog.new_rows("prepare", "clean_documents"))
-    progress = tqdm(total=total, desc="prepare", unit=" documents", disable=hide_bars())
-    for batch in batches(new):
-        encoded = tokenizer.encode_documents([text for _, text in batch])
+    documents, text_bytes, _ = held(catalog)
+    for batch in encode_rows(catalog, tokenizer, catalog.new_rows("prepare", "clean_documents"), total):
+        documents += len(batch)
+        text_bytes += sum(row["text_bytes"] for row, _ in batch)
         with catalog.record():
-            for (row, _), ids in zip(batch, encoded, strict=True):
-                split = drawn_split(row)
-                catalog.append_to(f"data/{split}.bin", ids.tobytes())
-                catalog.execute("UPDATE clean_documents SET split = ? WHERE seq = ?", [split, row["seq"]])
-                report.bytes_written += ids.nbytes
+            for split, ids in by_split(batch, {}).items():
+                catalog.append_to(f"data/{split}.bin", ids)
+                report.bytes_written += len(ids)
+            catalog.db.executemany("UPDATE clean_documents SET split = ? WHERE seq = ?",
+                                   [(drawn_split(row), row["seq"]) for row, _ in batch])
+            catalog.remember("prepare.held", [documents, text_bytes])
             catalog.advance("prepare", batch[-1][0]["seq"])
-        progress.update(len(batch))
-    progress.close()
 
 
 # --- the stage -----------------------------------------------------------------------------------
@@ -182,10 +234,9 @@ def record_growth(catalog: Catalog) -> None:
     last = catalog.execute("SELECT * FROM growth ORDER BY step DESC LIMIT 1").fetchone()
     if last and lengths == [last["train_tokens"], last["val_tokens"]]:
         return
-    documents = catalog.value("SELECT count(*) FROM clean_documents WHERE seq <= ?", [catalog.cursor("prepare")])
     with catalog.record():
         catalog.execute("INSERT INTO growth (at, documents, train_tokens, val_tokens) VALUES (?, ?, ?, ?)",
-                        [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), documents, *lengths])
+                        [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), held(catalog).documents, *lengths])
 
 
 def write_bins_json(catalog: Catalog, tokenizer: Tokenizer) -> list[dict[str, Any]]:
@@ -224,12 +275,11 @@ def run(config: PrepareConfig, root: Path) -> Report:
         catalog.commit()
         growth = write_bins_json(catalog, tokenizer)
         train_tokens, val_tokens = growth[-1]["train_tokens"], growth[-1]["val_tokens"]
-        text_bytes = catalog.value("SELECT sum(text_bytes) FROM clean_documents WHERE seq <= ?",
-                                   [catalog.cursor("prepare")])
-        report.facts = {"documents": growth[-1]["documents"], "train_tokens": train_tokens, "val_tokens": val_tokens,
+        now = held(catalog)
+        report.facts = {"documents": now.documents, "train_tokens": train_tokens, "val_tokens": val_tokens,
                         "vocab_size": tokenizer.vocab_size, "provisional": tokenizer.provisional,
-                        "bytes_per_token": round(text_bytes / (train_tokens + val_tokens), 3)}
-        report.facts["summary"] = (f"{report.n_in} in, {report.n_out} out; {train_tokens + val_tokens:,} tokens in all "
+                        "bytes_per_token": round(now.text_bytes / now.tokens, 3)}
+        report.facts["summary"] = (f"{report.n_in} in, {report.n_out} out; {now.tokens:,} tokens in all "
                                    f"({val_tokens:,} for validation), vocabulary {tokenizer.vocab_size}"
                                    f"{', provisional' if tokenizer.provisional else ''}")
     return report

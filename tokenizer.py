@@ -68,16 +68,22 @@ class Tokenizer:
         """Ids of `text`; a literal "<|endoftext|>" in it is text like any other."""
         return self.encoding.encode_ordinary(text)
 
-    def encode_documents(self, texts: list[str]) -> list[np.ndarray]:
-        """uint16 ids of each text, the end-of-text token after each. Raises StageError for an id that does not fit."""
-        documents = []
-        for ids in self.encoding.encode_ordinary_batch(texts, num_threads=2):
-            array = np.array([*ids, self.eot_token], dtype=np.int64)
-            if array.max() >= min(self.vocab_size, MAX_VOCAB_SIZE):  # before the cast, which would wrap round
-                raise StageError(f"The tokenizer gave the id {array.max()}.", f"ids below {self.vocab_size}.",
-                                 "remove data/tokenizer and run prepare.py again.")
-            documents.append(array.astype("<u2"))
-        return documents
+    def encode_document(self, text: str) -> np.ndarray:
+        """uint16 ids of `text` and of its end. Raises StageError for an id that does not fit.
+
+        Other threads run meanwhile, and the ids never pass through a list of Python's integers.
+        """
+        try:
+            ids = self.encoding.encode_to_numpy(text, disallowed_special=())
+        except UnicodeEncodeError:  # a lone surrogate, which encode() replaces
+            ids = np.array(self.encode(text), dtype=np.uint32)
+        largest = max(int(ids.max(initial=0)), self.eot_token)
+        if largest >= min(self.vocab_size, MAX_VOCAB_SIZE):  # before the cast, which would wrap round
+            raise StageError(f"The tokenizer gave the id {largest}.", f"ids below {self.vocab_size}.",
+                             "remove data/tokenizer and run prepare.py again.")
+        document = np.empty(len(ids) + 1, dtype="<u2")
+        document[:-1], document[-1] = ids, self.eot_token
+        return document
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         return self.encoding.decode_bytes([int(i) for i in ids if i != self.eot_token])

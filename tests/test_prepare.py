@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,33 @@ def test_the_bins_decode_to_the_clean_text(tmp_path: Path) -> None:
     add_clean(tmp_path, range(100))
     report = prepare.run(SMALL, tmp_path)
     assert report.n_out == 100 and decoded(tmp_path) == clean_texts(tmp_path)
+
+
+def test_the_bins_hold_each_split_in_the_order_of_the_documents(tmp_path: Path) -> None:
+    stories = [story(n) * (1 + n % 7) for n in range(150)]
+    for texts in (stories[:60], stories[60:]):  # made anew, then appended to
+        add_clean_documents(tmp_path, texts)
+        prepare.run(FROZEN, tmp_path)
+    tokenizer, drawn = load(tmp_path / "data/tokenizer"), splits(tmp_path)  # a dict in the order of the documents
+    for split, found in bins(tmp_path).items():
+        texts = [text for text, of in zip(stories, drawn.values(), strict=True) if of == split]
+        assert found.tolist() == [i for text in texts for i in (*tokenizer.encode(text), tokenizer.eot_token)]
+
+
+def test_a_batch_ends_at_64_documents_or_a_megabyte() -> None:
+    sizes = [10] * 100 + [600_000] * 3 + [5_000_000] + [10]
+    batches = prepare.batches({"text_bytes": size} for size in sizes)
+    assert [len(batch) for batch in batches] == [64, 36 + 2, 2, 1]
+
+
+def test_no_more_batches_are_read_than_are_ahead(tmp_path: Path) -> None:
+    add_clean(tmp_path, range(1))
+    prepare.run(SMALL, tmp_path)
+    with Catalog(tmp_path, read_only=True) as catalog:
+        row, n_read = catalog.execute("SELECT * FROM clean_documents").fetchone(), count()
+        rows = (row for _ in iter(lambda: next(n_read), 640))
+        next(prepare.encode_rows(catalog, load(tmp_path / "data/tokenizer"), rows, 640))
+    assert next(n_read) == 64 * (prepare.BATCHES_AHEAD + 1)
 
 
 @pytest.mark.parametrize("kind", ["char", "byte"])

@@ -32,7 +32,7 @@ def test_char_gives_each_character_of_the_texts_one_id() -> None:
 
 
 def test_documents_end_in_the_end_of_text_token() -> None:
-    ids = BPE.encode_documents(["a cat", ""])
+    ids = [BPE.encode_document(text) for text in ("a cat", "")]
     assert [array.dtype for array in ids] == [np.dtype("<u2")] * 2
     assert ids[0][-1] == ids[1][0] == BPE.eot_token == BPE.vocab_size - 1
 
@@ -41,15 +41,20 @@ def test_a_written_end_of_text_is_text() -> None:
     assert BPE.eot_token not in BPE.encode("<|endoftext|>")
 
 
+@pytest.mark.parametrize("text", ["a <|endoftext|> b <|endoftext|>", "half a pair: \ud800.", *TEXTS])
+def test_documents_are_encoded_as_texts_are(text: str) -> None:
+    assert BPE.encode_document(text)[:-1].tolist() == BPE.encode(text)
+
+
 def test_token_bytes_add_up_to_the_text() -> None:
-    ids = BPE.encode_documents(TEXTS)
+    ids = [BPE.encode_document(text) for text in TEXTS]
     assert sum(int(BPE.token_bytes()[array].sum()) for array in ids) == sum(len(t.encode()) for t in TEXTS)
 
 
 def test_ids_over_the_vocabulary_are_refused() -> None:
     wide = Tokenizer("bpe", BPE.pattern, BPE.ranks | {b"catalogue": 70_000})
     with pytest.raises(StageError, match="70000"):
-        wide.encode_documents(["catalogue"])
+        wide.encode_document("catalogue")
 
 
 def save(folder: Path, tokenizer: Tokenizer) -> None:
