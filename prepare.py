@@ -5,10 +5,14 @@ Writes  data/tokenizer/       ranks.tiktoken, meta.json
         data/train.bin, val.bin   headerless little-endian uint16 ids, the end-of-text token after each document
         data/bins.json        what is in them; derived, for readers
 Alone   .venv/bin/python prepare.py --set prepare.vocab_size=1024
+Anew    .venv/bin/python prepare.py --retokenize
 
 While there is less than `freeze_bytes` of text, tokenizer and bins are made anew each time; from then on the tokenizer
 is frozen and the bins only grow. When the clean documents were made anew (clean.py --rebuild) or the bins were damaged
 (validate.py --repair), the setting prepare.stale says so, and the bins are made anew with the same frozen tokenizer.
+
+--retokenize trains another tokenizer on the text of today and makes the bins anew beside the old; both are
+swapped in together, each document stays in its split, and bins.json names the tokenizers before in retokenized_from.
 """
 
 from __future__ import annotations
@@ -29,8 +33,8 @@ from tqdm import tqdm
 
 import tokenizer as tokenizers
 from catalog import Catalog, make_folder, write_aside
-from pipeline import Report, hide_bars, stage_main
-from tokenizer import Tokenizer
+from pipeline import Report, StageError, hide_bars, stage_main
+from tokenizer import RETOKENIZE, Tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +134,13 @@ def held(catalog: Catalog) -> Held:
     return Held(documents, text_bytes, tokens)
 
 
+def remember_frozen(catalog: Catalog, tokenizer: Tokenizer) -> None:
+    """Note the hash of a frozen tokenizer among those that the bins were ever made with, within a record() block."""
+    known = catalog.setting("prepare.tokenizers", [])
+    if not tokenizer.provisional and tokenizer.hash not in known:
+        catalog.remember("prepare.tokenizers", [*known, tokenizer.hash])
+
+
 # --- bins made anew ------------------------------------------------------------------------------
 
 
@@ -145,7 +156,8 @@ def rebuild(catalog: Catalog, config: PrepareConfig, report: Report, kept: Token
             new_files[f"data/tokenizer/{name}"] = f"data/tokenizer/{name}.new"
             write_aside(catalog.root / f"data/tokenizer/{name}.new", data)
     # What a model has learned from joins the validation later on only if there would be none at all.
-    moved = choose_splits(catalog, tokenizer, MIN_TOKENS if kept else config.min_val_tokens)
+    was_frozen = catalog.setting("prepare.tokenizers")
+    moved = choose_splits(catalog, tokenizer, MIN_TOKENS if was_frozen else config.min_val_tokens)
     documents, text_bytes, last = catalog.execute(
         "SELECT count(*), sum(text_bytes), max(seq) FROM clean_documents").fetchone()
     n_bytes = _write_new_bins(catalog, tokenizer, moved, documents)
@@ -160,6 +172,7 @@ def rebuild(catalog: Catalog, config: PrepareConfig, report: Report, kept: Token
         catalog.advance("prepare", last)
         catalog.remember("prepare.stale", False)
         catalog.remember("prepare.held", [documents, text_bytes])
+        remember_frozen(catalog, tokenizer)
         catalog.swap(new_files)
     catalog.finish_swap()
     return tokenizer
@@ -167,9 +180,19 @@ def rebuild(catalog: Catalog, config: PrepareConfig, report: Report, kept: Token
 
 def train_tokenizer(catalog: Catalog, config: PrepareConfig) -> Tokenizer:
     total_bytes = catalog.value("SELECT sum(text_bytes) FROM clean_documents")
-    texts = (read_text(catalog, row) for row in catalog.rows_after(0, "clean_documents"))
-    return tokenizers.train(config.tokenizer, tokenizers.read_texts(texts, config.tokenizer_bytes), config.vocab_size,
+    rows = sample_evenly(catalog.rows_after(0, "clean_documents"), config.tokenizer_bytes / max(1, total_bytes))
+    return tokenizers.train(config.tokenizer, (read_text(catalog, row) for row in rows), config.vocab_size,
                             total_bytes < config.freeze_bytes)
+
+
+def sample_evenly(rows: Iterable[Any], share: float) -> Iterator[Any]:
+    """So many of the rows that `share` of all text is taken, early and late alike; all of them from a share of 1 on."""
+    seen = taken = 0
+    for row in rows:
+        if taken <= share * seen:
+            taken += row["text_bytes"]
+            yield row
+        seen += row["text_bytes"]
 
 
 def choose_splits(catalog: Catalog, tokenizer: Tokenizer, min_val_tokens: int) -> dict[int, str]:
@@ -242,16 +265,46 @@ def record_growth(catalog: Catalog) -> None:
 def write_bins_json(catalog: Catalog, tokenizer: Tokenizer) -> list[dict[str, Any]]:
     """Write data/bins.json; return the growth steps."""
     growth = [dict(row) for row in catalog.execute("SELECT * FROM growth ORDER BY step")]
-    content = {"tokenizer_hash": tokenizer.hash, "vocab_size": tokenizer.vocab_size, "growth": growth}
+    before = [name for name in catalog.setting("prepare.tokenizers", []) if name != tokenizer.hash]
+    content = {"tokenizer_hash": tokenizer.hash, "vocab_size": tokenizer.vocab_size, "retokenized_from": before,
+               "growth": growth}
     write_aside(catalog.root / "data/bins.json", json.dumps(content, indent=1).encode() + b"\n")
     return growth
 
 
-def update(catalog: Catalog, config: PrepareConfig, report: Report) -> Tokenizer:
-    """Bring the bins up to date, anew or by appending; return their tokenizer."""
-    folder, stale = catalog.root / "data/tokenizer", catalog.setting("prepare.stale", False)
+def load_tokenizer(catalog: Catalog, retokenize: bool) -> Tokenizer | None:
+    """The tokenizer of the bins; None before the first, or when it is lost and another one will take its place."""
+    folder = catalog.root / "data/tokenizer"
     made_before = catalog.cursor("prepare") or catalog.value("SELECT 1 FROM growth")
-    tokenizer = tokenizers.load(folder) if made_before or (folder / tokenizers.META_FILE).exists() else None
+    if not made_before and not (folder / tokenizers.META_FILE).exists():
+        return None
+    try:
+        tokenizer = tokenizers.load(folder)
+    except StageError as error:
+        if not retokenize:
+            raise
+        logger.info("%s A new one is made now.", error)
+        return None
+    with catalog.record():
+        remember_frozen(catalog, tokenizer)  # of a dataset of an earlier release
+    return tokenizer
+
+
+def can_retokenize(tokenizer: Tokenizer, config: PrepareConfig) -> bool:
+    """Whether another tokenizer may come of it; says what else there is to know."""
+    if tokenizer.kind == config.tokenizer not in tokenizers.TRAINED_KINDS:
+        logger.info("the tokenizer stays: %s is the same whatever the text; another kind can be had with "
+                    "prepare.tokenizer", tokenizer.kind)
+        return False
+    if tokenizer.provisional:
+        logger.info("the tokenizer is provisional: up to %d bytes of text (prepare.freeze_bytes) it is made anew with "
+                    "every new document, also without --retokenize", config.freeze_bytes)
+    return True
+
+
+def update(catalog: Catalog, config: PrepareConfig, report: Report, tokenizer: Tokenizer | None) -> Tokenizer:
+    """Bring the bins up to date, anew or by appending; return their tokenizer. Without one, it is made anew too."""
+    stale = catalog.setting("prepare.stale", False)
     if tokenizer is None or (tokenizer.provisional and (report.n_in or stale)):
         return rebuild(catalog, config, report)
     if stale:
@@ -259,18 +312,21 @@ def update(catalog: Catalog, config: PrepareConfig, report: Report) -> Tokenizer
         return rebuild(catalog, config, report, tokenizer)
     if report.n_in:
         if tokenizer.kind != config.tokenizer:
-            logger.info("the tokenizer stays %s: it is frozen since the bins were made with it", tokenizer.kind)
+            logger.info("the tokenizer stays %s: it is frozen since the bins were made with it; to change it: %s",
+                        tokenizer.kind, RETOKENIZE)
         extend(catalog, tokenizer, report.n_in, report)
     return tokenizer
 
 
-def run(config: PrepareConfig, root: Path) -> Report:
+def run(config: PrepareConfig, root: Path, retokenize: bool = False) -> Report:
     report = Report("prepare")
     with Catalog(root) as catalog:
         report.n_in = report.n_out = catalog.count_new("prepare", "clean_documents")
         if not catalog.value("SELECT 1 FROM clean_documents LIMIT 1"):
             return report
-        tokenizer = update(catalog, config, report)
+        old, tokenizer = held(catalog), load_tokenizer(catalog, retokenize)
+        retokenize = retokenize and (tokenizer is None or can_retokenize(tokenizer, config))
+        tokenizer = update(catalog, config, report, None if retokenize else tokenizer)
         record_growth(catalog)
         catalog.commit()
         growth = write_bins_json(catalog, tokenizer)
@@ -282,11 +338,15 @@ def run(config: PrepareConfig, root: Path) -> Report:
         report.facts["summary"] = (f"{report.n_in} in, {report.n_out} out; {now.tokens:,} tokens in all "
                                    f"({val_tokens:,} for validation), vocabulary {tokenizer.vocab_size}"
                                    f"{', provisional' if tokenizer.provisional else ''}")
+        if retokenize and old.tokens:
+            report.facts["summary"] += (f"; retokenized: {old.text_bytes / old.tokens:.2f} bytes a token before, "
+                                        f"{now.text_bytes / now.tokens:.2f} now")
     return report
 
 
 def main(argv: list[str] | None = None) -> int:
-    return stage_main(run, PrepareConfig, "prepare", argv)
+    return stage_main(run, PrepareConfig, "prepare", argv, options={
+        "--retokenize": {"action": "store_true", "help": "train a new tokenizer and make the bins anew with it"}})
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,9 @@ from pipeline import StageError
 
 RANKS_FILE, META_FILE = "ranks.tiktoken", "meta.json"
 KINDS = ("bpe", "gpt2", "char", "byte")
+TRAINED_KINDS = ("bpe", "char")  # the others are the same whatever the text
 MAX_VOCAB_SIZE = 65_536  # the bins are uint16
+RETOKENIZE = ".venv/bin/python prepare.py --retokenize"
 
 # GPT-4's split pattern (tiktoken, cl100k_base) with numbers in groups of at most two digits, which at small
 # vocabularies gave fewer bits a byte: nanochat, tokenizer.py and dev/LOG.md.
@@ -80,7 +82,7 @@ class Tokenizer:
         largest = max(int(ids.max(initial=0)), self.eot_token)
         if largest >= min(self.vocab_size, MAX_VOCAB_SIZE):  # before the cast, which would wrap round
             raise StageError(f"The tokenizer gave the id {largest}.", f"ids below {self.vocab_size}.",
-                             "remove data/tokenizer and run prepare.py again.")
+                             f"run {RETOKENIZE}, which makes another one.")
         document = np.empty(len(ids) + 1, dtype="<u2")
         document[:-1], document[-1] = ids, self.eot_token
         return document
@@ -119,14 +121,16 @@ def load(folder: Path) -> Tokenizer:
         tokenizer = Tokenizer(meta["kind"], meta["pattern"], ranks, meta["provisional"])
         found = tokenizer.hash
     except FileNotFoundError as error:
-        raise StageError(f"There is no {error.filename}.", "a tokenizer.",
-                         "run python3 run.py --only prepare.") from None
+        raise StageError(f"There is no {error.filename}.", "the tokenizer that the bins were made with.",
+                         f"put {folder} back from a copy; or make a new one, and the bins anew with it: {RETOKENIZE}"
+                         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise StageError(f"{folder} holds no readable tokenizer ({error}).", f"{RANKS_FILE} and {META_FILE}.",
-                         "put both files back, or start a new root with --root.") from None
+                         f"put both files back, or make new ones: {RETOKENIZE}") from None
     if found != meta["hash"]:
         raise StageError(f"{folder / RANKS_FILE} has the hash {found[:12]}.", f"{str(meta['hash'])[:12]}, as in "
-                         f"{META_FILE}.", "put back the two files that belong together.")
+                         f"{META_FILE}.", "put back the two files that belong together, or make new ones: "
+                         f"{RETOKENIZE}")
     return tokenizer
 
 
@@ -158,16 +162,6 @@ def _gpt2() -> tuple[str, dict[bytes, int]]:
                          "a network, or the files of an earlier download in TIKTOKEN_CACHE_DIR.",
                          'use the default instead: --set \'prepare.tokenizer="bpe"\'.') from None
     return gpt2._pat_str, gpt2._mergeable_ranks
-
-
-def read_texts(texts: Iterable[str], max_bytes: int) -> Iterator[str]:
-    """`texts` until `max_bytes` of them have passed."""
-    total = 0
-    for text in texts:
-        yield text
-        total += len(text.encode())
-        if total >= max_bytes:
-            return
 
 
 class BadId(NamedTuple):

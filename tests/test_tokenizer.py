@@ -87,7 +87,7 @@ def test_a_damaged_tokenizer_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_missing_tokenizer_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(StageError, match="--only prepare"):
+    with pytest.raises(StageError, match="--retokenize"):
         load(tmp_path)
 
 
