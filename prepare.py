@@ -11,7 +11,8 @@ While there is less than `freeze_bytes` of text, tokenizer and bins are made ane
 is frozen and the bins only grow. When the clean documents were made anew (clean.py --rebuild) or the bins were damaged
 (validate.py --repair), the setting prepare.stale says so, and the bins are made anew with the same frozen tokenizer.
 
---retokenize trains another tokenizer on the text of today and makes the bins anew beside the old; both are
+Text of another kind than that the tokenizer learned from takes more tokens; when that drift is large, the stage says
+so. --retokenize then trains another tokenizer on the text of today and makes the bins anew beside the old; both are
 swapped in together, each document stays in its split, and bins.json names the tokenizers before in retokenized_from.
 """
 
@@ -41,6 +42,7 @@ logger = logging.getLogger(__name__)
 BATCH_DOCUMENTS, BATCH_BYTES = 64, 1 << 20  # of text: a batch is full at the one or the other
 BATCHES_AHEAD = 2  # encoded or waiting for it while one is written
 MIN_TOKENS = 2  # of a bin: a window and its target
+DRIFT_BYTES = 1_000_000  # of new text, of as many nights as it takes, before drift is judged
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class PrepareConfig:
     freeze_bytes: int = 1_000_000     # of clean text; below, the tokenizer is provisional
     tokenizer_bytes: int = 50_000_000  # of clean text that the tokenizer learns from, at most
     min_val_tokens: int = 256         # in the first bins: two contexts of the default model
+    # Of the bytes a token that new text may fall short of the text the tokenizer learned from, before it is drift. Of
+    # 2k and 8k tokens: web pages after 1 MB of web pages 0.03-0.13, the last plays after the first 0.09-0.11; web pages
+    # after plays 0.24-0.28, plays after web pages 0.22-0.33, Python code 0.22-0.50, French 0.33-0.45.
+    drift_frac: float = 0.15
 
     def __post_init__(self) -> None:
         if self.tokenizer not in tokenizers.KINDS:
@@ -163,6 +169,8 @@ def rebuild(catalog: Catalog, config: PrepareConfig, report: Report, kept: Token
     n_bytes = _write_new_bins(catalog, tokenizer, moved, documents)
     report.bytes_written += n_bytes
     new_files |= {f"data/{split}.bin": f"data/{split}.bin.new" for split in ("train", "val")}
+    tokens = n_bytes // 2
+    learned = catalog.setting("prepare.judged", {}).get("learned") if kept else text_bytes / tokens
     catalog.db.create_function("split_of", 1, split_of, deterministic=True)
     with catalog.record():
         catalog.execute("DELETE FROM growth")
@@ -172,6 +180,7 @@ def rebuild(catalog: Catalog, config: PrepareConfig, report: Report, kept: Token
         catalog.advance("prepare", last)
         catalog.remember("prepare.stale", False)
         catalog.remember("prepare.held", [documents, text_bytes])
+        catalog.remember("prepare.judged", {"learned": learned, "text_bytes": text_bytes, "tokens": tokens})
         remember_frozen(catalog, tokenizer)
         catalog.swap(new_files)
     catalog.finish_swap()
@@ -248,6 +257,21 @@ def extend(catalog: Catalog, tokenizer: Tokenizer, total: int, report: Report) -
             catalog.advance("prepare", batch[-1][0]["seq"])
 
 
+def measure_drift(catalog: Catalog, tokenizer: Tokenizer) -> float | None:
+    """Which part of its bytes a token the tokenizer has lost on the text since the last verdict; negative: it gained.
+
+    None while that is less than DRIFT_BYTES: short nights add up. None also where the figure says nothing: bytes a
+    token of the other kinds tell scripts apart, and what an earlier release's tokenizer learned from is unknown.
+    """
+    judged, now = catalog.setting("prepare.judged", {}), held(catalog)
+    if tokenizer.kind != "bpe" or not judged.get("learned") or now.text_bytes < judged["text_bytes"] + DRIFT_BYTES:
+        return None
+    with catalog.record():
+        catalog.remember("prepare.judged", judged | {"text_bytes": now.text_bytes, "tokens": now.tokens})
+    compression = (now.text_bytes - judged["text_bytes"]) / (now.tokens - judged["tokens"])
+    return float(1 - compression / judged["learned"])
+
+
 # --- the stage -----------------------------------------------------------------------------------
 
 
@@ -318,6 +342,14 @@ def update(catalog: Catalog, config: PrepareConfig, report: Report, tokenizer: T
     return tokenizer
 
 
+def warn_of_drift(drift: float, config: PrepareConfig) -> None:
+    if drift > config.drift_frac:
+        logger.warning("the newest text gives %.0f %% fewer bytes a token than the text the tokenizer was made for; "
+                       "expected: at most %.0f %% fewer (prepare.drift_frac), else the model sees less of it at a time "
+                       "and learns it more slowly; to mend it: %s, after which the model begins anew, or with all of "
+                       "its weights but the embeddings", 100 * drift, 100 * config.drift_frac, RETOKENIZE)
+
+
 def run(config: PrepareConfig, root: Path, retokenize: bool = False) -> Report:
     report = Report("prepare")
     with Catalog(root) as catalog:
@@ -328,6 +360,7 @@ def run(config: PrepareConfig, root: Path, retokenize: bool = False) -> Report:
         retokenize = retokenize and (tokenizer is None or can_retokenize(tokenizer, config))
         tokenizer = update(catalog, config, report, None if retokenize else tokenizer)
         record_growth(catalog)
+        drift = measure_drift(catalog, tokenizer)
         catalog.commit()
         growth = write_bins_json(catalog, tokenizer)
         train_tokens, val_tokens = growth[-1]["train_tokens"], growth[-1]["val_tokens"]
@@ -335,6 +368,9 @@ def run(config: PrepareConfig, root: Path, retokenize: bool = False) -> Report:
         report.facts = {"documents": now.documents, "train_tokens": train_tokens, "val_tokens": val_tokens,
                         "vocab_size": tokenizer.vocab_size, "provisional": tokenizer.provisional,
                         "bytes_per_token": round(now.text_bytes / now.tokens, 3)}
+        if drift is not None:
+            report.facts["drift_frac"] = round(drift, 3)
+            warn_of_drift(drift, config)
         report.facts["summary"] = (f"{report.n_in} in, {report.n_out} out; {now.tokens:,} tokens in all "
                                    f"({val_tokens:,} for validation), vocabulary {tokenizer.vocab_size}"
                                    f"{', provisional' if tokenizer.provisional else ''}")

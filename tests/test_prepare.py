@@ -284,6 +284,50 @@ def test_what_was_learned_from_joins_validation_only_if_that_were_empty(tmp_path
     assert list(splits(tmp_path).values()).count("val") == 1
 
 
+# --- drift ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def drifting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root with a frozen tokenizer of English text, where drift is judged every 20 kB."""
+    monkeypatch.setattr(prepare, "DRIFT_BYTES", 20_000)
+    add_clean(tmp_path, range(60))
+    prepare.run(FROZEN, tmp_path)
+    return tmp_path
+
+
+def test_text_of_another_kind_is_told_once_with_the_mend(drifting: Path, caplog: pytest.LogCaptureFixture) -> None:
+    add_clean_documents(drifting, [f"{GERMAN} {n}" for n in range(120)])
+    report = prepare.run(FROZEN, drifting)
+    assert report.facts["drift_frac"] > 0.3
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1 and "prepare.py --retokenize" in warnings[0] and "at most 15 %" in warnings[0]
+    assert "drift_frac" not in prepare.run(FROZEN, drifting).facts and len(caplog.records) == len(warnings)
+
+
+def test_more_of_the_same_text_is_no_drift(drifting: Path, caplog: pytest.LogCaptureFixture) -> None:
+    add_clean(drifting, range(100, 180))
+    assert abs(prepare.run(FROZEN, drifting).facts["drift_frac"]) < 0.1 and not caplog.records
+
+
+def test_short_nights_add_up_to_one_verdict(drifting: Path) -> None:
+    verdicts = []
+    for night in range(4):  # 8 kB each
+        add_clean(drifting, range(200 + 20 * night, 220 + 20 * night))
+        verdicts.append("drift_frac" in prepare.run(FROZEN, drifting).facts)
+    assert verdicts == [False, False, True, False]
+
+
+def test_a_dataset_of_an_earlier_release_goes_on_without_a_verdict(drifting: Path) -> None:
+    with Catalog(drifting) as catalog, catalog.record():
+        catalog.execute("DELETE FROM settings WHERE key IN ('prepare.held', 'prepare.judged', 'prepare.tokenizers')")
+    add_clean(drifting, range(100, 180))
+    facts = prepare.run(FROZEN, drifting).facts
+    assert facts["documents"] == 140 == growth(drifting)[-1]["documents"] and "drift_frac" not in facts
+    assert facts["bytes_per_token"] == pytest.approx(
+        sum(len(text.encode()) for text in decoded(drifting)) / sum(map(len, bins(drifting).values())), abs=1e-3)
+
+
 # --- a new tokenizer ------------------------------------------------------------------------------
 
 
