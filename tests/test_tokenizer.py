@@ -1,5 +1,7 @@
 """python3 -m pytest tests/test_tokenizer.py"""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tokenizer as tokenizers
-from pipeline import StageError
+from pipeline import StageError, Stopped, catch_signals
 from tokenizer import Tokenizer, load, train
 
 TEXTS = ["the cat sat on the mat and the dog sat on the log\n" * 20, "žluťoučký kůň 漢字 漢字 漢字"]
@@ -29,6 +31,26 @@ def test_bpe_is_trained_on_the_texts() -> None:
 def test_char_gives_each_character_of_the_texts_one_id() -> None:
     assert len(CHAR.encode("žluť漢字")) == 6
     assert len(CHAR.encode("語")) == 3  # not in the texts: its bytes
+
+
+def test_a_signal_waits_until_bpe_is_trained() -> None:
+    seen = []
+
+    def texts() -> Iterator[str]:
+        for text in TEXTS:
+            signal.raise_signal(signal.SIGTERM)
+            seen.append(text)
+            yield text
+
+    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    catch_signals()
+    try:
+        with pytest.raises(Stopped):
+            train("bpe", texts(), 300)
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+    assert seen == TEXTS
 
 
 def test_documents_end_in_the_end_of_text_token() -> None:
