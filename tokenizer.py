@@ -14,7 +14,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +24,13 @@ import numpy as np
 import rustbpe
 import tiktoken
 
-from pipeline import StageError
+from pipeline import StageError, uninterrupted
 
 RANKS_FILE, META_FILE = "ranks.tiktoken", "meta.json"
 KINDS = ("bpe", "gpt2", "char", "byte")
+TRAINED_KINDS = ("bpe", "char")  # the others are the same whatever the text
 MAX_VOCAB_SIZE = 65_536  # the bins are uint16
+RETOKENIZE = ".venv/bin/python prepare.py --retokenize"
 
 # GPT-4's split pattern (tiktoken, cl100k_base) with numbers in groups of at most two digits, which at small
 # vocabularies gave fewer bits a byte: nanochat, tokenizer.py and dev/LOG.md.
@@ -68,16 +70,22 @@ class Tokenizer:
         """Ids of `text`; a literal "<|endoftext|>" in it is text like any other."""
         return self.encoding.encode_ordinary(text)
 
-    def encode_documents(self, texts: list[str]) -> list[np.ndarray]:
-        """uint16 ids of each text, the end-of-text token after each. Raises StageError for an id that does not fit."""
-        documents = []
-        for ids in self.encoding.encode_ordinary_batch(texts, num_threads=2):
-            array = np.array([*ids, self.eot_token], dtype=np.int64)
-            if array.max() >= min(self.vocab_size, MAX_VOCAB_SIZE):  # before the cast, which would wrap round
-                raise StageError(f"The tokenizer gave the id {array.max()}.", f"ids below {self.vocab_size}.",
-                                 "remove data/tokenizer and run prepare.py again.")
-            documents.append(array.astype("<u2"))
-        return documents
+    def encode_document(self, text: str) -> np.ndarray:
+        """uint16 ids of `text` and of its end. Raises StageError for an id that does not fit.
+
+        Other threads run meanwhile, and the ids never pass through a list of Python's integers.
+        """
+        try:
+            ids = self.encoding.encode_to_numpy(text, disallowed_special=())
+        except UnicodeEncodeError:  # a lone surrogate, which encode() replaces
+            ids = np.array(self.encode(text), dtype=np.uint32)
+        largest = max(int(ids.max(initial=0)), self.eot_token)
+        if largest >= min(self.vocab_size, MAX_VOCAB_SIZE):  # before the cast, which would wrap round
+            raise StageError(f"The tokenizer gave the id {largest}.", f"ids below {self.vocab_size}.",
+                             f"run {RETOKENIZE}, which makes another one.")
+        document = np.empty(len(ids) + 1, dtype="<u2")
+        document[:-1], document[-1] = ids, self.eot_token
+        return document
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         return self.encoding.decode_bytes([int(i) for i in ids if i != self.eot_token])
@@ -113,14 +121,16 @@ def load(folder: Path) -> Tokenizer:
         tokenizer = Tokenizer(meta["kind"], meta["pattern"], ranks, meta["provisional"])
         found = tokenizer.hash
     except FileNotFoundError as error:
-        raise StageError(f"There is no {error.filename}.", "a tokenizer.",
-                         "run python3 run.py --only prepare.") from None
+        raise StageError(f"There is no {error.filename}.", "the tokenizer that the bins were made with.",
+                         f"put {folder} back from a copy; or make a new one, and the bins anew with it: {RETOKENIZE}"
+                         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise StageError(f"{folder} holds no readable tokenizer ({error}).", f"{RANKS_FILE} and {META_FILE}.",
-                         "put both files back, or start a new root with --root.") from None
+                         f"put both files back, or make new ones: {RETOKENIZE}") from None
     if found != meta["hash"]:
         raise StageError(f"{folder / RANKS_FILE} has the hash {found[:12]}.", f"{str(meta['hash'])[:12]}, as in "
-                         f"{META_FILE}.", "put back the two files that belong together.")
+                         f"{META_FILE}.", "put back the two files that belong together, or make new ones: "
+                         f"{RETOKENIZE}")
     return tokenizer
 
 
@@ -129,7 +139,8 @@ def train(kind: str, texts: Iterable[str], vocab_size: int, provisional: bool = 
     single_bytes = {bytes([i]): i for i in range(256)}
     if kind == "bpe":
         bpe = rustbpe.Tokenizer()
-        bpe.train_from_iterator(iter(texts), vocab_size - 1, pattern=BPE_PATTERN)
+        with uninterrupted():  # 5 s for 43 MB; a signal in rustbpe's calls to logging would end in a SystemError
+            bpe.train_from_iterator(iter(texts), vocab_size - 1, pattern=BPE_PATTERN)
         ranks = {bytes(token): rank for token, rank in bpe.get_mergeable_ranks()}
         return Tokenizer(kind, BPE_PATTERN, ranks, provisional)
     if kind == "gpt2":
@@ -152,16 +163,6 @@ def _gpt2() -> tuple[str, dict[bytes, int]]:
                          "a network, or the files of an earlier download in TIKTOKEN_CACHE_DIR.",
                          'use the default instead: --set \'prepare.tokenizer="bpe"\'.') from None
     return gpt2._pat_str, gpt2._mergeable_ranks
-
-
-def read_texts(texts: Iterable[str], max_bytes: int) -> Iterator[str]:
-    """`texts` until `max_bytes` of them have passed."""
-    total = 0
-    for text in texts:
-        yield text
-        total += len(text.encode())
-        if total >= max_bytes:
-            return
 
 
 class BadId(NamedTuple):

@@ -1,5 +1,7 @@
 """python3 -m pytest tests/test_tokenizer.py"""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tokenizer as tokenizers
-from pipeline import StageError
+from pipeline import StageError, Stopped, catch_signals
 from tokenizer import Tokenizer, load, train
 
 TEXTS = ["the cat sat on the mat and the dog sat on the log\n" * 20, "žluťoučký kůň 漢字 漢字 漢字"]
@@ -31,8 +33,28 @@ def test_char_gives_each_character_of_the_texts_one_id() -> None:
     assert len(CHAR.encode("語")) == 3  # not in the texts: its bytes
 
 
+def test_a_signal_waits_until_bpe_is_trained() -> None:
+    seen = []
+
+    def texts() -> Iterator[str]:
+        for text in TEXTS:
+            signal.raise_signal(signal.SIGTERM)
+            seen.append(text)
+            yield text
+
+    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    catch_signals()
+    try:
+        with pytest.raises(Stopped):
+            train("bpe", texts(), 300)
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+    assert seen == TEXTS
+
+
 def test_documents_end_in_the_end_of_text_token() -> None:
-    ids = BPE.encode_documents(["a cat", ""])
+    ids = [BPE.encode_document(text) for text in ("a cat", "")]
     assert [array.dtype for array in ids] == [np.dtype("<u2")] * 2
     assert ids[0][-1] == ids[1][0] == BPE.eot_token == BPE.vocab_size - 1
 
@@ -41,15 +63,20 @@ def test_a_written_end_of_text_is_text() -> None:
     assert BPE.eot_token not in BPE.encode("<|endoftext|>")
 
 
+@pytest.mark.parametrize("text", ["a <|endoftext|> b <|endoftext|>", "half a pair: \ud800.", *TEXTS])
+def test_documents_are_encoded_as_texts_are(text: str) -> None:
+    assert BPE.encode_document(text)[:-1].tolist() == BPE.encode(text)
+
+
 def test_token_bytes_add_up_to_the_text() -> None:
-    ids = BPE.encode_documents(TEXTS)
+    ids = [BPE.encode_document(text) for text in TEXTS]
     assert sum(int(BPE.token_bytes()[array].sum()) for array in ids) == sum(len(t.encode()) for t in TEXTS)
 
 
 def test_ids_over_the_vocabulary_are_refused() -> None:
     wide = Tokenizer("bpe", BPE.pattern, BPE.ranks | {b"catalogue": 70_000})
     with pytest.raises(StageError, match="70000"):
-        wide.encode_documents(["catalogue"])
+        wide.encode_document("catalogue")
 
 
 def save(folder: Path, tokenizer: Tokenizer) -> None:
@@ -82,7 +109,7 @@ def test_a_damaged_tokenizer_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_missing_tokenizer_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(StageError, match="--only prepare"):
+    with pytest.raises(StageError, match="--retokenize"):
         load(tmp_path)
 
 
