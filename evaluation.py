@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from batches import read_windows
 from model import GPT
@@ -29,7 +30,9 @@ def evaluate(model: GPT, path: Path, n_tokens: int, old_tokens: int, token_bytes
     sums = np.zeros((2, 4))  # old, new: nats, targets, nats of targets that have bytes, bytes
     for starts, length in val_batches(n_tokens, model.config.block_size, batch_size, max_windows):
         idx, targets = read_windows(path, starts, length)
-        nats = model(idx.to(device), targets.to(device), reduction="none")[1].cpu().double().numpy()  # (B, T)
+        logits = model(idx.to(device)).float()  # (B, T, V)
+        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten().to(device), reduction="none")
+        nats = losses.view(targets.shape).cpu().double().numpy()  # (B, T)
         n_bytes = token_bytes[targets.numpy()] if token_bytes is not None else np.zeros(nats.shape)
         is_old = starts[:, None] + 1 + np.arange(length) < old_tokens
         for total, part in zip(sums, (is_old, ~is_old), strict=True):

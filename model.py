@@ -1,10 +1,15 @@
 """Model: a small GPT from scratch, to be read from top to bottom as the architecture.
 
-    token ids -> embedding -> RMSNorm -> n_layer x (attention, MLP), each added to the stream -> RMSNorm -> logits
+    token ids -> n-gram embedding -> norm -> n_layer x (attention, MLP), each added to the stream -> norm -> logits
 
-The stream runs through pre-norm blocks as in GPT-2, with today's parts: rotary positions (RoFormer, arXiv 2104.09864),
-RMSNorm without parameters, normalised queries and keys (QK-norm, arXiv 2010.04245), squared ReLU (Primer, arXiv
-2109.08668), no biases, projections that start at zero, and one matrix for the embedding and the logits.
+A small model in a short time learns most from what stands right before a token. So the embedding is not of the token
+alone: a row for the token, one for the pair that it ends, one for the triple, and so on, are looked up and summed. That
+costs no matrix product, and leaves to the layers what lies further back. The blocks have today's parts: pre-norm,
+rotary positions (RoFormer, arXiv 2104.09864), RMSNorm without parameters, normalised queries and keys (QK-norm, arXiv
+2010.04245), squared ReLU (Primer, arXiv 2109.08668), no biases, and projections that start at zero.
+
+With ngram_order = 1 and qk_norm = False this is the architecture of Arcee's AFM (transformers' ArceeForCausalLM, its
+norms' gains at one, the embedding's rows normalised), so that a model can be exported.
 This file never touches the disk: train.py feeds it and keeps it, sample.py asks it.
 """
 
@@ -12,66 +17,155 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 ROTARY_BASE = 10_000.0  # longest wavelength of the rotary positions, in tokens (RoFormer)
-BASE_MB = 250  # Python, torch and its memory pools; this and the next two are our measurement, torch 2.13 on CPU
-LAYER_FLOATS, LOGIT_FLOATS = 29, 3.3  # kept for the backward pass: of each layer, times n_embd; times vocab_size
-INIT_STD = 0.02  # GPT-2's, for the embedding, which is also the head
+LOSS_CHUNK = 256  # positions whose logits are in memory at once
+BASE_MB = 250  # Python, torch and its memory pools; this and the next are our measurement, torch 2.13 on CPU
+LAYER_FLOATS = 32  # kept for the backward pass, and made in it: of each layer and token, times n_embd
 
 
 @dataclass(frozen=True)
 class GPTConfig:
     block_size: int = 128  # tokens the model can look back on
     vocab_size: int = 2048
-    n_layer: int = 4
+    n_layer: int = 2
     n_head: int = 2
     n_embd: int = 128
     dropout: float = 0.0
+    ngram_order: int = 3  # tokens of the longest n-gram that has an embedding; 1: tokens alone
+    ngram_rows: int = 65_536  # of the table of embeddings, the vocabulary's own included
+    qk_norm: bool = True
+
+    @property
+    def table_rows(self) -> int:
+        return max(self.ngram_rows, self.vocab_size + 1) if self.ngram_order > 1 else self.vocab_size
+
+    @property
+    def matrix_parameters(self) -> int:
+        """What is multiplied with: all but the table of embeddings, which is only looked up."""
+        return self.n_layer * 12 * self.n_embd**2 + self.vocab_size * self.n_embd
+
+
+# --- steps with a backward pass of their own, which passes over memory less often than autograd's --
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        scale = math.sqrt(x.size(-1)) / torch.linalg.vector_norm(x, dim=-1, keepdim=True).add_(1e-6)
+        y = x * scale
+        ctx.save_for_backward(y, scale)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        y, scale = ctx.saved_tensors
+        along = torch.linalg.vecdot(grad, y).div_(y.size(-1)).unsqueeze(-1)  # the part that scaling takes away
+        return torch.addcmul(grad, y, along, value=-1).mul_(scale)
+
+
+class _SquaredReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        positive = x.clamp_min(0)
+        ctx.save_for_backward(positive)
+        return positive * positive
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (positive,) = ctx.saved_tensors
+        return (grad * positive).mul_(2)
+
+
+class _RowSum(torch.autograd.Function):
+    """Sums of rows of a table. Its gradient is sparse: only what was looked up has one."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, rows: Tensor) -> Tensor:
+        ctx.rows, ctx.shape = rows, table.shape
+        return table.index_select(0, rows.flatten()).view(*rows.shape, -1).sum(-2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        values = grad.unsqueeze(-2).expand(*ctx.rows.shape, -1).reshape(-1, grad.size(-1))
+        return torch.sparse_coo_tensor(ctx.rows.view(1, -1), values, ctx.shape, check_invariants=False), None
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Mean cross entropy of head and targets, some positions at a time: the logits are never all in memory, and their
+    gradient is made where they lie (as in Liger Kernel, arXiv 2410.10989)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+        n, total = x.size(0), torch.zeros((), device=x.device)
+        grad_x, grad_head = torch.empty_like(x), torch.zeros_like(head)
+        for rows in torch.arange(n).split(LOSS_CHUNK):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            wanted = targets[part, None]
+            p = F.linear(x[part], head).float().softmax(-1)
+            total -= p.gather(1, wanted).clamp_min(1e-38).log().sum()
+            p.scatter_add_(1, wanted, torch.full_like(p[:, :1], -1))  # the gradient of the logits
+            grad_x[part] = p @ head
+            grad_head += p.T @ x[part]
+        ctx.save_for_backward(grad_x.div_(n), grad_head.div_(n))
+        return total / n
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        grad_x, grad_head = ctx.saved_tensors
+        return grad_x * grad, grad_head * grad, None
 
 
 def norm(x: Tensor) -> Tensor:
     """Scale the last dimension to a root mean square of one."""
-    return F.rms_norm(x, (x.size(-1),))
+    y: Tensor = _RMSNorm.apply(x)
+    return y
 
 
 # --- the parts of a block ------------------------------------------------------------------------
 
 
 class Rotary(nn.Module):
-    """Position as rotation: each pair of channels turns by an angle that grows with the position."""
+    """Position as rotation: each pair of neighbouring channels is a complex number that turns with the position."""
 
     def __init__(self, head_size: int, block_size: int) -> None:
         super().__init__()
         frequency = ROTARY_BASE ** (-torch.arange(0, head_size, 2).float() / head_size)  # (hs/2,)
         angle = torch.outer(torch.arange(block_size).float(), frequency)  # (block_size, hs/2)
-        self.register_buffer("cos", angle.cos(), persistent=False)
-        self.register_buffer("sin", angle.sin(), persistent=False)
+        self.register_buffer("turn", torch.polar(torch.ones_like(angle), angle), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        T = x.size(-2)
-        cos, sin = self.get_buffer("cos")[:T], self.get_buffer("sin")[:T]  # (T, hs/2)
-        left, right = x.chunk(2, dim=-1)  # (B, nh, T, hs/2) each
-        return torch.cat((left * cos - right * sin, left * sin + right * cos), dim=-1).type_as(x)
+        """x: (B, T, ..., hs)."""
+        pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))  # (B, T, ..., hs/2)
+        turn = self.get_buffer("turn")[:x.size(1)]
+        turn = turn.view(x.size(1), *[1] * (x.dim() - 3), -1)
+        return torch.view_as_real(pairs * turn).flatten(-2).type_as(x)
 
 
 class CausalSelfAttention(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.n_head, self.dropout = config.n_head, config.dropout
+        self.n_head, self.dropout, self.qk_norm = config.n_head, config.dropout, config.qk_norm
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
         self.proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
         self.rotary = Rotary(config.n_embd // config.n_head, config.block_size)
 
     def forward(self, x: Tensor) -> Tensor:
         B, T, C = x.size()
-        qkv = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head)  # (B, T, 3, nh, hs)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, nh, T, hs) each
-        q, k = self.rotary(norm(q)), self.rotary(norm(k))
+        qk, v = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head).split([2, 1], dim=2)
+        qk = self.rotary(norm(qk) if self.qk_norm else qk)
+        q, k, v = (y.transpose(1, 2) for y in (*qk.unbind(2), v.squeeze(2)))  # (B, nh, T, hs) each
         dropout = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)  # (B, nh, T, hs)
         return self.proj(y.transpose(1, 2).reshape(B, T, C))
@@ -84,7 +178,7 @@ class MLP(nn.Module):
         self.proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.proj(F.relu(self.up(x)).square())
+        return self.proj(_SquaredReLU.apply(self.up(x)))
 
 
 class Block(nn.Module):
@@ -98,6 +192,33 @@ class Block(nn.Module):
         return x + self.drop(self.mlp(norm(x)))
 
 
+class NgramEmbedding(nn.Module):
+    """The sum of one row for each of the n-grams that end at a token, n from 1 to ngram_order.
+
+    A token has a row of its own. Longer n-grams share what is left by a hash, as in fastText (arXiv 1607.04606): two
+    that fall into one row disturb each other little, since most are rare. They begin at zero.
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.order, self.vocab_size = config.ngram_order, config.vocab_size
+        self.table = nn.Parameter(torch.zeros(config.table_rows, config.n_embd))
+
+    def rows(self, idx: Tensor) -> Tensor:
+        """Which rows: int64 (B, T, ngram_order). What lies before the first token counts as an id of -1."""
+        rows, code, earlier = [idx], idx + 1, idx
+        for _ in range(1, self.order):
+            earlier = F.pad(earlier[:, :-1], (1, 0), value=-1)
+            code = code * 0x1F123BB5159A55E5 + earlier + 2  # modulo 2^64
+            mixed = (code * 0x2545F4914F6CDD1D >> 33) & 0x7FFFFFFF
+            rows.append(self.vocab_size + mixed % (self.table.size(0) - self.vocab_size))
+        return torch.stack(rows, dim=-1)
+
+    def forward(self, idx: Tensor) -> Tensor:
+        x: Tensor = _RowSum.apply(self.table, self.rows(idx))
+        return x
+
+
 # --- the model -----------------------------------------------------------------------------------
 
 
@@ -105,38 +226,39 @@ class GPT(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
+        self.embedding = NgramEmbedding(config)
+        self.drop = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         self.apply(self._initialise)
 
     def _initialise(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=INIT_STD)
+        if isinstance(module, NgramEmbedding):
+            nn.init.normal_(module.table[:module.vocab_size])
         if isinstance(module, (CausalSelfAttention, MLP)):
             into = module.qkv if isinstance(module, CausalSelfAttention) else module.up
             nn.init.uniform_(into.weight, -math.sqrt(3 / into.in_features), math.sqrt(3 / into.in_features))
             nn.init.zeros_(module.proj.weight)  # each block starts as the identity
+        if isinstance(module, GPT):
+            nn.init.zeros_(module.head.weight)  # and every token as likely as any other
 
-    def forward(self, idx: Tensor, targets: Tensor | None = None,
-                reduction: str = "mean") -> tuple[Tensor, Tensor | None]:
-        """Logits, and the cross entropy in nats a token if there are targets.
+    def forward(self, idx: Tensor) -> Tensor:
+        """The logits of the next token at each position, (B, T, V). idx: int64 (B, T)."""
+        return self.head(self.stream(idx))
 
-        idx, targets: int64 (B, T); targets of -1 are ignored.
-        With targets: logits (B, T, V) and the mean loss, or with reduction="none" the loss of each target (B, T).
-        Without: the logits of the last position alone (B, 1, V), and None.
-        """
-        B, T = idx.size()
-        if self.config.block_size < T:
-            raise ValueError(f"{T} tokens are more than the block_size of {self.config.block_size}")
-        x = norm(self.embedding(idx))  # (B, T, C)
+    def loss(self, idx: Tensor, targets: Tensor) -> Tensor:
+        """The mean cross entropy in nats a token. idx, targets: int64 (B, T)."""
+        loss: Tensor = _CrossEntropy.apply(self.stream(idx).flatten(0, 1), self.head.weight, targets.flatten())
+        return loss
+
+    def stream(self, idx: Tensor) -> Tensor:
+        """What the last block leaves, normalised: (B, T, C)."""
+        if self.config.block_size < idx.size(1):
+            raise ValueError(f"{idx.size(1)} tokens are more than the block_size of {self.config.block_size}")
+        x = self.drop(norm(self.embedding(idx)))
         for block in self.blocks:
             x = block(x)
-        x = norm(x)
-        if targets is None:
-            return F.linear(x[:, -1:], self.embedding.weight), None
-        logits = F.linear(x, self.embedding.weight)  # (B, T, V)
-        loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-1, reduction=reduction)
-        return logits, loss.view(B, T) if reduction == "none" else loss
+        return norm(x)
 
     def num_parameters(self) -> int:
         return sum(p.numel() for p in self.parameters())
@@ -145,16 +267,15 @@ class GPT(nn.Module):
 # --- what it costs -------------------------------------------------------------------------------
 
 
-def flops_per_token(config: GPTConfig, n_parameters: int) -> int:
-    """Floating-point operations of one token's forward and backward pass (PaLM, arXiv 2204.02311, appendix B).
-
-    The embedding counts once, as the head; its look-up is free.
-    """
-    return 6 * n_parameters + 12 * config.n_layer * config.n_embd * config.block_size
+def flops_per_token(config: GPTConfig) -> int:
+    """Floating-point operations of one token's forward and backward pass (PaLM, arXiv 2204.02311, appendix B)."""
+    return 6 * config.matrix_parameters + 12 * config.n_layer * config.n_embd * config.block_size
 
 
-def estimate_memory_mb(config: GPTConfig, n_parameters: int, batch_size: int) -> int:
-    """What training takes in all, in MB: Python and torch, weights with gradients and Adam's state, activations."""
-    activations = config.n_layer * LAYER_FLOATS * config.n_embd + LOGIT_FLOATS * config.vocab_size  # of one token
-    floats = 4 * n_parameters + batch_size * config.block_size * activations
+def estimate_memory_mb(config: GPTConfig, batch_size: int) -> int:
+    """What training takes in all, in MB: Python and torch, weights with gradients and Adam's state, the table, and what
+    a batch of `batch_size` windows leaves for its backward pass."""
+    weights = 4 * config.matrix_parameters + config.table_rows * config.n_embd
+    a_token = (config.n_layer * LAYER_FLOATS + 2 * config.ngram_order + 4) * config.n_embd
+    floats = weights + batch_size * config.block_size * a_token + 3 * LOSS_CHUNK * config.vocab_size
     return round(BASE_MB + 4 * floats / 1e6)

@@ -1,53 +1,110 @@
-"""Optimizer: AdamW in plain tensor operations.
+"""Optimizer: AdamW for the matrices, Adagrad by rows for the table of embeddings.
 
-torch.optim's own would do, but importing it brings in the compiler: 70 MB and a second more on a machine where the
-whole model takes less than that.
+torch.optim's own would do for the first, but importing it brings in the compiler: 70 MB and a second more on a machine
+where the whole model takes less than that. torch._fused_adamw_ is its kernel, one pass over memory.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+
+@dataclass
+class Group:
+    """Parameters that share a rate."""
+
+    parameters: list[Tensor]
+    learning_rate: float
+    weight_decay: float = 0.0
 
 
 class AdamW:
-    """Adam with decoupled weight decay (arXiv 1711.05101), which falls on matrices alone: not on gains and biases."""
+    """Adam with decoupled weight decay (arXiv 1711.05101)."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], beta1: float = 0.9, beta2: float = 0.95,
-                 weight_decay: float = 0.1, eps: float = 1e-8) -> None:
-        self.parameters = list(parameters)
-        self.beta1, self.beta2, self.weight_decay, self.eps = beta1, beta2, weight_decay, eps
-        self.n_steps = 0
-        self.means = [torch.zeros_like(p) for p in self.parameters]  # of the gradient, running
-        self.squares = [torch.zeros_like(p) for p in self.parameters]  # of its square, running
+    def __init__(self, groups: Iterable[Group], beta1: float = 0.9, beta2: float = 0.99, eps: float = 1e-8) -> None:
+        self.groups, self.betas, self.eps = list(groups), (beta1, beta2), eps
+        parameters = [p for group in self.groups for p in group.parameters]
+        self.means = [torch.zeros_like(p) for p in parameters]  # of the gradient, running
+        self.squares = [torch.zeros_like(p) for p in parameters]  # of its square, running
+        self.steps = [torch.zeros((), device=p.device) for p in parameters]
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        """Move every parameter by its gradient, then forget the gradients."""
-        self.n_steps += 1
-        mean_scale = 1 - self.beta1**self.n_steps  # running means start at zero; this makes up for it
-        square_scale = math.sqrt(1 - self.beta2**self.n_steps)
-        for p, mean, square in zip(self.parameters, self.means, self.squares, strict=True):
-            if p.grad is None:
-                continue
-            mean.lerp_(p.grad, 1 - self.beta1)
-            square.mul_(self.beta2).addcmul_(p.grad, p.grad, value=1 - self.beta2)
-            if p.dim() >= 2:
-                p.mul_(1 - learning_rate * self.weight_decay)
-            root = square.sqrt().div_(square_scale).add_(self.eps)
-            p.addcdiv_(mean, root, value=-learning_rate / mean_scale)
-            p.grad = None
+    def step(self, scale: float) -> None:
+        """Move every parameter by its gradient at `scale` times its group's rate, then forget the gradients."""
+        first = 0
+        for group in self.groups:
+            last = first + len(group.parameters)
+            state = [own[first:last] for own in (self.means, self.squares, self.steps)]
+            for n_steps in state[2]:
+                n_steps += 1
+            grads = [p.grad for p in group.parameters if p.grad is not None]
+            torch._fused_adamw_(group.parameters, grads, state[0], state[1], [], state[2],
+                                lr=scale * group.learning_rate, beta1=self.betas[0], beta2=self.betas[1],
+                                weight_decay=group.weight_decay, eps=self.eps, amsgrad=False, maximize=False)
+            for p in group.parameters:
+                p.grad = None
+            first = last
+
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        return {"means": self.means, "squares": self.squares, "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
+        _copy(self.state_dict(), state)
+
+
+class RowAdagrad:
+    """Adagrad with one running sum a row (as DLRM and FBGEMM have it), for a table with sparse gradients.
+
+    A row moves only when it was looked up, and less the more often it was: a rare n-gram learns from its first sight,
+    and what has been learned often stays when other text comes.
+    """
+
+    def __init__(self, table: nn.Parameter, learning_rate: float) -> None:
+        self.table, self.learning_rate = table, learning_rate
+        self.squares = torch.zeros(table.size(0), device=table.device)  # sum of each row's mean squared gradient
+
+    @torch.no_grad()
+    def step(self, scale: float) -> None:
+        if self.table.grad is None:
+            return
+        rows, grads = self.table.grad._indices()[0], self.table.grad._values()  # a row may stand more than once
+        self.table.grad = None
+        self.squares.index_add_(0, rows, torch.linalg.vecdot(grads, grads).div_(grads.size(1)))
+        steps = grads * self.squares.index_select(0, rows).add_(1e-20).rsqrt_().unsqueeze(1)
+        self.table.index_add_(0, rows, steps, alpha=-scale * self.learning_rate)
+
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        return {"squares": [self.squares]}
+
+    def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
+        _copy(self.state_dict(), state)
+
+
+class Optimizer:
+    """Both, as one."""
+
+    def __init__(self, *parts: AdamW | RowAdagrad) -> None:
+        self.parts = parts
+
+    def step(self, scale: float) -> None:
+        for part in self.parts:
+            part.step(scale)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"n_steps": self.n_steps, "means": self.means, "squares": self.squares}
+        return {type(part).__name__: part.state_dict() for part in self.parts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.n_steps = state["n_steps"]
-        with torch.no_grad():
-            for own, loaded in ((self.means, state["means"]), (self.squares, state["squares"])):
-                for target, source in zip(own, loaded, strict=True):
-                    target.copy_(source)
+        for part in self.parts:
+            part.load_state_dict(state[type(part).__name__])
+
+
+def _copy(own: dict[str, list[Tensor]], loaded: dict[str, list[Tensor]]) -> None:
+    with torch.no_grad():
+        for name, targets in own.items():
+            for target, source in zip(targets, loaded[name], strict=True):
+                target.copy_(source)

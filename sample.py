@@ -78,8 +78,8 @@ def generate(model: GPT, prompt: list[int], config: SampleConfig, eot_token: int
     idx = torch.tensor([prompt] * config.num_samples)  # (B, T)
     has_ended = torch.zeros(config.num_samples, 1, dtype=torch.bool)
     for _ in range(config.max_new_tokens):
-        logits, _ = model(idx[:, -model.config.block_size:])  # (B, 1, V)
-        token = choose_next(logits[:, -1], config.temperature, config.top_k, generator)
+        logits = model.head(model.stream(idx[:, -model.config.block_size:])[:, -1])  # (B, V)
+        token = choose_next(logits, config.temperature, config.top_k, generator)
         token[has_ended] = eot_token
         has_ended |= token == eot_token
         if has_ended.all():

@@ -36,33 +36,46 @@ from batches import Batches, Bins, Position, open_bins, position_for  # noqa: E4
 from catalog import write_aside  # noqa: E402
 from checkpoint import State, load_state, save_state  # noqa: E402
 from evaluation import Scores, evaluate, figure, format_scores  # noqa: E402
-from model import GPT, GPTConfig, estimate_memory_mb  # noqa: E402
-from optim import AdamW  # noqa: E402
+from model import GPT, GPTConfig, estimate_memory_mb, flops_per_token  # noqa: E402
+from optim import AdamW, Group, Optimizer, RowAdagrad  # noqa: E402
 from pipeline import Report, StageError, Stopped, hide_bars, stage_main, uninterrupted  # noqa: E402
 
 IMPORT_SEC = time.monotonic() - IMPORT_STARTED
 
 logger = logging.getLogger(__name__)
 
-MODEL_SHAPE = ("n_layer", "n_head", "n_embd", "block_size")  # fixed when the checkpoint is made
+MODEL_SHAPE = ("block_size", "ngram_order", "ngram_rows", "qk_norm")  # with the size, fixed when the checkpoint is made
+# Layers x width that "auto" chooses among: the largest that can train on TOKENS_PER_PARAMETER tokens for each parameter
+# of its matrices in the time there is (nanochat's ratio; Hoffmann et al., arXiv 2203.15556, have 20).
+SIZES = ("2x128", "3x192", "4x256", "6x320", "8x384", "12x512")
+TOKENS_PER_PARAMETER = 10.5
+EFFICIENCY = {"cpu": 0.5}  # share of the matrix-product rate that training reaches; others: a guess
+OTHER_EFFICIENCY = 0.15
+HEAD_SIZE = 64  # channels of one attention head
 EVALUATION_SPEED_UP = 2.5  # tokens a second against those of training; our measurement, two cores
 MAX_EVALUATION_SHARE = 0.2  # of max_minutes may be foreseen for the evaluation: the first iterations mislead
 EXIT_SEC = 0.5  # kept back for the end of the process
+LEAP, LEAP_AFTER = 2.0, 100  # a loss of so many times the mean of the last hundred is a leap
+MAX_ROLLBACKS = 3  # in one run; a model that fails more often needs another learning rate
+
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    # Shape, batch and rates: the fewest bits a byte of some twenty settings tried, each on 5 MB of plays with a
-    # vocabulary of 2,048 for as many tokens as two cores train on in 75 or 300 seconds; our measurement, 2026-11.
-    n_layer: int = 4                        # this and the next three are fixed when the checkpoint is made
-    n_head: int = 2
-    n_embd: int = 128
+    size: str = "auto"                      # this and the next four are fixed when the checkpoint is made
     block_size: int = 128
+    ngram_order: int = 3
+    ngram_rows: int = 65_536
+    qk_norm: bool = True
     dropout: float = 0.0
     vocab_size: int = 0                     # 0: as data/bins.json says
     batch_size: int = 8
     gradient_accumulation_steps: int = 1
-    learning_rate: float = 4e-3
+    learning_rate: float = 2e-3
+    head_learning_rate: float = 1e-2
+    embedding_learning_rate: float = 0.2
     weight_decay: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.99
@@ -82,8 +95,9 @@ class TrainConfig:
     seed: int = 1337
 
     def __post_init__(self) -> None:
-        for name in ("n_layer", "n_head", "n_embd", "block_size", "batch_size", "gradient_accumulation_steps",
-                     "eval_windows", "learning_rate", "eval_minutes", "save_minutes"):
+        for name in ("block_size", "ngram_order", "ngram_rows", "batch_size", "gradient_accumulation_steps",
+                     "eval_windows", "learning_rate", "head_learning_rate", "embedding_learning_rate", "eval_minutes",
+                     "save_minutes"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected more than 0")
         for name in ("vocab_size", "warmup_iters", "max_minutes", "max_iters", "max_epochs", "replay_share", "seed",
@@ -93,12 +107,12 @@ class TrainConfig:
         for name in ("dropout", "beta1", "beta2", "decay_frac"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more and less than 1")
-        if self.n_embd % (2 * self.n_head):
-            raise ValueError(f"n_embd = {self.n_embd}; expected a multiple of twice n_head = {self.n_head}")
+        if self.size != "auto":
+            shape_of(self.size)
         if not (self.max_minutes or self.max_iters or self.max_epochs):
             raise ValueError("max_minutes, max_iters and max_epochs are all 0; expected one of them to end the run")
-        if self.dtype not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"dtype = {self.dtype!r}; expected auto, float32 or bfloat16")
+        if self.dtype not in ("auto", *DTYPES):
+            raise ValueError(f"dtype = {self.dtype!r}; expected auto, {', '.join(DTYPES)}")
 
     @property
     def tokens_per_iter(self) -> int:
@@ -150,23 +164,78 @@ def _cuda_rng_state(device: str) -> Tensor | None:
 # --- the trainer ---------------------------------------------------------------------------------
 
 
-def learning_rate_at(iter_num: int, decayed: float, config: TrainConfig) -> float:
-    """Linear warm-up, then constant, then down; `decayed` is the share of the decay branch that is over.
+def rate_at(iter_num: int, decayed: float, config: TrainConfig) -> float:
+    """The learning rates' common factor: linear warm-up, then 1, then down; `decayed` is the share of the decay branch
+    that is over.
 
     1 - sqrt: better than linear in Haegele et al., arXiv 2405.18392.
     """
     warmup = min(1.0, (iter_num + 1) / (config.warmup_iters + 1))
-    return config.learning_rate * warmup * (1 - math.sqrt(decayed))
+    return warmup * (1 - math.sqrt(decayed))
 
 
 def choose_device(device: str, dtype: str) -> tuple[str, torch.dtype]:
-    """The device, and the type of its matrix products: cards below capability 8 claim bfloat16 but only emulate it."""
+    """The device and the type that matrix products are computed in, as asked for or the best there is."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if dtype == "auto":
-        fast = device.startswith("cuda") and torch.cuda.get_device_capability(device) >= (8, 0)
-        dtype = "bfloat16" if fast else "float32"
-    return device, torch.bfloat16 if dtype == "bfloat16" else torch.float32
+        dtype = "float32"
+        if device.startswith("cuda"):  # older cards claim bfloat16, too, and emulate it: a T4 at a tenth of its speed
+            dtype = "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float16"
+    return device, DTYPES[dtype]
+
+
+def shape_of(size: str) -> tuple[int, int, int]:
+    """n_layer, n_head and n_embd of a size such as "4x256". Raises ValueError."""
+    try:
+        n_layer, n_embd = (int(part) for part in size.split("x"))
+    except ValueError:
+        raise ValueError(f'size = {size!r}; expected "auto" or layers x width, such as "4x256"') from None
+    n_head = max(1, n_embd // HEAD_SIZE)
+    if n_layer < 1 or n_embd < 2 or n_embd % (2 * n_head):
+        raise ValueError(f"size = {size!r}; expected one layer or more, and an even width that is below {HEAD_SIZE} or "
+                         "divides among its heads")
+    return n_layer, n_head, n_embd
+
+
+def matmul_rate(device: str, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a matrix product of this project's sizes: the best of several."""
+    a, b = torch.ones(1024, 256, device=device, dtype=dtype), torch.ones(256, 1024, device=device, dtype=dtype)
+    best = math.inf
+    for _ in range(10):
+        began = time.perf_counter()
+        for _ in range(8):
+            product = a @ b
+        product[0, 0].item()  # waits for the device
+        best = min(best, time.perf_counter() - began)
+    return 8 * 2 * 1024 * 256 * 1024 / best
+
+
+def choose_size(config: TrainConfig, bins: Bins, device: str, dtype: torch.dtype) -> str:
+    """The largest of SIZES that gets enough tokens in this run's time and from its text, and that fits the memory."""
+    rate = matmul_rate(device, dtype) * EFFICIENCY.get(device.partition(":")[0], OTHER_EFFICIENCY)
+    chosen = SIZES[0]
+    for size in SIZES:
+        model = model_config(config, size, bins.vocab_size)
+        tokens = min(config.max_iters * config.tokens_per_iter or math.inf,
+                     60 * config.max_minutes * rate / flops_per_token(model) or math.inf,
+                     config.max_epochs * bins.growth[-1][0] or math.inf)
+        if (tokens >= TOKENS_PER_PARAMETER * model.matrix_parameters
+                and estimate_memory_mb(model, config.batch_size) <= config.memory_limit_mb):
+            chosen = size
+    return chosen
+
+
+def model_config(config: TrainConfig, size: str, vocab_size: int) -> GPTConfig:
+    return GPTConfig(config.block_size, vocab_size, *shape_of(size), config.dropout, config.ngram_order,
+                     config.ngram_rows, config.qk_norm)
+
+
+def make_optimizer(model: GPT, config: TrainConfig) -> Optimizer:
+    matrices = Group(list(model.blocks.parameters()), config.learning_rate, config.weight_decay)
+    head = Group([model.head.weight], config.head_learning_rate)
+    return Optimizer(AdamW([matrices, head], config.beta1, config.beta2),
+                     RowAdagrad(model.embedding.table, config.embedding_learning_rate))
 
 
 def make_deterministic(device: str, seed: int) -> None:
@@ -176,25 +245,46 @@ def make_deterministic(device: str, seed: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # takes time
 
 
-def with_model_args(config: TrainConfig, checkpoint: State | None) -> TrainConfig:
-    """`config` with the shape of the checkpoint's model: it was chosen once, when the checkpoint was made."""
-    fixed = {name: checkpoint["model_args"][name] for name in MODEL_SHAPE} if checkpoint else {}
-    for name, value in fixed.items():
-        if value != getattr(config, name):
+def model_args(config: TrainConfig, checkpoint: State | None, bins: Bins, device: str,
+               dtype: torch.dtype) -> GPTConfig:
+    """The model's shape: that of the checkpoint, for it was chosen once, or that of the configuration."""
+    if checkpoint is None:
+        size = choose_size(config, bins, device, dtype) if config.size == "auto" else config.size
+        return model_config(config, size, bins.vocab_size)
+    kept = GPTConfig(**{**checkpoint["model_args"], "dropout": config.dropout})
+    size = f"{kept.n_layer}x{kept.n_embd}"
+    wanted = {"size": size if config.size == "auto" else config.size} | {x: getattr(config, x) for x in MODEL_SHAPE}
+    for name, value in ({"size": size} | {x: getattr(kept, x) for x in MODEL_SHAPE}).items():
+        if value != wanted[name]:
             logger.info("train.%s = %s has no effect: the checkpoint's model has %s. To start anew, remove "
-                        "checkpoints/ckpt.pt", name, getattr(config, name), value)
-    return dataclasses.replace(config, **fixed)
+                        "checkpoints/ckpt.pt", name, wanted[name], value)
+    return kept
 
 
-def check_memory(config: TrainConfig, model: GPT) -> int:
+def check_memory(config: TrainConfig, model: GPTConfig) -> int:
     """The estimated need in MB. Raises StageError if that is more than allowed."""
-    need_mb = estimate_memory_mb(model.config, model.num_parameters(), config.batch_size)
+    need_mb = estimate_memory_mb(model, config.batch_size)
     if need_mb > config.memory_limit_mb:
         raise StageError(f"Training would need about {need_mb:,} MB of memory.",
                          f"at most train.memory_limit_mb = {config.memory_limit_mb:,}.",
                          "choose a smaller train.batch_size (and more gradient_accumulation_steps), block_size, "
-                         "n_embd or n_layer, or raise the limit.")
+                         "ngram_rows or size, or raise the limit.")
     return need_mb
+
+
+class LossScale:
+    """Lifts float16's gradients above its smallest number: the loss is multiplied, the gradients divided. Too large a
+    factor shows as a gradient that is no number; that step is left out and the factor halved (arXiv 1710.03740)."""
+
+    def __init__(self) -> None:
+        self.factor, self.good_steps = 65_536.0, 0
+
+    def update(self, finite: bool) -> None:
+        self.good_steps = self.good_steps + 1 if finite else 0
+        if not finite:
+            self.factor = max(1.0, self.factor / 2)
+        elif self.good_steps % 2000 == 0:
+            self.factor *= 2
 
 
 class Trainer:
@@ -203,17 +293,18 @@ class Trainer:
     def __init__(self, config: TrainConfig, root: Path, bins: Bins, started: float,
                  on_iteration: Callable[[int, float], None] | None = None) -> None:
         checkpoint = load_checkpoint(root, bins)
-        self.config = with_model_args(config, checkpoint)
         self.root, self.bins, self.started = root, bins, started
         self.on_iteration = on_iteration or (lambda iter_num, loss: None)
         self.is_fresh = checkpoint is None
         self.device, self.dtype = choose_device(config.device, config.dtype)
         make_deterministic(self.device, config.seed)
-        shape = {name: getattr(self.config, name) for name in MODEL_SHAPE}
-        self.model = GPT(GPTConfig(vocab_size=bins.vocab_size, dropout=config.dropout, **shape))
-        self.memory_mb = check_memory(self.config, self.model)
-        self.model.to(self.device)
-        self.optimizer = AdamW(self.model.parameters(), config.beta1, config.beta2, config.weight_decay)
+        shape = model_args(config, checkpoint, bins, self.device, self.dtype)
+        self.config = dataclasses.replace(config, size=f"{shape.n_layer}x{shape.n_embd}",
+                                          **{name: getattr(shape, name) for name in MODEL_SHAPE})
+        self.memory_mb = check_memory(self.config, shape)
+        self.model = GPT(shape).to(self.device)
+        self.optimizer = make_optimizer(self.model, config)
+        self.loss_scale = LossScale() if self.dtype == torch.float16 else None
         self.iter_num = self.tokens_seen = 0
         position = self._restore(checkpoint) if checkpoint else None
         self.batches = Batches(bins.train, position_for(position, bins.growth), self.config.block_size,
@@ -221,6 +312,7 @@ class Trainer:
         self.token_bytes = bins.tokenizer.token_bytes() if bins.tokenizer else None
         self.losses: deque[float] = deque(maxlen=100)
         self.bytes_written, self.save_sec, self.train_sec, self.train_tokens = 0, 0.0, 0.0, 0
+        self.rollbacks = 0
         self.loop_started = self.saved_at = self.evaluated_at = time.monotonic()
         self.bar = tqdm(total=1.0, desc="train", bar_format="{desc} {percentage:3.0f}%|{bar}|", delay=0.1,
                         disable=hide_bars())
@@ -269,35 +361,71 @@ class Trainer:
     # --- one iteration -------------------------------------------------------
 
     def iterate(self, decayed: float = 0.0) -> None:
-        """One optimizer step; a signal waits until it is whole. Raises StageError if the loss is no number."""
+        """One optimizer step; a signal waits until it is whole. After a loss that is no number or leaps, the last good
+        checkpoint instead."""
         began = time.monotonic()
         with uninterrupted():
             loss = self._accumulate_gradients()
-            clip = self.config.grad_clip or math.inf
-            norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip))
-            if not math.isfinite(loss + norm):  # checked before the step, so that no weight is ever spoilt
-                raise StageError(f"The loss at iteration {self.iter_num} is {loss}, its gradient's norm {norm}.",
-                                 "finite numbers.", "make train.learning_rate smaller "
-                                 f"(it is {self.config.learning_rate:g}) and run again; it goes on from the last "
-                                 "checkpoint, which is good.")
-            self.optimizer.step(learning_rate_at(self.iter_num, decayed, self.config))
-            self.iter_num += 1
-            self.losses.append(loss)
-            self.on_iteration(self.iter_num, loss)
+            norm = self._clip_gradients()
+            finite = math.isfinite(loss + norm)  # checked before the step, so that no weight is ever spoilt
+            if self.loss_scale:
+                self.loss_scale.update(finite)
+            if self.loss_scale and not finite and math.isfinite(loss) and self.loss_scale.factor > 1:
+                self.model.zero_grad()
+            elif not finite or (len(self.losses) >= LEAP_AFTER and loss > LEAP * (self.train_loss or math.inf)):
+                self.roll_back(loss, norm)
+            else:
+                self.optimizer.step(rate_at(self.iter_num, decayed, self.config))
+                self.iter_num += 1
+                self.losses.append(loss)
+                self.on_iteration(self.iter_num, loss)
         self.train_sec += time.monotonic() - began
         self._show_progress()
 
     def _accumulate_gradients(self) -> float:
+        """The mean loss of the batches of one step."""
         total, n = 0.0, self.config.gradient_accumulation_steps
+        factor = self.loss_scale.factor if self.loss_scale else 1.0
         for _ in range(n):
             idx, targets = (x.to(self.device) for x in self.batches.next(self.config.batch_size))
-            with torch.autocast(self.device.partition(":")[0], torch.bfloat16, self.dtype == torch.bfloat16):
-                loss = self.model(idx, targets)[1]
-            (loss / n).backward()
+            with torch.autocast(self.device.partition(":")[0], self.dtype, self.dtype != torch.float32):
+                loss = self.model.loss(idx, targets)
+            (loss * (factor / n)).backward()
             total += loss.item() / n
             self.tokens_seen += idx.numel()
             self.train_tokens += idx.numel()
         return total
+
+    def _clip_gradients(self) -> float:
+        """The norm of the matrices' gradients, which are scaled down where it is too long. The table's are left alone:
+        its rows move by the direction of their gradient, whatever its length."""
+        grads = [p.grad for p in self.model.parameters() if p.grad is not None and not p.grad.is_sparse]
+        table = self.model.embedding.table.grad
+        factor = self.loss_scale.factor if self.loss_scale else 1.0
+        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))) / factor
+        shrink = min(1.0, (self.config.grad_clip or math.inf) / (norm + 1e-6)) / factor
+        if shrink < 1.0:
+            torch._foreach_mul_(grads, shrink)
+        if factor > 1.0 and table is not None:
+            table._values().div_(factor)
+        return norm
+
+    def roll_back(self, loss: float, norm: float) -> None:
+        """Take model and optimizer from the last checkpoint and go on behind the batch that spoilt them."""
+        state = load_checkpoint(self.root, self.bins)
+        self.rollbacks += 1
+        if state is None or self.rollbacks > MAX_ROLLBACKS:
+            raise StageError(f"The loss at iteration {self.iter_num} is {loss}, its gradient's norm {norm}.",
+                             "finite numbers, and none that leap.", "make train.learning_rate smaller "
+                             f"(it is {self.config.learning_rate:g}) and run again; it goes on from the last "
+                             "checkpoint, which is good.")
+        logger.warning("the loss at iteration %s was %.3g after a mean of %.3g: going back to iteration %s, without "
+                       "this batch", f"{self.iter_num:,}", loss, self.train_loss or math.nan, f"{state['iter_num']:,}")
+        self.model.zero_grad()
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.iter_num = state["iter_num"]
+        self.losses.clear()
 
     @property
     def train_loss(self) -> float | None:
@@ -361,12 +489,12 @@ class Trainer:
     def train_decay(self) -> None:
         """Bring the learning rate down to zero. ckpt.pt is saved already: a stop loses this branch and nothing else."""
         first_iter, last_iter = self.iter_num, self.last_iter()
-        began, deadline = time.monotonic(), self.deadline()
-        while self.iter_num < last_iter and time.monotonic() < deadline:
+        whole_sec = max(1e-9, self.deadline() - time.monotonic())
+        while self.iter_num < last_iter and (left_sec := self.deadline() - time.monotonic()) > 0:
             decayed = (self.iter_num - first_iter) / (last_iter - first_iter)
-            if deadline < math.inf:
-                decayed = max(decayed, (time.monotonic() - began) / (deadline - began))
-            self.iterate(min(decayed, 1.0))
+            if whole_sec < math.inf:
+                decayed = max(decayed, 1 - left_sec / whole_sec)
+            self.iterate(min(max(decayed, 0.0), 1.0))
 
     def last_iter(self) -> float:
         """Where the decay ends by count; it may end earlier by time."""
@@ -449,10 +577,13 @@ def train(config: TrainConfig, root: Path, started: float,
     started: of the whole process, by time.monotonic(); on_iteration is told of each iteration's number and loss.
     """
     trainer = Trainer(config, root, open_bins(root, config.vocab_size), started, on_iteration)
-    shape, n = trainer.model.config, trainer.model.num_parameters()
-    logger.info("%d layers of %d, %.2f M parameters, %s on %s (%d threads), an estimated %d MB; from iteration %s",
-                shape.n_layer, shape.n_embd, n / 1e6, str(trainer.dtype).removeprefix("torch."), trainer.device,
-                torch.get_num_threads(), trainer.memory_mb, f"{trainer.iter_num:,}")
+    shape = trainer.model.config
+    logger.info("%d layers of %d%s, %.2f M parameters and %.1f M of n-grams, %s on %s (%d threads), an estimated %d "
+                "MB; from iteration %s", shape.n_layer, shape.n_embd,
+                " (chosen for the time)" if trainer.is_fresh and config.size == "auto" else "",
+                shape.matrix_parameters / 1e6, shape.table_rows * shape.n_embd / 1e6,
+                str(trainer.dtype).removeprefix("torch."), trainer.device, torch.get_num_threads(), trainer.memory_mb,
+                f"{trainer.iter_num:,}")
     released = load_release(root, trainer.bins)
     rest = reason_to_rest(trainer, released)
     if rest and released:
