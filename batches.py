@@ -33,6 +33,7 @@ class Bins:
     growth: list[list[int]]  # [train tokens, val tokens] after each growth step, cumulative
     vocab_size: int
     tokenizer: tokenizers.Tokenizer | None = None  # None: bins of unknown origin, without bits a byte
+    retokenized_from: tuple[str, ...] = ()  # hashes of the tokenizers before this one
 
     @property
     def tokenizer_hash(self) -> str:
@@ -43,9 +44,11 @@ def open_bins(root: Path, vocab_size: int) -> Bins:
     """The bins of `root`, checked. Raises StageError if they are missing, torn or of another tokenizer."""
     train, val = root / "data/train.bin", root / "data/val.bin"
     growth, tokenizer = [[count_tokens(train), count_tokens(val)]], None
+    earlier: list[str] = []
     if (root / "data/bins.json").exists():
         tokenizer = tokenizers.load(root / "data/tokenizer")
-        growth, vocab_size = read_growth(root / "data/bins.json", growth[0], tokenizer), tokenizer.vocab_size
+        growth, earlier = read_bins_json(root / "data/bins.json", growth[0], tokenizer)
+        vocab_size = tokenizer.vocab_size
     elif not vocab_size:
         raise StageError("There is no data/bins.json beside the bins.", "it, or the size of the vocabulary.",
                          "run python3 run.py --only prepare, or give --set train.vocab_size=N.")
@@ -54,16 +57,18 @@ def open_bins(root: Path, vocab_size: int) -> Bins:
                          f"collect more text, then {MAKE_BINS}")
     for path, n_tokens in zip((train, val), growth[-1], strict=True):
         check_ids(path, n_tokens, vocab_size)
-    return Bins(train, val, growth, vocab_size, tokenizer)
+    return Bins(train, val, growth, vocab_size, tokenizer, tuple(earlier))
 
 
-def read_growth(path: Path, lengths: list[int], tokenizer: tokenizers.Tokenizer) -> list[list[int]]:
-    """The growth steps in bins.json. What the bins hold beyond the last one is not committed and not read."""
+def read_bins_json(path: Path, lengths: list[int],
+                   tokenizer: tokenizers.Tokenizer) -> tuple[list[list[int]], list[str]]:
+    """The growth steps, and the hashes of earlier tokenizers. What the bins hold beyond the last step is not committed
+    and not read."""
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
         growth = [[int(step["train_tokens"]), int(step["val_tokens"])] for step in info["growth"]]
         if info["tokenizer_hash"] == tokenizer.hash and lengths[0] >= growth[-1][0] and lengths[1] >= growth[-1][1]:
-            return growth
+            return growth, [str(earlier) for earlier in info.get("retokenized_from", [])]
     except (ValueError, KeyError, TypeError, IndexError):
         pass
     raise StageError(f"{path} does not fit the bins and the tokenizer beside it.", "files of one making.",

@@ -55,7 +55,7 @@ HEAD_SIZE = 64  # channels of one attention head
 EVALUATION_SPEED_UP = 2.5  # tokens a second against those of training; our measurement, two cores
 MAX_EVALUATION_SHARE = 0.2  # of max_minutes may be foreseen for the evaluation: the first iterations mislead
 EXIT_SEC = 0.5  # kept back for the end of the process
-LEAP, LEAP_AFTER = 2.0, 100  # a loss of so many times the mean of the last hundred is a leap
+LEAP_AFTER = 100  # iterations whose mean loss tells a leap: twice as much and a nat more
 MAX_ROLLBACKS = 3  # in one run; a model that fails more often needs another learning rate
 
 
@@ -128,7 +128,8 @@ class TrainConfig:
 
 
 def load_checkpoint(root: Path, bins: Bins) -> State | None:
-    """The checkpoint that training goes on from, None for a fresh start. Raises StageError if it fits other bins."""
+    """The checkpoint that training goes on from, None for a fresh start. One of an earlier tokenizer of these bins is
+    good for its layers alone. Raises StageError if it fits other bins."""
     path = root / "checkpoints/ckpt.pt"
     state = load_state(path, "optimizer", "iter_num", "tokens_seen", "position", "rng", "tokenizer_provisional")
     if state is None:
@@ -138,6 +139,10 @@ def load_checkpoint(root: Path, bins: Bins) -> State | None:
             raise StageError(f"{path} has a vocabulary of {state['model_args']['vocab_size']}.",
                              f"{bins.vocab_size}, as the bins.", "correct train.vocab_size, or start anew: "
                              f"mv {path.parent} {path.parent}.old")
+        return state
+    if state["tokenizer_hash"] in bins.retokenized_from:
+        logger.info("the text was tokenized anew: the model keeps its layers, and learns its embeddings and logits "
+                    "afresh; the old one stays as ckpt.prev.pt")
         return state
     if state["tokenizer_provisional"]:
         logger.info("the provisional tokenizer was made anew, and so is the model; the old one stays as ckpt.prev.pt")
@@ -251,7 +256,7 @@ def model_args(config: TrainConfig, checkpoint: State | None, bins: Bins, device
     if checkpoint is None:
         size = choose_size(config, bins, device, dtype) if config.size == "auto" else config.size
         return model_config(config, size, bins.vocab_size)
-    kept = GPTConfig(**{**checkpoint["model_args"], "dropout": config.dropout})
+    kept = GPTConfig(**{**checkpoint["model_args"], "dropout": config.dropout, "vocab_size": bins.vocab_size})
     size = f"{kept.n_layer}x{kept.n_embd}"
     wanted = {"size": size if config.size == "auto" else config.size} | {x: getattr(config, x) for x in MODEL_SHAPE}
     for name, value in ({"size": size} | {x: getattr(kept, x) for x in MODEL_SHAPE}).items():
@@ -295,7 +300,7 @@ class Trainer:
         checkpoint = load_checkpoint(root, bins)
         self.root, self.bins, self.started = root, bins, started
         self.on_iteration = on_iteration or (lambda iter_num, loss: None)
-        self.is_fresh = checkpoint is None
+        self.is_fresh = checkpoint is None or checkpoint["tokenizer_hash"] != bins.tokenizer_hash
         self.device, self.dtype = choose_device(config.device, config.dtype)
         make_deterministic(self.device, config.seed)
         shape = model_args(config, checkpoint, bins, self.device, self.dtype)
@@ -306,7 +311,12 @@ class Trainer:
         self.optimizer = make_optimizer(self.model, config)
         self.loss_scale = LossScale() if self.dtype == torch.float16 else None
         self.iter_num = self.tokens_seen = 0
-        position = self._restore(checkpoint) if checkpoint else None
+        position = None
+        if checkpoint and self.is_fresh:
+            layers = {name: value for name, value in checkpoint["model"].items() if name.startswith("blocks.")}
+            self.model.load_state_dict(layers, strict=False)
+        elif checkpoint:
+            position = self._restore(checkpoint)
         self.batches = Batches(bins.train, position_for(position, bins.growth), self.config.block_size,
                                config.replay_share, config.seed)
         self.token_bytes = bins.tokenizer.token_bytes() if bins.tokenizer else None
@@ -372,7 +382,7 @@ class Trainer:
                 self.loss_scale.update(finite)
             if self.loss_scale and not finite and math.isfinite(loss) and self.loss_scale.factor > 1:
                 self.model.zero_grad()
-            elif not finite or (len(self.losses) >= LEAP_AFTER and loss > LEAP * (self.train_loss or math.inf)):
+            elif not finite or (len(self.losses) >= LEAP_AFTER and loss > 2 * (self.train_loss or math.inf) + 1):
                 self.roll_back(loss, norm)
             else:
                 self.optimizer.step(rate_at(self.iter_num, decayed, self.config))
@@ -414,7 +424,7 @@ class Trainer:
         """Take model and optimizer from the last checkpoint and go on behind the batch that spoilt them."""
         state = load_checkpoint(self.root, self.bins)
         self.rollbacks += 1
-        if state is None or self.rollbacks > MAX_ROLLBACKS:
+        if state is None or state["tokenizer_hash"] != self.bins.tokenizer_hash or self.rollbacks > MAX_ROLLBACKS:
             raise StageError(f"The loss at iteration {self.iter_num} is {loss}, its gradient's norm {norm}.",
                              "finite numbers, and none that leap.", "make train.learning_rate smaller "
                              f"(it is {self.config.learning_rate:g}) and run again; it goes on from the last "
@@ -446,7 +456,7 @@ class Trainer:
             done = max(done, 1 - left_iters / config.max_iters)
             left_sec = min(left_sec, left_iters * config.tokens_per_iter / self.tok_per_sec)
         left = f", {max(0, left_sec) / 60:.1f} min left" if left_sec < math.inf else ""
-        self.bar.set_description_str(f"train: iter {self.iter_num:,}, loss {self.losses[-1]:.3f}, "
+        self.bar.set_description_str(f"train: iter {self.iter_num:,}, loss {self.train_loss or math.nan:.3f}, "
                                      f"{self.tok_per_sec / 1000:.1f} k tokens/s{left}", refresh=False)
         self.bar.update(min(1.0, done) - self.bar.n)
 

@@ -1,15 +1,18 @@
 """python -m pytest tests/test_model.py"""
 
+import dataclasses
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+import model as model_module
 from model import GPT, GPTConfig, Rotary, estimate_memory_mb, flops_per_token, norm
-from optim import AdamW
+from optim import AdamW, Group, Optimizer, RowAdagrad
 
-TINY = GPTConfig(block_size=16, vocab_size=50, n_layer=2, n_head=2, n_embd=32)
+TINY = GPTConfig(block_size=16, vocab_size=50, n_layer=2, n_head=2, n_embd=32, ngram_rows=300)
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -33,42 +36,87 @@ def test_later_token_cannot_move_an_earlier_logit(model: GPT) -> None:
     idx = random_tokens()
     changed = idx.clone()
     changed[:, 9] = (changed[:, 9] + 1) % TINY.vocab_size
-    before, after = model(idx, idx)[0], model(changed, idx)[0]
+    before, after = model(idx), model(changed)
     assert torch.equal(before[:, :9], after[:, :9])
     assert not torch.allclose(before[:, 9:], after[:, 9:])
 
 
-def test_first_loss_is_near_that_of_guessing() -> None:
-    torch.manual_seed(0)
+def test_first_loss_is_that_of_guessing() -> None:
     model = GPT(GPTConfig(block_size=64, vocab_size=1000, n_layer=2, n_head=2, n_embd=64))
     idx = torch.randint(1000, (4, 64))
-    assert model(idx, idx.roll(-1, 1))[1].item() == pytest.approx(math.log(1000), abs=0.1)
+    assert model.loss(idx, idx.roll(-1, 1)).item() == pytest.approx(math.log(1000), abs=1e-4)
+
+
+def optimizer_of(model: GPT, learning_rate: float = 1e-2) -> Optimizer:
+    matrices = Group([p for name, p in model.named_parameters() if name != "embedding.table"], learning_rate)
+    return Optimizer(AdamW([matrices]), RowAdagrad(model.embedding.table, 0.2))
 
 
 def test_one_batch_overfits() -> None:
     torch.manual_seed(0)
-    model = GPT(TINY)
-    optimizer, idx = AdamW(model.parameters()), random_tokens()
+    model, idx = GPT(TINY), random_tokens()
+    optimizer = optimizer_of(model)
     for _ in range(60):
-        loss = model(idx[:, :-1], idx[:, 1:])[1]
+        loss = model.loss(idx[:, :-1], idx[:, 1:])
         loss.backward()
-        optimizer.step(1e-2)
+        optimizer.step(1.0)
     assert loss.item() < 0.1
 
 
-def test_without_targets_only_the_last_position_has_logits(model: GPT) -> None:
-    idx = random_tokens()
-    logits, loss = model(idx)
-    assert loss is None
-    assert torch.allclose(logits, model(idx, idx)[0][:, -1:], atol=1e-5)
-
-
-def test_ignored_targets_do_not_count(model: GPT) -> None:
+def test_loss_and_gradients_are_those_of_the_logits(model: GPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_module, "LOSS_CHUNK", 7)
     idx, targets = random_tokens(), random_tokens().roll(-1, 1)
-    losses = model(idx, targets, reduction="none")[1]
-    targets[:, 5:] = -1
-    assert losses.shape == (2, 16)
-    assert torch.allclose(model(idx, targets)[1], losses[:, :5].mean())
+    gradients = []
+    for loss in (model.loss(idx, targets), F.cross_entropy(model(idx).flatten(0, 1), targets.flatten())):
+        (3 * loss).backward()
+        gradients.append({name: (p.grad.to_dense() if p.grad.is_sparse else p.grad).clone()
+                          for name, p in model.named_parameters() if p.grad is not None})
+        model.zero_grad()
+        gradients[-1]["loss"] = loss.detach()
+    assert len(gradients[0]) == 11
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradient, gradients[1][name], rtol=1e-4, atol=1e-5), name
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(norm, lambda x: F.rms_norm(x, (6,))),
+                                              (model_module._SquaredReLU.apply, lambda x: F.relu(x).square())])
+def test_own_backward_passes_are_autograds(ours: Callable, theirs: Callable) -> None:
+    x, weight = torch.randn(5, 6, requires_grad=True), torch.randn(5, 6)
+    assert torch.allclose(ours(x), theirs(x), atol=1e-5)
+    gradients = [torch.autograd.grad((function(x) * weight).sum(), x)[0] for function in (ours, theirs)]
+    assert torch.allclose(*gradients, atol=1e-5)
+
+
+def test_ngrams_have_rows_that_depend_on_their_tokens_alone() -> None:
+    embedding = GPT(dataclasses.replace(TINY, ngram_order=3, ngram_rows=1 << 16)).embedding
+    rows = embedding.rows(torch.tensor([[1, 2, 3, 1, 2, 3, 4, 2, 3]]))[0]
+    assert rows.shape == (9, 3) and rows.min() >= 0 and rows.max() < 1 << 16
+    assert rows[:, 0].tolist() == [1, 2, 3, 1, 2, 3, 4, 2, 3]
+    assert torch.equal(rows[2], rows[5]) and (rows[:, 1:] >= TINY.vocab_size).all()
+    assert rows[2, 1] == rows[8, 1] and rows[2, 2] != rows[8, 2]  # the same pair after another token
+    assert rows[0, 1] != rows[3, 1]  # the beginning of the window is like a token of its own
+
+
+def test_rows_that_were_not_looked_up_stay() -> None:
+    torch.manual_seed(0)
+    model, idx = GPT(TINY), random_tokens(1, 4)
+    torch.nn.init.normal_(model.head.weight)
+    before, optimizer = model.embedding.table.detach().clone(), optimizer_of(model)
+    model.loss(idx, idx).backward()
+    optimizer.step(1.0)
+    moved = (model.embedding.table != before).any(1).nonzero().flatten().tolist()
+    assert moved == sorted(set(model.embedding.rows(idx).flatten().tolist()))
+
+
+def test_row_adagrad_is_what_the_formula_says() -> None:
+    table = torch.nn.Parameter(torch.zeros(4, 2))
+    optimizer = RowAdagrad(table, 0.5)
+    grad = torch.tensor([[3.0, 4.0], [0.0, 1.0], [3.0, 4.0]])
+    table.grad = torch.sparse_coo_tensor(torch.tensor([[1, 2, 1]]), grad, (4, 2), check_invariants=True)
+    optimizer.step(0.1)
+    sums = torch.tensor([0.0, 25.0, 0.5, 0.0])  # of the mean squares
+    assert torch.allclose(optimizer.squares, sums)
+    assert torch.allclose(table[1], -0.05 * 2 * grad[0] / 5) and torch.allclose(table[2], -0.05 * grad[1] / 0.5**0.5)
 
 
 def test_more_tokens_than_the_block_size_are_refused(model: GPT) -> None:
@@ -79,8 +127,8 @@ def test_more_tokens_than_the_block_size_are_refused(model: GPT) -> None:
 def test_attention_is_what_the_formula_says(model: GPT) -> None:
     attention = model.blocks[0].attention
     x = torch.randn(1, 7, 32)
-    q, k, v = attention.qkv(x).view(1, 7, 3, 2, 16).permute(2, 0, 3, 1, 4)
-    q, k = attention.rotary(norm(q)), attention.rotary(norm(k))
+    q, k, v = attention.qkv(x).view(1, 7, 3, 2, 16).unbind(2)
+    q, k, v = (y.transpose(1, 2) for y in (attention.rotary(norm(q)), attention.rotary(norm(k)), v))
     scores = (q @ k.transpose(-2, -1) / math.sqrt(16)).masked_fill(torch.ones(7, 7).triu(1).bool(), -math.inf)
     y = F.softmax(scores, dim=-1) @ v
     assert torch.allclose(attention(x), attention.proj(y.transpose(1, 2).reshape(1, 7, 32)), atol=1e-5)
@@ -88,37 +136,30 @@ def test_attention_is_what_the_formula_says(model: GPT) -> None:
 
 def test_rotary_products_depend_on_distance_alone() -> None:
     rotary, q, k = Rotary(8, 32), torch.randn(8), torch.randn(8)
-    turned_q, turned_k = rotary(q.repeat(32, 1)), rotary(k.repeat(32, 1))
+    turned_q, turned_k = rotary(q.repeat(1, 32, 1))[0], rotary(k.repeat(1, 32, 1))[0]
     products = turned_q @ turned_k.T  # (position of q, position of k)
     assert torch.allclose(products[10, 3], products[20, 13], atol=1e-4)
     assert not torch.allclose(products[10, 3], products[10, 4], atol=1e-4)
 
 
 def test_costs_grow_with_what_they_are_made_of(model: GPT) -> None:
-    n = model.num_parameters()
-    assert n == 50 * 32 + 2 * 12 * 32 * 32
-    assert flops_per_token(TINY, n) == 6 * n + 12 * 2 * 32 * 16
-    assert estimate_memory_mb(TINY, n, 8) < estimate_memory_mb(TINY, n, 800) < estimate_memory_mb(TINY, 10**9, 800)
+    n = TINY.matrix_parameters
+    assert n == 50 * 32 + 2 * 12 * 32 * 32 == model.num_parameters() - TINY.table_rows * 32
+    assert flops_per_token(TINY) == 6 * n + 12 * 2 * 32 * 16
+    large = dataclasses.replace(TINY, n_embd=4096)
+    assert estimate_memory_mb(TINY, 8) < estimate_memory_mb(TINY, 8000) < estimate_memory_mb(large, 8000)
 
 
 def test_adamw_equals_torchs_own() -> None:
-    ours, theirs = GPT(TINY), GPT(TINY)
-    theirs.load_state_dict(ours.state_dict())
-    optimizer = AdamW(ours.parameters(), 0.9, 0.95, 0.1)
-    reference = torch.optim.AdamW(theirs.parameters(), lr=1e-2, betas=(0.9, 0.95), weight_decay=0.1)
+    ours, theirs = ([torch.nn.Parameter(torch.ones(3, 2)), torch.nn.Parameter(torch.ones(2))] for _ in range(2))
+    optimizer = AdamW([Group(ours[:1], 1e-2, 0.1), Group(ours[1:], 3e-2)], 0.9, 0.95)
+    reference = torch.optim.AdamW([{"params": theirs[:1], "lr": 0.5e-2, "weight_decay": 0.1},
+                                   {"params": theirs[1:], "lr": 1.5e-2, "weight_decay": 0.0}], betas=(0.9, 0.95))
     for _ in range(3):
-        for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        for p, q in zip(ours, theirs, strict=True):
             q.grad = torch.randn_like(p)
             p.grad = q.grad.clone()
-        optimizer.step(1e-2)
+        optimizer.step(0.5)
         reference.step()
-    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+    for p, q in zip(ours, theirs, strict=True):
         assert torch.allclose(p, q, atol=1e-6)
-
-
-def test_weight_decay_leaves_vectors_alone() -> None:
-    matrix, vector = torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(2))
-    matrix.grad, vector.grad = torch.zeros(2, 2), torch.zeros(2)
-    AdamW([matrix, vector], weight_decay=0.5).step(0.1)
-    assert torch.allclose(matrix, torch.full((2, 2), 0.95))
-    assert torch.equal(vector, torch.ones(2))

@@ -454,7 +454,7 @@ def test_the_flag_reaches_the_stage(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.usefixtures("one_thread")
 def test_training_goes_on_from_its_checkpoint_with_a_new_plan(tmp_path: Path) -> None:
-    tiny = TrainConfig(n_layer=1, n_head=2, n_embd=16, block_size=8, batch_size=4, max_iters=10, max_minutes=0.0,
+    tiny = TrainConfig(size="1x16", block_size=8, ngram_rows=512, batch_size=4, max_iters=10, max_minutes=0.0,
                        max_epochs=0, eval_minutes=60.0)
     add_clean(tmp_path, range(60))
     prepare.run(FROZEN, tmp_path)

@@ -22,11 +22,11 @@ from model import GPT, GPTConfig
 from pipeline import Report, StageError, Stopped, catch_signals
 from tokenizer import Tokenizer
 from tokenizer import train as train_tokenizer
-from train import TrainConfig, learning_rate_at, run, train
+from train import TrainConfig, choose_device, choose_size, rate_at, run, train
 
 PROJECT = Path(trainer_module.__file__).parent
-TINY = TrainConfig(n_layer=1, n_head=2, n_embd=16, block_size=8, batch_size=4, learning_rate=1e-2, warmup_iters=5,
-                   max_iters=20, max_minutes=0.0, max_epochs=0, eval_minutes=60.0)
+TINY = TrainConfig(size="1x16", block_size=8, ngram_rows=512, batch_size=4, warmup_iters=5, max_iters=20,
+                   max_minutes=0.0, max_epochs=0, eval_minutes=60.0)
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -149,9 +149,9 @@ def test_step_that_adds_only_validation_text_goes_on_to_the_union(root: Path) ->
 
 
 def test_learning_rate_rises_stays_and_falls() -> None:
-    config = TrainConfig(learning_rate=1.0, warmup_iters=9)
-    assert [learning_rate_at(i, 0.0, config) for i in (0, 4, 9, 10_000)] == [0.1, 0.5, 1.0, 1.0]
-    assert [learning_rate_at(100, x, config) for x in (0.25, 1.0)] == [0.5, 0.0]
+    config = TrainConfig(warmup_iters=9)
+    assert [rate_at(i, 0.0, config) for i in (0, 4, 9, 10_000)] == [0.1, 0.5, 1.0, 1.0]
+    assert [rate_at(100, x, config) for x in (0.25, 1.0)] == [0.5, 0.0]
 
 
 def slow_scores(model: GPT, tokens: np.ndarray, token_bytes: np.ndarray, first: int, last: int) -> tuple[float, float]:
@@ -159,7 +159,7 @@ def slow_scores(model: GPT, tokens: np.ndarray, token_bytes: np.ndarray, first: 
     nats, nats_with_bytes, n_bytes, block_size = [], 0.0, 0, model.config.block_size
     for target in range(first, last):
         start = (target - 1) // block_size * block_size
-        logits = model(torch.from_numpy(tokens[start:target].astype(np.int64))[None])[0][0, -1]
+        logits = model(torch.from_numpy(tokens[start:target].astype(np.int64))[None])[0, -1]
         nats.append(-torch.log_softmax(logits, -1)[tokens[target]].item())
         if token_bytes[tokens[target]]:
             nats_with_bytes += nats[-1]
@@ -169,7 +169,8 @@ def slow_scores(model: GPT, tokens: np.ndarray, token_bytes: np.ndarray, first: 
 
 def test_evaluation_equals_a_slow_one(root: Path) -> None:
     torch.manual_seed(0)
-    model = GPT(GPTConfig(block_size=8, vocab_size=257, n_layer=1, n_head=2, n_embd=16))
+    model = GPT(GPTConfig(block_size=8, vocab_size=257, n_layer=1, n_head=2, n_embd=16, ngram_rows=512))
+    torch.nn.init.normal_(model.head.weight, std=0.3)
     tokens = np.fromfile(root / "data/val.bin", dtype="<u2")[:93]
     token_bytes = np.arange(257, dtype=np.int32) % 4 * (np.arange(257) < 256)
     scores = evaluate(model, root / "data/val.bin", 93, 40, token_bytes, batch_size=4)
@@ -224,8 +225,8 @@ def test_release_is_decayed_and_the_checkpoint_is_not(root: Path) -> None:
     run(TINY, root)
     assert checkpoint(root)["iter_num"] == 16 and checkpoint(root, "release.pt")["iter_num"] == 20
     assert "optimizer" not in checkpoint(root, "release.pt")
-    assert not torch.equal(checkpoint(root)["model"]["embedding.weight"],
-                           checkpoint(root, "release.pt")["model"]["embedding.weight"])
+    assert not torch.equal(checkpoint(root)["model"]["head.weight"],
+                           checkpoint(root, "release.pt")["model"]["head.weight"])
 
 
 def test_second_run_goes_on_from_the_checkpoint_and_improves(root: Path) -> None:
@@ -269,10 +270,10 @@ def test_growth_starts_a_plan_and_two_losses_are_told(root: Path) -> None:
 def test_worse_release_does_not_replace_a_better_one(root: Path) -> None:
     run(dataclasses.replace(TINY, max_iters=100), root)
     better = checkpoint(root, "release.pt")["model"]
-    report = run(dataclasses.replace(TINY, max_iters=120, learning_rate=3.0), root)
+    report = run(dataclasses.replace(TINY, max_iters=120, embedding_learning_rate=30.0), root)
     release = checkpoint(root, "release.pt")
     assert report.facts["iter_num"] == release["iter_num"] == 100
-    assert torch.equal(release["model"]["embedding.weight"], better["embedding.weight"])
+    assert torch.equal(release["model"]["head.weight"], better["head.weight"])
     assert [entry["iter_num"] for entry in release["history"]] == [100, 120]
 
 
@@ -287,7 +288,7 @@ def test_training_rests_when_releases_became_worse_twice(root: Path) -> None:
 
 def test_checkpoint_keeps_the_model_as_it_was_made(root: Path) -> None:
     run(TINY, root)
-    report = run(dataclasses.replace(TINY, n_layer=3, block_size=4, max_iters=40), root)
+    report = run(dataclasses.replace(TINY, size="3x16", block_size=4, max_iters=40), root)
     assert checkpoint(root)["model_args"]["n_layer"] == 1 and checkpoint(root)["model_args"]["block_size"] == 8
     assert report.facts["iter_num"] == 40
 
@@ -368,9 +369,79 @@ def test_model_of_a_provisional_tokenizer_is_made_anew(tmp_path: Path) -> None:
 def test_loss_that_is_no_number_leaves_the_good_checkpoint(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(TINY, root)
     good = (root / "checkpoints/ckpt.pt").read_bytes()
-    monkeypatch.setattr(trainer_module.Trainer, "_accumulate_gradients", lambda self: math.nan)
+    honest = trainer_module.Trainer._accumulate_gradients
+    monkeypatch.setattr(trainer_module.Trainer, "_accumulate_gradients", lambda self: honest(self) * math.nan)
     assert "is nan" in message_of(dataclasses.replace(TINY, max_iters=40), root)
     assert (root / "checkpoints/ckpt.pt").read_bytes() == good
+
+
+def test_loss_that_leaps_goes_back_to_the_checkpoint_and_leaves_the_batch_out(
+        root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    run(TINY, root)
+    honest, calls = trainer_module.Trainer._accumulate_gradients, []
+
+    def leaping(self: trainer_module.Trainer) -> float:
+        loss = honest(self)
+        calls.append(self.iter_num)
+        return {5: math.nan, 130: 1e3}.get(len(calls), loss)
+
+    monkeypatch.setattr(trainer_module.Trainer, "_accumulate_gradients", leaping)
+    losses = losses_of(dataclasses.replace(TINY, max_iters=200), root)
+    assert calls[5] == 16 and calls[130] == 16  # back at the checkpoint, twice
+    assert sum("going back to iteration 16" in record.message for record in caplog.records) == 2
+    assert max(losses) == 200 and all(math.isfinite(loss) for loss in losses.values())
+
+
+def test_warm_start_keeps_the_layers_alone(root: Path) -> None:
+    run(TINY, root)
+    first = checkpoint(root)
+    write_bins(root, [1000], seed=1)
+    bins_json = json.loads((root / "data/bins.json").read_text())
+    (root / "data/bins.json").write_text(json.dumps(bins_json | {"retokenized_from": [first["tokenizer_hash"]]}))
+    state = trainer_module.Trainer(TINY, root, trainer_module.open_bins(root, 0), time.monotonic()).state()
+    assert torch.equal(state["model"]["blocks.0.mlp.up.weight"], first["model"]["blocks.0.mlp.up.weight"])
+    assert state["iter_num"] == 0 and not state["model"]["head.weight"].any()
+    assert run(TINY, root).facts["iter_num"] == 20
+    assert checkpoint(root, "ckpt.prev.pt")["tokenizer_hash"] == first["tokenizer_hash"]
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((9, 0), torch.bfloat16), ((8, 0), torch.bfloat16),
+                                                      ((7, 5), torch.float16), (None, torch.float32)])
+def test_device_and_type_are_found(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int] | None,
+                                   expected: torch.dtype) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: capability is not None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert choose_device("auto", "auto") == ("cuda" if capability else "cpu", expected)
+    assert choose_device("auto", "float32")[1] == torch.float32
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("auto", "auto") == ("mps", torch.float32)
+
+
+def test_float16_lifts_the_loss_and_lowers_it_when_it_overflows(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = trainer_module.LossScale
+    monkeypatch.setattr(first, "__init__", lambda self: vars(self).update(factor=1e37, good_steps=0))
+    trainer = trainer_module.Trainer(dataclasses.replace(TINY, dtype="float16"), root,
+                                     trainer_module.open_bins(root, 0), time.monotonic())
+    for _ in range(200):
+        trainer.iterate()
+    assert trainer.loss_scale and 1 <= trainer.loss_scale.factor < 1e37
+    assert 0 < trainer.iter_num < 200 and trainer.losses[-1] < trainer.losses[0]
+
+
+def test_size_grows_with_the_time_and_with_the_text(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer_module, "matmul_rate", lambda device, dtype: 150e9)
+    bins = dataclasses.replace(trainer_module.open_bins(root, 0), vocab_size=2048, growth=[[50_000_000, 1000]])
+
+    def size(minutes: float, text: int = 50_000_000, **other: int) -> str:
+        config = TrainConfig(max_minutes=minutes, **other)
+        return choose_size(config, dataclasses.replace(bins, growth=[[text, 1000]]), "cpu", torch.float32)
+
+    assert size(1) == size(5) == "2x128"
+    sizes = [int(size(minutes).split("x")[1]) for minutes in (5, 60, 480, 5000)]
+    assert sizes == sorted(set(sizes))
+    assert size(5000, text=100_000) == "2x128" and size(5000, memory_limit_mb=400) == "2x128"
 
 
 def test_full_disk_leaves_the_good_checkpoint(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,8 +455,9 @@ def test_full_disk_leaves_the_good_checkpoint(root: Path, monkeypatch: pytest.Mo
     assert checkpoint(root)["iter_num"] == 16 and not (root / "checkpoints/ckpt.pt.tmp").exists()
 
 
-@pytest.mark.parametrize("wrong", [{"n_embd": 30, "n_head": 4}, {"batch_size": 0}, {"decay_frac": 1.0},
-                                   {"dtype": "float8"}, {"max_minutes": 0.0, "max_iters": 0, "max_epochs": 0}])
+@pytest.mark.parametrize("wrong", [{"size": "4x"}, {"size": "2x150"}, {"size": "0x128"}, {"batch_size": 0},
+                                   {"decay_frac": 1.0}, {"dtype": "float8"},
+                                   {"max_minutes": 0.0, "max_iters": 0, "max_epochs": 0}])
 def test_impossible_settings_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match="expected"):
         TrainConfig(**wrong)
