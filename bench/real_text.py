@@ -1,0 +1,69 @@
+"""Real text: bits a byte after the same time on the same bytes, ours by the default configuration, nanoGPT beside it.
+
+    .venv/bin/python bench/real_text.py --root demo --nanogpt DIR     some 11 minutes, after python3 run.py --demo
+
+Takes the bins of --root, trains a fresh model on them for --seconds, and decodes them to characters for nanoGPT, which
+trains on those by its README's command for a CPU, for as many iterations as fit into that time. The validation text is
+the same to the byte. Seconds are those of the training loops. Both are scored by evaluation.evaluate over the whole
+validation text. Ends in one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(PROJECT), str(PROJECT / "bench")]
+
+import race  # noqa: E402 (the project is a folder, not a package)
+
+import tokenizer as tokenizers  # noqa: E402
+
+TRIAL_ITERS = 100  # of nanoGPT, to learn how many fit into the time
+
+
+def decoded(root: Path, name: str) -> str:
+    """The text of a bin, each document followed by a new line."""
+    tokenizer = tokenizers.load(root / "data/tokenizer")
+    ids = np.fromfile(root / f"data/{name}.bin", dtype="<u2")
+    documents = np.split(ids, np.flatnonzero(ids == tokenizer.eot_token) + 1)
+    return "".join(tokenizer.decode(document) + "\n" for document in documents if len(document))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, default=PROJECT / "demo", metavar="DIR")
+    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--nanogpt", type=Path, metavar="DIR")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another setting of train")
+    args = parser.parse_args()
+    result: dict[str, object] = {"bench": "real_text"}
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "root"
+        shutil.copytree(args.root / "data", root / "data", ignore=shutil.ignore_patterns("pages", "raw", "*.sqlite3*"))
+        ours = race.race(root, [f"max_minutes={args.seconds / 60}", *args.set], args.seconds, 0.0)
+        result |= ours
+        print(f"ours: {ours}", file=sys.stderr)
+        if args.nanogpt:
+            texts = [decoded(root, name) for name in ("train", "val")]
+            race.write_characters(Path(folder) / "trial/data", *texts)
+            race.write_characters(Path(folder) / "whole/data", *texts)
+            trial = race.run_nanogpt(args.nanogpt, Path(folder) / "trial/data", TRIAL_ITERS)
+            iters = round(TRIAL_ITERS * args.seconds / trial["seconds"])
+            peer = race.run_nanogpt(args.nanogpt, Path(folder) / "whole/data", iters)
+            n_bytes = len(texts[1].encode()) / len(texts[1])  # a character
+            peer["val_bpb"] = peer["val_loss"] / math.log(2) / n_bytes
+            result |= {"nanogpt": peer, "ratio": round(ours["val_bpb"] / peer["val_bpb"], 4)}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
