@@ -39,7 +39,7 @@ class GPTConfig:
     n_head: int = 2
     n_embd: int = 128
     dropout: float = 0.0
-    ngram_order: int = 3  # tokens of the longest n-gram that has an embedding; 1: tokens alone
+    ngram_order: int = 2  # tokens of the longest n-gram that has an embedding; 1: tokens alone
     ngram_rows: int = 65_536  # of the table of embeddings, the vocabulary's own included
     qk_norm: bool = True
 
@@ -201,7 +201,7 @@ class NgramEmbedding(nn.Module):
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.order, self.vocab_size = config.ngram_order, config.vocab_size
+        self.order, self.vocab_size, self.dropout = config.ngram_order, config.vocab_size, config.dropout
         self.table = nn.Parameter(torch.zeros(config.table_rows, config.n_embd))
 
     def rows(self, idx: Tensor) -> Tensor:
@@ -215,7 +215,12 @@ class NgramEmbedding(nn.Module):
         return torch.stack(rows, dim=-1)
 
     def forward(self, idx: Tensor) -> Tensor:
-        x: Tensor = _RowSum.apply(self.table, self.rows(idx))
+        rows = self.rows(idx)
+        if self.training and self.dropout:  # what is remembered word for word must not be all that is learned
+            is_left_out = torch.rand(rows.shape, device=rows.device) < self.dropout
+            is_left_out[..., 0] = False
+            rows = rows.masked_fill(is_left_out, self.table.size(0) - 1)  # the last row stands for what is left out
+        x: Tensor = _RowSum.apply(self.table, rows)
         return x
 
 

@@ -60,13 +60,13 @@ class AdamW:
 class RowAdagrad:
     """Adagrad with one running sum a row (as DLRM and FBGEMM have it), for a table with sparse gradients.
 
-    A row moves only when it was looked up, and less the more often it was: a rare n-gram learns from its first sight,
-    and what has been learned often stays when other text comes.
+    A row moves only when it was looked up, and less the more often it was: what has been learned often stays when other
+    text comes. prior: the sum that each row begins with. The larger, the less is learned from a rare one.
     """
 
-    def __init__(self, table: nn.Parameter, learning_rate: float) -> None:
+    def __init__(self, table: nn.Parameter, learning_rate: float, prior: float = 0.0) -> None:
         self.table, self.learning_rate = table, learning_rate
-        self.squares = torch.zeros(table.size(0), device=table.device)  # sum of each row's mean squared gradient
+        self.squares = torch.full((table.size(0),), prior, device=table.device)  # sum of each row's mean squared gradient
 
     @torch.no_grad()
     def step(self, scale: float) -> None:

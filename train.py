@@ -51,6 +51,7 @@ SIZES = ("2x128", "3x192", "4x256", "6x320", "8x384", "12x512")
 TOKENS_PER_PARAMETER = 10.5
 EFFICIENCY = {"cpu": 0.5}  # share of the matrix-product rate that training reaches; others: a guess
 OTHER_EFFICIENCY = 0.15
+TOKEN_SQUARE = 1.5e-4  # mean square of the gradient that one token's loss gives to its rows; our measurement
 HEAD_SIZE = 64  # channels of one attention head
 EVALUATION_SPEED_UP = 2.5  # tokens a second against those of training; our measurement, two cores
 MAX_EVALUATION_SHARE = 0.2  # of max_minutes may be foreseen for the evaluation: the first iterations mislead
@@ -66,16 +67,17 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class TrainConfig:
     size: str = "auto"                      # this and the next four are fixed when the checkpoint is made
     block_size: int = 128
-    ngram_order: int = 3
+    ngram_order: int = 2
     ngram_rows: int = 65_536
     qk_norm: bool = True
-    dropout: float = 0.0
+    dropout: float = 0.1
     vocab_size: int = 0                     # 0: as data/bins.json says
     batch_size: int = 8
     gradient_accumulation_steps: int = 1
     learning_rate: float = 2e-3
     head_learning_rate: float = 1e-2
     embedding_learning_rate: float = 0.2
+    embedding_prior: float = 100.0
     weight_decay: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.99
@@ -100,7 +102,7 @@ class TrainConfig:
                      "save_minutes"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected more than 0")
-        for name in ("vocab_size", "warmup_iters", "max_minutes", "max_iters", "max_epochs", "replay_share", "seed",
+        for name in ("vocab_size", "embedding_prior", "warmup_iters", "max_minutes", "max_iters", "max_epochs", "replay_share", "seed",
                      "weight_decay", "grad_clip"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more")
@@ -240,7 +242,8 @@ def make_optimizer(model: GPT, config: TrainConfig) -> Optimizer:
     matrices = Group(list(model.blocks.parameters()), config.learning_rate, config.weight_decay)
     head = Group([model.head.weight], config.head_learning_rate)
     return Optimizer(AdamW([matrices, head], config.beta1, config.beta2),
-                     RowAdagrad(model.embedding.table, config.embedding_learning_rate))
+                     RowAdagrad(model.embedding.table, config.embedding_learning_rate,
+                                config.embedding_prior * TOKEN_SQUARE / config.tokens_per_iter**2))
 
 
 def make_deterministic(device: str, seed: int) -> None:

@@ -18,24 +18,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "bench")]
 
 import race  # noqa: E402 (the project is a folder, not a package)
-
-import tokenizer as tokenizers  # noqa: E402
+from vocabulary import documents_of  # noqa: E402
 
 TRIAL_ITERS = 100  # of nanoGPT, to learn how many fit into the time
-
-
-def decoded(root: Path, name: str) -> str:
-    """The text of a bin, each document followed by a new line."""
-    tokenizer = tokenizers.load(root / "data/tokenizer")
-    ids = np.fromfile(root / f"data/{name}.bin", dtype="<u2")
-    documents = np.split(ids, np.flatnonzero(ids == tokenizer.eot_token) + 1)
-    return "".join(tokenizer.decode(document) + "\n" for document in documents if len(document))
 
 
 def main() -> None:
@@ -53,7 +42,7 @@ def main() -> None:
         result |= ours
         print(f"ours: {ours}", file=sys.stderr)
         if args.nanogpt:
-            texts = [decoded(root, name) for name in ("train", "val")]
+            texts = ["\n".join(documents_of(root, name)) + "\n" for name in ("train", "val")]
             race.write_characters(Path(folder) / "trial/data", *texts)
             race.write_characters(Path(folder) / "whole/data", *texts)
             trial = race.run_nanogpt(args.nanogpt, Path(folder) / "trial/data", TRIAL_ITERS)
