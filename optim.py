@@ -66,7 +66,7 @@ class RowAdagrad:
 
     def __init__(self, table: nn.Parameter, learning_rate: float, prior: float = 0.0) -> None:
         self.table, self.learning_rate = table, learning_rate
-        self.squares = torch.full((table.size(0),), prior, device=table.device)  # sum of each row's mean squared gradient
+        self.squares = torch.full((table.size(0),), prior, device=table.device)  # sums of mean squared gradients
 
     @torch.no_grad()
     def step(self, scale: float) -> None:

@@ -102,8 +102,8 @@ class TrainConfig:
                      "save_minutes"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected more than 0")
-        for name in ("vocab_size", "embedding_prior", "warmup_iters", "max_minutes", "max_iters", "max_epochs", "replay_share", "seed",
-                     "weight_decay", "grad_clip"):
+        for name in ("vocab_size", "embedding_prior", "warmup_iters", "max_minutes", "max_iters", "max_epochs",
+                     "replay_share", "seed", "weight_decay", "grad_clip"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more")
         for name in ("dropout", "beta1", "beta2", "decay_frac"):
