@@ -1,0 +1,70 @@
+"""Vocabulary: with how many tokens does training reach the fewest bits a byte in a given time?
+
+    .venv/bin/python bench/vocabulary.py --root demo     some 6 minutes, after python3 run.py --demo
+
+Makes a tokenizer of each size from the training text of --root, tokenizes the same training and validation documents
+with it, and trains a fresh model of the default configuration for --seconds. Ends in one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(PROJECT), str(PROJECT / "bench")]
+
+import race  # noqa: E402 (the project is a folder, not a package)
+
+import tokenizer as tokenizers  # noqa: E402
+
+
+def documents_of(root: Path, name: str) -> list[str]:
+    tokenizer = tokenizers.load(root / "data/tokenizer")
+    ids = np.fromfile(root / f"data/{name}.bin", dtype="<u2")
+    parts = np.split(ids, np.flatnonzero(ids == tokenizer.eot_token) + 1)
+    return [tokenizer.decode(part) for part in parts if len(part)]
+
+
+def tokenize_anew(root: Path, texts: dict[str, list[str]], vocab_size: int) -> float:
+    """Tokenizer, bins and bins.json in `root`; returns bytes a token of the validation text."""
+    tokenizer = tokenizers.train("bpe", texts["train"], vocab_size)
+    (root / "data/tokenizer").mkdir(parents=True)
+    for name, content in tokenizer.files().items():
+        (root / "data/tokenizer" / name).write_bytes(content)
+    lengths = {}
+    for name, documents in texts.items():
+        ids = np.concatenate([tokenizer.encode_document(text) for text in documents])
+        ids.astype("<u2").tofile(root / f"data/{name}.bin")
+        lengths[f"{name}_tokens"] = len(ids)
+    (root / "data/bins.json").write_text(json.dumps({"tokenizer_hash": tokenizer.hash, "growth": [lengths]}))
+    return sum(len(text.encode()) for text in texts["val"]) / lengths["val_tokens"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, default=PROJECT / "demo", metavar="DIR")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[512, 1024, 2048, 4096, 8192])
+    args = parser.parse_args()
+    texts = {name: documents_of(args.root, name) for name in ("train", "val")}
+    figures = {}
+    for size in args.sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            bytes_per_token = tokenize_anew(Path(folder), texts, size)
+            settings = [f"max_minutes={args.seconds / 60}"]
+            ours = race.race(Path(folder), settings, args.seconds, 0.0)
+        figures[size] = {"val_bpb": round(ours["val_bpb"], 4), "bytes_per_token": round(bytes_per_token, 2),
+                         "tok_per_sec": ours["tok_per_sec"], "epochs": ours["epochs"], "size": ours["size"]}
+        print(f"{size}: {figures[size]}", file=sys.stderr)
+    best = min(figures, key=lambda size: figures[size]["val_bpb"])
+    print(json.dumps({"bench": "vocabulary", "seconds": args.seconds, "best": best, "by": figures}))
+
+
+if __name__ == "__main__":
+    main()
