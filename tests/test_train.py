@@ -351,6 +351,14 @@ def test_checkpoint_that_is_no_checkpoint_is_refused(root: Path) -> None:
     assert "is damaged" in message_of(TINY, root)
 
 
+def test_model_of_an_earlier_release_is_refused_with_the_mend(root: Path) -> None:
+    run(TINY, root)
+    state = checkpoint(root)
+    del state["model_args"]["ngram_order"]
+    torch.save(state, root / "checkpoints/ckpt.pt")
+    assert "earlier release" in message_of(TINY, root)
+
+
 def test_checkpoint_of_another_tokenizer_is_refused(root: Path) -> None:
     run(TINY, root)
     write_bins(root, [1000], seed=1)
