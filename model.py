@@ -277,10 +277,11 @@ def flops_per_token(config: GPTConfig) -> int:
     return 6 * config.matrix_parameters + 12 * config.n_layer * config.n_embd * config.block_size
 
 
-def estimate_memory_mb(config: GPTConfig, batch_size: int) -> int:
-    """What training takes in all, in MB: Python and torch, weights with gradients and Adam's state, the table, and what
-    a batch of `batch_size` windows leaves for its backward pass."""
+def estimate_memory_mb(config: GPTConfig, batch_size: int, tokens_per_iter: int) -> int:
+    """What training takes in all, in MB: Python and torch, weights with gradients and Adam's state, the table with the
+    gradients of an iteration's rows, and what a batch of `batch_size` windows leaves for its backward pass."""
     weights = 4 * config.matrix_parameters + config.table_rows * config.n_embd
+    weights += 2 * tokens_per_iter * config.ngram_order * config.n_embd  # gradients of rows, and their joining
     a_token = (config.n_layer * LAYER_FLOATS + 2 * config.ngram_order + 4) * config.n_embd
     floats = weights + batch_size * config.block_size * a_token + 3 * LOSS_CHUNK * config.vocab_size
     return round(BASE_MB + 4 * floats / 1e6)

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+CHUNK = 8192  # rows of a table that are moved at once
+
 
 @dataclass
 class Group:
@@ -75,8 +77,9 @@ class RowAdagrad:
         rows, grads = self.table.grad._indices()[0], self.table.grad._values()  # a row may stand more than once
         self.table.grad = None
         self.squares.index_add_(0, rows, torch.linalg.vecdot(grads, grads).div_(grads.size(1)))
-        steps = grads * self.squares.index_select(0, rows).add_(1e-20).rsqrt_().unsqueeze(1)
-        self.table.index_add_(0, rows, steps, alpha=-scale * self.learning_rate)
+        for some_rows, some_grads in zip(rows.split(CHUNK), grads.split(CHUNK), strict=True):
+            steps = some_grads * self.squares.index_select(0, some_rows).add_(1e-20).rsqrt_().unsqueeze(1)
+            self.table.index_add_(0, some_rows, steps, alpha=-scale * self.learning_rate)
 
     def state_dict(self) -> dict[str, list[Tensor]]:
         return {"squares": [self.squares]}

@@ -228,7 +228,7 @@ def choose_size(config: TrainConfig, bins: Bins, device: str, dtype: torch.dtype
                      60 * config.max_minutes * rate / flops_per_token(model) or math.inf,
                      config.max_epochs * bins.growth[-1][0] or math.inf)
         if (tokens >= TOKENS_PER_PARAMETER * model.matrix_parameters
-                and estimate_memory_mb(model, config.batch_size) <= config.memory_limit_mb):
+                and estimate_memory_mb(model, config.batch_size, config.tokens_per_iter) <= config.memory_limit_mb):
             chosen = size
     return chosen
 
@@ -271,7 +271,7 @@ def model_args(config: TrainConfig, checkpoint: State | None, bins: Bins, device
 
 def check_memory(config: TrainConfig, model: GPTConfig) -> int:
     """The estimated need in MB. Raises StageError if that is more than allowed."""
-    need_mb = estimate_memory_mb(model, config.batch_size)
+    need_mb = estimate_memory_mb(model, config.batch_size, config.tokens_per_iter)
     if need_mb > config.memory_limit_mb:
         raise StageError(f"Training would need about {need_mb:,} MB of memory.",
                          f"at most train.memory_limit_mb = {config.memory_limit_mb:,}.",

@@ -147,7 +147,8 @@ def test_costs_grow_with_what_they_are_made_of(model: GPT) -> None:
     assert n == 50 * 32 + 2 * 12 * 32 * 32 == model.num_parameters() - TINY.table_rows * 32
     assert flops_per_token(TINY) == 6 * n + 12 * 2 * 32 * 16
     large = dataclasses.replace(TINY, n_embd=4096)
-    assert estimate_memory_mb(TINY, 8) < estimate_memory_mb(TINY, 8000) < estimate_memory_mb(large, 8000)
+    assert (estimate_memory_mb(TINY, 8, 128) < estimate_memory_mb(TINY, 8000, 128000)
+            < estimate_memory_mb(large, 8000, 128000))
 
 
 def test_adamw_equals_torchs_own() -> None:
