@@ -244,7 +244,8 @@ WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 420, 300, 60, 40, 50  # of a panel, and its m
 def panel(x0: int, title: str, curves: dict[str, list[float]], levels: dict[str, float]) -> str:
     """Bits a byte over nights: a line for each curve, and a dashed one for each level."""
     values = [*(v for curve in curves.values() for v in curve), *levels.values()]
-    low, high = min(values) - 0.02, max(values) + 0.02
+    low = min(values) - 0.02
+    high = max(values) + 0.4 * (max(values) - low)  # room for the names
     n_nights = max(map(len, curves.values()))
 
     def x(night: int) -> float:
@@ -256,7 +257,7 @@ def panel(x0: int, title: str, curves: dict[str, list[float]], levels: dict[str,
     right, floor = x(n_nights), HEIGHT - BOTTOM
     out = [f'<text x="{x0 + LEFT}" y="20" font-weight="bold">{title}</text>',
            f'<path d="M{x(1):.1f} {TOP}V{floor}H{right:.1f}" fill="none" stroke="#000"/>',
-           f'<text x="{(x(1) + right) / 2:.1f}" y="{HEIGHT - 12}" text-anchor="middle">nights</text>',
+           f'<text x="{(x(1) + right) / 2:.1f}" y="{HEIGHT - 12}" text-anchor="middle">after night</text>',
            f'<text transform="translate({x0 + 14} {(TOP + floor) / 2}) rotate(-90)" text-anchor="middle">'
            "bits a byte</text>"]
     for night in range(1, n_nights + 1):
@@ -271,8 +272,8 @@ def panel(x0: int, title: str, curves: dict[str, list[float]], levels: dict[str,
         out.append(f'<path d="M{x(1):.1f} {y(level):.1f}H{right:.1f}" stroke="#888" stroke-dasharray="5 4"/>')
         names.append((f"{name}: {level:.3f}", "#888", ' stroke-dasharray="5 4"'))
     for i, (name, colour, dashes) in enumerate(names):
-        out.append(f'<path d="M{right - 170:.1f} {TOP + 16 * i}h24" stroke="{colour}" stroke-width="2"{dashes}/>'
-                   f'<text x="{right - 140:.1f}" y="{TOP + 16 * i + 4}">{name}</text>')
+        out.append(f'<path d="M{right - 230:.1f} {TOP + 16 * i}h24" stroke="{colour}" stroke-width="2"{dashes}/>'
+                   f'<text x="{right - 200:.1f}" y="{TOP + 16 * i + 4}">{name}</text>')
     return "\n".join(out)
 
 
