@@ -5,7 +5,7 @@
     .venv/bin/python bench/stock.py --peer DIR
 
 Random weights with ngram_order = 1 and qk_norm = False are put into transformers' ArceeForCausalLM as an export
-would: the embedding's rows normalised, and the channels of queries and keys in halves instead of pairs. Ends in one JSON
+would: the embedding's rows normalised, the channels of queries and keys in halves instead of pairs. Ends in one JSON
 line with the largest difference of the logits.
 """
 
