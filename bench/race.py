@@ -132,6 +132,7 @@ class Scored(torch.nn.Module):
         self.model, self.config = model, SimpleNamespace(block_size=block_size)
 
     def forward(self, idx: torch.Tensor) -> torch.Tensor:
+        idx = idx.contiguous()
         logits: torch.Tensor = self.model(idx, idx)[0]  # with targets it gives all positions
         return logits
 

@@ -24,7 +24,7 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "bench")]
 import race  # noqa: E402 (the project is a folder, not a package)
 from vocabulary import documents_of  # noqa: E402
 
-TRIAL_ITERS = 100  # of nanoGPT, to learn how many fit into the time
+TRIAL_ITERS = 250  # of nanoGPT, to learn how many fit into the time; it saves a checkpoint after so many
 
 
 def main() -> None:
