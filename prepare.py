@@ -346,8 +346,8 @@ def warn_of_drift(drift: float, config: PrepareConfig) -> None:
     if drift > config.drift_frac:
         logger.warning("the newest text gives %.0f %% fewer bytes a token than the text the tokenizer was made for; "
                        "expected: at most %.0f %% fewer (prepare.drift_frac), else the model sees less of it at a time "
-                       "and learns it more slowly; to mend it: %s, after which the model begins anew, or with all of "
-                       "its weights but the embeddings", 100 * drift, 100 * config.drift_frac, RETOKENIZE)
+                       "and learns it more slowly; to mend it: %s, after which the model keeps its layers and learns "
+                       "its embeddings and logits afresh", 100 * drift, 100 * config.drift_frac, RETOKENIZE)
 
 
 def run(config: PrepareConfig, root: Path, retokenize: bool = False) -> Report:

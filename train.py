@@ -49,8 +49,7 @@ MODEL_SHAPE = ("block_size", "ngram_order", "ngram_rows", "qk_norm")  # with the
 # of its matrices in the time there is (nanochat's ratio; Hoffmann et al., arXiv 2203.15556, have 20).
 SIZES = ("2x128", "3x192", "4x256", "6x320", "8x384", "12x512")
 TOKENS_PER_PARAMETER = 10.5
-EFFICIENCY = {"cpu": 0.5}  # share of the matrix-product rate that training reaches; others: a guess
-OTHER_EFFICIENCY = 0.15
+CPU_EFFICIENCY, OTHER_EFFICIENCY = 0.4, 0.15  # of the matrix-product rate (bench/efficiency.py); the other is a guess
 TOKEN_SQUARE = 1.5e-4  # mean square of the gradient that one token's loss gives to its rows; our measurement
 HEAD_SIZE = 64  # channels of one attention head
 EVALUATION_SPEED_UP = 2.5  # tokens a second against those of training; our measurement, two cores
@@ -220,7 +219,7 @@ def matmul_rate(device: str, dtype: torch.dtype) -> float:
 
 def choose_size(config: TrainConfig, bins: Bins, device: str, dtype: torch.dtype) -> str:
     """The largest of SIZES that gets enough tokens in this run's time and from its text, and that fits the memory."""
-    rate = matmul_rate(device, dtype) * EFFICIENCY.get(device.partition(":")[0], OTHER_EFFICIENCY)
+    rate = matmul_rate(device, dtype) * (CPU_EFFICIENCY if device == "cpu" else OTHER_EFFICIENCY)
     chosen = SIZES[0]
     for size in SIZES:
         model = model_config(config, size, bins.vocab_size)
@@ -259,14 +258,17 @@ def model_args(config: TrainConfig, checkpoint: State | None, bins: Bins, device
     if checkpoint is None:
         size = choose_size(config, bins, device, dtype) if config.size == "auto" else config.size
         return model_config(config, size, bins.vocab_size)
-    kept = GPTConfig(**{**checkpoint["model_args"], "dropout": config.dropout, "vocab_size": bins.vocab_size})
-    size = f"{kept.n_layer}x{kept.n_embd}"
-    wanted = {"size": size if config.size == "auto" else config.size} | {x: getattr(config, x) for x in MODEL_SHAPE}
-    for name, value in ({"size": size} | {x: getattr(kept, x) for x in MODEL_SHAPE}).items():
-        if value != wanted[name]:
+    return GPTConfig(**{**checkpoint["model_args"], "dropout": config.dropout, "vocab_size": bins.vocab_size})
+
+
+def with_model_args(config: TrainConfig, model: GPTConfig) -> TrainConfig:
+    """`config` with the shape that the model has; what it asked for in vain is told."""
+    has = {"size": f"{model.n_layer}x{model.n_embd}"} | {name: getattr(model, name) for name in MODEL_SHAPE}
+    for name, value in has.items():
+        if getattr(config, name) not in (value, "auto"):
             logger.info("train.%s = %s has no effect: the checkpoint's model has %s. To start anew, remove "
-                        "checkpoints/ckpt.pt", name, wanted[name], value)
-    return kept
+                        "checkpoints/ckpt.pt", name, getattr(config, name), value)
+    return dataclasses.replace(config, **has)
 
 
 def check_memory(config: TrainConfig, model: GPTConfig) -> int:
@@ -307,8 +309,7 @@ class Trainer:
         self.device, self.dtype = choose_device(config.device, config.dtype)
         make_deterministic(self.device, config.seed)
         shape = model_args(config, checkpoint, bins, self.device, self.dtype)
-        self.config = dataclasses.replace(config, size=f"{shape.n_layer}x{shape.n_embd}",
-                                          **{name: getattr(shape, name) for name in MODEL_SHAPE})
+        self.config = with_model_args(config, shape)
         self.memory_mb = check_memory(self.config, shape)
         self.model = GPT(shape).to(self.device)
         self.optimizer = make_optimizer(self.model, config)
@@ -431,7 +432,7 @@ class Trainer:
             raise StageError(f"The loss at iteration {self.iter_num} is {loss}, its gradient's norm {norm}.",
                              "finite numbers, and none that leap.", "make train.learning_rate smaller "
                              f"(it is {self.config.learning_rate:g}) and run again; it goes on from the last "
-                             "checkpoint, which is good.")
+                             "checkpoint, which is good, or begins anew if there is none yet.")
         logger.warning("the loss at iteration %s was %.3g after a mean of %.3g: going back to iteration %s, without "
                        "this batch", f"{self.iter_num:,}", loss, self.train_loss or math.nan, f"{state['iter_num']:,}")
         self.model.zero_grad()

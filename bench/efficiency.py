@@ -1,7 +1,7 @@
 """Efficiency: how near does training come to the rate of matrix products, where does its time go, and how much memory?
 
     .venv/bin/python bench/efficiency.py                                                    the default configuration
-    .venv/bin/python bench/efficiency.py --seconds 60 --set size=8x512 --set block_size=256 --set batch_size=4 \
+    .venv/bin/python bench/efficiency.py --seconds 60 --set 'size="8x512"' --set block_size=256 --set batch_size=4 \
         --set gradient_accumulation_steps=32                           25 M parameters, 32,768 tokens an iteration
 
 Trains on random tokens. FLOPs a token as in PaLM (arXiv 2204.02311, appendix B): only matrix products count. The rate
