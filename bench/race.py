@@ -7,8 +7,8 @@
 FILE is tinyshakespeare, DIR a checkout of karpathy/nanoGPT. Characters are the tokens, the last tenth is validation, as
 in nanoGPT. Ours is train.py's own Trainer, its rate brought down in the last two fifths of the time. Both are scored by
 evaluation.evaluate: the whole validation part in consecutive windows, each character a target once, nothing carried
-over. Seconds are those of the training loop, without evaluation; process_sec is everything from the start of the
-process, evaluations included. Ends in one JSON line.
+over; the first look is when the rate begins to fall. Seconds are those of the training loop, without evaluation;
+process_sec is everything from the start of the process, evaluations included. Ends in one JSON line.
 """
 
 from __future__ import annotations
@@ -188,8 +188,6 @@ def main() -> None:
             print(f"nanoGPT: {peer}", file=sys.stderr)
             result |= {"nanogpt": peer, "target": peer["val_loss"]}
         ours = race(Path(folder), settings, args.seconds, result["target"])
-        if args.nanogpt and ours["seconds_to_target"]:
-            ours["times_faster"] = round(peer["seconds"] / ours["seconds_to_target"], 1)
         print(json.dumps(result | ours))
 
 
