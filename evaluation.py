@@ -25,8 +25,7 @@ def evaluate(model: GPT, path: Path, n_tokens: int, old_tokens: int, token_bytes
     token_bytes: int32 (vocab_size,), 0 for special tokens, which are left out of bits a byte; None: no bits a byte.
     A figure is None where there is nothing to measure.
     """
-    was_training, device = model.training, next(model.parameters()).device
-    model.eval()
+    device = next(model.parameters()).device
     sums = np.zeros((2, 4))  # old, new: nats, targets, nats of targets that have bytes, bytes
     for starts, length in val_batches(n_tokens, model.config.block_size, batch_size, max_windows):
         idx, targets = read_windows(path, starts, length)
@@ -37,7 +36,6 @@ def evaluate(model: GPT, path: Path, n_tokens: int, old_tokens: int, token_bytes
         is_old = starts[:, None] + 1 + np.arange(length) < old_tokens
         for total, part in zip(sums, (is_old, ~is_old), strict=True):
             total += (nats[part].sum(), part.sum(), nats[part & (n_bytes > 0)].sum(), n_bytes[part].sum())
-    model.train(was_training)
     scores: Scores = {}
     for suffix, row in (("", sums.sum(0)), ("_old", sums[0]), ("_new", sums[1])):
         all_nats, n, nats, n_bytes = row.tolist()

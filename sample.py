@@ -73,7 +73,6 @@ def generate(model: GPT, prompt: list[int], config: SampleConfig, eot_token: int
 
     The whole context is computed again for every token: at this size that takes a few seconds.
     """
-    model.eval()
     generator = torch.Generator().manual_seed(config.seed)
     idx = torch.tensor([prompt] * config.num_samples)  # (B, T)
     has_ended = torch.zeros(config.num_samples, 1, dtype=torch.bool)

@@ -20,6 +20,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -51,6 +52,7 @@ SIZES = ("2x128", "3x192", "4x256", "6x320", "8x384", "12x512")
 TOKENS_PER_PARAMETER = 10.5
 CPU_EFFICIENCY, OTHER_EFFICIENCY = 0.4, 0.15  # of the matrix-product rate (bench/efficiency.py); the other is a guess
 TOKEN_SQUARE = 1.5e-4  # mean square of the gradient that one token's loss gives to its rows; our measurement
+SPLIT_BELOW = 512  # n_embd; from there on an operation is large enough to keep all cores busy (bench/efficiency.py)
 HEAD_SIZE = 64  # channels of one attention head
 EVALUATION_SPEED_UP = 2.5  # tokens a second against those of training; our measurement, two cores
 MAX_EVALUATION_SHARE = 0.2  # of max_minutes may be foreseen for the evaluation: the first iterations mislead
@@ -314,6 +316,11 @@ class Trainer:
         self.model = GPT(shape).to(self.device)
         self.optimizer = make_optimizer(self.model, config)
         self.loss_scale = LossScale() if self.dtype == torch.float16 else None
+        # Workers with windows of their own wait for each other once a step, not at each of its hundreds of operations.
+        threads, is_split = torch.get_num_threads(), self.device == "cpu" and shape.n_embd < SPLIT_BELOW
+        self.n_workers = math.gcd(threads, config.batch_size) if is_split else 1
+        self.workers = ThreadPoolExecutor(self.n_workers, "gradients", torch.set_num_threads,
+                                          (threads // self.n_workers,))
         self.iter_num = self.tokens_seen = 0
         position = None
         if checkpoint and self.is_fresh:
@@ -397,18 +404,29 @@ class Trainer:
         self._show_progress()
 
     def _accumulate_gradients(self) -> float:
-        """The mean loss of the batches of one step."""
-        total, n = 0.0, self.config.gradient_accumulation_steps
-        factor = self.loss_scale.factor if self.loss_scale else 1.0
-        for _ in range(n):
+        """The mean loss of the batches of one step; each is divided among the workers."""
+        total, n = 0.0, self.config.gradient_accumulation_steps * self.n_workers
+        each = self.workers.map if self.n_workers > 1 else map
+        for _ in range(self.config.gradient_accumulation_steps):
             idx, targets = (x.to(self.device) for x in self.batches.next(self.config.batch_size))
-            with torch.autocast(self.device.partition(":")[0], self.dtype, self.dtype != torch.float32):
-                loss = self.model.loss(idx, targets)
-            (loss * (factor / n)).backward()
-            total += loss.item() / n
+            seeds = torch.randint(2**62, (self.n_workers,)).tolist()  # of dropout
+            parts = each(self._gradients, idx.chunk(self.n_workers), targets.chunk(self.n_workers), seeds)
+            for loss, gradients in parts:  # always added in the same order
+                total += loss / n
+                for p, gradient in zip(self.model.parameters(), gradients, strict=True):
+                    p.grad = gradient if p.grad is None else p.grad.add_(gradient)
             self.tokens_seen += idx.numel()
             self.train_tokens += idx.numel()
         return total
+
+    def _gradients(self, idx: Tensor, targets: Tensor, seed: int) -> tuple[float, tuple[Tensor, ...]]:
+        """The mean loss of some windows, and its gradients divided by the number of such calls in a step."""
+        n = self.config.gradient_accumulation_steps * self.n_workers
+        factor = self.loss_scale.factor if self.loss_scale else 1.0
+        generator = torch.Generator(self.device).manual_seed(seed)
+        with torch.autocast(self.device.partition(":")[0], self.dtype, self.dtype != torch.float32):
+            loss = self.model.loss(idx, targets, generator)
+        return loss.item(), torch.autograd.grad(loss * (factor / n), list(self.model.parameters()))
 
     def _clip_gradients(self) -> float:
         """The norm of the matrices' gradients, which are scaled down where it is too long. The table's are left alone:

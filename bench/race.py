@@ -159,6 +159,7 @@ def run_nanogpt(folder: Path, bins: Path, iters: int) -> dict[str, Any]:
     state = torch.load(copy / "out-shakespeare-char/ckpt.pt", weights_only=False)
     model = module.GPT(module.GPTConfig(**state["model_args"]))
     model.load_state_dict(state["model"])
+    model.eval()
     n_val = (bins / "val.bin").stat().st_size // 2
     scores = evaluate(Scored(model, 64), bins / "val.bin", n_val, 0, None, 32)  # type: ignore[arg-type]
     return {"iterations": state["iter_num"], "seconds": round(loop_sec, 1), "process_sec": round(process_sec, 1),

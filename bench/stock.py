@@ -56,7 +56,7 @@ def main() -> None:
     from transformers import ArceeConfig, ArceeForCausalLM
 
     torch.manual_seed(0)
-    ours = GPT(CONFIG).eval()
+    ours = GPT(CONFIG)
     for parameter in ours.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     theirs = ArceeForCausalLM(ArceeConfig(
