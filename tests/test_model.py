@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 import model as model_module
-from model import GPT, GPTConfig, Rotary, estimate_memory_mb, flops_per_token, norm
+from model import GPT, GPTConfig, Rotary, drop, estimate_memory_mb, flops_per_token, norm
 from optim import AdamW, Group, Optimizer, RowAdagrad
 
 TINY = GPTConfig(block_size=16, vocab_size=50, n_layer=2, n_head=2, n_embd=32, ngram_rows=300)
@@ -85,6 +85,25 @@ def test_own_backward_passes_are_autograds(ours: Callable, theirs: Callable) -> 
     assert torch.allclose(ours(x), theirs(x), atol=1e-5)
     gradients = [torch.autograd.grad((function(x) * weight).sum(), x)[0] for function in (ours, theirs)]
     assert torch.allclose(*gradients, atol=1e-5)
+
+
+def test_dropout_keeps_the_mean_and_needs_a_generator() -> None:
+    x, generator = torch.ones(333, 77, requires_grad=True), torch.Generator().manual_seed(0)
+    dropped = drop(x, 0.25, generator)
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
+    assert dropped[dropped > 0].unique().item() == pytest.approx(1 / 0.75)
+    assert not torch.equal(dropped, drop(x, 0.25, generator))
+    dropped.sum().backward()
+    assert torch.equal(x.grad, dropped)
+    assert drop(x, 0.25, None) is x and drop(x, 0.0, generator) is x
+
+
+def test_dropout_is_of_training_alone() -> None:
+    model = GPT(dataclasses.replace(TINY, dropout=0.5))
+    torch.nn.init.normal_(model.head.weight)
+    idx, generator = random_tokens(), torch.Generator().manual_seed(0)
+    assert torch.equal(model.loss(idx, idx), model.loss(idx, idx))
+    assert not torch.equal(model.loss(idx, idx, generator), model.loss(idx, idx, generator))
 
 
 def test_ngrams_have_rows_that_depend_on_their_tokens_alone() -> None:

@@ -15,14 +15,14 @@ import pytest
 import torch
 
 import train as trainer_module
-from batches import Batches, Position, epoch_windows, position_for, read_windows
+from batches import Batches, Position, epoch_windows, open_bins, position_for, read_windows
 from checkpoint import load_state
 from evaluation import evaluate
 from model import GPT, GPTConfig
 from pipeline import Report, StageError, Stopped, catch_signals
 from tokenizer import Tokenizer
 from tokenizer import train as train_tokenizer
-from train import TrainConfig, choose_device, choose_size, rate_at, run, train
+from train import TrainConfig, Trainer, choose_device, choose_size, rate_at, run, train
 
 PROJECT = Path(trainer_module.__file__).parent
 TINY = TrainConfig(size="1x16", block_size=8, ngram_rows=512, batch_size=4, warmup_iters=5, max_iters=20,
@@ -183,7 +183,9 @@ def test_evaluation_equals_a_slow_one(root: Path) -> None:
 # --- stop and go ---------------------------------------------------------------------------------
 
 
-def test_resumed_run_has_the_losses_of_an_uninterrupted_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_resumed_run_has_the_losses_of_an_uninterrupted_one(tmp_path: Path, n_threads: int) -> None:
+    torch.set_num_threads(n_threads)  # from two on each computes windows of its own
     config = dataclasses.replace(TINY, dropout=0.1, max_iters=30)
     stop_at = int(np.random.default_rng().integers(1, 24))
     losses, whole = {}, tmp_path / "whole"
@@ -201,6 +203,22 @@ def test_resumed_run_has_the_losses_of_an_uninterrupted_one(tmp_path: Path) -> N
     assert checkpoint(tmp_path)["iter_num"] == stop_at
     assert losses | losses_of(config, tmp_path) == losses_of(config, whole)
     assert len(losses) == stop_at
+
+
+def test_workers_share_a_step(root: Path) -> None:
+    gradients = []
+    for n_threads, n_workers in ((1, 1), (2, 2), (4, 4), (3, 1)):
+        torch.set_num_threads(n_threads)
+        trainer = Trainer(dataclasses.replace(TINY, dropout=0.0, gradient_accumulation_steps=2), root,
+                          open_bins(root, 0), time.monotonic())
+        assert trainer.n_workers == n_workers
+        torch.nn.init.normal_(trainer.model.head.weight)
+        torch.nn.init.normal_(trainer.model.blocks[0].mlp.proj.weight)
+        loss = trainer._accumulate_gradients()
+        gradients.append([torch.tensor(loss), *(p.grad.to_dense() for p in trainer.model.parameters())])
+    for others in gradients[1:]:
+        for ours, theirs in zip(others, gradients[0], strict=True):
+            torch.testing.assert_close(ours, theirs)
 
 
 def test_run_killed_with_9_goes_on_to_the_same_losses(tmp_path: Path) -> None:
