@@ -44,7 +44,7 @@ HISTORY_BYTES = 32_000_000  # of runs.jsonl and samples.jsonl, each, from their 
 REJECTED_BYTES = 4_000_000  # of rejected.jsonl, from its end
 TOP = 10  # hosts, languages and reasons drawn
 EXAMPLES, EXAMPLE_REASONS = 3, 12  # of a reason, the newest; reasons with examples
-SHOWN_SAMPLES = 4  # models side by side
+SHOWN_SAMPLES = 3  # models side by side: the first, one between, the last
 TABLE_ROWS = 60
 MOST = 1e15  # numbers beyond are damage
 
@@ -175,8 +175,8 @@ def clean(value: object, most: int = 200) -> str:
     return escape(words if len(words) <= most else words[:most].rsplit(None, 1)[0] + " …")
 
 
-def count(n: float, noun: str) -> str:
-    return f"{'one' if n == 1 else short(n)} {noun}{'' if n == 1 else 's'}"
+def counted(n: float, noun: str, more: str = "") -> tuple[str, str]:
+    return short(n) + more, noun if n == 1 else f"{noun}s"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -184,15 +184,15 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     def row(cells: Iterable[object], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{'' if cell is None else clean(cell)}</{tag}>" for cell in cells) + "</tr>"
 
-    return ("<details><summary>Table</summary><div class=wide tabindex=0><table><thead>" + row(heads, "th")
+    return ("<details><summary>Table</summary><div class=wide tabindex=0 role=group aria-label=Table><table><thead>" + row(heads, "th")
             + "</thead><tbody>" + "".join(row(cells, "td") for cells in thin(list(rows), TABLE_ROWS))
             + "</tbody></table></div></details>")
 
 
 def figure(caption: str, plot: str, note: str, data: str) -> str:
     """A plot with its caption, a sentence on how to read it, and its table. `note` is ours or escaped already."""
-    note = f"<p>{note}</p>" if note else ""
-    return f"<figure><figcaption><b>{escape(caption)}</b>{note}</figcaption>{plot}{data}</figure>" if plot else ""
+    caption = f"<b>{escape(caption)}</b>" + (f"<p>{note}</p>" if note else "")
+    return f"<figure><figcaption>{caption}</figcaption><div>{plot}{data}</div></figure>" if plot else ""
 
 
 def section(title: str, *parts: str, grid: bool = False) -> str:
@@ -210,43 +210,41 @@ def curve(runs: Sequence[Run], *keys: str) -> list[tuple[float, float]]:
             if all(key in run.figures for key in keys)]
 
 
-def over_runs(caption: str, note: str, runs: Sequence[Run], y_name: str, from_zero: bool = False,
-              **series: tuple[str, ...]) -> str:
-    """A plot over runs: of each series the name and the figures that make it up."""
-    points = {name.replace("_", " "): curve(runs, *keys) for name, keys in series.items()}
-    points = {name: values for name, values in points.items() if values}
-    plot = plots.lines(caption, points if len(points) > 1 else {"": values for values in points.values()}, "run",
-                       y_name, from_zero=from_zero)
-    by_run: list[dict[float, float]] = [dict(values) for values in points.values()]
-    rows = [(run.number, run.started[:10], *(short(each[run.number]) if run.number in each else "" for each in by_run))
+def over_runs(caption: str, note: str, y_name: str, series: dict[str, list[tuple[float, float]]], runs: Sequence[Run],
+              from_zero: bool = False) -> str:
+    """A plot over runs, and a table with their dates."""
+    plot = plots.lines(caption, series, "run", y_name, from_zero=from_zero)
+    by_run = [dict(points) for points in series.values()]
+    say = plots.teller(value for each in by_run for value in each.values())
+    rows = [(run.number, run.started[:10], *(say(each[run.number]) if run.number in each else "" for each in by_run))
             for run in runs if any(run.number in each for each in by_run)]
-    return figure(caption, plot, note, table(["run", "date", *points], rows))
+    return figure(caption, plot, note, table(["run", "date", *(name or y_name for name in series)], rows))
 
 
 def header(history: History, dataset: Dataset | None, queries: list[str]) -> str:
     runs = history.runs
     bits, tokens = curve(runs, "train.val_bpb"), curve(runs, "prepare.train_tokens", "prepare.val_tokens")
-    numbers = [(short(len(runs)), "run" if len(runs) == 1 else "runs")] if runs else []
-    told = []
+    numbers: list[tuple[str, str]] = []
+    if runs:
+        numbers.append(counted(len(runs), "run"))
     if dataset and dataset.documents:
-        exact = "" if dataset.documents <= SAMPLE else "more than "
-        collected = f"{count(dataset.documents, 'document')} from {exact}{count(len(dataset.hosts), 'site')}"
-        told.append(f"In {count(len(runs), 'run')} {collected} came together." if runs else f"There are {collected}.")
-        numbers.append((short(dataset.documents), "documents"))
+        more = "+" if dataset.documents > SAMPLE else ""
+        numbers += [counted(dataset.documents, "document"), counted(len(dataset.hosts), "site", more)]
     if tokens:
-        numbers.append((short(tokens[-1][1]), "tokens"))
+        numbers.append(counted(tokens[-1][1], "token"))
+    told = "Nothing has been collected here yet. <code>python3 run.py</code> begins."
     if bits:
         change = bits[-1][1] - bits[0][1]
-        than = (f", {abs(change):.3f} {'fewer' if change < 0 else 'more'} than after the first run"
-                if abs(change) >= 0.0005 else "")
-        told.append(f"The model needs {bits[-1][1]:.3f} bits to foresee a byte of text that it has never seen{than}.")
-        numbers.append((f"{bits[-1][1]:.3f}", "bits a byte"))
-    if not told:
-        told.append("Nothing has been collected here yet. <code>python3 run.py</code> begins.")
+        told = (f"The model needs {bits[-1][1]:.3f} bits to foresee a byte of text that it has never seen"
+                + (f", {abs(change):.3f} {'fewer' if change < 0 else 'more'} than after the first."
+                   if abs(change) >= 0.0005 else "."))
+    elif numbers:
+        told = "No model has been trained yet."
     topic = ", ".join(queries[:3]) + (f" and {len(queries) - 3} more" if len(queries) > 3 else "")
+    topic = topic[:1].upper() + topic[1:]
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for value, name in numbers)
     return (f"<header><p class=eyebrow>miniature-memory</p><h1>{clean(topic, 120) or 'No topic yet'}</h1>"
-            f"<p class=lede>{' '.join(told)}</p>" + (f"<dl class=numbers>{cells}</dl>" if cells else "") + "</header>")
+            f"<p class=lede>{told}</p>" + (f"<dl class=numbers>{cells}</dl>" if cells else "") + "</header>")
 
 
 def notices(history: History, faults: list[str]) -> str:
@@ -254,55 +252,58 @@ def notices(history: History, faults: list[str]) -> str:
     said = list(faults)
     if history.runs and (code := history.runs[-1].exit_code) != 0:
         done = [stage for stage in STAGES if f"{stage}.elapsed_sec" in history.runs[-1].figures]
-        said.append(f"The last run did not come to its end ({'killed' if code is None else f'exit code {code:.0f}'}); "
-                    f"{'finished were: ' + ', '.join(done) if done else 'it finished no stage'}. data/run.log tells why.")
+        said.append(f"The last run did not come to its end (exit code {'unknown' if code is None else int(code)}). It "
+                    f"finished {', '.join(done) or 'no stage'}; data/run.log tells why.")
     if history.n_damaged:
-        said.append(f"Of data/runs.jsonl {count(history.n_damaged, 'line')} could not be read and "
-                    f"{'is' if history.n_damaged == 1 else 'are'} left out.")
+        said.append(f"{' '.join(counted(history.n_damaged, 'line'))} of data/runs.jsonl cannot be read.")
     return "".join(f"<p class=notice>{clean(words, 400)}</p>" for words in said)
 
 
 def samples_section(lines: list[dict[str, Any]], runs: Sequence[Run]) -> str:
-    """The same prompts, continued by the model of the first run, of some between and of the last."""
+    """The same prompts, continued by the model of the first run, of one between and of the last."""
     def whose(line: dict[str, Any]) -> str:
         at = str(line.get("time", ""))
         run = next((run.number for run in runs if run.started <= at <= run.finished), None)
         bits = number(line.get("val_bpb"))
-        parts = [f"Run {run}" if run else "", at[:10], f"{bits:.3f} bits a byte" if bits else ""]
-        return clean(" · ".join(filter(None, parts)) or "A model")
+        return (f"Run {run}" if run else at[:10] or "A model") + (f" · {bits:.3f} bits a byte" if bits else "")
 
-    def card(head: str, prompt: str, words: str, kind: str = "") -> str:
-        return (f'<article class="{kind}"><h4>{head}</h4><p dir=auto><span class=prompt>{clean(prompt, 400).strip()}</span> '
-                f"{clean(words, 600).strip() or '(It ended here.)'}</p></article>")
-
-    shown = thin(lines, SHOWN_SAMPLES)
-    parts = []
+    shown, parts = thin(lines, SHOWN_SAMPLES), []
     for i, prompt in enumerate(shown[-1]["prompts"][:3] if shown else []):
-        cards = [card(whose(line), prompt, line["texts"][i]) for line in shown if i < len(line["texts"])]
-        original = shown[-1]["originals"][i] if i < len(shown[-1]["originals"]) else ""
-        if original:
-            cards.append(card("As it was written", prompt, original.rsplit(None, 1)[0] + " …", "original"))
-        parts.append(f"<h3 dir=auto>{clean(' '.join(prompt.split()), 90)}</h3><div class=cards>{''.join(cards)}</div>")
-    note = ("<p class=note>Each run's model continues the same words, with the same seed.</p>" if parts else "")
+        cards = [card(whose(line), line["texts"][i]) for line in shown if i < len(line["texts"])]
+        if original := "".join(shown[-1]["originals"][i:i + 1]):
+            cards.append(card("As it was written", original.rsplit(None, 1)[0] + " …", "original"))
+        head = clean(" ".join(prompt.split()), 120)
+        parts.append(f"<h3 dir=auto>{head} …</h3><div class=cards tabindex=0 role=group aria-label=Texts>{''.join(cards)}</div>")
+    note = "<p class=note>Each run's model goes on from the same words.</p>" if parts else ""
     return section("What it writes", note, *parts)
 
 
+def card(head: str, words: str, kind: str = "model") -> str:
+    words = re.sub(r"\s*\n\s*", "\n", words.strip())
+    return (f"<article class={kind}><h4>{clean(head)}</h4><p dir=auto>… {clean(words, 600) or '(It ended here.)'}</p>"
+            "</article>")
+
+
 def learning_section(runs: Sequence[Run]) -> str:
+    grown = [run for run in runs if "train.val_bpb_old" in run.figures]  # else all text counts as new
+    bits = {"all": curve(runs, "train.val_bpb"), "old text": curve(grown, "train.val_bpb_old"),
+            "new text": curve(grown, "train.val_bpb_new")}
     return section(
-        "How well it foresees", over_runs(
-            "Bits for a byte of unseen text", "Fewer are better; 8 would be knowing nothing. Old text was there before "
-            "the last growth of the dataset, new text came with it.", runs, "bits a byte",
-            all=("train.val_bpb",), old_text=("train.val_bpb_old",), new_text=("train.val_bpb_new",)),
-        over_runs("Loss", "On the text it is trained on, and on text it never sees in training. Where they part, it "
-                  "learns by heart.", runs, "nats a token", validation=("train.val_loss",),
-                  training=("train.train_loss",)), grid=True)
+        "How well it foresees",
+        over_runs("Bits for a byte of unseen text", "Fewer are better; 8 would be knowing nothing."
+                  + (" New text came with the last growth of the dataset, old text was there before." if grown else ""),
+                  "bits a byte", bits if grown else {"": bits["all"]}, runs),
+        over_runs("Loss", "On the text that it is trained on, and on text that it never sees in training. Where "
+                  "training falls below, it learns by heart.", "nats a token",
+                  {"validation": curve(runs, "train.val_loss"), "training": curve(runs, "train.train_loss")}, runs),
+        grid=True)
 
 
 def dataset_section(runs: Sequence[Run], dataset: Dataset | None) -> str:
-    parts = [over_runs("Documents", "In the clean set, after each run.", runs, "documents", True,
-                       documents=("prepare.documents",)),
-             over_runs("Tokens", "What the model can read: training and validation text.", runs, "tokens", True,
-                       tokens=("prepare.train_tokens", "prepare.val_tokens"))]
+    parts = [over_runs("Documents", "In the clean set, after each run.", "documents",
+                       {"": curve(runs, "prepare.documents")}, runs, from_zero=True),
+             over_runs("Tokens", "What the model can read: training and validation text.", "tokens",
+                       {"": curve(runs, "prepare.train_tokens", "prepare.val_tokens")}, runs, from_zero=True)]
     if dataset and dataset.lengths:
         seen = len(dataset.lengths)
         note = "" if dataset.documents <= seen else f"Of {short(seen)} documents, evenly chosen."
@@ -314,17 +315,18 @@ def dataset_section(runs: Sequence[Run], dataset: Dataset | None) -> str:
 
 
 def way_of_the_data(dataset: Dataset) -> str:
-    return figure("From found to kept", plots.bars("From found to kept", dataset.steps, "count"),
+    return figure("From found to kept", plots.bars("From found to kept", dataset.steps, ""),
                   "What is left after each stage.", table(["stage", "count"], dataset.steps))
 
 
 def shares(caption: str, noun: str, counts: list[tuple[str, int]], total: int, note: str) -> str:
     """The commonest of something, by the share of the documents."""
-    rows: list[tuple[str, float]] = [(strip_control(name), 100 * n / total) for name, n in counts[:TOP]]
+    rows = [(strip_control(name), 100 * n / total) for name, n in counts[:TOP]]
     if others := sum(n for _, n in counts[TOP:]):
-        rows.append((f"{len(counts) - TOP:,} others", 100 * others / total))
-    plot = plots.bars(caption, rows, "% of the documents", say=lambda share: f"{share:.3g} %")
-    return figure(caption, plot, note, table([noun, "documents"], [(name, f"{n:,}") for name, n in counts[:TABLE_ROWS]]))
+        note += f" {len(counts) - TOP:,} others have {two_digits(100 * others / total)} % of them."
+    plot = plots.bars(caption, rows, "% of the documents", say=lambda share: f"{two_digits(share)} %")
+    listed = [(name, f"{n:,}") for name, n in counts[:TABLE_ROWS]]
+    return figure(caption, plot, note, table([noun, "documents"], listed))
 
 
 def lengths_figure(lengths: list[int], note: str) -> str:
@@ -356,12 +358,14 @@ def refused_section(dropped: Counter[tuple[str, str]], examples: dict[tuple[str,
         parts.append(figure(caption, plots.bars(caption, drawn, caption.split()[0].lower()), "In all runs, by reason.",
                             table(["stage", "reason", "count"], [(*key, f"{n:,}") for key, n in rows])))
     shown = [key for key, _ in dropped.most_common() if key in examples] or list(examples)
-    told = "".join(example_list(key, examples[key]) for key in shown[:EXAMPLE_REASONS] if key[0] in STAGES)
-    told = f"<h3>Examples</h3><p class=note>The newest of each reason, from data/rejected.jsonl.</p>{told}" if told else ""
+    shown = [key for key in shown if key[0] in STAGES][:EXAMPLE_REASONS]
+    told = "".join(example_list(key, examples[key], key == shown[0]) for key in shown)
+    note = "<h3>Examples</h3><p class=note>The newest of each reason, from data/rejected.jsonl.</p>"
+    told = note + told if told else ""
     return section("What was refused", f"<div class=grid>{''.join(parts)}</div>" if any(parts) else "", told)
 
 
-def example_list(key: tuple[str, str], found: Iterable[dict[str, Any]]) -> str:
+def example_list(key: tuple[str, str], found: Iterable[dict[str, Any]], is_open: bool) -> str:
     items = []
     for line in reversed(list(found)):
         limits = [f"{name} {clean(line[part], 40)}" for name, part in (("found", "value"), ("limit", "threshold"))
@@ -369,24 +373,33 @@ def example_list(key: tuple[str, str], found: Iterable[dict[str, Any]]) -> str:
         items.append(f"<li><p class=source>{clean(line.get('url', ''), 120)}"
                      f"<span>{', '.join(limits)}</span></p><blockquote dir=auto>{clean(line.get('text', ''))}"
                      "</blockquote></li>")
-    return f"<details><summary>{clean(key[1].replace('_', ' '), 60)}</summary><ul>{''.join(items)}</ul></details>"
+    return (f"<details{' open' * is_open}><summary>{clean(key[1].replace('_', ' '), 60)}</summary>"
+            f"<ul>{''.join(items)}</ul></details>")
 
 
 def cost_section(runs: Sequence[Run]) -> str:
-    """Time and memory of each stage: the last run that had it as a bar, the median of all as a stroke."""
-    parts = []
-    for caption, key, note in (("Time", "elapsed_sec", "seconds"), ("Peak memory", "peak_mb", "MB")):
-        values = {stage: [value for _, value in curve(runs, f"{stage}.{key}")] for stage in STAGES}
-        values = {stage: found for stage, found in values.items() if found}
-        usual = {stage: statistics.median(found) for stage, found in values.items()}
-        rows = [(stage, found[-1]) for stage, found in values.items()]
-        plot = plots.bars(f"{caption} of each stage", rows, note, [*usual.values()] if len(runs) > 1 else [])
-        parts.append(figure(f"{caption} of each stage", plot, "The last run"
-                            + ("; the stroke is the median of all." if len(runs) > 1 else "."),
-                            table(["stage", f"last, {note}", "median"],
-                                  [(stage, short(last), short(usual[stage])) for stage, last in rows])))
-    return section("What it took", *parts, over_runs(
-        "Speed of training", "", runs, "tokens a second", True, speed=("train.tok_per_sec",)), grid=True)
+    longest = max((run.figures.get(f"{stage}.elapsed_sec", 0.0) for run in runs for stage in STAGES), default=0.0)
+    time = ("minutes", 60.0) if longest >= 300 else ("seconds", 1.0)
+    return section("What it took", cost("Time of each stage", runs, "elapsed_sec", *time),
+                   cost("Peak memory of each stage", runs, "peak_mb", "MB", 1.0),
+                   over_runs("Speed of training", "", "tokens a second", {"": curve(runs, "train.tok_per_sec")}, runs,
+                             from_zero=True), grid=True)
+
+
+def cost(caption: str, runs: Sequence[Run], key: str, unit: str, size: float) -> str:
+    """A bar for what each stage took when it last ran, a stroke for the median of all its runs."""
+    values = {stage: [value / size for _, value in curve(runs, f"{stage}.{key}")] for stage in STAGES}
+    rows = [(stage, found[-1], statistics.median(found)) for stage, found in values.items() if found]
+    several = any(len(found) > 1 for found in values.values())
+    plot = plots.bars(caption, [(stage, last) for stage, last, _ in rows], unit,
+                      [usual for *_, usual in rows] if several else (), two_digits)
+    return figure(caption, plot, "The last run; the stroke is the median of all." if several else "",
+                  table(["stage", unit, "median"], [(stage, two_digits(last), two_digits(usual))
+                                                    for stage, last, usual in rows]))
+
+
+def two_digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def settings_section(tables: Tables, shape: dict[str, Any], runs: Sequence[Run]) -> str:
@@ -400,8 +413,8 @@ def settings_section(tables: Tables, shape: dict[str, Any], runs: Sequence[Run])
             if value != usual[name][key]:
                 changed.append(f"<tr><td>{clean(name)}.{clean(key)}</td><td>{clean(shown)}</td></tr>")
     parameters = curve(runs, "train.parameters")
-    told = ("{n_layer} layers of {n_embd}, a context of {block_size} tokens, a vocabulary of {vocab_size:,}".format(**shape)
-            if shape else "")
+    told = ("{n_layer} layers of {n_embd}, a context of {block_size} tokens, a vocabulary of {vocab_size:,}"
+            .format(**shape) if shape else "")
     told += f", {short(parameters[-1][1])} parameters" if told and parameters else ""
     return section("Configuration", f"<p class=note>The model: {told}.</p>" if told else "",
                    f"<h3>Other than config/default.toml</h3><table class=settings>{''.join(changed)}</table>"
@@ -419,10 +432,12 @@ STYLE = f"""
 body{margin:0;background:var(--page);color:var(--ink);font:1rem/1.6 system-ui,sans-serif;overflow-wrap:anywhere}
 header,main,footer{max-width:68rem;margin:0 auto;padding:0 1.25rem}
 header{padding-top:clamp(2rem,7vw,5rem)}
-h1,h2,h3,.lede,.numbers dd,article p,blockquote{font-family:"Iowan Old Style",Palatino,"Palatino Linotype",Georgia,serif}
+h1,h2,h3,.lede,.numbers dd,article p,blockquote{font-family:"Iowan Old Style",Palatino,Georgia,serif}
 h1{font-size:clamp(1.9rem,6vw,3.2rem);line-height:1.12;font-weight:600;letter-spacing:-.015em;margin:.2rem 0 1rem;
 text-wrap:balance}
-h2{font-size:1.6rem;line-height:1.25;font-weight:600;margin:4.5rem 0 1.25rem;padding-top:1.25rem;
+section{padding-bottom:3.5rem}
+header+main{margin-top:3.5rem}
+h2{font-size:1.6rem;line-height:1.25;font-weight:600;margin:0 0 1.25rem;padding-top:1.25rem;
 border-top:1px solid var(--rule)}
 h3{font-size:1.1rem;line-height:1.35;font-weight:600;margin:2.25rem 0 .75rem}
 h4{font-size:.8rem;font-weight:600;color:var(--soft);margin:0 0 .5rem}
@@ -432,18 +447,21 @@ h4{font-size:.8rem;font-weight:600;color:var(--soft);margin:0 0 .5rem}
 .numbers div{display:flex;flex-direction:column-reverse}
 .numbers dt{font-size:.85rem;color:var(--soft)}
 .numbers dd{margin:0;font-size:2rem;line-height:1.2;font-variant-numeric:lining-nums}
-.notice{background:var(--warm);border-left:3px solid var(--c2);padding:.75rem 1rem;margin:2rem 0 0;max-width:42rem}
+.notice{background:var(--warm);border-left:3px solid var(--c2);padding:.75rem 1rem;margin:0 0 2rem;max-width:42rem}
 .note,figcaption p{color:var(--soft);font-size:.9rem;line-height:1.5;margin:.15rem 0 0;max-width:38rem}
-.grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:3rem 4rem}
-figure{margin:0;min-width:0}
+.grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:0 4rem;
+margin-bottom:-2.5rem}
+figure{margin:0 0 2.5rem;min-width:0;display:grid;grid-template-rows:subgrid;grid-row:span 2;align-items:start}
 figcaption{margin-bottom:.9rem}
 .plot{display:block;width:100%;max-width:32rem;height:auto}
 @media(min-width:60rem){.plot{font-size:11px}}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,14rem),1fr));gap:1rem}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(14rem,1fr));gap:1rem}
+@media(max-width:40rem){.cards{grid-template-columns:none;grid-auto-flow:column;grid-auto-columns:86%;overflow-x:auto;
+scroll-snap-type:x mandatory;margin:0 -1.25rem;padding:0 1.25rem;scroll-padding:1.25rem}.cards>*{scroll-snap-align:start}}
 article{background:var(--card);border:1px solid var(--rule);border-radius:6px;padding:1rem 1.1rem;min-width:0}
 article p{margin:0;white-space:pre-line;font-size:1rem;line-height:1.5}
+h3:has(+.cards){font-style:italic}
 article.original{background:var(--warm);border-color:var(--warm)}
-.prompt{color:var(--c1)}
 details{margin-top:.75rem;font-size:.9rem}
 summary{cursor:pointer;color:var(--soft);width:fit-content;padding:.15rem 0}
 summary:hover{color:var(--ink)}
@@ -458,7 +476,7 @@ li{margin:0 0 1rem}
 .source{font-size:.8rem;color:var(--soft);margin:0}
 .source span{display:block}
 blockquote{margin:.25rem 0 0;padding-left:.9rem;border-left:2px solid var(--rule);white-space:pre-line;max-width:42rem}
-footer{margin-top:5rem;padding-bottom:3rem;color:var(--soft);font-size:.85rem}
+footer{padding-bottom:3rem;color:var(--soft);font-size:.85rem}
 code{font-family:ui-monospace,monospace;font-size:.9em}
 """
 

@@ -117,7 +117,7 @@ class Loaded(NamedTuple):
 
 
 def load_model(root: Path) -> Loaded:
-    """The released model, its tokenizer and its figures. Raises StageError if there is none, or they do not fit together."""
+    """The released model, its tokenizer and its figures. Raises StageError if there is none or they do not fit."""
     folder = root / "checkpoints"
     state: State | None = load_state(folder / "release.pt")
     if state is None and (state := load_state(folder / "ckpt.pt")):
@@ -150,12 +150,16 @@ def keep(config: SampleConfig, root: Path, loaded: Loaded) -> None:
     for entry in read_lines(path, LAST_BYTES):
         last = entry or last
     pairs = [(prompt, "") for prompt in config.kept_prompts] or kept_pairs(last) or beginnings(root, loaded.tokenizer)
-    line = {"iter_num": loaded.iter_num, "val_bpb": loaded.val_bpb, "prompts": [prompt for prompt, _ in pairs]}
+    line: dict[str, Any] = {"iter_num": loaded.iter_num, "val_bpb": loaded.val_bpb,
+                            "prompts": [prompt for prompt, _ in pairs]}
     if not pairs or all(last.get(key) == value for key, value in line.items()):
         return  # no validation text yet, or the same model as the last time
-    config = dataclasses.replace(config, num_samples=1, max_new_tokens=KEPT_TOKENS)
-    texts = [sample(dataclasses.replace(config, prompt=prompt), loaded)[0][len(prompt):] for prompt, _ in pairs]
-    line |= {"time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "texts": [strip_control(text) for text in texts],
+    texts = []
+    for i, (prompt, _) in enumerate(pairs):
+        each = dataclasses.replace(config, prompt=prompt, num_samples=1, max_new_tokens=KEPT_TOKENS,
+                                   seed=config.seed + i)
+        texts.append(strip_control(sample(each, loaded)[0].removeprefix(prompt)))
+    line |= {"time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "texts": texts,
              "originals": [original for _, original in pairs]}
     append_line(path, json.dumps(line, ensure_ascii=False))
 
@@ -166,7 +170,8 @@ def kept_pairs(line: dict[str, Any]) -> list[tuple[str, str]]:
     if not isinstance(prompts, list) or not isinstance(originals, list):
         return []
     pairs = list(zip(prompts, originals, strict=False))[:KEPT_PROMPTS]
-    return pairs if all(isinstance(text, str) and 0 < len(text) <= MOST_CHARS for pair in pairs for text in pair) else []
+    sound = all(isinstance(text, str) and 0 < len(text) <= MOST_CHARS for pair in pairs for text in pair)
+    return pairs if sound else []
 
 
 def beginnings(root: Path, tokenizer: tokenizers.Tokenizer) -> list[tuple[str, str]]:
@@ -179,7 +184,7 @@ def beginnings(root: Path, tokenizer: tokenizers.Tokenizer) -> list[tuple[str, s
     ids = np.fromfile(path, dtype="<u2", count=VAL_TOKENS) if path.exists() else np.zeros(0, dtype="<u2")
     ends = np.flatnonzero(ids == tokenizer.eot_token)
     starts = np.append(0, ends + 1)
-    found = []
+    found: list[tuple[str, str]] = []
     for part in np.array_split(np.arange(len(ends)), KEPT_PROMPTS):
         texts = (tokenizer.decode(ids[starts[i]:ends[i]][:MOST_CHARS]) for i in part)  # a token is a character or more
         pairs = (pair for text in texts if (pair := divide(strip_control(text).strip())))
@@ -198,8 +203,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(prog="sample.py", description=__doc__)
     common_arguments(parser)
     parser.add_argument("--prompt", metavar="TEXT", help="what the samples begin with")
-    parser.add_argument("--keep", action="store_true", help="continue the report's prompts, too, and keep what comes of "
-                        "them in data/samples.jsonl; with --quiet only that")
+    parser.add_argument("--keep", action="store_true", help="also go on from the report's prompts, and keep what comes "
+                        "of it in data/samples.jsonl; with --quiet only that")
 
     def work() -> int:
         args = parser.parse_args(argv)
