@@ -20,6 +20,7 @@ LINE = 15  # height of a line of text
 MOST_POINTS = 300  # drawn of a line; a phone has no more pixels
 MOST_DOTS = 40
 MOST_CHARS = 26  # of a bar's name
+UNITS = ((9.995e8, 1e9, " G"), (9.995e5, 1e6, " M"), (9999.5, 1e3, " k"))  # from which value, its size, its sign
 
 LIGHT = ("--ink:#1f1e1b;--soft:#5f5c55;--rule:#e3dfd6;"
          "--c1:#0b5fa5;--c2:#ad4a00;--c3:#00705a;--c4:#96377a;--c5:#6d5f00;--c6:#555")
@@ -41,12 +42,21 @@ STYLE = f"""
 Points = Sequence[tuple[float, float]]
 
 
+def unit_of(value: float) -> tuple[float, str]:
+    """What such a number is divided by to be said, and the unit's sign."""
+    return next(((size, sign) for least, size, sign in UNITS if abs(value) >= least), (1.0, ""))
+
+
 def short(value: float) -> str:
     """A number as one says it: 2.385, 1,234, 12.3 k, 1.58 M."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e4)):
-        if abs(value) >= size:
-            return f"{value / min(size, {'k': 1e3}.get(unit, size)):.3g} {unit}"
-    return f"{value:,.4g}"
+    size, sign = unit_of(value)
+    return f"{value / size:.3g}{sign}" if sign else f"{value:,.4g}"
+
+
+def alike(values: Sequence[float]) -> list[str]:
+    """Numbers along an axis, all in the unit of the largest."""
+    size, sign = unit_of(max(map(abs, values), default=0.0))
+    return [f"{value / size:,.6g}{sign if value else ''}" for value in values]
 
 
 def teller(values: Iterable[float]) -> Callable[[float], str]:
@@ -124,9 +134,9 @@ def lines(title: str, series: Mapping[str, Points], x_name: str, y_name: str,
     low_y, high_y = 0.0 if from_zero else low_y - room, high_y + room
     low_x, high_x = (min(xs), max(xs)) if min(xs) < max(xs) else (min(xs) - 1, max(xs) + 1)
     marks, say = ticks(low_y, high_y, 5), teller(ys)
-    names = {**{name: points[-1][1] for name, points in series.items()}, **levels}
-    named = [f"{name} {say(value)}".strip() for name, value in names.items()]
-    left = 10 + LETTER * max(len(short(mark)) for mark in marks)
+    ends = [*((name, points[-1][1]) for name, points in series.items()), *levels.items()]
+    named = [f"{name} {say(value)}".strip() for name, value in ends]
+    left = 10 + LETTER * max(map(len, alike(marks)))
     right = WIDTH - 14 - LETTER * max(map(len, named))
     floor = HEIGHT - BOTTOM
 
@@ -136,9 +146,9 @@ def lines(title: str, series: Mapping[str, Points], x_name: str, y_name: str,
                 TOP + (floor - TOP) * (high_y - y) / (high_y - low_y))
 
     body = [text(0, 13, y_name), text(right, HEIGHT - 4, x_name, "end")]
-    for mark in marks:
+    for mark, words in zip(marks, alike(marks), strict=True):
         y = place((low_x, mark))[1]
-        body += [path("rule", [(left, y), (right, y)]), text(left - 6, y + 4, short(mark), "end")]
+        body += [path("rule", [(left, y), (right, y)]), text(left - 6, y + 4, words, "end")]
     body.append(path("axis", [(left, floor), (right, floor)]))
     whole = sorted(set(xs)) if len(set(xs)) <= 4 else ticks(low_x, high_x, 5, whole=True)
     body += [text(place((x, low_y))[0], floor + 17, short(x), "middle") for x in whole]
@@ -150,8 +160,8 @@ def lines(title: str, series: Mapping[str, Points], x_name: str, y_name: str,
         body.append(path(f"s{n}", placed) if len(points) > 1 else "")
         dots = placed if len(points) <= MOST_DOTS else placed[-1:]
         body += [f'<circle class="f{n}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in dots]
-    ends = [place(points[-1])[1] for points in series.values()] + [place((0, y))[1] for y in levels.values()]
-    for n, (words, y) in enumerate(zip(named, spread(ends, TOP, floor), strict=True), 1):
+    places = spread([place((0, y))[1] for _, y in ends], TOP, floor)
+    for n, (words, y) in enumerate(zip(named, places, strict=True), 1):
         body.append(text(right + 8, y + 4, words, kind=f"name f{n}" if n <= len(series) else ""))
     told = [f"{name or y_name}: {say(points[0][1])} at {short(points[0][0])}, {say(points[-1][1])} at "
             f"{short(points[-1][0])}" for name, points in series.items()]
@@ -174,10 +184,10 @@ def bars(title: str, rows: Sequence[tuple[str, float]], unit: str, marks: Sequen
         return left + (right - left) * value / most
 
     body = []
-    whole = all(float(value).is_integer() for _, value in rows)
-    for value in ticks(0, most, 3, whole):
+    places = ticks(0, most, 3, whole=all(float(value).is_integer() for _, value in rows))
+    for value, words in zip(places, alike(places), strict=True):
         x = place(value)
-        body += [path("rule", [(x, 2), (x, floor)]), text(x, floor + 17, short(value), "middle")]
+        body += [path("rule", [(x, 2), (x, floor)]), text(x, floor + 17, words, "middle")]
     marks = marks or [None] * len(rows)
     for n, (name, (_, value), mark) in enumerate(zip(names, rows, marks, strict=True)):
         y, end = 4 + height * n, place(max(value, mark or 0))

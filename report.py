@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import re
 import sqlite3
@@ -31,6 +32,7 @@ from pipeline import (
     ArgumentParser,
     StageError,
     Tables,
+    cannot_write,
     common_arguments,
     config_path,
     guarded,
@@ -47,6 +49,7 @@ EXAMPLES, EXAMPLE_REASONS = 3, 12  # of a reason, the newest; reasons with examp
 SHOWN_SAMPLES = 3  # models side by side: the first, one between, the last
 TABLE_ROWS = 60
 MOST = 1e15  # numbers beyond are damage
+SCROLLS = "tabindex=0 role=group aria-label=Scrolls"  # so that a keyboard can scroll it, too
 
 STAGES = ("search", "scrape", "extract", "validate", "clean", "prepare", "train")
 COUNTERS = ("n_in", "n_out", "elapsed_sec", "peak_mb")
@@ -74,7 +77,7 @@ class History(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    steps: list[tuple[str, float]]  # what is left of it after each stage
+    steps: list[tuple[str, int]]  # what is left of it after each stage
     hosts: list[tuple[str, int]]  # of the documents looked at, most first
     languages: list[tuple[str, int]]
     lengths: list[int]  # bytes of text of the documents looked at, in order
@@ -160,7 +163,7 @@ def read_queries(root: Path) -> list[str]:
 
 
 def read_shape(root: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError, RecursionError):
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         shape = json.loads((root / "checkpoints/ckpt.json").read_bytes())["model_args"]
         return {key: int(shape[key]) for key in ("n_layer", "n_embd", "block_size", "vocab_size")}
     return {}
@@ -182,11 +185,11 @@ def counted(n: float, noun: str, more: str = "") -> tuple[str, str]:
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table that is shown when asked for."""
     def row(cells: Iterable[object], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{'' if cell is None else clean(cell)}</{tag}>" for cell in cells) + "</tr>"
+        return "<tr>" + "".join(f"<{tag}>{clean(cell)}</{tag}>" for cell in cells) + "</tr>"
 
-    return ("<details><summary>Table</summary><div class=wide tabindex=0 role=group aria-label=Table><table><thead>" + row(heads, "th")
-            + "</thead><tbody>" + "".join(row(cells, "td") for cells in thin(list(rows), TABLE_ROWS))
-            + "</tbody></table></div></details>")
+    body = "".join(row(cells, "td") for cells in thin(list(rows), TABLE_ROWS))
+    return (f"<details><summary>Table</summary><div class=wide {SCROLLS}><table><thead>{row(heads, 'th')}</thead>"
+            f"<tbody>{body}</tbody></table></div></details>")
 
 
 def figure(caption: str, plot: str, note: str, data: str) -> str:
@@ -273,15 +276,18 @@ def samples_section(lines: list[dict[str, Any]], runs: Sequence[Run]) -> str:
         if original := "".join(shown[-1]["originals"][i:i + 1]):
             cards.append(card("As it was written", original.rsplit(None, 1)[0] + " …", "original"))
         head = clean(" ".join(prompt.split()), 120)
-        parts.append(f"<h3 dir=auto>{head} …</h3><div class=cards tabindex=0 role=group aria-label=Texts>{''.join(cards)}</div>")
+        parts.append(f"<h3 dir=auto>{head} …</h3><div class=cards {SCROLLS}>{''.join(cards)}</div>")
     note = "<p class=note>Each run's model goes on from the same words.</p>" if parts else ""
     return section("What it writes", note, *parts)
 
 
 def card(head: str, words: str, kind: str = "model") -> str:
-    words = re.sub(r"\s*\n\s*", "\n", words.strip())
-    return (f"<article class={kind}><h4>{clean(head)}</h4><p dir=auto>… {clean(words, 600) or '(It ended here.)'}</p>"
-            "</article>")
+    return (f"<article class={kind}><h4>{clean(head)}</h4>"
+            f"<p dir=auto>… {clean(without_gaps(words), 600) or '(It ended here.)'}</p></article>")
+
+
+def without_gaps(words: str) -> str:
+    return re.sub(r"\s*\n\s*", "\n", words.strip())
 
 
 def learning_section(runs: Sequence[Run]) -> str:
@@ -315,8 +321,9 @@ def dataset_section(runs: Sequence[Run], dataset: Dataset | None) -> str:
 
 
 def way_of_the_data(dataset: Dataset) -> str:
-    return figure("From found to kept", plots.bars("From found to kept", dataset.steps, ""),
-                  "What is left after each stage.", table(["stage", "count"], dataset.steps))
+    steps = [(name, n) for name, n in dataset.steps if n]  # no pages, where documents came from files
+    return figure("From found to kept", plots.bars("From found to kept", steps, ""), "What is left after each stage.",
+                  table(["stage", "left"], [(name, f"{n:,}") for name, n in steps]))
 
 
 def shares(caption: str, noun: str, counts: list[tuple[str, int]], total: int, note: str) -> str:
@@ -357,24 +364,21 @@ def refused_section(dropped: Counter[tuple[str, str]], examples: dict[tuple[str,
             drawn.append((f"{len(rows) - TOP} other reasons", sum(n for _, n in rows[TOP:])))
         parts.append(figure(caption, plots.bars(caption, drawn, caption.split()[0].lower()), "In all runs, by reason.",
                             table(["stage", "reason", "count"], [(*key, f"{n:,}") for key, n in rows])))
-    shown = [key for key, _ in dropped.most_common() if key in examples] or list(examples)
-    shown = [key for key in shown if key[0] in STAGES][:EXAMPLE_REASONS]
-    told = "".join(example_list(key, examples[key], key == shown[0]) for key in shown)
+    shown = sorted((key for key in examples if key[0] in STAGES), key=lambda key: -dropped[key])[:EXAMPLE_REASONS]
+    told = "".join(example_list(key[1], dropped[key], examples[key], key == shown[0]) for key in shown)
     note = "<h3>Examples</h3><p class=note>The newest of each reason, from data/rejected.jsonl.</p>"
     told = note + told if told else ""
     return section("What was refused", f"<div class=grid>{''.join(parts)}</div>" if any(parts) else "", told)
 
 
-def example_list(key: tuple[str, str], found: Iterable[dict[str, Any]], is_open: bool) -> str:
-    items = []
+def example_list(reason: str, n: int, found: Iterable[dict[str, Any]], is_open: bool) -> str:
+    items, measured = [], (("found", "value"), ("limit", "threshold"))
     for line in reversed(list(found)):
-        limits = [f"{name} {clean(line[part], 40)}" for name, part in (("found", "value"), ("limit", "threshold"))
-                  if line.get(part) not in (None, "")]
-        items.append(f"<li><p class=source>{clean(line.get('url', ''), 120)}"
-                     f"<span>{', '.join(limits)}</span></p><blockquote dir=auto>{clean(line.get('text', ''))}"
-                     "</blockquote></li>")
-    return (f"<details{' open' * is_open}><summary>{clean(key[1].replace('_', ' '), 60)}</summary>"
-            f"<ul>{''.join(items)}</ul></details>")
+        limits = ", ".join(f"{name} {clean(line[key], 40)}" for name, key in measured if key in line)
+        items.append(f"<li><p class=source>{clean(line.get('url', ''), 120)}<span>{limits}</span></p>"
+                     f"<blockquote dir=auto>{clean(without_gaps(str(line.get('text', ''))))}</blockquote></li>")
+    head = clean(reason.replace("_", " "), 60) + (f" · {n:,}" if n else "")
+    return f"<details{' open' * is_open}><summary>{head}</summary><ul>{''.join(items)}</ul></details>"
 
 
 def cost_section(runs: Sequence[Run]) -> str:
@@ -457,7 +461,8 @@ figcaption{margin-bottom:.9rem}
 @media(min-width:60rem){.plot{font-size:11px}}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(14rem,1fr));gap:1rem}
 @media(max-width:40rem){.cards{grid-template-columns:none;grid-auto-flow:column;grid-auto-columns:86%;overflow-x:auto;
-scroll-snap-type:x mandatory;margin:0 -1.25rem;padding:0 1.25rem;scroll-padding:1.25rem}.cards>*{scroll-snap-align:start}}
+scroll-snap-type:x mandatory;margin:0 -1.25rem;padding:0 1.25rem;scroll-padding:1.25rem}
+.cards>*{scroll-snap-align:start}}
 article{background:var(--card);border:1px solid var(--rule);border-radius:6px;padding:1rem 1.1rem;min-width:0}
 article p{margin:0;white-space:pre-line;font-size:1rem;line-height:1.5}
 h3:has(+.cards){font-style:italic}
@@ -520,8 +525,13 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         args = parser.parse_args(argv)
+        logging.basicConfig(level=logging.ERROR if args.quiet else logging.INFO, format="%(message)s", force=True)
         path = args.root / "data/report.html"
-        write_aside(path, page(args.root, read_tables(args.root, args.config, args.overrides)).encode())
+        content = page(args.root, read_tables(args.root, args.config, args.overrides))
+        try:
+            write_aside(path, content.encode())
+        except OSError as error:
+            raise cannot_write(path, error) from None
         print(path)
         return 0
 
