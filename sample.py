@@ -1,6 +1,7 @@
 """Sample: text that the trained model makes up, as it makes it up.
 
 Reads   checkpoints/release.pt (or ckpt.pt, if there is no release yet), data/tokenizer/
+Writes  data/samples.jsonl, with --keep: what each run's model made of the same three prompts, for report.py
 Alone   .venv/bin/python sample.py --prompt "Once upon a time" --set sample.temperature=0.6
         .venv/bin/python sample.py --prompt-file FILE       FILE is - for what comes through a pipe
         .venv/bin/python sample.py --serve                  a page to play with, in a browser on this machine
@@ -11,21 +12,25 @@ from __future__ import annotations
 import codecs
 import dataclasses
 import itertools
+import json
 import logging
 import math
 import os
 import random
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a second thread takes longer: it waits at every small step
 
 import numpy as np
 
 import tokenizer as tokenizers
+from catalog import append_line, read_lines
 from checkpoint import State, load_state
 from model import GPT, HASH_MIX, HASH_STEP, Block, GPTConfig
 from pipeline import (
@@ -44,6 +49,11 @@ logger = logging.getLogger(__name__)
 SEPARATOR = "-" * 40
 MAX_PROMPT_BYTES = 1_000_000  # of a file; far more than any model here can look back on
 EPSILON = 1e-6  # model.py's, in its norm
+KEPT_PROMPTS, KEPT_TOKENS = 3, 80  # for the report: prompts, and tokens that follow each: a paragraph
+PROMPT_WORDS = 10  # of a validation document, which the model is to continue
+MOST_CHARS = 360  # of a validation document, with the words that are the prompt
+VAL_TOKENS = 1_000_000  # of val.bin, in which such documents are looked for
+LAST_BYTES = 100_000  # of samples.jsonl, in which its last line lies
 
 
 @dataclass(frozen=True)
@@ -58,8 +68,12 @@ class SampleConfig:
     repetition_penalty: float = 1.0         # CTRL, arXiv 1909.05858
     stop: list[str] = field(default_factory=list)
     seed: int = 1337
+    kept_prompts: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if len(self.kept_prompts) > KEPT_PROMPTS or any(not 0 < len(text) <= MOST_CHARS for text in self.kept_prompts):
+            raise ValueError(f"kept_prompts = {self.kept_prompts}; expected at most {KEPT_PROMPTS} texts of at most "
+                             f"{MOST_CHARS} characters")
         for name in ("num_samples", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 1 or more")
@@ -100,7 +114,7 @@ class Decoder:
     def read(self, ids: list[int]) -> np.ndarray:
         """The logits of what follows `ids`, float32 (V,). Only the first call may give several, up to block_size."""
         c, T = self.config, len(ids)
-        assert T == 1 or (self.length == 0 and T <= c.block_size)
+        assert T == 1 or (self.length == 0 and c.block_size >= T)
         place, n = self.length % c.block_size, min(self.length + T, c.block_size)
         angle = np.arange(self.length, self.length + T)[:, None] * self.frequency
         turn = np.exp(1j * angle).astype(np.complex64)[:, None, None]  # (T, 1, 1, hs/2)
@@ -190,8 +204,9 @@ def generate(model: GPT, prompt: list[int], config: SampleConfig, eot_token: int
         new = [token]
 
 
-def write(model: GPT, tokenizer: tokenizers.Tokenizer, config: SampleConfig) -> Iterator[Step]:
+def write(loaded: Loaded, config: SampleConfig) -> Iterator[Step]:
     """One continuation of `config.prompt`, step by step, in whole characters and without control characters."""
+    model, tokenizer = loaded.model, loaded.tokenizer
     prompt = [tokenizer.eot_token, *tokenizer.encode(config.prompt)]  # a document begins after the end of another
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     steps = (Step(token, strip_control(decode(tokenizer.decode_bytes([token]))), logits)
@@ -223,8 +238,15 @@ def until_stop(steps: Iterable[Step], stop: list[str]) -> Iterator[Step]:
 # --- files ---------------------------------------------------------------------------------------
 
 
-def load_model(root: Path) -> tuple[GPT, tokenizers.Tokenizer]:
-    """The released model and its tokenizer. Raises StageError if there is none, or they do not fit together."""
+class Loaded(NamedTuple):
+    model: GPT
+    tokenizer: tokenizers.Tokenizer
+    iter_num: int
+    val_bpb: float | None
+
+
+def load_model(root: Path) -> Loaded:
+    """The released model, its tokenizer and its figures. Raises StageError if there is none, or they do not fit together."""
     folder = root / "checkpoints"
     state: State | None = load_state(folder / "release.pt")
     if state is None and (state := load_state(folder / "ckpt.pt")):
@@ -237,7 +259,7 @@ def load_model(root: Path) -> tuple[GPT, tokenizers.Tokenizer]:
                          "one of a kind.", "run python3 run.py --only train, then this again.")
     model = GPT(GPTConfig(**state["model_args"]))
     model.load_state_dict(state["model"])
-    return model, tokenizer
+    return Loaded(model, tokenizer, state.get("iter_num", 0), state.get("scores", {}).get("val_bpb"))
 
 
 def read_prompt(name: str) -> str:
@@ -255,14 +277,6 @@ def read_prompt(name: str) -> str:
         raise StageError(f"{name} is not UTF-8.", "text in UTF-8.", f"convert it: iconv -t utf-8 {name}.") from None
 
 
-def samples(config: SampleConfig, root: Path) -> Iterator[Iterator[str]]:
-    """`num_samples` texts in pieces, each beginning with the prompt. Each has a seed of its own."""
-    model, tokenizer = load_model(root)
-    for i in range(config.num_samples):
-        steps = write(model, tokenizer, dataclasses.replace(config, seed=config.seed + i))
-        yield itertools.chain([strip_control(config.prompt)], (step.text for step in steps))
-
-
 def without_edges(pieces: Iterable[str]) -> Iterator[str]:
     """`pieces` without white space before and after all of them."""
     space, begun = "", False
@@ -275,6 +289,62 @@ def without_edges(pieces: Iterable[str]) -> Iterator[str]:
             begun = True
 
 
+# --- kept for the report -------------------------------------------------------------------------
+
+
+def keep(config: SampleConfig, root: Path, loaded: Loaded) -> None:
+    """Append to data/samples.jsonl what this model makes of the prompts that every run's model gets."""
+    path = root / "data" / "samples.jsonl"
+    last: dict[str, Any] = {}
+    for entry in read_lines(path, LAST_BYTES):
+        last = entry or last
+    pairs = [(prompt, "") for prompt in config.kept_prompts] or kept_pairs(last) or beginnings(root, loaded.tokenizer)
+    line = {"iter_num": loaded.iter_num, "val_bpb": loaded.val_bpb, "prompts": [prompt for prompt, _ in pairs]}
+    if not pairs or all(last.get(key) == value for key, value in line.items()):
+        return  # no validation text yet, or the same model as the last time
+    texts = []
+    for prompt, _ in pairs:
+        steps = write(loaded, dataclasses.replace(config, prompt=prompt, max_new_tokens=KEPT_TOKENS))
+        texts.append("".join(step.text for step in steps))
+    line |= {"time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "texts": texts,
+             "originals": [original for _, original in pairs]}
+    append_line(path, json.dumps(line, ensure_ascii=False))
+
+
+def kept_pairs(line: dict[str, Any]) -> list[tuple[str, str]]:
+    """The prompts of an earlier run that came from documents, with what their authors made of them."""
+    prompts, originals = line.get("prompts"), line.get("originals")
+    if not isinstance(prompts, list) or not isinstance(originals, list):
+        return []
+    pairs = list(zip(prompts, originals, strict=False))[:KEPT_PROMPTS]
+    return pairs if all(isinstance(text, str) and 0 < len(text) <= MOST_CHARS for pair in pairs for text in pair) else []
+
+
+def beginnings(root: Path, tokenizer: tokenizers.Tokenizer) -> list[tuple[str, str]]:
+    """How validation documents begin and go on, (prompt, original) each: three, spread over val.bin.
+
+    They suit any topic and language, the model is never trained on them, and beside what it makes of them one can read
+    what their authors did.
+    """
+    path = root / "data" / "val.bin"
+    ids = np.fromfile(path, dtype="<u2", count=VAL_TOKENS) if path.exists() else np.zeros(0, dtype="<u2")
+    ends = np.flatnonzero(ids == tokenizer.eot_token)
+    starts = np.append(0, ends + 1)
+    found = []
+    for part in np.array_split(np.arange(len(ends)), KEPT_PROMPTS):
+        texts = (tokenizer.decode(ids[starts[i]:ends[i]][:MOST_CHARS]) for i in part)  # a token is a character or more
+        pairs = (pair for text in texts if (pair := divide(strip_control(text).strip())))
+        found += itertools.islice(pairs, 1)
+    return found
+
+
+def divide(text: str) -> tuple[str, str] | None:
+    """The first words of a text and what follows them; None if it is too short for both."""
+    words = re.match(rf"(\S+\s+){{{PROMPT_WORDS - 1}}}\S+", text)
+    n = len(words[0]) if words and len(words[0]) <= MOST_CHARS // 3 else MOST_CHARS // 6  # written without spaces
+    return (text[:n], text[n:MOST_CHARS]) if len(text) >= 3 * n else None
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(prog="sample.py", description=__doc__)
     common_arguments(parser)
@@ -283,6 +353,8 @@ def main(argv: list[str] | None = None) -> int:
     prompt.add_argument("--prompt-file", metavar="FILE", help="the file in which that stands; -: standard input")
     parser.add_argument("--serve", nargs="?", type=int, const=8000, metavar="PORT",
                         help="serve a page to play with, to browsers on this machine alone (default: 8000)")
+    parser.add_argument("--keep", action="store_true", help="continue the report's prompts, too, and keep what comes of "
+                        "them in data/samples.jsonl; with --quiet only that")
 
     def work() -> int:
         args = parser.parse_args(argv)
@@ -296,10 +368,14 @@ def main(argv: list[str] | None = None) -> int:
             import playground  # which imports this file
 
             return playground.serve(config, args.root, args.serve)
-        for pieces in samples(config, args.root):
-            for piece in without_edges(pieces):
+        loaded = load_model(args.root)
+        for i in range(config.num_samples if not (args.keep and args.quiet) else 0):
+            steps = write(loaded, dataclasses.replace(config, seed=config.seed + i))
+            for piece in without_edges(itertools.chain([strip_control(config.prompt)], (step.text for step in steps))):
                 print(piece, end="", flush=True)
             print(f"\n{SEPARATOR}", flush=True)
+        if args.keep:
+            keep(config, args.root, loaded)
         return 0
 
     return guarded("sample.py", work)

@@ -16,7 +16,7 @@ import tokenizer as tokenizers
 from catalog import write_aside
 from checkpoint import save_state
 from model import GPT, GPTConfig
-from sample import SEPARATOR, Decoder, SampleConfig, Step, choose_next, generate, main, until_stop, write
+from sample import SEPARATOR, Decoder, Loaded, SampleConfig, Step, choose_next, generate, main, until_stop, write
 
 TINY = GPTConfig(block_size=8, vocab_size=257, n_layer=1, n_head=2, n_embd=16, ngram_order=1)
 EOT = 256
@@ -161,7 +161,7 @@ def test_prompt_longer_than_the_context_is_read_from_where_it_fits(model: GPT) -
 def written(model: GPT, content: bytes, monkeypatch: pytest.MonkeyPatch, **settings: object) -> list[Step]:
     """The steps of a model that says `content`."""
     monkeypatch.setattr(sample, "generate", lambda *_: ((token, LOGITS) for token in content))
-    return list(write(model, tokenizers.train("byte", [], 257), SampleConfig(**settings)))
+    return list(write(Loaded(model, tokenizers.train("byte", [], 257), 0, None), SampleConfig(**settings)))
 
 
 def test_characters_of_several_tokens_come_whole(model: GPT, monkeypatch: pytest.MonkeyPatch) -> None:
