@@ -245,17 +245,18 @@ class Loaded(NamedTuple):
     val_bpb: float | None
 
 
-def load_model(root: Path) -> Loaded:
-    """The released model, its tokenizer and its figures. Raises StageError if there is none, or they do not fit together."""
+def load_model(root: Path, path: Path | None = None) -> Loaded:
+    """The released model, or that in `path`, its tokenizer and its figures. Raises StageError if there is none, or they
+    do not fit together."""
     folder = root / "checkpoints"
-    state: State | None = load_state(folder / "release.pt")
-    if state is None and (state := load_state(folder / "ckpt.pt")):
+    state: State | None = load_state(path or folder / "release.pt")
+    if state is None and path is None and (state := load_state(folder / "ckpt.pt")):
         logger.warning("there is no release.pt yet; this is ckpt.pt, in the midst of training")
     if state is None:
         raise StageError(f"There is no model in {folder}.", "release.pt.", "run python3 run.py --only train first.")
     tokenizer = tokenizers.load(root / "data/tokenizer")
     if state["tokenizer_hash"] != tokenizer.hash:
-        raise StageError(f"The model in {folder} was trained with another tokenizer than that in data/tokenizer.",
+        raise StageError(f"The model in {path or folder} was trained with another tokenizer than that in data/tokenizer.",
                          "one of a kind.", "run python3 run.py --only train, then this again.")
     model = GPT(GPTConfig(**state["model_args"]))
     model.load_state_dict(state["model"])
