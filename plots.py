@@ -18,7 +18,7 @@ TOP, BOTTOM = 32, 40  # margins, for the names of the axes
 LETTER = 7.2  # width of one, about
 LINE = 15  # height of a line of text
 MOST_POINTS = 300  # drawn of a line; a phone has no more pixels
-MOST_DOTS = 40
+MOST_DOTS = 20  # on a line; with more, its last alone
 MOST_CHARS = 26  # of a bar's name
 UNITS = ((9.995e8, 1e9, " G"), (9.995e5, 1e6, " M"), (9999.5, 1e3, " k"))  # from which value, its size, its sign
 
@@ -136,7 +136,7 @@ def lines(title: str, series: Mapping[str, Points], x_name: str, y_name: str,
     marks, say = ticks(low_y, high_y, 5), teller(ys)
     ends = [*((name, points[-1][1]) for name, points in series.items()), *levels.items()]
     named = [f"{name} {say(value)}".strip() for name, value in ends]
-    left = 10 + LETTER * max(map(len, alike(marks)))
+    left = 10 + LETTER * max(map(len, alike(marks)), default=0)
     right = WIDTH - 14 - LETTER * max(map(len, named))
     floor = HEIGHT - BOTTOM
 

@@ -48,8 +48,8 @@ TOP = 10  # hosts, languages and reasons drawn
 EXAMPLES, EXAMPLE_REASONS = 3, 12  # of a reason, the newest; reasons with examples
 SHOWN_SAMPLES = 3  # models side by side: the first, one between, the last
 TABLE_ROWS = 60
-MOST = 1e15  # numbers beyond are damage
-SCROLLS = "tabindex=0 role=group aria-label=Scrolls"  # so that a keyboard can scroll it, too
+MOST = 1e15  # larger numbers are damage
+SCROLLS = "tabindex=0 role=group aria-label=Scrollable"  # so that a keyboard can scroll it, too
 
 STAGES = ("search", "scrape", "extract", "validate", "clean", "prepare", "train")
 COUNTERS = ("n_in", "n_out", "elapsed_sec", "peak_mb")
@@ -91,26 +91,29 @@ def number(value: object) -> float | None:
     return float(value)
 
 
+def numbers(values: object) -> dict[str, float]:
+    """The entries that are numbers."""
+    found = {key: number(value) for key, value in values.items()} if isinstance(values, dict) else {}
+    return {key: value for key, value in found.items() if value is not None}
+
+
 def read_history(root: Path) -> History:
     runs, dropped, n_damaged = [], Counter[tuple[str, str]](), 0
     for n, line in enumerate(read_lines(root / "data/runs.jsonl", HISTORY_BYTES), 1):
-        n_damaged += not line
-        figures: dict[str, float] = {}
         reports = line.get("reports")
-        for report in reports if isinstance(reports, list) else []:
-            if not isinstance(report, dict) or report.get("stage") not in STAGES:
-                continue
-            facts = report["facts"] if isinstance(report.get("facts"), dict) else {}
-            for source, keys in ((report, COUNTERS), (facts, FACTS)):
-                found = {f"{report['stage']}.{key}": number(source.get(key)) for key in keys}
-                figures |= {key: value for key, value in found.items() if value is not None}
-            reasons = report["dropped"] if isinstance(report.get("dropped"), dict) else {}
-            for reason, count in reasons.items():
-                if (count := number(count)) and re.fullmatch(r"\w{1,60}", reason):
-                    dropped[report["stage"], reason] += int(count)
+        reports = [each for each in reports if isinstance(each, dict)] if isinstance(reports, list) else []
+        figures: dict[str, float] = {}
+        for report in reports:
+            if (stage := report.get("stage")) in STAGES:
+                for values, keys in ((report, COUNTERS), (report.get("facts"), FACTS)):
+                    figures |= {f"{stage}.{key}": value for key, value in numbers(values).items() if key in keys}
+                for reason, count in numbers(report.get("dropped")).items():
+                    dropped[stage, reason[:60]] += int(count)
         if line:
             runs.append(Run(n, str(line.get("started", ""))[:20], str(line.get("finished", ""))[:20],
                             number(line.get("exit_code")), figures))
+        else:
+            n_damaged += 1
     return History(runs, dropped, n_damaged)
 
 
@@ -162,10 +165,10 @@ def read_queries(root: Path) -> list[str]:
     return []
 
 
-def read_shape(root: Path) -> dict[str, Any]:
+def read_shape(root: Path) -> dict[str, int]:
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         shape = json.loads((root / "checkpoints/ckpt.json").read_bytes())["model_args"]
-        return {key: int(shape[key]) for key in ("n_layer", "n_embd", "block_size", "vocab_size")}
+        return {key: int(numbers(shape)[key]) for key in ("n_layer", "n_embd", "block_size", "vocab_size")}
     return {}
 
 
@@ -175,7 +178,12 @@ def read_shape(root: Path) -> dict[str, Any]:
 def clean(value: object, most: int = 200) -> str:
     """Text from anywhere, for the page: no control characters, bounded, escaped."""
     words = strip_control(str(value)[:10 * most])
-    return escape(words if len(words) <= most else words[:most].rsplit(None, 1)[0] + " …")
+    return escape(words if len(words) <= most else cut(words[:most]))
+
+
+def cut(words: str) -> str:
+    """Text that goes on: without its last word, which may be half a one."""
+    return re.sub(r"\s+\S*\Z", "", words) + " …"
 
 
 def counted(n: float, noun: str, more: str = "") -> tuple[str, str]:
@@ -224,7 +232,14 @@ def over_runs(caption: str, note: str, y_name: str, series: dict[str, list[tuple
     return figure(caption, plot, note, table(["run", "date", *(name or y_name for name in series)], rows))
 
 
-def header(history: History, dataset: Dataset | None, queries: list[str]) -> str:
+def title_of(root: Path) -> str:
+    """The first queries, which say what it is about."""
+    queries = read_queries(root)
+    title = ", ".join(queries[:3]) + (f" and {len(queries) - 3:,} more" if len(queries) > 3 else "")
+    return clean(title[:1].upper() + title[1:] or "No topic yet", 120)
+
+
+def header(title: str, history: History, dataset: Dataset | None) -> str:
     runs = history.runs
     bits, tokens = curve(runs, "train.val_bpb"), curve(runs, "prepare.train_tokens", "prepare.val_tokens")
     numbers: list[tuple[str, str]] = []
@@ -243,10 +258,8 @@ def header(history: History, dataset: Dataset | None, queries: list[str]) -> str
                    if abs(change) >= 0.0005 else "."))
     elif numbers:
         told = "No model has been trained yet."
-    topic = ", ".join(queries[:3]) + (f" and {len(queries) - 3} more" if len(queries) > 3 else "")
-    topic = topic[:1].upper() + topic[1:]
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for value, name in numbers)
-    return (f"<header><p class=eyebrow>miniature-memory</p><h1>{clean(topic, 120) or 'No topic yet'}</h1>"
+    return (f"<header><p class=eyebrow>miniature-memory</p><h1>{title}</h1>"
             f"<p class=lede>{told}</p>" + (f"<dl class=numbers>{cells}</dl>" if cells else "") + "</header>")
 
 
@@ -274,7 +287,7 @@ def samples_section(lines: list[dict[str, Any]], runs: Sequence[Run]) -> str:
     for i, prompt in enumerate(shown[-1]["prompts"][:3] if shown else []):
         cards = [card(whose(line), line["texts"][i]) for line in shown if i < len(line["texts"])]
         if original := "".join(shown[-1]["originals"][i:i + 1]):
-            cards.append(card("As it was written", original.rsplit(None, 1)[0] + " …", "original"))
+            cards.append(card("As it was written", cut(original), "original"))
         head = clean(" ".join(prompt.split()), 120)
         parts.append(f"<h3 dir=auto>{head} …</h3><div class=cards {SCROLLS}>{''.join(cards)}</div>")
     note = "<p class=note>Each run's model goes on from the same words.</p>" if parts else ""
@@ -406,7 +419,7 @@ def two_digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def settings_section(tables: Tables, shape: dict[str, Any], runs: Sequence[Run]) -> str:
+def settings_section(tables: Tables, shape: dict[str, int], runs: Sequence[Run]) -> str:
     usual = read_tables(PROJECT)
     rows, changed = [], []
     for name, settings in tables.items():
@@ -447,7 +460,7 @@ h3{font-size:1.1rem;line-height:1.35;font-weight:600;margin:2.25rem 0 .75rem}
 h4{font-size:.8rem;font-weight:600;color:var(--soft);margin:0 0 .5rem}
 .eyebrow{font-size:.8rem;letter-spacing:.08em;color:var(--soft);margin:0}
 .lede{font-size:clamp(1.1rem,2.6vw,1.35rem);line-height:1.5;max-width:42rem;margin:0 0 2rem}
-.numbers{display:flex;flex-wrap:wrap;gap:1.25rem 3rem;margin:0}
+.numbers{display:flex;flex-wrap:wrap;gap:1.25rem clamp(1.75rem,5vw,3rem);margin:0}
 .numbers div{display:flex;flex-direction:column-reverse}
 .numbers dt{font-size:.85rem;color:var(--soft)}
 .numbers dd{margin:0;font-size:2rem;line-height:1.2;font-variant-numeric:lining-nums}
@@ -485,7 +498,7 @@ footer{padding-bottom:3rem;color:var(--soft);font-size:.85rem}
 code{font-family:ui-monospace,monospace;font-size:.9em}
 """
 
-HEAD = f"""<!doctype html>
+HEAD = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -493,8 +506,8 @@ HEAD = f"""<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,">
-<title>miniature-memory: report</title>
-<style>{STYLE}</style>
+<title>TITLE · miniature-memory</title>
+<style>STYLE</style>
 </head>
 <body>
 """
@@ -514,9 +527,10 @@ def page(root: Path, tables: Tables) -> str:
             dataset_section(runs, dataset), refused_section(history.dropped, read_examples(root)), cost_section(runs),
             settings_section(tables, read_shape(root), runs)]
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return (HEAD + header(history, dataset, read_queries(root)) + f"<main>{''.join(body)}</main>"
-            f"<footer><p>Written {now} by report.py. This page loads nothing and sends nothing.</p></footer>"
-            "\n</body>\n</html>\n")
+    title = title_of(root)
+    return (HEAD.replace("STYLE", STYLE).replace("TITLE", title) + header(title, history, dataset)
+            + f"<main>{''.join(body)}</main><footer><p>Written {now} by report.py. This page loads nothing and sends "
+            "nothing.</p></footer>\n</body>\n</html>\n")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -151,6 +151,9 @@ def test_an_empty_root(tmp_path: Path) -> None:
     b'{"reports": [{"stage": "train", "facts": {"val_bpb": 1e300}, "elapsed_sec": ' + b"9" * 4000 + b"}]}",
     b'{"reports": [{"stage": "clean", "facts": [], "dropped": {"<b>": 3, "x": "y", "z": Infinity}}]}',
     b'{"started": {}, "finished": 3, "exit_code": "<b>", "reports": null}',
+    b'{"reports": [{"stage": "clean", "elapsed_sec": -5, "dropped": {"x": -5, "y": true}}]}',
+    b'{"model_args": {"n_layer": 1e999, "n_embd": "x", "block_size": 7, "vocab_size": []}}',
+    b'{"prompts": ["a"], "texts": ["' + b" " * 900 + b'"], "originals": [" "], "text": "' + b" " * 900 + b'"}',
     b'{"prompts": [1], "texts": [], "originals": []}', b'{"prompts": ["a"], "texts": [], "originals": []}',
     b'{"stage": "clean", "reason": ["x"], "url": {}, "text": 7, "value": null}',
 ])
@@ -209,7 +212,7 @@ def test_in_a_browser(tmp_path: Path, chromium: Chromium, width: int, dark: bool
     with chromium.open(tmp_path / "data/report.html", width, dark) as view:
         view.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
         assert not view.errors and not view.accessibility_faults() and view.overflow_px() == 0
-        assert view.page.title() == "miniature-memory: report"
+        assert view.page.title().startswith("Wooden ships, ")
         assert view.page.locator("script, img, iframe, object, a").count() == 0
         assert view.page.locator("svg").count() == 13
 
