@@ -183,10 +183,7 @@ def test_a_torn_history_line_does_not_swallow_the_next(tmp_path: Path) -> None:
     assert (tmp_path / "runs.jsonl").read_text().splitlines() == ['{"whole": 1}', '{"torn', '{"next": 1}']
 
 
-# --- checksums -----------------------------------------------------------------------------------
-
-
-def test_the_last_lines_are_read_and_damaged_ones_counted(tmp_path):
+def test_the_last_lines_are_read_and_damaged_ones_counted(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
     assert list(read_lines(path, 100)) == []
     path.write_bytes(b'{"n": 1}\n{"n": 2}\n[3]\n\xff\n' + b"[" * 100_000 + b'\n{"n": 4}\n{"n"')
@@ -194,8 +191,11 @@ def test_the_last_lines_are_read_and_damaged_ones_counted(tmp_path):
     assert list(read_lines(path, 15)) == [{"n": 4}, {}]
 
 
-def test_lines_that_cannot_be_read_are_none(tmp_path, caplog):
+def test_lines_that_cannot_be_read_are_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert list(read_lines(tmp_path, 100)) == [] and "cannot be read" in caplog.text
+
+
+# --- checksums -----------------------------------------------------------------------------------
 
 
 def extents(catalog: Catalog) -> dict[str, list[tuple[int, int, int]]]:
