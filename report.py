@@ -44,6 +44,7 @@ from plots import short, thin
 SAMPLE = 20_000  # documents looked at for hosts, languages and lengths
 HISTORY_BYTES = 32_000_000  # of runs.jsonl and samples.jsonl, each, from their ends: more than ten thousand runs
 REJECTED_BYTES = 4_000_000  # of rejected.jsonl, from its end
+REJECTED_CHARS = 200  # that catalog.py keeps of a refused text
 TOP = 10  # hosts, languages and reasons drawn
 EXAMPLES, EXAMPLE_REASONS = 3, 12  # of a reason, the newest; reasons with examples
 SHOWN_SAMPLES = 3  # models side by side: the first, one between, the last
@@ -388,8 +389,10 @@ def example_list(reason: str, n: int, found: Iterable[dict[str, Any]], is_open: 
     items, measured = [], (("found", "value"), ("limit", "threshold"))
     for line in reversed(list(found)):
         limits = ", ".join(f"{name} {clean(line[key], 40)}" for name, key in measured if key in line)
+        words = str(line.get("text", ""))
+        words = without_gaps(words if len(words) < REJECTED_CHARS else cut(words))
         items.append(f"<li><p class=source>{clean(line.get('url', ''), 120)}<span>{limits}</span></p>"
-                     f"<blockquote dir=auto>{clean(without_gaps(str(line.get('text', ''))))}</blockquote></li>")
+                     f"<blockquote dir=auto>{clean(words, 2 * REJECTED_CHARS)}</blockquote></li>")
     head = clean(reason.replace("_", " "), 60) + (f" · {n:,}" if n else "")
     return f"<details{' open' * is_open}><summary>{head}</summary><ul>{''.join(items)}</ul></details>"
 
