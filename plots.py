@@ -9,37 +9,60 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 400, 236  # of a plot; that of bars depends on their number
 TOP, BOTTOM = 32, 40  # margins, for the names of the axes
-LETTER = 6.9  # width of one, about
+LETTER = 7.2  # width of one, about
 LINE = 15  # height of a line of text
 MOST_POINTS = 300  # drawn of a line; a phone has no more pixels
-MOST_DOTS = 40
+MOST_DOTS = 20  # on a line; with more, its last alone
 MOST_CHARS = 26  # of a bar's name
+UNITS = ((9.995e8, 1e9, " G"), (9.995e5, 1e6, " M"), (9999.5, 1e3, " k"))  # from which value, its size, its sign
 
-LIGHT = "--ink:#1f1e1b;--soft:#5f5c55;--rule:#e3dfd6;--c1:#0b5fa5;--c2:#ad4a00;--c3:#00705a;--c4:#96377a;--c5:#6d5f00;--c6:#555"
-DARK = "--ink:#e9e6df;--soft:#a9a59b;--rule:#393832;--c1:#74b6f2;--c2:#f0a35e;--c3:#57d0ab;--c4:#e29bcb;--c5:#d3c05c;--c6:#bbb"
-STYLE = (".plot{font:12px system-ui,sans-serif}.plot text{fill:var(--soft)}.plot .name{fill:var(--ink);font-weight:600}"
-         ".plot path{fill:none;stroke-width:2;stroke-linejoin:round}.plot .rule{stroke:var(--rule);stroke-width:1}"
-         ".plot .axis{stroke:var(--soft);stroke-width:1}.plot .mark{stroke:var(--ink);stroke-width:2}.plot .level{stroke:var(--soft);stroke-dasharray:5 4;"
-         "stroke-width:1.5}"
-         + "".join(f".plot .s{n}{{stroke:var(--c{n})}}.plot .f{n},.plot text.f{n}{{fill:var(--c{n})}}"
-                   for n in range(1, 7))
-         + ".plot .area{fill:var(--c1);fill-opacity:.12;stroke:none}")
+LIGHT = ("--ink:#1f1e1b;--soft:#5f5c55;--rule:#e3dfd6;"
+         "--c1:#0b5fa5;--c2:#ad4a00;--c3:#00705a;--c4:#96377a;--c5:#6d5f00;--c6:#555")
+DARK = ("--ink:#e9e6df;--soft:#a9a59b;--rule:#393832;"
+        "--c1:#74b6f2;--c2:#f0a35e;--c3:#57d0ab;--c4:#e29bcb;--c5:#d3c05c;--c6:#bbb")
+COLOURS = "".join(f".plot .s{n}{{stroke:var(--c{n})}}.plot .f{n}{{fill:var(--c{n})}}" for n in range(1, 7))
+STYLE = f"""
+.plot{{font:12px system-ui,sans-serif;fill:var(--soft)}}
+.plot .name{{fill:var(--ink);font-weight:600}}
+.plot path{{fill:none;stroke-width:2;stroke-linejoin:round}}
+.plot .rule{{stroke:var(--rule);stroke-width:1}}
+.plot .axis{{stroke:var(--soft);stroke-width:1}}
+.plot .level{{stroke:var(--soft);stroke-width:1.5;stroke-dasharray:5 4}}
+.plot .mark{{stroke:var(--ink)}}
+.plot .area{{fill:var(--c1);fill-opacity:.12}}
+{COLOURS}
+"""
 
 Points = Sequence[tuple[float, float]]
 
 
+def unit_of(value: float) -> tuple[float, str]:
+    """What such a number is divided by to be said, and the unit's sign."""
+    return next(((size, sign) for least, size, sign in UNITS if abs(value) >= least), (1.0, ""))
+
+
 def short(value: float) -> str:
     """A number as one says it: 2.385, 1,234, 12.3 k, 1.58 M."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e4)):
-        if abs(value) >= size:
-            return f"{value / min(size, {'k': 1e3}.get(unit, size)):.3g} {unit}"
-    return f"{value:,.4g}"
+    size, sign = unit_of(value)
+    return f"{value / size:.3g}{sign}" if sign else f"{value:,.4g}"
+
+
+def alike(values: Sequence[float]) -> list[str]:
+    """Numbers along an axis, all in the unit of the largest."""
+    size, sign = unit_of(max(map(abs, values), default=0.0))
+    return [f"{value / size:,.6g}{sign if value else ''}" for value in values]
+
+
+def teller(values: Iterable[float]) -> Callable[[float], str]:
+    """How to say such numbers: with three decimals if one of them is small and broken, so that they line up."""
+    broken = any(abs(value) < 100 and not float(value).is_integer() for value in values)
+    return "{:,.3f}".format if broken else short
 
 
 def thin(items: Sequence, most: int) -> list:
@@ -93,8 +116,8 @@ def spread(places: Sequence[float], low: float, high: float) -> list[float]:
 # --- plots ---------------------------------------------------------------------------------------
 
 
-def lines(title: str, series: dict[str, Points], x_name: str, y_name: str, levels: dict[str, float] | None = None,
-          from_zero: bool = False) -> str:
+def lines(title: str, series: Mapping[str, Points], x_name: str, y_name: str,
+          levels: Mapping[str, float] | None = None, from_zero: bool = False) -> str:
     """A line for each of up to six series, its name and last value at its end; a dashed line for each level.
 
     x are whole numbers, such as runs; a series without points is left out. from_zero: let y begin at 0, and fill what
@@ -110,10 +133,10 @@ def lines(title: str, series: dict[str, Points], x_name: str, y_name: str, level
     room = 0.06 * (high_y - low_y) or abs(high_y) * 0.05 or 1.0
     low_y, high_y = 0.0 if from_zero else low_y - room, high_y + room
     low_x, high_x = (min(xs), max(xs)) if min(xs) < max(xs) else (min(xs) - 1, max(xs) + 1)
-    marks = ticks(low_y, high_y, 4)
-    names = {**{name: points[-1][1] for name, points in series.items()}, **levels}
-    named = [f"{name} {short(value)}".strip() for name, value in names.items()]
-    left = 10 + LETTER * max(len(short(mark)) for mark in marks)
+    marks, say = ticks(low_y, high_y, 5), teller(ys)
+    ends = [*((name, points[-1][1]) for name, points in series.items()), *levels.items()]
+    named = [f"{name} {say(value)}".strip() for name, value in ends]
+    left = 10 + LETTER * max(map(len, alike(marks)), default=0)
     right = WIDTH - 14 - LETTER * max(map(len, named))
     floor = HEIGHT - BOTTOM
 
@@ -123,24 +146,24 @@ def lines(title: str, series: dict[str, Points], x_name: str, y_name: str, level
                 TOP + (floor - TOP) * (high_y - y) / (high_y - low_y))
 
     body = [text(0, 13, y_name), text(right, HEIGHT - 4, x_name, "end")]
-    for mark in marks:
+    for mark, words in zip(marks, alike(marks), strict=True):
         y = place((low_x, mark))[1]
-        body += [path("rule", [(left, y), (right, y)]), text(left - 6, y + 4, short(mark), "end")]
+        body += [path("rule", [(left, y), (right, y)]), text(left - 6, y + 4, words, "end")]
     body.append(path("axis", [(left, floor), (right, floor)]))
     whole = sorted(set(xs)) if len(set(xs)) <= 4 else ticks(low_x, high_x, 5, whole=True)
     body += [text(place((x, low_y))[0], floor + 17, short(x), "middle") for x in whole]
     body += [path("level", [(left, place((0, y))[1]), (right, place((0, y))[1])]) for y in levels.values()]
-    for n, points in enumerate(series.values(), 1):
+    for n, points in reversed(list(enumerate(series.values(), 1))):  # the first lies on top
         placed = [place(point) for point in points]
         if from_zero and n == 1 and len(points) > 1:
             body.append(path("area", placed, f"V{floor}H{placed[0][0]:.1f}Z"))
         body.append(path(f"s{n}", placed) if len(points) > 1 else "")
         dots = placed if len(points) <= MOST_DOTS else placed[-1:]
         body += [f'<circle class="f{n}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in dots]
-    ends = [place(points[-1])[1] for points in series.values()] + [place((0, y))[1] for y in levels.values()]
-    for n, (words, y) in enumerate(zip(named, spread(ends, TOP, floor), strict=True), 1):
+    places = spread([place((0, y))[1] for _, y in ends], TOP, floor)
+    for n, (words, y) in enumerate(zip(named, places, strict=True), 1):
         body.append(text(right + 8, y + 4, words, kind=f"name f{n}" if n <= len(series) else ""))
-    told = [f"{name or y_name}: {short(points[0][1])} at {short(points[0][0])}, {short(points[-1][1])} at "
+    told = [f"{name or y_name}: {say(points[0][1])} at {short(points[0][0])}, {say(points[-1][1])} at "
             f"{short(points[-1][0])}" for name, points in series.items()]
     return frame(title, f"{y_name} over {x_name}. {'; '.join(told)}.", body)
 
@@ -154,26 +177,28 @@ def bars(title: str, rows: Sequence[tuple[str, float]], unit: str, marks: Sequen
     height, names = 26, [name if len(name) <= MOST_CHARS else name[:MOST_CHARS - 1] + "…" for name, _ in rows]
     most = max([value for _, value in rows] + [mark for mark in marks if mark]) or 1.0
     left = 10 + LETTER * max(map(len, names))
-    right = WIDTH - 8 - LETTER * max(len(say(value)) for _, value in rows)
+    right = WIDTH - 10 - LETTER * max(len(say(value)) for _, value in rows)
     floor = 4 + height * len(rows)
 
     def place(value: float) -> float:
         return left + (right - left) * value / most
 
     body = []
-    for value in ticks(0, most, 3):
+    places = ticks(0, most, 3, whole=all(float(value).is_integer() for _, value in rows))
+    for value, words in zip(places, alike(places), strict=True):
         x = place(value)
-        body += [path("rule", [(x, 2), (x, floor)]), text(x, floor + 17, short(value), "middle")]
-    for n, (name, (_, value)) in enumerate(zip(names, rows, strict=True)):
-        y = 4 + height * n
-        body += [text(left - 8, y + 17, name, "end"), text(place(value) + 6, y + 17, say(value), kind="name"),
+        body += [path("rule", [(x, 2), (x, floor)]), text(x, floor + 17, words, "middle")]
+    marks = marks or [None] * len(rows)
+    for n, (name, (_, value), mark) in enumerate(zip(names, rows, marks, strict=True)):
+        y, end = 4 + height * n, place(max(value, mark or 0))
+        body += [text(left - 8, y + 17, name, "end"), text(end + 6, y + 17, say(value), kind="name"),
                  f'<rect class="f1" x="{left:.1f}" y="{y + 5}" width="{max(1.0, place(value) - left):.1f}" height="16" '
                  'rx="1.5"/>']
-    for n, mark in enumerate(marks):
         if mark is not None:
-            body.append(path("mark", [(place(mark), 6 + height * n), (place(mark), 4 + height * (n + 1) - 2)]))
-    body += [path("axis", [(left, 2), (left, floor)]), text(right, floor + 34, unit, "end")]
-    return frame(title, f"{unit}. " + "; ".join(f"{name}: {say(value)}" for name, value in rows) + ".", body, floor + 38)
+            body.append(path("mark", [(place(mark), y + 2), (place(mark), y + height - 2)]))
+    body += [path("axis", [(left, 2), (left, floor)]), text(right, floor + 34, unit, "end") if unit else ""]
+    told = "; ".join(f"{name}: {say(value)}" for name, value in rows)
+    return frame(title, f"{unit}. {told}.", body, floor + (38 if unit else 22))
 
 
 class Bin(NamedTuple):

@@ -300,13 +300,14 @@ def keep(config: SampleConfig, root: Path, loaded: Loaded) -> None:
     for entry in read_lines(path, LAST_BYTES):
         last = entry or last
     pairs = [(prompt, "") for prompt in config.kept_prompts] or kept_pairs(last) or beginnings(root, loaded.tokenizer)
-    line = {"iter_num": loaded.iter_num, "val_bpb": loaded.val_bpb, "prompts": [prompt for prompt, _ in pairs]}
+    line: dict[str, Any] = {"iter_num": loaded.iter_num, "val_bpb": loaded.val_bpb,
+                            "prompts": [prompt for prompt, _ in pairs]}
     if not pairs or all(last.get(key) == value for key, value in line.items()):
         return  # no validation text yet, or the same model as the last time
     texts = []
-    for prompt, _ in pairs:
-        steps = write(loaded, dataclasses.replace(config, prompt=prompt, max_new_tokens=KEPT_TOKENS))
-        texts.append("".join(step.text for step in steps))
+    for i, (prompt, _) in enumerate(pairs):
+        each = dataclasses.replace(config, prompt=prompt, max_new_tokens=KEPT_TOKENS, seed=config.seed + i)
+        texts.append("".join(step.text for step in write(loaded, each)))
     line |= {"time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "texts": texts,
              "originals": [original for _, original in pairs]}
     append_line(path, json.dumps(line, ensure_ascii=False))
@@ -318,7 +319,8 @@ def kept_pairs(line: dict[str, Any]) -> list[tuple[str, str]]:
     if not isinstance(prompts, list) or not isinstance(originals, list):
         return []
     pairs = list(zip(prompts, originals, strict=False))[:KEPT_PROMPTS]
-    return pairs if all(isinstance(text, str) and 0 < len(text) <= MOST_CHARS for pair in pairs for text in pair) else []
+    sound = all(isinstance(text, str) and 0 < len(text) <= MOST_CHARS for pair in pairs for text in pair)
+    return pairs if sound else []
 
 
 def beginnings(root: Path, tokenizer: tokenizers.Tokenizer) -> list[tuple[str, str]]:
@@ -331,7 +333,7 @@ def beginnings(root: Path, tokenizer: tokenizers.Tokenizer) -> list[tuple[str, s
     ids = np.fromfile(path, dtype="<u2", count=VAL_TOKENS) if path.exists() else np.zeros(0, dtype="<u2")
     ends = np.flatnonzero(ids == tokenizer.eot_token)
     starts = np.append(0, ends + 1)
-    found = []
+    found: list[tuple[str, str]] = []
     for part in np.array_split(np.arange(len(ends)), KEPT_PROMPTS):
         texts = (tokenizer.decode(ids[starts[i]:ends[i]][:MOST_CHARS]) for i in part)  # a token is a character or more
         pairs = (pair for text in texts if (pair := divide(strip_control(text).strip())))
@@ -354,8 +356,8 @@ def main(argv: list[str] | None = None) -> int:
     prompt.add_argument("--prompt-file", metavar="FILE", help="the file in which that stands; -: standard input")
     parser.add_argument("--serve", nargs="?", type=int, const=8000, metavar="PORT",
                         help="serve a page to play with, to browsers on this machine alone (default: 8000)")
-    parser.add_argument("--keep", action="store_true", help="continue the report's prompts, too, and keep what comes of "
-                        "them in data/samples.jsonl; with --quiet only that")
+    parser.add_argument("--keep", action="store_true", help="also go on from the report's prompts, and keep what comes "
+                        "of it in data/samples.jsonl; with --quiet only that")
 
     def work() -> int:
         args = parser.parse_args(argv)

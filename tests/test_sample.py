@@ -1,5 +1,6 @@
 """python -m pytest tests/test_sample.py"""
 
+import json
 import random
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import lines
 
 import model as model_module
 import sample
@@ -274,3 +276,65 @@ def test_impossible_setting_is_a_configuration_error(tmp_path: Path, capsys: pyt
                                                      setting: str) -> None:
     assert main(["--root", str(tmp_path), "--set", f"sample.{setting}"]) == 2
     assert setting in capsys.readouterr().err
+
+
+# --- kept for the report -------------------------------------------------------------------------
+
+WORDS = [f"word{i}" for i in range(40)]
+
+
+def write_val(root: Path, texts: list[str]) -> None:
+    tokenizer = tokenizers.load(root / "data/tokenizer")
+    np.concatenate([tokenizer.encode_document(text) for text in texts]).tofile(root / "data/val.bin")
+
+
+def keep(root: Path, *arguments: str) -> list[dict[str, object]]:
+    assert main(["--root", str(root), "--keep", "--quiet", *arguments]) == 0
+    return lines(root / "data/samples.jsonl")
+
+
+def test_each_model_goes_on_from_the_same_validation_documents(tmp_path: Path, model: GPT,
+                                                               capsys: pytest.CaptureFixture[str]) -> None:
+    write_model(tmp_path, model)
+    write_val(tmp_path, [" ".join([letter, *WORDS]) for letter in "abcdef"] + ["short"])
+    (kept,) = keep(tmp_path)
+    assert kept["prompts"] == [" ".join([letter, *WORDS[:9]]) for letter in "adf"]
+    assert [str(text)[:13] for text in kept["originals"]] == [" word9 word10"] * 3  # type: ignore[attr-defined]
+    assert len(set(kept["texts"])) == 3 and capsys.readouterr().out == ""  # type: ignore[call-overload]
+    assert keep(tmp_path) == [kept]  # the same model once more: nothing new
+    write_val(tmp_path, ["other " * 60])
+    torch.nn.init.normal_(model.head.weight, std=0.1)
+    save_state(tmp_path / "checkpoints/release.pt", {
+        "model": model.state_dict(), "model_args": vars(TINY), "iter_num": 7, "scores": {"val_bpb": 1.5},
+        "tokenizer_hash": tokenizers.load(tmp_path / "data/tokenizer").hash})
+    kept, later = keep(tmp_path)
+    assert later["prompts"] == kept["prompts"] and later["originals"] == kept["originals"]
+    assert later["texts"] != kept["texts"] and (later["iter_num"], later["val_bpb"]) == (7, 1.5)
+
+
+def test_prompts_of_ones_own_are_kept_instead(tmp_path: Path, model: GPT) -> None:
+    write_model(tmp_path, model)
+    (kept,) = keep(tmp_path, "--set", 'sample.kept_prompts=["To be", "Bread"]')
+    assert kept["prompts"] == ["To be", "Bread"] and kept["originals"] == ["", ""]
+    assert main(["--root", str(tmp_path), "--set", f'sample.kept_prompts=["{"x" * 400}"]']) == 2
+
+
+def test_without_validation_text_nothing_is_kept(tmp_path: Path, model: GPT) -> None:
+    write_model(tmp_path, model)
+    assert keep(tmp_path) == []
+
+
+@pytest.mark.parametrize("damage", ["[", '{"prompts": 7, "originals": []}', '{"prompts": [1], "originals": [2]}',
+                                    json.dumps({"prompts": ["x" * 999], "originals": ["y"]})])
+def test_a_damaged_line_of_samples_is_passed_over(tmp_path: Path, model: GPT, damage: str) -> None:
+    write_model(tmp_path, model)
+    write_val(tmp_path, [" ".join([letter, *WORDS]) for letter in "abc"])
+    (tmp_path / "data/samples.jsonl").write_text(damage)
+    assert main(["--root", str(tmp_path), "--keep", "--quiet"]) == 0
+    last = json.loads((tmp_path / "data/samples.jsonl").read_text().splitlines()[-1])
+    assert [prompt[0] for prompt in last["prompts"]] == ["a", "b", "c"]
+
+
+def test_text_without_spaces_is_divided_by_characters() -> None:
+    assert sample.divide("字" * 200) == ("字" * 60, "字" * 140)
+    assert sample.divide("too short for that") is None
