@@ -141,6 +141,7 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     server: Server
+    protocol_version = "HTTP/1.1"  # in which the end of an answer differs from a broken connection
     timeout = CLIENT_SEC
     server_version, sys_version = "miniature-memory", ""
 
@@ -156,7 +157,7 @@ class Handler(BaseHTTPRequestHandler):
                 raise Refusal(403, f"This server answers to {' and '.join(sorted(self.server.names))} alone.")
             work()
         except Refusal as refusal:
-            self._send(refusal.status, "application/json", json.dumps({"error": str(refusal)}).encode())
+            self._send(refusal.status, "application/json", json.dumps({"error": str(refusal)}).encode() + b"\n")
         except OSError:  # the browser went away
             logger.debug("%s %s: the client went away", self.command, self.path)
 
@@ -164,7 +165,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/":
             nonce = secrets.token_urlsafe(16)
             page = PAGE.read_text(encoding="utf-8").replace("NONCE", nonce)
-            self._send(200, "text/html; charset=utf-8", page.encode(), {"Content-Security-Policy": POLICY.format(nonce)})
+            self._send(200, "text/html; charset=utf-8", page.encode(),
+                       **{"Content-Security-Policy": POLICY.format(nonce)})
         elif self.path == "/models":
             content = {"models": describe(self.server.root), "settings": vars(self.server.config)}
             self._send(200, "application/json", json.dumps(content).encode())
@@ -201,7 +203,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, path: Path, config: SampleConfig) -> None:
         """Wait for the turn, then send token after token as it is made."""
-        self._send(200, "application/x-ndjson", b"")
+        self._send(200, "application/x-ndjson")
         while not self.server.turn.acquire(timeout=1):
             self._line({"waiting": True})  # fails, and so leaves the line, when the browser has gone away
         try:
@@ -211,16 +213,20 @@ class Handler(BaseHTTPRequestHandler):
             self._line({"error": str(error)})
         finally:
             self.server.turn.release()
+        self.wfile.write(b"0\r\n\r\n")
 
     def _line(self, content: dict[str, Any]) -> None:
-        self.wfile.write(json.dumps(content).encode() + b"\n")  # not buffered
+        line = json.dumps(content).encode() + b"\n"
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))  # not buffered
 
-    def _send(self, status: int, content_type: str, body: bytes, more: dict[str, str] | None = None) -> None:
+    def _send(self, status: int, content_type: str, body: bytes | None = None, **more: str) -> None:
+        """Status, headers and the body; None: it follows in chunks."""
         self.send_response(status)
-        for name, value in {"Content-Type": content_type, **HEADERS, **(more or {})}.items():
+        size = {"Transfer-Encoding": "chunked"} if body is None else {"Content-Length": str(len(body))}
+        for name, value in {"Content-Type": content_type, **size, **HEADERS, **more}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body or b"")
 
     def log_message(self, format: str, *args: Any) -> None:
         logger.debug(format, *args)
