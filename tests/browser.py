@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PHONE, DESKTOP = 390, 1280  # width of the window, CSS pixels
 HEIGHT = 844  # of the window
-TIMEOUT_SEC = 20  # of starting, and of each step on a page
+TIMEOUT_SEC = 60  # of starting, and of each step on a page: a busy machine is no fault
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
