@@ -252,7 +252,8 @@ def show_result(night: Night) -> int:
     root, train = night.args.root, night.report("train")
     if not (root / "checkpoints" / "release.pt").exists():
         return EXIT_DONE
-    print(end="" if night.args.quiet else "\n", flush=True)
+    if not night.args.quiet:
+        print(flush=True)
     code = subprocess.run([*command_of(night, "sample.py"), "--keep"], check=False).returncode
     if night.args.quiet:
         return code

@@ -335,7 +335,7 @@ def beginnings(root: Path, tokenizer: tokenizers.Tokenizer) -> list[tuple[str, s
     starts = np.append(0, ends + 1)
     found: list[tuple[str, str]] = []
     for part in np.array_split(np.arange(len(ends)), KEPT_PROMPTS):
-        texts = (tokenizer.decode(ids[starts[i]:ends[i]][:MOST_CHARS]) for i in part)  # a token is a character or more
+        texts = (tokenizer.decode(ids[starts[i]:ends[i]][:4 * MOST_CHARS]) for i in part)  # at most 4 bytes a character
         pairs = (pair for text in texts if (pair := divide(strip_control(text).strip())))
         found += itertools.islice(pairs, 1)
     return found

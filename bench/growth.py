@@ -238,6 +238,7 @@ def format_table(kinds: list[str], found: Comparison) -> str:
 
 # --- drawing -------------------------------------------------------------------------------------
 
+
 def draw(found: dict[float, Comparison]) -> str:
     """Bits a byte over nights, on all that was kept back and on the first night's."""
     unions, firsts = ({f"replay {share:g}": [(night, row[column]) for night, row in enumerate(each.scores, 1)]

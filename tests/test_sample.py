@@ -335,6 +335,9 @@ def test_a_damaged_line_of_samples_is_passed_over(tmp_path: Path, model: GPT, da
     assert [prompt[0] for prompt in last["prompts"]] == ["a", "b", "c"]
 
 
-def test_text_without_spaces_is_divided_by_characters() -> None:
+def test_text_without_spaces_is_divided_by_characters(tmp_path: Path, model: GPT) -> None:
+    write_model(tmp_path, model)
+    write_val(tmp_path, ["字" * 400])
+    assert keep(tmp_path)[0]["prompts"] == ["字" * 60]
     assert sample.divide("字" * 200) == ("字" * 60, "字" * 140)
     assert sample.divide("too short for that") is None
