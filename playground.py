@@ -91,7 +91,8 @@ def settings_of(request: Any, config: SampleConfig) -> SampleConfig:
     names = {item.name for item in dataclasses.fields(SampleConfig)} - {"kept_prompts"}
     if unknown := sorted(set(request) - names - {"model"}):
         raise ConfigError(f"There is no setting {unknown[0][:40]!r}. There are: {', '.join(sorted(names))}.")
-    asked: SampleConfig = build_config(SampleConfig, "sample", {"sample": {**vars(config), "num_samples": 1, **request}})
+    table = {**vars(config), "num_samples": 1, **request}
+    asked: SampleConfig = build_config(SampleConfig, "sample", {"sample": table})
     if len(asked.prompt) > MOST_PROMPT_CHARS:
         raise ConfigError(f"The prompt has {len(asked.prompt):,} characters; expected at most {MOST_PROMPT_CHARS:,}. "
                           "The model looks back on its end alone, so leave out the beginning.")
@@ -111,9 +112,10 @@ def answer(loaded: Loaded, config: SampleConfig) -> Iterator[dict[str, Any]]:
     began, n = time.monotonic(), 0
     for n, step in enumerate(write(loaded, config), 1):  # noqa: B007 (counted for the last line)
         p = softmax(step.logits)
-        likeliest = np.argsort(-p)[:OTHERS].tolist()
+        likeliest = np.argpartition(p, -OTHERS)[-OTHERS:]
+        likeliest = likeliest[np.argsort(-p[likeliest])]
         yield {"text": step.text, "token": shown(step.token), "p": round(float(p[step.token]), 5),
-               "likeliest": [[shown(token), round(float(p[token]), 5)] for token in likeliest]}
+               "likeliest": [[shown(token), round(float(p[token]), 5)] for token in likeliest.tolist()]}
     yield {"done": n, "seconds": round(time.monotonic() - began, 3)}
 
 

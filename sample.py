@@ -256,7 +256,7 @@ def load_model(root: Path, path: Path | None = None) -> Loaded:
         raise StageError(f"There is no model in {folder}.", "release.pt.", "run python3 run.py --only train first.")
     tokenizer = tokenizers.load(root / "data/tokenizer")
     if state["tokenizer_hash"] != tokenizer.hash:
-        raise StageError(f"The model in {path or folder} was trained with another tokenizer than that in data/tokenizer.",
+        raise StageError(f"The model in {path or folder} was trained with another tokenizer than data/tokenizer.",
                          "one of a kind.", "run python3 run.py --only train, then this again.")
     model = GPT(GPTConfig(**state["model_args"]))
     model.load_state_dict(state["model"])
