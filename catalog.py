@@ -573,3 +573,22 @@ def append_line(path: Path, line: str) -> None:
         stream.write(line.encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def read_lines(path: Path, last_bytes: int) -> Iterator[dict[str, Any]]:
+    """The JSON objects in the last bytes of such a file, a line each; {} for a damaged one. No file is an empty one."""
+    try:
+        with open(path, "rb") as stream:
+            first = stream.seek(0, os.SEEK_END) - last_bytes
+            stream.seek(max(0, first))
+            if first > 0:
+                stream.readline()  # whose beginning lies before
+            for line in stream:
+                try:
+                    value = json.loads(line)
+                except (ValueError, RecursionError):
+                    value = None
+                yield value if isinstance(value, dict) else {}
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError):
+            logger.warning("%s cannot be read (%s)", path, error.strerror)

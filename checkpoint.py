@@ -49,12 +49,15 @@ def _link(path: Path, name: Path) -> None:
     os.replace(aside, name)
 
 
-def load_state(path: Path, *names: str) -> State | None:
-    """The state in `path`, None if there is no such file. Raises StageError if it is damaged or lacks a name."""
+def load_state(path: Path, *names: str, mmap: bool = False) -> State | None:
+    """The state in `path`, None if there is no such file. Raises StageError if it is damaged or lacks a name.
+
+    mmap: leave the tensors on the disk until they are looked at.
+    """
     if not path.exists():
         return None
     try:
-        state: State = torch.load(path, map_location="cpu", weights_only=True)
+        state: State = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
         GPTConfig(**state["model_args"])
         for name in ("model", "tokenizer_hash", *names):
             state[name]

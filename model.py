@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 ROTARY_BASE = 10_000.0  # longest wavelength of the rotary positions, in tokens (RoFormer)
+HASH_STEP, HASH_MIX = 0x1F123BB5159A55E5, 0x2545F4914F6CDD1D  # of n-grams to rows
 LOSS_CHUNK = 256  # positions whose logits are in memory at once
 BASE_MB = 250  # Python, torch and its memory pools; this and the next are our measurement, torch 2.13 on CPU
 LAYER_FLOATS = 32  # kept for the backward pass, and made in it: of each layer and token, times n_embd
@@ -218,8 +219,8 @@ class NgramEmbedding(nn.Module):
         rows, code, earlier = [idx], idx + 1, idx
         for _ in range(1, self.order):
             earlier = F.pad(earlier[:, :-1], (1, 0), value=-1)
-            code = code * 0x1F123BB5159A55E5 + earlier + 2  # modulo 2^64
-            mixed = (code * 0x2545F4914F6CDD1D >> 33) & 0x7FFFFFFF
+            code = code * HASH_STEP + earlier + 2  # modulo 2^64
+            mixed = (code * HASH_MIX >> 33) & 0x7FFFFFFF
             rows.append(self.vocab_size + mixed % (self.table.size(0) - self.vocab_size))
         return torch.stack(rows, dim=-1)
 

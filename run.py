@@ -76,6 +76,7 @@ STAGES = {"search": "--skip-search", "scrape": "--skip-scraping", "extract": "--
 COLLECTING = ("search", "scrape", "extract")
 PROCESSING = ("validate", "clean", "prepare")
 COLLECTING_SHARE = {"search": 0.1, "scrape": 0.3}  # of --max-minutes; training gets what is left. Guess
+REPORT_SEC = 120  # after which a report is given up; a second is usual
 
 DEMO_SITE = "http://sample-site.invalid"
 DEMO_FILES = {"queries.txt": "love\nrevenge\nthe sea\nkings and crowns\nmistaken identity\n",
@@ -247,12 +248,15 @@ def fall_back(night: Night) -> int:
 
 
 def show_result(night: Night) -> int:
-    """Print a few samples, the validation bits a byte, and where things lie."""
+    """Keep samples for the report; print a few, the validation bits a byte, and where things lie."""
     root, train = night.args.root, night.report("train")
-    if night.args.quiet or not (root / "checkpoints" / "release.pt").exists():
+    if not (root / "checkpoints" / "release.pt").exists():
         return EXIT_DONE
-    print(flush=True)
-    code = subprocess.run(command_of(night, "sample.py"), check=False).returncode
+    if not night.args.quiet:
+        print(flush=True)
+    code = subprocess.run([*command_of(night, "sample.py"), "--keep"], check=False).returncode
+    if night.args.quiet:
+        return code
     facts = train.facts if train else {}
     with Catalog(root, read_only=True) as catalog:
         documents = catalog.value("SELECT count(*) FROM clean_documents")
@@ -262,6 +266,7 @@ def show_result(night: Night) -> int:
     rows = {"validation": f"{bits:.3f} bits a byte after {facts['iter_num']:,} iterations" if bits else "",
             "dataset": f"{os.path.join(where, 'data')} ({documents:,} documents)",
             "model": os.path.join(where, "checkpoints", "release.pt"),
+            "report": os.path.join(where, "data", "report.html"),
             "history": f"{os.path.join(where, 'data', 'runs.jsonl')}; run.log beside it",
             "more": f"python3 run.py{flags} goes on from here"}
     print("\n" + "\n".join(f"{name:<12}{value}" for name, value in rows.items() if value), flush=True)
@@ -312,7 +317,18 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
             line: dict[str, Any] = {"started": began, "finished": _now(), "exit_code": code,
                                     "reports": [report.to_dict() for report in night.reports]}
             append_line(args.root / "data" / "runs.jsonl", json.dumps(line, ensure_ascii=False))
+            if not args.only:
+                write_report(night)
     return code
+
+
+def write_report(night: Night) -> None:
+    """data/report.html, in an interpreter of its own; whatever happens to it is no fault of the run."""
+    try:
+        subprocess.run(command_of(night, "report.py"), stdout=subprocess.DEVNULL, start_new_session=True, check=False,
+                       timeout=REPORT_SEC)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        logger.warning("the report was not written (%s); python3 report.py does it", type(error).__name__)
 
 
 def _now() -> str:

@@ -4,6 +4,7 @@ Reads   data/train.bin, val.bin    uint16 token ids; data/bins.json and data/tok
 Writes  checkpoints/ckpt.pt        the model at its stable learning rate: the one that goes on next time
         checkpoints/ckpt.prev.pt   the one before, should ckpt.pt be damaged
         checkpoints/release.pt     a branch of it with the learning rate brought down: the one to use
+        checkpoints/nights/*.pt    small copies of the last releases, for the playground
         checkpoints/ckpt.json      what ckpt.pt holds, for people
 Alone   .venv/bin/python train.py --set train.max_minutes=30
 
@@ -22,6 +23,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 IMPORT_STARTED = time.monotonic()  # train.max_minutes counts the import of torch too
@@ -92,6 +94,7 @@ class TrainConfig:
     eval_minutes: float = 1.0
     eval_windows: int = 128
     save_minutes: float = 5.0
+    keep_nights: int = 7
     device: str = "auto"
     dtype: str = "auto"
     memory_limit_mb: int = 2000
@@ -104,7 +107,7 @@ class TrainConfig:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected more than 0")
         for name in ("vocab_size", "embedding_prior", "warmup_iters", "max_minutes", "max_iters", "max_epochs",
-                     "replay_share", "seed", "weight_decay", "grad_clip"):
+                     "replay_share", "keep_nights", "seed", "weight_decay", "grad_clip"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more")
         for name in ("dropout", "beta1", "beta2", "decay_frac"):
@@ -562,7 +565,19 @@ class Trainer:
                         format_scores(scores), format_scores(old["scores"]))
             new = old
         self._write("release.pt", new | {"history": history})
+        if new is not old:
+            self._keep_night(new)
         return new
+
+    def _keep_night(self, release: State) -> None:
+        """A copy of the release without what only training needs, in float16; the oldest make room."""
+        folder, keep = self.root / "checkpoints/nights", self.config.keep_nights
+        small = {key: release[key] for key in ("model_args", "iter_num", "tokenizer_hash", "scores")}
+        small["model"] = {name: value.half() for name, value in release["model"].items()}
+        if keep:
+            self._write(f"nights/{datetime.now(UTC):%Y-%m-%d-%H%M%S}.pt", small)
+        for path in sorted(folder.glob("*.pt"))[:-keep or None]:
+            path.unlink()
 
 
 # --- the stage -----------------------------------------------------------------------------------

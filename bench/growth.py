@@ -42,7 +42,8 @@ import numpy as np
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-import prepare  # noqa: E402 (the project is a folder, not a package)
+import plots  # noqa: E402 (the project is a folder, not a package)
+import prepare  # noqa: E402
 import train  # noqa: E402
 from catalog import Catalog  # noqa: E402
 from checkpoint import load_state  # noqa: E402
@@ -237,56 +238,17 @@ def format_table(kinds: list[str], found: Comparison) -> str:
 
 # --- drawing -------------------------------------------------------------------------------------
 
-COLOURS = ("#1f5fa8", "#c8501e", "#2c8a4b", "#7a4fa3", "#8a6d1f", "#444444")
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 420, 300, 60, 40, 50  # of a panel, and its margins
-
-
-def panel(x0: int, title: str, curves: dict[str, list[float]], levels: dict[str, float]) -> str:
-    """Bits a byte over nights: a line for each curve, and a dashed one for each level."""
-    values = [*(v for curve in curves.values() for v in curve), *levels.values()]
-    low = min(values) - 0.02
-    high = max(values) + 0.4 * (max(values) - low)  # room for the names
-    n_nights = max(map(len, curves.values()))
-
-    def x(night: int) -> float:
-        return x0 + LEFT + (WIDTH - LEFT - 20) * (night - 1) / (n_nights - 1)
-
-    def y(value: float) -> float:
-        return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
-
-    right, floor = x(n_nights), HEIGHT - BOTTOM
-    out = [f'<text x="{x0 + LEFT}" y="20" font-weight="bold">{title}</text>',
-           f'<path d="M{x(1):.1f} {TOP}V{floor}H{right:.1f}" fill="none" stroke="#000"/>',
-           f'<text x="{(x(1) + right) / 2:.1f}" y="{HEIGHT - 12}" text-anchor="middle">after night</text>',
-           f'<text transform="translate({x0 + 14} {(TOP + floor) / 2}) rotate(-90)" text-anchor="middle">'
-           "bits a byte</text>"]
-    for night in range(1, n_nights + 1):
-        out.append(f'<text x="{x(night):.1f}" y="{floor + 18}" text-anchor="middle">{night}</text>')
-    for value in np.linspace(low, high, 5):
-        out.append(f'<text x="{x(1) - 6:.1f}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.2f}</text>')
-    for colour, curve in zip(COLOURS, curves.values(), strict=False):
-        points = " ".join(f"{x(n):.1f},{y(v):.1f}" for n, v in enumerate(curve, 1))
-        out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-    names = [(name, colour, "") for colour, name in zip(COLOURS, curves, strict=False)]
-    for name, level in levels.items():
-        out.append(f'<path d="M{x(1):.1f} {y(level):.1f}H{right:.1f}" stroke="#888" stroke-dasharray="5 4"/>')
-        names.append((f"{name}: {level:.3f}", "#888", ' stroke-dasharray="5 4"'))
-    for i, (name, colour, dashes) in enumerate(names):
-        out.append(f'<path d="M{right - 230:.1f} {TOP + 16 * i}h24" stroke="{colour}" stroke-width="2"{dashes}/>'
-                   f'<text x="{right - 200:.1f}" y="{TOP + 16 * i + 4}">{name}</text>')
-    return "\n".join(out)
-
 
 def draw(found: dict[float, Comparison]) -> str:
-    unions = {f"replay share {share:g}": [row[-1] for row in each.scores] for share, each in found.items()}
-    firsts = {f"replay share {share:g}": [row[0] for row in each.scores] for share, each in found.items()}
-    one_runs = {f"one run (as long as {share:g})": each.once[-1] for share, each in found.items()}
-    first = next(iter(firsts.values()))[0]
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {HEIGHT}" font-family="sans-serif" '
-            f'font-size="12">\n<rect width="{2 * WIDTH}" height="{HEIGHT}" fill="#fff"/>\n'
-            + panel(0, "Text kept back of all five nights", unions, one_runs) + "\n"
-            + panel(WIDTH, "Text kept back of the first night", firsts,
-                    {"after night 1": first, "1 % more": ASKED_FIRST * first}) + "\n</svg>\n")
+    """Bits a byte over nights, on all that was kept back and on the first night's."""
+    unions, firsts = ({f"replay {share:g}": [(night, row[column]) for night, row in enumerate(each.scores, 1)]
+                       for share, each in found.items()} for column in (-1, 0))
+    one_runs = {f"one run ({share:g})": each.once[-1] for share, each in found.items()}
+    after_first = next(iter(firsts.values()))[0][1]
+    return plots.standalone([
+        ("Text kept back of all five nights", plots.lines("All", unions, "night", "bits a byte", one_runs)),
+        ("Text kept back of the first night", plots.lines("First", firsts, "night", "bits a byte", {
+            "first release": after_first, "1 % more": ASKED_FIRST * after_first}))])
 
 
 # --- the whole -----------------------------------------------------------------------------------

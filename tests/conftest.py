@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from browser import Chromium, start_chromium
 
 
 @pytest.fixture
@@ -14,3 +15,10 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(n)
+
+
+@pytest.fixture(scope="module")  # not the session's: while it runs, no other event loop may in this thread
+def chromium() -> Iterator[Chromium]:
+    """A real browser, or a skipped test."""
+    with start_chromium() as started:
+        yield started

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import catalog as catalogs
-from catalog import Catalog, Refusal, append_line
+from catalog import Catalog, Refusal, append_line, read_lines
 from frontier import due_urls
 from pipeline import PROJECT, StageError
 
@@ -181,6 +181,18 @@ def test_a_torn_history_line_does_not_swallow_the_next(tmp_path: Path) -> None:
     (tmp_path / "runs.jsonl").write_bytes(b'{"whole": 1}\n{"torn')
     append_line(tmp_path / "runs.jsonl", '{"next": 1}')
     assert (tmp_path / "runs.jsonl").read_text().splitlines() == ['{"whole": 1}', '{"torn', '{"next": 1}']
+
+
+def test_the_last_lines_are_read_and_damaged_ones_counted(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    assert list(read_lines(path, 100)) == []
+    path.write_bytes(b'{"n": 1}\n{"n": 2}\n[3]\n\xff\n' + b"[" * 100_000 + b'\n{"n": 4}\n{"n"')
+    assert list(read_lines(path, 1_000_000)) == [{"n": 1}, {"n": 2}, {}, {}, {}, {"n": 4}, {}]
+    assert list(read_lines(path, 15)) == [{"n": 4}, {}]
+
+
+def test_lines_that_cannot_be_read_are_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert list(read_lines(tmp_path, 100)) == [] and "cannot be read" in caplog.text
 
 
 # --- checksums -----------------------------------------------------------------------------------

@@ -123,6 +123,21 @@ def test_quiet_prints_nothing_on_success(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_a_report_after_every_run_and_after_no_single_stage(tmp_path: Path) -> None:
+    page = tmp_path / "data/report.html"
+    assert run_py("--root", tmp_path, "--only", "validate").returncode == 0 and not page.exists()
+    failed = run_py("--root", tmp_path, "--skip-validation", "--skip-cleaning", "--skip-preparation")
+    assert failed.returncode == 1 and "exit code 1" in page.read_text(encoding="utf-8")
+
+
+def test_a_report_that_cannot_be_written_is_no_fault_of_the_run(tmp_path: Path) -> None:
+    add_raw_documents(tmp_path, [PROSE])
+    (tmp_path / "data/report.html").mkdir()
+    done = run_py("--root", tmp_path, "--skip-search", "--skip-scraping", "--skip-training")
+    assert done.returncode == 0 and "report.html cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_night_is_divided(tmp_path: Path) -> None:
     tables = run.read_tables(tmp_path)
     night = run.Night(run.parse_args(["--max-minutes", "60"]), tables, 0, time.monotonic(), [])
@@ -152,6 +167,8 @@ def test_the_whole_way_and_once_more(tmp_path: Path) -> None:
     bits = [report["facts"]["val_bpb"] for night in lines(tmp_path / "data/runs.jsonl")
             for report in night["reports"] if report["stage"] == "train"]  # type: ignore[attr-defined]
     assert bits[1] < bits[0] < 3.5
+    assert len(lines(tmp_path / "data/samples.jsonl")) == 2
+    assert "Run 2 · " in (tmp_path / "data/report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

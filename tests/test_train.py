@@ -295,6 +295,24 @@ def test_worse_release_does_not_replace_a_better_one(root: Path) -> None:
     assert [entry["iter_num"] for entry in release["history"]] == [100, 120]
 
 
+def test_small_copies_of_the_last_releases_stay(root: Path) -> None:
+    config, folder = dataclasses.replace(TINY, keep_nights=2), root / "checkpoints/nights"
+    folder.mkdir(parents=True)
+    for name in ("2020-01-01-000000.pt", "2020-01-02-000000.pt"):
+        (folder / name).touch()
+    run(config, root)
+    first, second = sorted(folder.glob("*.pt"))
+    copy, release = checkpoint(root, f"nights/{second.name}"), checkpoint(root, "release.pt")
+    assert first.name == "2020-01-02-000000.pt"
+    assert copy["iter_num"] == release["iter_num"] and copy["scores"] == release["scores"]
+    model = GPT(GPTConfig(**copy["model_args"]))
+    model.load_state_dict(copy["model"])
+    assert torch.allclose(model.head.weight, release["model"]["head.weight"], atol=1e-3)
+    assert second.stat().st_size < 0.6 * (root / "checkpoints/release.pt").stat().st_size
+    run(dataclasses.replace(config, max_iters=80, keep_nights=0), root)
+    assert not list(folder.glob("*"))
+
+
 def test_training_rests_when_releases_became_worse_twice(root: Path) -> None:
     run(TINY, root)
     path, state = root / "checkpoints/release.pt", checkpoint(root, "release.pt")

@@ -1,0 +1,186 @@
+"""Sampling: how many tokens a second, beside nanoGPT? And does text beyond the context stay as good as within it?
+
+    .venv/bin/python bench/sampling.py --nanogpt DIR                 speed, some 2 minutes
+    .venv/bin/python bench/sampling.py --nanogpt DIR --root demo     and of the model there: memory, bits a byte
+
+DIR is a checkout of karpathy/nanoGPT. Both continue a prompt that fills the context, with random weights and models of
+one shape, ours with sample.generate, nanoGPT with model.generate as its sample.py calls it, in turns. nanoGPT gets
+torch's threads in one turn and a single one in the next, and the faster counts; cpu_ratio is that of tokens a second of
+a core's time, one thread each, and so holds on a busy machine too. Tokens a second include reading the prompt. Bytes a
+token are those of the weights and of what is kept of the context; how fast they could be read at best is measured with
+a product of that many numbers with themselves.
+
+Bits a byte are those of the first --tokens of val.bin. windows: context by context, as train.py reports them; sliding:
+by the decoder, in one go; recomputed: each token after the block_size ones before it, all computed anew, as nanoGPT
+does beyond its context. The last two on every --step-th token from the second context on, in quarters of the text.
+Ends in one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as train.py has it: torch's threads give way to other programs
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+
+from sample import Decoder, SampleConfig, generate, load_model  # noqa: E402 (the project is a folder, not a package)
+
+# sample.py sets up numpy's threads, so it comes first
+# isort: split
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+
+from evaluation import evaluate  # noqa: E402
+from model import GPT, GPTConfig  # noqa: E402
+from pipeline import PeakMemory  # noqa: E402
+
+SHAPES = {"default": GPTConfig(), "6x256": GPTConfig(block_size=256, n_layer=6, n_head=4, n_embd=256)}
+NEW_TOKENS = 500  # of ours, as nanoGPT's sample.py has it; nanoGPT makes a tenth, all at the same cost
+THREADS = torch.get_num_threads()
+
+
+# --- speed ---------------------------------------------------------------------------------------
+
+
+def nanogpt_model(folder: Path, shape: GPTConfig) -> Any:
+    spec = importlib.util.spec_from_file_location("nanogpt_model", folder / "model.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["nanogpt_model"] = module  # its dataclass looks itself up there
+    spec.loader.exec_module(module)
+    return module.GPT(module.GPTConfig(shape.block_size, shape.vocab_size, shape.n_layer, shape.n_head, shape.n_embd,
+                                       dropout=0.0, bias=False)).eval()
+
+
+def rates_of(n: int, make: Callable[[int], object]) -> tuple[float, float]:
+    """Tokens a second, and a second of a core's time."""
+    began, cpu_began = time.perf_counter(), time.process_time()
+    make(n)
+    return n / (time.perf_counter() - began), n / (time.process_time() - cpu_began)
+
+
+def read_rate(n_bytes: int) -> float:
+    """Bytes a second, of numbers that were read just before."""
+    numbers = np.ones(n_bytes // 4, np.float32)
+    seconds = []
+    for _ in range(20):
+        began = time.perf_counter()
+        numbers.dot(numbers)
+        seconds.append(time.perf_counter() - began)
+    return n_bytes / median(seconds)
+
+
+def speed(name: str, nanogpt: Path, rounds: int) -> dict[str, Any]:
+    shape, n = SHAPES[name], NEW_TOKENS
+    torch.manual_seed(0)
+    ours, theirs = GPT(shape), nanogpt_model(nanogpt, shape)
+    for parameter in ours.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    prompt = torch.randint(shape.vocab_size, (1, shape.block_size))
+
+    def make_ours(n: int) -> None:
+        made = sum(1 for _ in generate(ours, prompt[0].tolist(), SampleConfig(max_new_tokens=n), eot_token=-1))
+        assert made == n
+
+    def make_theirs(n: int) -> None:
+        with torch.no_grad():
+            theirs.generate(prompt, n, temperature=0.8, top_k=50)
+
+    n_bytes = 4 * (shape.matrix_parameters + 2 * shape.n_layer * shape.n_embd * shape.block_size)
+    rates: dict[str, list[float]] = {}
+    for i in range(rounds + 1):
+        turn = {}
+        turn["nanogpt"], _ = rates_of(n // 10, make_theirs)
+        torch.set_num_threads(1)
+        turn["nanogpt_1_thread"], turn["nanogpt_cpu"] = rates_of(n // 10, make_theirs)
+        turn["ours"], turn["ours_cpu"] = rates_of(n, make_ours)
+        torch.set_num_threads(THREADS)
+        turn["limit"] = read_rate(n_bytes) / n_bytes
+        print(name, {one: round(value, 1) for one, value in turn.items()}, file=sys.stderr)
+        for one, value in turn.items() if i else ():  # the first round warms up
+            rates.setdefault(one, []).append(value)
+    best = max(("nanogpt", "nanogpt_1_thread"), key=lambda one: median(rates[one]))
+    ratios, cpu_ratios, of_limit = ([a / b for a, b in zip(rates[ours], rates[other], strict=True)] for ours, other in
+                                    (("ours", best), ("ours_cpu", "nanogpt_cpu"), ("ours", "limit")))
+    return {"tok_per_sec": {one: round(median(values), 1) for one, values in rates.items()},
+            "ratio": round(median(ratios), 1), "ratio_range": [round(min(ratios), 1), round(max(ratios), 1)],
+            "cpu_ratio": round(median(cpu_ratios), 1), "megabytes_per_token": round(n_bytes / 1e6, 2),
+            "of_limit": round(median(of_limit), 2)}
+
+
+# --- memory, and text beyond the context ---------------------------------------------------------
+
+
+def sampling_mb(root: Path) -> int:
+    """The most memory (PSS) that sample.py takes for a thousand tokens."""
+    command = [sys.executable, str(PROJECT / "sample.py"), "--root", str(root), "--set", "sample.max_new_tokens=1000"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    memory = PeakMemory(process.pid, interval_sec=0.05)
+    memory.start()
+    process.wait()
+    return round(memory.stop())
+
+
+def nats_of(logits: np.ndarray, target: int) -> float:
+    top = float(logits.max())
+    return top + math.log(float(np.exp(logits - top).sum())) - float(logits[target])
+
+
+@torch.no_grad()
+def beyond_the_context(root: Path, n_tokens: int, step: int) -> dict[str, Any]:
+    loaded = load_model(root)
+    model, tokenizer = loaded.model.eval(), loaded.tokenizer
+    S, sizes = model.config.block_size, tokenizer.token_bytes()
+    ids = np.fromfile(root / "data/val.bin", dtype="<u2", count=n_tokens).astype(np.int64)
+    decoder = Decoder(model)
+    rows = []  # nats sliding, nats recomputed, bytes: of a target each
+    for i, token in enumerate(ids[:-1].tolist()):
+        logits = decoder.read([token])
+        if i >= S and i % step == 0 and sizes[ids[i + 1]]:
+            anew = model.head(model.stream(torch.from_numpy(ids[None, i + 1 - S:i + 1]))[:, -1])
+            nats = F.cross_entropy(anew, torch.from_numpy(ids[i + 1:i + 2])).item()
+            rows.append((nats_of(logits, ids[i + 1]), nats, sizes[ids[i + 1]]))
+
+    def bits_a_byte(part: np.ndarray) -> dict[str, float]:
+        return {name: round(float(part[:, i].sum() / part[:, 2].sum() / math.log(2)), 4)
+                for i, name in enumerate(("sliding", "recomputed"))}
+
+    table = np.array(rows)
+    windows = evaluate(model, root / "data/val.bin", len(ids), 0, sizes, 8)["val_bpb"]
+    return {"windows": round(windows or 0, 4), **bits_a_byte(table), "targets": len(table),
+            "quarters": [bits_a_byte(part) for part in np.array_split(table, 4)]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nanogpt", type=Path, metavar="DIR")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="where a trained model lies")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--tokens", type=int, default=40_000)
+    parser.add_argument("--step", type=int, default=4)
+    args = parser.parse_args()
+    result: dict[str, Any] = {"bench": "sampling", "threads": THREADS}
+    if args.root:
+        result["peak_mb"] = sampling_mb(args.root)
+        result["bits_a_byte"] = beyond_the_context(args.root, args.tokens, args.step)
+    if args.nanogpt:
+        result |= {name: speed(name, args.nanogpt, args.rounds) for name in SHAPES}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
