@@ -324,6 +324,19 @@ def run_lock(root: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
+def lock_holder(root: Path) -> str:
+    """The process id of the run that is at work in `root`; '' if there is none. Makes nothing and waits for nothing."""
+    try:
+        with open(root / "data" / "run.lock", "rb") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back at once
+            except BlockingIOError:
+                return stream.read(32).decode("ascii", "replace").strip() or "unknown"
+    except OSError:
+        return ""
+    return ""
+
+
 def make_folder(path: Path) -> Path:
     """Make `path` with its parents. Raises StageError when that cannot be done."""
     try:
