@@ -22,6 +22,7 @@ import math
 import os
 import re
 import resource
+import shlex
 import signal
 import sys
 import threading
@@ -58,6 +59,7 @@ class StageError(Exception):
 
     def __init__(self, found: str, expected: str, mend: str) -> None:
         super().__init__(f"{found} Expected: {expected} To mend it: {mend}")
+        self.found, self.mend = found, mend
 
 
 class LockedError(Exception):
@@ -105,6 +107,20 @@ def catch_signals() -> None:
         signal.signal(signum, _on_signal)
 
 
+# --- findings ------------------------------------------------------------------------------------
+
+OK, NOTE, BAD = "ok", "note", "BAD"  # a note is worth knowing; what is bad stops a run
+
+
+class Finding(typing.NamedTuple):
+    """Something that --status or --doctor tells, and what a person can do about it."""
+
+    name: str
+    level: str
+    found: str
+    mend: str = ""
+
+
 # --- configuration -------------------------------------------------------------------------------
 
 Tables = dict[str, dict[str, Any]]
@@ -114,6 +130,14 @@ def config_path(root: Path, name: str) -> Path:
     """`name` in the root's own config folder when it is there, else in the project's."""
     own = root / "config" / name
     return own if own.exists() else PROJECT / "config" / name
+
+
+def root_option(root: Path) -> str:
+    """What a command needs behind it to mean `root`; '' for the project's own."""
+    if root.resolve() == PROJECT:
+        return ""
+    near = root.resolve().is_relative_to(Path.cwd())
+    return f" --root {shlex.quote(os.path.relpath(root) if near else str(root))}"
 
 
 def read_tables(root: Path, config_file: Path | None = None, overrides: list[str] | None = None) -> Tables:

@@ -4,6 +4,9 @@
     python3 run.py --demo                   everything, with the built-in sample site as the web
     python3 run.py --skip-validation --skip-cleaning
     python3 run.py --only train --set train.max_minutes=30
+    python3 run.py --topic "bread baking"   everything, for a topic in a folder of its own; --topics lists them
+    python3 run.py --status                 what was collected and learned so far
+    python3 run.py --doctor                 whether everything is there that a run needs
 
 Imports no stage: each runs in a fresh interpreter, so that memory goes back to the system between them and a crash
 stays where it is. Exit codes: 0 done, 1 a stage could not go on, 2 bad command line or configuration, 75 another run
@@ -18,6 +21,7 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent
+VIEWS = ("--status", "--doctor", "--topics")  # these run nothing and need no package
 
 
 def use_own_python() -> None:
@@ -26,10 +30,13 @@ def use_own_python() -> None:
     in_environment = sys.prefix != sys.base_prefix
     ready = sys.version_info >= (3, 11) and all(map(importlib.util.find_spec, ("torch", "requests", "rustbpe")))
     if Path(sys.prefix) != own.parent.parent and own.exists() and not (in_environment and ready):
-        os.execv(own, [str(own), *sys.argv])
-    if not ready:
-        sys.exit("run.py: the packages that the stages need are not installed. Run ./setup.sh first, then "
-                 "python3 run.py again.")
+        try:
+            os.execv(own, [str(own), *sys.argv])
+        except OSError as error:
+            sys.exit(f"run.py: {own} cannot be started ({error.strerror}). Run ./setup.sh, which makes it anew.")
+    if sys.version_info < (3, 11) or (not ready and not set(VIEWS).intersection(sys.argv)):
+        sys.exit("run.py: the packages that the stages need, or Python 3.11, are missing here. Run ./setup.sh first, "
+                 "then python3 run.py again.")
 
 
 if __name__ == "__main__":
@@ -47,6 +54,9 @@ from collections.abc import Iterator  # noqa: E402
 from datetime import UTC, datetime  # noqa: E402
 from typing import Any  # noqa: E402
 
+import doctor  # noqa: E402
+import status  # noqa: E402
+import topics  # noqa: E402
 from catalog import Catalog, append_line  # noqa: E402
 from pipeline import (  # noqa: E402
     EXIT_DONE,
@@ -63,6 +73,7 @@ from pipeline import (  # noqa: E402
     guarded,
     make_folder,
     read_tables,
+    root_option,
     run_lock,
     start_logging,
 )
@@ -90,6 +101,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     common_arguments(parser)
     parser.add_argument("--demo", action="store_true",
                         help="use the built-in sample site as the web, in the folder demo/ (or that of --root)")
+    parser.add_argument("--topic", metavar="WORDS", help="a topic of its own, in the folder topics/")
+    parser.add_argument("--topics", action="store_true", help="list the topics, and run nothing")
+    parser.add_argument("--status", action="store_true", help="what was collected and learned so far; runs nothing")
+    parser.add_argument("--doctor", action="store_true", help="is everything there that a run needs? Runs nothing")
+    parser.add_argument("--json", action="store_true", help="with --topics, --status or --doctor: one JSON object")
     parser.add_argument("--only", choices=STAGES, metavar="STAGE", help=f"run one stage: {', '.join(STAGES)}")
     parser.add_argument("--warc", nargs="+", type=Path, default=[], metavar="FILE",
                         help="with --only extract: read these WARC files rather than the crawl's")
@@ -103,9 +119,24 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if (args.warc or args.files) and args.only != "extract":
         parser.error("--warc and --files go with --only extract")
+    views = args.topics + args.status + args.doctor
+    if views > 1 or (views and (args.only or args.skip or args.max_minutes)):
+        parser.error("--topics, --status and --doctor run nothing, and are asked one at a time")
+    if args.json and not views:
+        parser.error("--json goes with --topics, --status or --doctor")
+    if args.topic is not None and (args.demo or args.topics):
+        parser.error("--topic does not go with --demo or --topics")
+    if args.topic is not None:
+        args.root = topics.folder(args.root, args.topic)
     if args.demo and args.root == PROJECT:
         args.root = PROJECT / "demo"
     return args
+
+
+def flags_of(args: argparse.Namespace) -> str:
+    """What a command line needs to mean the root of this one."""
+    own = args.demo and args.root == PROJECT / "demo"
+    return (" --demo" if args.demo else "") + ("" if own else root_option(args.root))
 
 
 def _minutes(text: str) -> float:
@@ -257,13 +288,12 @@ def show_result(night: Night) -> int:
     with Catalog(root, read_only=True) as catalog:
         documents = catalog.value("SELECT count(*) FROM clean_documents")
     where = os.path.relpath(root) if root.resolve().is_relative_to(Path.cwd()) else str(root)
-    flags = (" --demo" if night.args.demo else "") + ("" if root in (PROJECT, PROJECT / "demo") else f" --root {where}")
     bits = facts.get("val_bpb")
     rows = {"validation": f"{bits:.3f} bits a byte after {facts['iter_num']:,} iterations" if bits else "",
             "dataset": f"{os.path.join(where, 'data')} ({documents:,} documents)",
             "model": os.path.join(where, "checkpoints", "release.pt"),
             "history": f"{os.path.join(where, 'data', 'runs.jsonl')}; run.log beside it",
-            "more": f"python3 run.py{flags} goes on from here"}
+            "more": f"python3 run.py{flags_of(night.args)} goes on from here; --status tells how it grows"}
     print("\n" + "\n".join(f"{name:<12}{value}" for name, value in rows.items() if value), flush=True)
     return code
 
@@ -322,8 +352,16 @@ def _now() -> str:
 def main(argv: list[str] | None = None) -> int:
     def work() -> int:
         args = parse_args(argv)
+        if args.topics:
+            return topics.show(args.root, args.json)
         tables = read_tables(args.root, args.config, args.overrides)
         catch_signals()
+        if args.status:
+            return status.show(args.root, tables, flags_of(args), args.json)
+        if args.doctor:
+            return doctor.show(doctor.examine(args.root, tables, args.config, args.overrides, args.demo), args.json)
+        if args.topic is not None and topics.begin(args.root, args.topic, tables):
+            tables = read_tables(args.root, args.config, args.overrides)  # the topic's own settings are new
         return run_locked(args, tables, time.monotonic())
 
     return guarded("run.py", work)

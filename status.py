@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog import SCHEMA_VERSION, Catalog
-from pipeline import PROJECT, Report, StageError, Tables, lock_holder, strip_control
+from pipeline import BAD, EXIT_DONE, NOTE, Finding, Report, StageError, Tables, lock_holder, root_option, strip_control
 
 Facts = dict[str, Any]  # what --json prints
 
@@ -36,7 +36,7 @@ BARS = "▁▂▃▄▅▆▇█"
 # --- the run history -----------------------------------------------------------------------------
 
 
-def read_runs(root: Path, amiss: list[str]) -> list[Facts]:
+def read_runs(root: Path, amiss: list[Finding]) -> list[Facts]:
     """The last runs, oldest first, as run.py wrote them; damaged lines are counted into `amiss`."""
     try:
         with open(root / "data/runs.jsonl", "rb") as stream:
@@ -46,12 +46,14 @@ def read_runs(root: Path, amiss: list[str]) -> list[Facts]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        amiss.append(f"data/runs.jsonl cannot be read ({error.strerror}).")
+        amiss.append(Finding("history", BAD, f"data/runs.jsonl cannot be read ({error.strerror}).",
+                             f"check its owner: ls -l {root}/data/runs.jsonl"))
         return []
     runs = [run for line in lines if (run := parse_run(line))]
     if damaged := len(lines) - len(runs):
-        amiss.append(f"{damaged} of {len(lines)} lines of data/runs.jsonl, the history of the runs, cannot be read and "
-                     "are passed over. No stage needs them: leave them, or remove them.")
+        amiss.append(Finding("history", NOTE, f"{damaged} of {len(lines)} lines of data/runs.jsonl, the history of the "
+                             "runs, cannot be read and are passed over.",
+                             "no stage needs these lines: leave them, or remove them."))
     return runs
 
 
@@ -94,26 +96,27 @@ def number(value: Any) -> float | None:
 # --- the other files -----------------------------------------------------------------------------
 
 
-def read_dataset(root: Path, amiss: list[str]) -> Facts:
+def read_dataset(root: Path, amiss: list[Finding]) -> Facts:
     """What the catalog counts; {} if there is none that can be read."""
     if not (root / "data/catalog.sqlite3").exists():
         if any((root / "data").glob("raw/*.jsonl")):
-            amiss.append("data/catalog.sqlite3, which knows what the other files of data/ hold, is missing. Put it "
-                         "back from a copy, or move data/ aside and start anew.")
+            amiss.append(Finding("catalog", BAD, "data/catalog.sqlite3, which knows what the other files of data/ "
+                                 "hold, is missing.", "put it back from a copy, or move data/ aside and start anew."))
         return {}
     try:
         with Catalog(root, read_only=True) as catalog:
             version = catalog.value("PRAGMA user_version")
             if version < SCHEMA_VERSION:
-                amiss.append(f"data/catalog.sqlite3 is of an earlier release (version {version} of {SCHEMA_VERSION}); "
-                             "the next run brings it up to date.")
+                amiss.append(Finding("catalog", NOTE, f"data/catalog.sqlite3 is of an earlier release (version "
+                                     f"{version}, now {SCHEMA_VERSION}).", "the next run brings it up to date."))
                 return {}
             catalog.execute("BEGIN")  # one view of it all, whatever a run commits meanwhile
             return count_all(catalog)
     except StageError as error:
-        amiss.append(str(error))
+        amiss.append(Finding("catalog", BAD, error.found, error.mend))
     except sqlite3.Error as error:
-        amiss.append(f"data/catalog.sqlite3 cannot be read ({error}). If no run is at work, put it back from a copy.")
+        amiss.append(Finding("catalog", BAD, f"data/catalog.sqlite3 cannot be read ({error}).",
+                             "if no run is at work, put it back from a copy."))
     return {}
 
 
@@ -137,7 +140,7 @@ def count_all(catalog: Catalog) -> Facts:
     }
 
 
-def read_model(root: Path, runs: list[Facts], amiss: list[str]) -> Facts | None:
+def read_model(root: Path, runs: list[Facts], amiss: list[Finding]) -> Facts | None:
     """The model's shape and how far it has come, from ckpt.json; None if there is no model."""
     path = root / "checkpoints/ckpt.json"
     try:
@@ -148,7 +151,8 @@ def read_model(root: Path, runs: list[Facts], amiss: list[str]) -> Facts | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        amiss.append("checkpoints/ckpt.json cannot be read. It only describes ckpt.pt, and training writes it anew.")
+        amiss.append(Finding("model", NOTE, "checkpoints/ckpt.json, which describes the model, cannot be read.",
+                             "the next training writes it anew."))
         return None
     train = last_report(runs, "train")
     return {**model, "parameters": number(train.facts.get("parameters")) if train else None,
@@ -160,7 +164,7 @@ def read_model(root: Path, runs: list[Facts], amiss: list[str]) -> Facts | None:
 
 def collect(root: Path, tables: Tables, flags: str = "") -> Facts:
     """Everything that is to be told, as plain values. flags: what a command line needs to mean this root."""
-    amiss: list[str] = []
+    amiss: list[Finding] = []
     runs = read_runs(root, amiss)
     facts: Facts = {"root": str(root), "at_work": lock_holder(root), "dataset": read_dataset(root, amiss),
                     "model": read_model(root, runs, amiss), "bits_a_byte": bits_history(runs), "last_run": None}
@@ -172,37 +176,36 @@ def collect(root: Path, tables: Tables, flags: str = "") -> Facts:
     search, train = last_report(runs, "search"), last_report(runs, "train")
     outcomes = search.facts.get("providers") if search else None
     if not isinstance(outcomes, dict):
-        outcomes = dict.fromkeys(tables["search"]["providers"], "not asked yet")
+        outcomes = dict.fromkeys(tables["search"]["providers"], "")
     facts["providers"] = {name: {"outcome": str(outcome), **facts["dataset"].get("breakers", {}).get(name, {})}
                           for name, outcome in outcomes.items()}
-    facts["amiss"] = amiss
-    facts["next"] = next_step(facts, str(train.facts.get("summary", "")) if train else "", flags)
+    facts["amiss"] = [finding._asdict() for finding in amiss]
+    facts["next"] = next_step(facts, root, str(train.facts.get("summary", "")) if train else "", flags)
     return facts
 
 
-def next_step(facts: Facts, train_summary: str, flags: str) -> str:
+def next_step(facts: Facts, root: Path, train_summary: str, flags: str) -> str:
     """What a person may want to do now, in a sentence."""
     dataset, last = facts["dataset"], facts["last_run"]
     command = f"python3 run.py{flags}"
     if facts["at_work"]:
-        return f"A run is at work (process {facts['at_work']}): wait for it, or watch {facts['root']}/data/run.log."
+        return f"A run is at work (process {facts['at_work']}): wait for it, or watch {root}/data/run.log."
     if facts["amiss"]:
         return f"See to what is amiss: {command} --doctor tells more."
     if not dataset.get("raw_documents"):
-        hint = "" if flags else " A topic in a folder of its own: python3 run.py --topic \"bread baking\"."
-        return f"Nothing was read yet: say in config/queries.txt what interests you, then {command}.{hint}"
+        return f"Nothing was read yet: say in {root}/config/queries.txt what interests you, then {command}."
     if last and last["exit_code"] != 0:
         return f"The last run ended early; {command} goes on where it stopped."
     if dataset["waiting"]:
         listed = ", ".join(f"{n:,} for {stage}" for stage, n in dataset["waiting"].items())
         return f"Some work waits ({listed}): {command} does it."
     if not dataset["documents"]:
-        return "No document passed the rules: .venv/bin/python clean.py --explain ID says why; other queries may help."
+        return "No document passed the rules: .venv/bin/python clean.py --report says why; other queries may help."
     if not facts["model"] or not facts["model"]["has_release"]:
         return f"There is no finished model yet: {command} --only train makes one."
     if train_summary.startswith("nothing to do"):
-        return f"The model has learned what this text teaches: add lines to config/queries.txt, then {command}."
-    return f"{command} collects and learns more; .venv/bin/python sample.py{flags} lets the model write."
+        return f"The model has learned what this text teaches: add lines to {root}/config/queries.txt, then {command}."
+    return f"{command} collects and learns more; .venv/bin/python sample.py{root_option(root)} lets the model write."
 
 
 # --- for people ----------------------------------------------------------------------------------
@@ -260,8 +263,10 @@ def how_it_ended(code: int | None) -> str:
 
 
 def provider_rows(facts: Facts) -> dict[str, str]:
-    free = [f"{name}: {provider['outcome']}" for name, provider in facts["providers"].items()
+    free = [f"{name}: {provider['outcome'] or 'not asked yet'}" for name, provider in facts["providers"].items()
             if "until" not in provider]
+    if not any(provider["outcome"] for provider in facts["providers"].values()):
+        free = [f"none was asked yet; in line are {', '.join(facts['providers'])}"]
     closed = [f"{name}: {provider['reason']}, left alone until {clock(provider['until'])}"
               for name, provider in facts["providers"].items() if "until" in provider]
     return {"providers": "; ".join(free + closed) or "none is configured"}
@@ -278,8 +283,8 @@ def screen(facts: Facts) -> str:
     if dataset:
         tokens = f"{dataset['tokens']:,} tokens, {dataset['val_tokens']:,} for validation"
         rows["documents"] = f"{dataset['documents']:,} kept of {dataset['raw_documents']:,} read; {tokens}"
-        rows["web"] = (f"{dataset['pages']:,} pages; {dataset['urls']:,} URLs known at {dataset['hosts']:,} hosts, "
-                       f"{dataset['urls_due']:,} of them due")
+        rows["web"] = (f"{dataset['pages']:,} pages; {dataset['urls']:,} URLs known, {dataset['urls_due']:,} of them due; "
+                       f"{dataset['hosts']:,} host{'s' * (dataset['hosts'] != 1)}")
     else:
         rows["documents"] = "none that can be counted" if facts["amiss"] else "none yet"
     rows |= last_run_rows(facts) | provider_rows(facts)
@@ -292,7 +297,7 @@ def screen(facts: Facts) -> str:
         rows["model"] = "none yet"
     rows |= bits_rows(facts["bits_a_byte"])
     if facts["amiss"]:
-        rows["amiss"] = " ".join(facts["amiss"])
+        rows["amiss"] = " ".join(f"{finding['found']} To mend it: {finding['mend']}" for finding in facts["amiss"])
     rows["next"] = facts["next"]
     return "\n".join(line for name, text in rows.items() for line in wrapped(name, text))
 
@@ -302,6 +307,7 @@ def wrapped(name: str, text: str) -> list[str]:
                          subsequent_indent=" " * LABEL, break_long_words=False, break_on_hyphens=False)
 
 
-def show(root: Path, tables: Tables, flags: str, as_json: bool) -> None:
+def show(root: Path, tables: Tables, flags: str, as_json: bool) -> int:
     facts = collect(root, tables, flags)
     print(json.dumps(facts) if as_json else screen(facts))
+    return EXIT_DONE
