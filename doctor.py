@@ -47,6 +47,7 @@ from pipeline import (
 )
 
 IMPORTED_AS = {"beautifulsoup4": "bs4", "googlesearch-python": "googlesearch", "readability-lxml": "readability"}
+ANEW = "run rm -r .venv, then ./setup.sh, which makes it anew."
 SETUP = "run ./setup.sh, which installs what is missing."
 TIGHT_DISK_MB, SHORT_DISK_MB = 2000, 300  # some nights of pages and the three checkpoints; one night. Guess
 RUN_MB = 450  # memory of a whole run at its peak: bench/whole_way.py
@@ -161,26 +162,23 @@ def check_in_child(root: Path, config_file: Path | None, overrides: list[str]) -
     except (IndexError, ValueError, TypeError):
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         return [Finding("imports", BAD, f"importing the packages ended with: {last[:300]}",
-                        "run rm -r .venv, then ./setup.sh, which makes it anew.")]
+                        ANEW)]
 
 
 def probe(root: str, config_file: str, *overrides: str) -> None:
     """Import everything, build every configuration, choose the device, load the model; print findings as JSON."""
-    findings = []
-    names = re.findall(r"(?m)^([\w.-]+)>=", (PROJECT / "requirements.txt").read_text("utf-8"))
-    for name in names:
+    findings, all_there = [], True
+    for name in re.findall(r"(?m)^([\w.-]+)>=", (PROJECT / "requirements.txt").read_text("utf-8")):
+        module = IMPORTED_AS.get(name, name.replace("-", "_"))
         try:
-            importlib.import_module(IMPORTED_AS.get(name, name.replace("-", "_")))
-        except ModuleNotFoundError as error:
-            if error.name != IMPORTED_AS.get(name, name.replace("-", "_")):  # check_packages tells the others
-                findings.append(Finding("imports", BAD, f"{name} lacks {error.name}.", SETUP))
+            importlib.import_module(module)
         except Exception as error:  # a broken package may fail in any way
-            findings.append(Finding("imports", BAD, f"{name} cannot be imported ({type(error).__name__}: "
-                                    f"{str(error)[:200]}).", "run rm -r .venv, then ./setup.sh, which makes it anew."))
-    try:
+            all_there = False
+            if not (isinstance(error, ModuleNotFoundError) and error.name == module):  # check_packages tells of those
+                findings.append(Finding("imports", BAD, f"{name} cannot be imported ({type(error).__name__}: "
+                                        f"{str(error)[:200]}).", ANEW))
+    if all_there:
         findings += [*settings(root, config_file, overrides), *model_files(Path(root))]
-    except ImportError:
-        pass  # a package that is missing or broken: told already
     print(json.dumps(findings))
 
 
@@ -192,21 +190,25 @@ def settings(root: str, config_file: str, overrides: tuple[str, ...]) -> list[Fi
         try:
             config = build_config(getattr(importlib.import_module(stage), f"{stage.title()}Config"), stage, tables)
             if stage == "train":
-                device, dtype = importlib.import_module("train").choose_device(config.device, config.dtype)
-                findings.append(_try_device(device, dtype))
+                findings.append(try_device(config))
         except ConfigError as error:
             findings.append(Finding("settings", BAD, str(error), "correct it in config/default.toml."))
     return findings
 
 
-def _try_device(device: str, dtype: Any) -> Finding:
+def try_device(config: Any) -> Finding:
+    """Multiply two matrices where and as training would."""
     import torch
 
+    from train import choose_device
+
     try:
-        (torch.ones(8, 8, device=device, dtype=dtype) @ torch.ones(8, 8, device=device, dtype=dtype)).sum().item()
+        device, dtype = choose_device(config.device, config.dtype)
+        ones = torch.ones(8, 8, device=device, dtype=dtype)
+        (ones @ ones).sum().item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        return Finding("device", BAD, f"{device} does not compute ({str(error).splitlines()[0][:200]}).",
-                       'set train.device = "cpu" in config/default.toml.')
+        return Finding("device", BAD, f"{config.device} does not compute ({str(error).splitlines()[0][:200]}).",
+                       'set device = "cpu" under [train] in config/default.toml.')
     name = f" ({torch.cuda.get_device_name(device)})" if device.startswith("cuda") else ""
     return Finding("device", OK, f"{device}{name}, {str(dtype).removeprefix('torch.')}, torch {torch.__version__}")
 

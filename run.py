@@ -35,8 +35,8 @@ def use_own_python() -> None:
         except OSError as error:
             sys.exit(f"run.py: {own} cannot be started ({error.strerror}). Run ./setup.sh, which makes it anew.")
     if sys.version_info < (3, 11) or (not ready and not set(VIEWS).intersection(sys.argv)):
-        sys.exit("run.py: the packages that the stages need, or Python 3.11, are missing here. Run ./setup.sh first, "
-                 "then python3 run.py again.")
+        sys.exit(f"run.py: this is Python {sys.version.split()[0]} of {sys.prefix}. Needed is Python 3.11 or newer, "
+                 "with the packages of this project. Run ./setup.sh, which sees to both, then the same command again.")
 
 
 if __name__ == "__main__":
@@ -360,8 +360,10 @@ def main(argv: list[str] | None = None) -> int:
             return status.show(args.root, tables, flags_of(args), args.json)
         if args.doctor:
             return doctor.show(doctor.examine(args.root, tables, args.config, args.overrides, args.demo), args.json)
-        if args.topic is not None and topics.begin(args.root, args.topic, tables):
-            tables = read_tables(args.root, args.config, args.overrides)  # the topic's own settings are new
+        if args.topic is not None:
+            start_logging(args.root, args.quiet)
+            if topics.begin(args.root, args.topic, tables):
+                tables = read_tables(args.root, args.config, args.overrides)  # the topic's own settings are new
         return run_locked(args, tables, time.monotonic())
 
     return guarded("run.py", work)

@@ -283,8 +283,8 @@ def screen(facts: Facts) -> str:
     if dataset:
         tokens = f"{dataset['tokens']:,} tokens, {dataset['val_tokens']:,} for validation"
         rows["documents"] = f"{dataset['documents']:,} kept of {dataset['raw_documents']:,} read; {tokens}"
-        rows["web"] = (f"{dataset['pages']:,} pages; {dataset['urls']:,} URLs known, {dataset['urls_due']:,} of them due; "
-                       f"{dataset['hosts']:,} host{'s' * (dataset['hosts'] != 1)}")
+        rows["web"] = (f"{dataset['pages']:,} pages; {dataset['urls']:,} URLs known, {dataset['urls_due']:,} of them "
+                       f"due; {dataset['hosts']:,} host{'s' * (dataset['hosts'] != 1)}")
     else:
         rows["documents"] = "none that can be counted" if facts["amiss"] else "none yet"
     rows |= last_run_rows(facts) | provider_rows(facts)
