@@ -176,9 +176,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}). Expected: a TOML file.") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8. Save it as UTF-8.") from None
+        raise ConfigError(f"{path} is not UTF-8. Save it as UTF-8 in your editor.") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from None
+        raise ConfigError(f"{path} is not TOML: {error}. Mend that line; text needs quotes, for example.") from None
 
 
 def _set(tables: Tables, table: str, key: str, value: Any, where: str) -> None:
@@ -232,6 +232,11 @@ def _has_type(value: Any, hint: Any) -> bool:
 # --- the Report ----------------------------------------------------------------------------------
 
 
+FLOWS = {"search": ("addresses found", "of them new"), "scrape": ("addresses visited", "new pages"),
+         "extract": ("pages read", "new documents"), "validate": ("documents judged", "valid"),
+         "clean": ("documents judged", "kept")}  # what goes into a stage, and what comes out
+
+
 @dataclass
 class Report:
     """What one stage did. Where documents flow, n_in == n_out + sum(dropped.values())."""
@@ -259,8 +264,10 @@ class Report:
 
     def summary(self) -> str:
         """One line for people."""
-        dropped = ", ".join(f"{reason} {n}" for reason, n in self.dropped.most_common())
-        flow = f"{self.n_in} in, {self.n_out} out" + (f", dropped: {dropped}" if dropped else "")
+        came, became = FLOWS.get(self.stage, ("in", "out"))
+        flow = f"{self.n_in:,} {came}, {self.n_out:,} {became}" if self.n_in else "nothing new to do"
+        if self.dropped:
+            flow += "; left out: " + ", ".join(f"{reason} {n:,}" for reason, n in self.dropped.most_common())
         flow = str(self.facts.get("summary", flow))
         return f"{self.stage:<9} {flow} · {self.elapsed_sec:.1f} s · {self.peak_mb:.0f} MB"
 
@@ -407,11 +414,6 @@ def _is_ours_or_a_warning(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.WARNING or Path(record.pathname).resolve().parent == PROJECT
 
 
-def hide_bars() -> bool | None:
-    """What tqdm takes as `disable`: None shows a bar on a terminal alone, True nowhere."""
-    return True if os.environ.get(HIDE_BARS_VARIABLE) else None
-
-
 def strip_control(text: str) -> str:
     """`text` without control characters, save tab and newline: what came from outside may hold terminal commands."""
     return _CONTROL.sub("", text)
@@ -455,7 +457,7 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
     except LockedError as error:
         code, message = EXIT_LOCKED, str(error)
     except Stopped as stop:
-        code, message = stop.exit_code, f"stopped by {stop}; what was done is saved"
+        code, message = stop.exit_code, f"stopped by {stop}; what was done is saved, and the same command goes on"
     except BrokenPipeError:  # somebody read the first lines and has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE

@@ -152,7 +152,7 @@ def stages_to_run(only: str | None, skip: list[str]) -> list[str]:
         return [only]
     stages = [stage for stage in STAGES if stage not in skip]
     if all(stage in skip for stage in PROCESSING) and "train" in stages:
-        logger.info("collecting is skipped too: no new page could pass on to the trainer")
+        logger.info("search, scrape and extract are skipped too: no new page could pass on to the trainer")
         stages = ["train"]
     return stages
 
@@ -214,8 +214,9 @@ def run_stage(night: Night, stage: str) -> int:
         night.reports.append(Report.from_json(output.decode().strip().split("\n")[-1]))
     elif process.returncode < 0:
         name = signal.Signals(-process.returncode).name
-        logger.error("%s was ended by %s. What it had committed is kept; run the same command again. If it was the "
-                     "system that ran out of memory, choose a smaller train.batch_size.", stage, name)
+        logger.error("%s was ended by %s. What it had committed is kept; the same command goes on. If it was the "
+                     "system that ran out of memory (python3 run.py --doctor tells how much there is), choose a "
+                     "smaller train.batch_size.", stage, name)
         return EXIT_STAGE
     return process.returncode
 
