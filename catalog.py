@@ -413,8 +413,8 @@ class Catalog:
                 logger.info("%s is shorter than it was: it goes on from byte %d", path, found)
                 self.db.execute("UPDATE files SET length = ? WHERE path = ?", [found, path])
             elif found < committed:
-                logger.warning("%s holds %d bytes, the catalog knows of %d: a part of it is missing. To mend it: put "
-                               "it back from a copy, or %s", path, found, committed, SET_ASIDE)
+                logger.warning("%s holds %d bytes, the catalog knows of %d: a part of it is missing; put it back "
+                               "from a copy, or %s", path, found, committed, SET_ASIDE)
 
     # --- replacing files as a whole ------------------------------------------
 

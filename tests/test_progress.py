@@ -15,6 +15,12 @@ from pipeline import HIDE_BARS_VARIABLE, PROJECT
 from progress import Progress
 
 
+@pytest.fixture(autouse=True)
+def not_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever other tests have left in the environment."""
+    monkeypatch.delenv(HIDE_BARS_VARIABLE, raising=False)
+
+
 def test_without_a_terminal_a_line_now_and_then_tells_rate_and_time_left(
         caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LINE_SEC", 0.0)
