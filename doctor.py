@@ -305,7 +305,8 @@ def answers(asked: dict[str, list[str]], config: Any) -> list[Finding]:
 
     def ask(url: str) -> str:
         rules = fetch_rules(web, robots_url(url), seconds=ANSWER_SEC)
-        return rules.refusal if isinstance(rules, Rules) else ""
+        refusal = rules.refusal if isinstance(rules, Rules) else ""
+        return "no proper answer" if refusal == "robots_unavailable" else refusal
 
     urls = list({host_of(url): url for urls in asked.values() for url in urls}.values())
     with ThreadPoolExecutor(len(urls)) as pool:
@@ -367,6 +368,8 @@ def check_files(root: Path, dataset: status.Facts) -> list[Finding]:
         more = f", and {len(short) - MAX_HOSTS} more" if len(short) > MAX_HOSTS else ""
         return [Finding("dataset", BAD, f"a part of it is missing: {', '.join(short[:MAX_HOSTS])}{more}.",
                         f"put the files back from a copy, or set aside what is lost: {audit} --repair")]
+    if not rows:
+        return [Finding("dataset", OK, "empty so far")]
     return [Finding("dataset", OK, f"{dataset['documents']:,} documents; {len(rows)} files as long as the catalog says "
                     f"(every byte is looked at by {audit})")]
 

@@ -132,12 +132,14 @@ def config_path(root: Path, name: str) -> Path:
     return own if own.exists() else PROJECT / "config" / name
 
 
+def shown(path: Path) -> str:
+    """A path as a person would write it here."""
+    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
+
+
 def root_option(root: Path) -> str:
     """What a command needs behind it to mean `root`; '' for the project's own."""
-    if root.resolve() == PROJECT:
-        return ""
-    near = root.resolve().is_relative_to(Path.cwd())
-    return f" --root {shlex.quote(os.path.relpath(root) if near else str(root))}"
+    return "" if root.resolve() == PROJECT else f" --root {shlex.quote(shown(root))}"
 
 
 def read_tables(root: Path, config_file: Path | None = None, overrides: list[str] | None = None) -> Tables:

@@ -75,6 +75,7 @@ from pipeline import (  # noqa: E402
     read_tables,
     root_option,
     run_lock,
+    shown,
     start_logging,
 )
 
@@ -268,8 +269,8 @@ def fall_back(night: Night) -> int:
     tried += f". Pages: {pages}" if pages else ""
     if night.args.demo or not night.tables["run"]["sample_fallback"]:
         raise StageError(f"No page could be fetched and the dataset is empty ({tried}).", "at least one page.",
-                         "check the network and config/queries.txt, or see a whole run on built-in pages with "
-                         "python3 run.py --demo.")
+                         f"look with python3 run.py{flags_of(night.args)} --doctor what is in the way, or see a whole "
+                         "run on built-in pages with python3 run.py --demo.")
     logger.info("\nNo page could be fetched and the dataset is empty. Tried: %s.\n"
                 "Running the demonstration on the built-in sample site instead; data/ stays as it is for your own "
                 "topic.\n", tried)
@@ -288,7 +289,7 @@ def show_result(night: Night) -> int:
     facts = train.facts if train else {}
     with Catalog(root, read_only=True) as catalog:
         documents = catalog.value("SELECT count(*) FROM clean_documents")
-    where = os.path.relpath(root) if root.resolve().is_relative_to(Path.cwd()) else str(root)
+    where = shown(root)
     bits = facts.get("val_bpb")
     rows = {"validation": f"{bits:.3f} bits a byte after {facts['iter_num']:,} iterations" if bits else "",
             "dataset": f"{os.path.join(where, 'data')} ({documents:,} documents)",

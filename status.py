@@ -21,7 +21,19 @@ from pathlib import Path
 from typing import Any
 
 from catalog import SCHEMA_VERSION, Catalog
-from pipeline import BAD, EXIT_DONE, NOTE, Finding, Report, StageError, Tables, lock_holder, root_option, strip_control
+from pipeline import (
+    BAD,
+    EXIT_DONE,
+    NOTE,
+    Finding,
+    Report,
+    StageError,
+    Tables,
+    lock_holder,
+    root_option,
+    shown,
+    strip_control,
+)
 
 Facts = dict[str, Any]  # what --json prints
 
@@ -186,14 +198,18 @@ def collect(root: Path, tables: Tables, flags: str = "") -> Facts:
 
 def next_step(facts: Facts, root: Path, train_summary: str, flags: str) -> str:
     """What a person may want to do now, in a sentence."""
-    dataset, last = facts["dataset"], facts["last_run"]
+    dataset, last, queries = facts["dataset"], facts["last_run"], shown(root / "config/queries.txt")
     command = f"python3 run.py{flags}"
     if facts["at_work"]:
-        return f"A run is at work (process {facts['at_work']}): wait for it, or watch {root}/data/run.log."
+        return f"A run is at work (process {facts['at_work']}): wait for it, or watch {shown(root / 'data/run.log')}."
     if facts["amiss"]:
         return f"See to what is amiss: {command} --doctor tells more."
     if not dataset.get("raw_documents"):
-        return f"Nothing was read yet: say in {root}/config/queries.txt what interests you, then {command}."
+        if last:
+            return f"No page could be read yet: {command} --doctor tells what is in the way, and {command} tries again."
+        if " --demo" in flags:
+            return f"{command} runs the whole way on built-in pages."
+        return f"Say in {queries} what interests you, then {command}."
     if last and last["exit_code"] != 0:
         return f"The last run ended early; {command} goes on where it stopped."
     if dataset["waiting"]:
@@ -204,7 +220,7 @@ def next_step(facts: Facts, root: Path, train_summary: str, flags: str) -> str:
     if not facts["model"] or not facts["model"]["has_release"]:
         return f"There is no finished model yet: {command} --only train makes one."
     if train_summary.startswith("nothing to do"):
-        return f"The model has learned what this text teaches: add lines to {root}/config/queries.txt, then {command}."
+        return f"The model has learned what this text teaches: add lines to {queries}, then {command}."
     return f"{command} collects and learns more; .venv/bin/python sample.py{root_option(root)} lets the model write."
 
 
@@ -229,7 +245,7 @@ def bits_rows(points: list[Facts]) -> dict[str, str]:
         known = [value for value in values if value is not None]
         if known:
             way = f"{known[0]:.3f} to {known[-1]:.3f}" if len(known) > 1 else f"{known[0]:.3f}"
-            note = f" in {len(known)} runs; less is better" if part == "all" else ""
+            note = f" in {len(known)} run{'s' * (len(known) != 1)}; less is better" if part == "all" else ""
             rows[name] = f"{sparkline(values, min(everything), max(everything))} {way}{note}"
     return rows
 
@@ -241,7 +257,7 @@ def last_run_rows(facts: Facts) -> dict[str, str]:
         return {"last run": "none yet"}
     began, ended = to_time(run["started"]), to_time(run["finished"])
     rows = {"last run": f"{began:%d %b %H:%M} to {ended:%H:%M}, {how_it_ended(run['exit_code'])}"}
-    names = {"search": "URLs", "scrape": "pages", "clean": "documents"}
+    names = {"search": "addresses", "scrape": "pages", "clean": "documents"}
     gains = [f"{run['stages'][stage]['out']:,} {name}" for stage, name in names.items() if stage in run["stages"]]
     if growth and to_time(growth["at"]) >= began:
         gains.append(f"{growth['tokens']:,} tokens")
@@ -279,12 +295,12 @@ def clock(seconds: float) -> str:
 def screen(facts: Facts) -> str:
     """The facts in lines of a name and a text."""
     dataset, model = facts["dataset"], facts["model"]
-    rows = {"root": facts["root"]}
+    rows = {"folder": facts["root"]}
     if dataset:
         tokens = f"{dataset['tokens']:,} tokens, {dataset['val_tokens']:,} for validation"
         rows["documents"] = f"{dataset['documents']:,} kept of {dataset['raw_documents']:,} read; {tokens}"
-        rows["web"] = (f"{dataset['pages']:,} pages; {dataset['urls']:,} URLs known, {dataset['urls_due']:,} of them "
-                       f"due; {dataset['hosts']:,} host{'s' * (dataset['hosts'] != 1)}")
+        rows["web"] = (f"{dataset['pages']:,} pages; {dataset['urls']:,} addresses known, {dataset['urls_due']:,} of "
+                       f"them due; {dataset['hosts']:,} host{'s' * (dataset['hosts'] != 1)}")
     else:
         rows["documents"] = "none that can be counted" if facts["amiss"] else "none yet"
     rows |= last_run_rows(facts) | provider_rows(facts)

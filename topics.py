@@ -3,8 +3,8 @@
     python3 run.py --topic "bread baking"      makes topics/bread-baking/ if it is new, and runs there
     python3 run.py --topics                    lists them
 
-What is written once, on the first run, and never again: config/queries.txt, from plain templates and from what
-Wikipedia's search suggests; config/seeds.txt, with these articles; config/default.toml. All are there to be edited.
+The first run writes config/queries.txt, from plain templates and from what Wikipedia's search suggests;
+config/seeds.txt, with these articles; config/default.toml. All are there to be edited, and are never overwritten.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import status
 from catalog import write_aside
-from pipeline import EXIT_DONE, ConfigError, Finding, Tables, build_config, root_option, strip_control
+from pipeline import EXIT_DONE, ConfigError, Finding, Tables, build_config, root_option, shown, strip_control
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ SUGGEST_SEC = 8.0  # for Wikipedia's answer
 # Neutral as to topic. They are English: in another language the topic stands alone.
 TEMPLATES = ("{}", "introduction to {}", "{} for beginners", "{} explained", "guide to {}", "history of {}",
              "articles about {}", "essays about {}", "questions and answers about {}", "stories about {}")
-QUERIES_HEAD = "# What to search for: a query a line. Edit it as you like: it is never overwritten."
-SEEDS_HEAD = "# Where to look besides the search engines: page, feed or sitemap, a space, an address."
+QUERIES_HEAD = "# What to search for: a query a line. Edit it as you like: it is never overwritten.\n"
+SEEDS_HEAD = "# Where to look besides the search engines: page, feed or sitemap, a space, an address.\n"
 SETTINGS = """\
 # Settings of this topic, laid over config/default.toml beside run.py, which lists them all.
 
@@ -78,20 +78,22 @@ def slug(topic: str) -> str:
 
 def begin(root: Path, topic: str, tables: Tables) -> bool:
     """Write what a new topic needs; False for one that has its queries already: it is continued as it is."""
-    path, words = root / "config/queries.txt", words_of(topic)
-    if path.exists():
-        logger.info("topic %s: goes on in %s", words, root)
+    words, articles = words_of(topic), dict[str, str]()
+    queries, seeds, settings = (root / "config" / name for name in ("queries.txt", "seeds.txt", "default.toml"))
+    if not seeds.exists() or seeds.read_text("utf-8", "replace") == SEEDS_HEAD:  # no answer the last time
+        articles = suggestions(words, tables)
+        write_aside(seeds, (SEEDS_HEAD + "".join(f"page {url}\n" for url in articles.values())).encode())
+    if articles:
+        logger.info("Wikipedia suggests %d articles on %s; they are in %s", len(articles), words, shown(seeds))
+    if queries.exists():
+        logger.info("the topic %s goes on in %s", words, shown(root))
         return False
-    articles = suggestions(words, tables)
     templates = TEMPLATES if tables["search"]["language"] == "en" else TEMPLATES[:1]
-    queries = dict.fromkeys([*(template.format(words) for template in templates), *articles])
-    for name, text in (("default.toml", SETTINGS),
-                       ("seeds.txt", "\n".join([SEEDS_HEAD, *(f"page {url}" for url in articles.values())]) + "\n")):
-        if not (root / "config" / name).exists():
-            write_aside(root / "config" / name, text.encode())
-    write_aside(path, "\n".join([QUERIES_HEAD, *queries, ""]).encode())  # last: with it the topic is there
-    logger.info("topic %s: %d queries, %d articles of Wikipedia among them, are in %s; edit it as you like", words,
-                len(queries), len(articles), path)
+    lines = dict.fromkeys([*(template.format(words) for template in templates), *articles])
+    if not settings.exists():
+        write_aside(settings, SETTINGS.encode())
+    write_aside(queries, (QUERIES_HEAD + "".join(f"{line}\n" for line in lines)).encode())  # last: the topic is there
+    logger.info("%s is a new topic: %d queries are in %s, for you to edit", words, len(lines), shown(queries))
     return True
 
 
@@ -111,7 +113,7 @@ def suggestions(topic: str, tables: Tables) -> dict[str, str]:
     try:
         found = bounded(SUGGEST_SEC, lambda: mediawiki(ask))
     except (FetchError, ProviderError, TimeoutError) as error:
-        logger.info("Wikipedia gives no suggestions (%s): the queries come from templates alone",
+        logger.info("Wikipedia suggests nothing now (%s); the next run with this topic asks again",
                     getattr(error, "reason", "timeout"))
         return {}
     urls = [url for result in found[:SUGGESTIONS] if (url := canonical_url(result.url))]

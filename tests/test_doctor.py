@@ -134,6 +134,15 @@ def test_providers_that_answer_and_one_that_does_not() -> None:
     assert of(findings, "mediawiki") == [(NOTE, "wiki.test: unreachable")]
 
 
+def test_a_host_that_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "ANSWER_SEC", 0.3)
+    with serve(default=lambda handler: time.sleep(2)) as site:
+        began = time.monotonic()
+        findings = check_web(tmp_path, 'search.providers=["searxng"]', f'search.searxng_url="{site.url}"')
+        assert time.monotonic() - began < 1.5
+    assert of(findings, "network")[0][0] == BAD and "no proper answer" in of(findings, "network")[0][1]
+
+
 def test_a_private_address_is_asked_only_where_the_user_named_it(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     with serve({"/robots.txt": (200, {}, b"")}) as site:

@@ -55,7 +55,7 @@ def test_documents_tokens_and_last_growth(tmp_path: Path) -> None:
     add_run(tmp_path, Report("search", 9, 7), Report("clean", 5, 2))
     facts = facts_of(tmp_path)
     assert (facts["dataset"]["documents"], facts["dataset"]["tokens"]) == (2, 2500)
-    assert "7 URLs, 2 documents, 1,500 tokens" in status.screen(facts)
+    assert "7 addresses, 2 documents, 1,500 tokens" in status.screen(facts)
 
 
 def test_growth_of_an_earlier_run_is_not_the_last_runs_gain(tmp_path: Path) -> None:

@@ -76,6 +76,16 @@ def test_an_existing_topic_is_never_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "config/seeds.txt").read_text() == (tmp_path / "config/default.toml").read_text() == "# mine\n"
 
 
+def test_wikipedia_is_asked_again_until_it_answers_and_the_queries_are_kept(tmp_path: Path) -> None:
+    topics.begin(tmp_path, "bread", read_tables(tmp_path, None, NO_WIKIPEDIA))
+    (tmp_path / "config/queries.txt").write_text("mine\n")
+    answer = json.dumps({"query": {"pages": [article("Bread", 1)]}}).encode()
+    for _ in range(2):
+        suggest(tmp_path, (200, {"Content-Type": "application/json"}, answer))
+    assert read_lines(tmp_path / "config/queries.txt") == ["mine"]
+    assert read_seeds(tmp_path / "config/seeds.txt") == [("page", "https://en.wikipedia.org/wiki/Bread")]
+
+
 def suggest(tmp_path: Path, answer: Answer) -> list[str]:
     """The settings with which a stand-in for Wikipedia answers so."""
     with serve({"/w/api.php": answer}) as site:
@@ -132,7 +142,7 @@ def test_a_topic_runs_in_its_folder_and_is_listed(tmp_path: Path) -> None:
     arguments = ["--root", tmp_path, "--topic", "Old Ships", "--set", "search.wikis=[]"]
     done = run_py(*arguments, "--status")
     assert done.returncode == 0 and not (tmp_path / "topics").exists()  # looking makes nothing
-    for text in ("are in", "goes on in"):
+    for text in ("for you to edit", "goes on in"):
         done = run_py(*arguments, "--only", "validate")
         assert done.returncode == 0 and text in done.stderr, done.stderr
     assert (tmp_path / "topics/old-ships/data/runs.jsonl").exists()
