@@ -311,7 +311,7 @@ def _finish_rebuild(catalog: Catalog, config: CleanConfig, until: int, rejudged:
     for path in set(old).difference(new):
         (catalog.root / path).unlink(missing_ok=True)
     shutil.rmtree(folder)
-    report.facts["summary"] = (f"{report.n_in} in, {report.n_out} out: the clean set "
+    report.facts["summary"] = (f"{report.n_in:,} documents judged, {report.n_out:,} kept: the clean set "
                                + ("is what it was" if same else "was made anew; the next prepare makes the bins anew"))
 
 

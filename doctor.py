@@ -99,6 +99,8 @@ def _numbers(version: str) -> list[int]:
 
 
 def check_disk(root: Path) -> Finding:
+    if root.exists() and not root.is_dir():
+        return Finding("disk", BAD, f"{root} is a file.", "name a folder with --root.")
     there = next(folder for folder in (root, *root.absolute().parents) if folder.is_dir())
     closed = [folder for folder in (there, root / "data", root / "checkpoints")
               if folder.is_dir() and not os.access(folder, os.W_OK)]
@@ -152,17 +154,17 @@ def check_cores() -> Finding:
 def check_in_child(root: Path, config_file: Path | None, overrides: list[str]) -> list[Finding]:
     """What probe() finds, in a process of its own."""
     code = "import sys, doctor; doctor.probe(*sys.argv[1:])"
+    paths = [str(root.absolute()), str(config_file.absolute()) if config_file else ""]
     try:
-        done = subprocess.run([sys.executable, "-c", code, str(root), str(config_file or ""), *overrides],
-                              cwd=PROJECT, capture_output=True, text=True, timeout=CHILD_SEC, check=False)
+        done = subprocess.run([sys.executable, "-c", code, *paths, *overrides], cwd=PROJECT, capture_output=True,
+                              text=True, timeout=CHILD_SEC, check=False)
         return [Finding(*finding) for finding in json.loads(done.stdout.splitlines()[-1])]
     except subprocess.TimeoutExpired:
         return [Finding("imports", BAD, f"the packages were not imported within {CHILD_SEC:.0f} seconds.",
                         "wait until the machine is less busy, then look again.")]
     except (IndexError, ValueError, TypeError):
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return [Finding("imports", BAD, f"importing the packages ended with: {last[:300]}",
-                        ANEW)]
+        return [Finding("imports", BAD, f"importing the packages ended with: {last[:300]}", ANEW)]
 
 
 def probe(root: str, config_file: str, *overrides: str) -> None:
@@ -222,8 +224,7 @@ def model_files(root: Path) -> list[Finding]:
             if load_state(root / "checkpoints" / name):
                 findings.append(Finding("model", OK, f"checkpoints/{name} is whole"))
         except StageError as error:
-            found, _, mend = str(error).partition(" To mend it: ")
-            findings.append(Finding("model", BAD, found, mend))
+            findings.append(Finding("model", BAD, error.found, error.mend))
     return findings
 
 

@@ -22,14 +22,16 @@ LINE = "{desc}: {percentage:.0f} % of {total_fmt}{unit}, {rate_fmt}, {remaining}
 class Progress(tqdm):
     """tqdm, that knows what to do without a terminal. It uses no colours. Nothing is shown with --quiet."""
 
+    monitor_interval = 0  # no thread: with miniters at 0 each step may show itself
+
     def __init__(self, iterable: Iterable[Any] | None = None, desc: str = "", total: float | None = None,
                  **kwargs: Any) -> None:
         self.is_bar = sys.stderr.isatty()
         if not self.is_bar:
             line = kwargs.get("bar_format", LINE).replace("|{bar}|", "")
             kwargs |= {"bar_format": line, "file": io.StringIO(), "mininterval": LINE_SEC, "delay": LINE_SEC,
-                       "miniters": 0, "leave": False}
-        super().__init__(iterable, desc, total, disable=bool(os.environ.get(HIDE_BARS_VARIABLE)), **kwargs)
+                       "leave": False}
+        super().__init__(iterable, desc, total, miniters=0, disable=bool(os.environ.get(HIDE_BARS_VARIABLE)), **kwargs)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         if self.is_bar:

@@ -78,7 +78,7 @@ def parse_run(line: bytes) -> Facts | None:
                      and isinstance(report.n_in + report.n_out + sum(report.dropped.values()), int)
                      for report in reports)
                  and isinstance(run["exit_code"], int | None) and to_time(run["started"]) and to_time(run["finished"]))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
     return {**run, "reports": reports} if sound else None
 
@@ -162,7 +162,7 @@ def read_model(root: Path, runs: list[Facts], amiss: list[Finding]) -> Facts | N
         model |= {name: int(state[name]) for name in ("iter_num", "tokens_seen")}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
         amiss.append(Finding("model", NOTE, "checkpoints/ckpt.json, which describes the model, cannot be read.",
                              "the next training writes it anew."))
         return None
@@ -189,7 +189,7 @@ def collect(root: Path, tables: Tables, flags: str = "") -> Facts:
     outcomes = search.facts.get("providers") if search else None
     if not isinstance(outcomes, dict):
         outcomes = dict.fromkeys(tables["search"]["providers"], "")
-    facts["providers"] = {name: {"outcome": str(outcome), **facts["dataset"].get("breakers", {}).get(name, {})}
+    facts["providers"] = {name: {"outcome": str(outcome)[:100], **facts["dataset"].get("breakers", {}).get(name, {})}
                           for name, outcome in outcomes.items()}
     facts["amiss"] = [finding._asdict() for finding in amiss]
     facts["next"] = next_step(facts, root, str(train.facts.get("summary", "")) if train else "", flags)

@@ -112,10 +112,11 @@ def test_a_child_that_dies_is_a_finding(tmp_path: Path, monkeypatch: pytest.Monk
     assert finding.level == BAD and "-6" in finding.found
 
 
-def test_settings_and_checkpoints_are_tried(tmp_path: Path) -> None:
+def test_settings_and_checkpoints_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/release.pt").write_bytes(b"PK\3\4 not a checkpoint")
-    findings = doctor.check_in_child(tmp_path, None, ['search.providers=["gogle"]', 'train.device="cuda:99"'])
+    findings = doctor.check_in_child(Path("."), None, ['search.providers=["gogle"]', 'train.device="cuda:99"'])
     assert of(findings, "settings")[0][0] == BAD and "gogle" in of(findings, "settings")[0][1]
     assert of(findings, "device")[0][0] == BAD and "release.pt is damaged" in of(findings, "model")[0][1]
 

@@ -161,7 +161,9 @@ def test_the_model_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", [b"{", b"[]", b"null", b"\xff\xfe", b'{"reports": [{"stage": 1}]}', b"[" * 9000,
                                   b'{"reports": [], "exit_code": "0", "started": "x", "finished": "y"}',
-                                  b'{"reports": [], "exit_code": 0, "started": 5, "finished": "2026-01-01T00:00:00Z"}'])
+                                  b'{"reports": [], "exit_code": 0, "started": 5, "finished": "2026-01-01T00:00:00Z"}',
+                                  b'{"reports": [], "exit_code": 0, "started": "0001-01-01T00:00:00+23:59", '
+                                  b'"finished": "2026-01-01T00:00:00Z"}'])
 def test_a_damaged_line_of_the_history_is_passed_over(tmp_path: Path, line: bytes) -> None:
     add_run(tmp_path, trained(2.0))
     with open(tmp_path / "data/runs.jsonl", "ab") as stream:
@@ -209,7 +211,8 @@ def test_a_catalog_without_its_tables(tmp_path: Path) -> None:
     assert "no such table: growth" in amiss(facts_of(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"model_args": {}}', '{"model_args": 1}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"model_args": {}}',
+                                  '{"model_args": 1}', '{"model_args": {"n_layer": Infinity}}'])
 def test_a_damaged_description_of_the_model(tmp_path: Path, text: str) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/ckpt.json").write_text(text)
