@@ -21,11 +21,12 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent
-VIEWS = ("--status", "--doctor", "--topics")  # these run nothing and need no package
 
 
 def use_own_python() -> None:
     """Go on in .venv, if setup.sh made one and no other virtual environment is active."""
+    if sys.version_info >= (3, 11) and {"--status", "--topics"}.intersection(sys.argv):
+        return  # any Python will do
     own = PROJECT / ".venv" / "bin" / "python"
     in_environment = sys.prefix != sys.base_prefix
     ready = sys.version_info >= (3, 11) and all(map(importlib.util.find_spec, ("torch", "requests", "rustbpe")))
@@ -34,7 +35,7 @@ def use_own_python() -> None:
             os.execv(own, [str(own), *sys.argv])
         except OSError as error:
             sys.exit(f"run.py: {own} cannot be started ({error.strerror}). Run ./setup.sh, which makes it anew.")
-    if sys.version_info < (3, 11) or (not ready and not set(VIEWS).intersection(sys.argv)):
+    if sys.version_info < (3, 11) or (not ready and "--doctor" not in sys.argv):
         sys.exit(f"run.py: this is Python {sys.version.split()[0]} of {sys.prefix}. Needed is Python 3.11 or newer, "
                  "with the packages of this project. Run ./setup.sh, which sees to both, then the same command again.")
 
@@ -54,7 +55,6 @@ from collections.abc import Iterator  # noqa: E402
 from datetime import UTC, datetime  # noqa: E402
 from typing import Any  # noqa: E402
 
-import doctor  # noqa: E402
 import status  # noqa: E402
 import topics  # noqa: E402
 from catalog import Catalog, append_line  # noqa: E402
@@ -361,6 +361,8 @@ def main(argv: list[str] | None = None) -> int:
         if args.status:
             return status.show(args.root, tables, flags_of(args), args.json)
         if args.doctor:
+            import doctor  # a tenth of a second that the others need not wait for
+
             return doctor.show(doctor.examine(args.root, tables, args.config, args.overrides, args.demo), args.json)
         if args.topic is not None:
             start_logging(args.root, args.quiet)
