@@ -31,7 +31,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
 from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 from warcio.statusandheaders import StatusAndHeadersParserException
@@ -40,7 +39,8 @@ import tokenizer as tokenizers
 from catalog import CHUNK_BYTES, REJECTED, Catalog, crc32_of, fsync_folder
 from documents import DAMAGED, NOT_WHOLE, parse
 from duplicates import forget
-from pipeline import StageError, hide_bars, make_folder
+from pipeline import StageError, make_folder
+from progress import Progress
 
 ASIDE = "data/damaged"
 MAX_RECORD_BYTES = 1 << 28  # of a page, unpacked: damage may look like a bomb. Guess: fifty times web.max_bytes
@@ -116,8 +116,7 @@ class Audit:
         """Files that are too short. On the way, what no checksum proves is noted."""
         rows = self.catalog.execute("SELECT path, length FROM files WHERE NOT dropped AND path != ? ORDER BY path",
                                     [REJECTED]).fetchall()
-        progress = tqdm(desc="files", total=sum(row["length"] for row in rows), unit="B", unit_scale=True,
-                        disable=hide_bars())
+        progress = Progress(desc="files", total=sum(row["length"] for row in rows), unit="B", unit_scale=True)
         for path, length in rows:
             file = self.catalog.root / path
             self.there[path] = min(length, file.stat().st_size) if file.exists() else 0
@@ -190,7 +189,7 @@ class Audit:
     def _rows(self, table: str) -> Iterator[sqlite3.Row]:
         """The rows whose records should be whole and are not known to be missing."""
         total = self.catalog.count_new("nobody", table)
-        for row in tqdm(self.catalog.new_rows("nobody", table), table, total, unit=" rows", disable=hide_bars()):
+        for row in Progress(self.catalog.new_rows("nobody", table), table, total, unit=" rows"):
             known = table == "documents" and row["verdict"] in NOT_WHOLE
             lost = row["file"] in self.short and row["offset"] + row["length"] > self.there[row["file"]]
             if not known and not lost:

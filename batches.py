@@ -50,7 +50,8 @@ def open_bins(root: Path, vocab_size: int) -> Bins:
         growth, earlier = read_bins_json(root / "data/bins.json", growth[0], tokenizer)
         vocab_size = tokenizer.vocab_size
     elif not vocab_size:
-        raise StageError("There is no data/bins.json beside the bins.", "it, or the size of the vocabulary.",
+        raise StageError("There is no data/bins.json beside the bins.",
+                         "this file, which tells the size of the vocabulary.",
                          "run python3 run.py --only prepare, or give --set train.vocab_size=N.")
     if growth[-1][1] < 2:
         raise StageError(f"{val} holds {growth[-1][1]} tokens.", "at least two.",
@@ -71,7 +72,7 @@ def read_bins_json(path: Path, lengths: list[int],
             return growth, [str(earlier) for earlier in info.get("retokenized_from", [])]
     except (ValueError, KeyError, TypeError, IndexError):
         pass
-    raise StageError(f"{path} does not fit the bins and the tokenizer beside it.", "files of one making.",
+    raise StageError(f"{path} does not fit the bins and the tokenizer beside it.", "files that were made together.",
                      MAKE_BINS)
 
 

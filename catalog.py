@@ -222,7 +222,7 @@ class Catalog:
         stream.seek(offset)
         data = stream.read(length)
         if len(data) != length:
-            raise StageError(f"{file} ends before byte {offset + length}.", "at least that many bytes.",
+            raise StageError(f"{file} ends before byte {offset + length}.", "a file that is at least as long.",
                              f"put the file back as it was, or {SET_ASIDE}")
         return data
 
@@ -321,7 +321,8 @@ class Catalog:
         if not self.value("SELECT 1 FROM files WHERE path = ?", [path]) and file.exists() and file.stat().st_size:
             aside = next(name for n in range(1 << 30) if not (name := Path(f"{file}.stray{n}")).exists())
             os.rename(file, aside)
-            logger.warning("%s is unknown to the catalog; it is kept as %s", path, aside.name)
+            logger.warning("%s is unknown to the catalog, so nothing reads it; it is kept as %s, and may be removed",
+                           path, aside.name)
 
     def reject(self, stage: str, refusal: Refusal, document_id: str, url: str, text: str) -> None:
         """Keep one line in data/rejected.jsonl about a refused document, within a record() block."""
@@ -406,13 +407,14 @@ class Catalog:
             found = file.stat().st_size if file.exists() else 0
             if found > committed:
                 os.truncate(file, committed)
-                logger.info("%s: cut %d bytes that an interrupted run had not committed", path, found - committed)
+                logger.info("%s: cut %d bytes that an interrupted run had not finished; that work is done again",
+                            path, found - committed)
             elif found < committed and path == REJECTED:
                 logger.info("%s is shorter than it was: it goes on from byte %d", path, found)
                 self.db.execute("UPDATE files SET length = ? WHERE path = ?", [found, path])
             elif found < committed:
-                logger.warning("%s holds %d bytes, the catalog knows of %d: a part of it is missing",
-                               path, found, committed)
+                logger.warning("%s holds %d bytes, the catalog knows of %d: a part of it is missing; put it back "
+                               "from a copy, or %s", path, found, committed, SET_ASIDE)
 
     # --- replacing files as a whole ------------------------------------------
 
@@ -511,7 +513,7 @@ def _open_database(path: Path, read_only: bool) -> sqlite3.Connection:
             raise StageError(f"{path} is empty.", "the catalog of an earlier run.", "run python3 run.py first.")
         if version > SCHEMA_VERSION:
             raise StageError(f"{path} is of catalog version {version}.", f"at most version {SCHEMA_VERSION}.",
-                             "use the release that made it, or start a new root with --root.")
+                             "use the newer release that made it, or another folder with --root.")
         if not read_only:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")  # a committed record survives a power cut

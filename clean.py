@@ -27,14 +27,14 @@ from typing import Any, NamedTuple
 
 import ftfy
 import numpy as np
-from tqdm import tqdm
 
 from boilerplate import Site, drop_lines, load_site, store_site
 from catalog import REJECTED, Catalog, Refusal
 from documents import DAMAGED, ValidateConfig, judge
 from duplicates import BANDS, MERGED, Index, keys_of
-from pipeline import Report, StageError, View, hide_bars, stage_main, strip_control
+from pipeline import Report, StageError, View, stage_main, strip_control
 from privacy import mask
+from progress import Progress
 from rules import ALL_RULES, Rule, Thresholds, applies, breaks, first_broken, measure
 from urls import hostname
 
@@ -212,7 +212,7 @@ def run(config: CleanConfig, root: Path, rebuild: bool = False) -> Report:
 
 
 def _bar(rows: Iterable[Any], total: int) -> Iterable[Any]:
-    return tqdm(rows, "clean", total, unit=" documents", disable=hide_bars())
+    return Progress(rows, "clean", total, unit=" documents")
 
 
 # --- the clean set made anew ---------------------------------------------------------------------
@@ -311,7 +311,7 @@ def _finish_rebuild(catalog: Catalog, config: CleanConfig, until: int, rejudged:
     for path in set(old).difference(new):
         (catalog.root / path).unlink(missing_ok=True)
     shutil.rmtree(folder)
-    report.facts["summary"] = (f"{report.n_in} in, {report.n_out} out: the clean set "
+    report.facts["summary"] = (f"{report.n_in:,} documents judged, {report.n_out:,} kept: the clean set "
                                + ("is what it was" if same else "was made anew; the next prepare makes the bins anew"))
 
 

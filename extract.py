@@ -32,14 +32,14 @@ from typing import Any, NamedTuple
 from bs4 import BeautifulSoup, NavigableString, PageElement, Tag
 from bs4.element import PreformattedString
 from readability import Document
-from tqdm import tqdm
 from warcio.archiveiterator import ArchiveIterator
 
 import blocks
 import judge
 from catalog import Catalog
 from inputs import Input, charset_of, read_files, read_stdin, read_warc
-from pipeline import Report, View, hide_bars, stage_main, strip_control
+from pipeline import Report, View, stage_main, strip_control
+from progress import Progress
 from urls import hostname
 
 logger = logging.getLogger(__name__)
@@ -407,7 +407,7 @@ def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Seq
                 return report
             rows = catalog.new_rows("extract", "pages")
             jobs = ((row, catalog.read(row["file"], row["offset"], row["length"])) for row in rows)
-        for key, extracted in tqdm(extract_all(jobs, config), "extract", total, unit=" pages", disable=hide_bars()):
+        for key, extracted in Progress(extract_all(jobs, config), "extract", total, unit=" pages"):
             report.n_in += 1
             with catalog.record():
                 url, at = (key.url, key.fetched_at) if isinstance(key, Input) else (key["url"], key["fetched_at"])

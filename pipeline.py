@@ -22,6 +22,7 @@ import math
 import os
 import re
 import resource
+import shlex
 import signal
 import sys
 import threading
@@ -58,6 +59,7 @@ class StageError(Exception):
 
     def __init__(self, found: str, expected: str, mend: str) -> None:
         super().__init__(f"{found} Expected: {expected} To mend it: {mend}")
+        self.found, self.mend = found, mend
 
 
 class LockedError(Exception):
@@ -105,6 +107,20 @@ def catch_signals() -> None:
         signal.signal(signum, _on_signal)
 
 
+# --- findings ------------------------------------------------------------------------------------
+
+OK, NOTE, BAD = "ok", "note", "BAD"  # a note is worth knowing; what is bad stops a run
+
+
+class Finding(typing.NamedTuple):
+    """Something that --status or --doctor tells, and what a person can do about it."""
+
+    name: str
+    level: str
+    found: str
+    mend: str = ""
+
+
 # --- configuration -------------------------------------------------------------------------------
 
 Tables = dict[str, dict[str, Any]]
@@ -114,6 +130,16 @@ def config_path(root: Path, name: str) -> Path:
     """`name` in the root's own config folder when it is there, else in the project's."""
     own = root / "config" / name
     return own if own.exists() else PROJECT / "config" / name
+
+
+def shown(path: Path) -> str:
+    """A path as a person would write it here."""
+    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
+
+
+def root_option(root: Path) -> str:
+    """What a command needs behind it to mean `root`; '' for the project's own."""
+    return "" if root.resolve() == PROJECT else f" --root {shlex.quote(shown(root))}"
 
 
 def read_tables(root: Path, config_file: Path | None = None, overrides: list[str] | None = None) -> Tables:
@@ -152,9 +178,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}). Expected: a TOML file.") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8. Save it as UTF-8.") from None
+        raise ConfigError(f"{path} is not UTF-8. Save it as UTF-8 in your editor.") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from None
+        raise ConfigError(f"{path} is not TOML: {error}. Mend that line; text needs quotes, for example.") from None
 
 
 def _set(tables: Tables, table: str, key: str, value: Any, where: str) -> None:
@@ -208,6 +234,11 @@ def _has_type(value: Any, hint: Any) -> bool:
 # --- the Report ----------------------------------------------------------------------------------
 
 
+FLOWS = {"search": ("addresses found", "of them new"), "scrape": ("addresses visited", "new pages"),
+         "extract": ("pages read", "new documents"), "validate": ("documents judged", "valid"),
+         "clean": ("documents judged", "kept")}  # what goes into a stage, and what comes out
+
+
 @dataclass
 class Report:
     """What one stage did. Where documents flow, n_in == n_out + sum(dropped.values())."""
@@ -235,8 +266,10 @@ class Report:
 
     def summary(self) -> str:
         """One line for people."""
-        dropped = ", ".join(f"{reason} {n}" for reason, n in self.dropped.most_common())
-        flow = f"{self.n_in} in, {self.n_out} out" + (f", dropped: {dropped}" if dropped else "")
+        came, became = FLOWS.get(self.stage, ("in", "out"))
+        flow = f"{self.n_in:,} {came}, {self.n_out:,} {became}" if self.n_in else "nothing new to do"
+        if self.dropped:
+            flow += "; left out: " + ", ".join(f"{reason} {n:,}" for reason, n in self.dropped.most_common())
         flow = str(self.facts.get("summary", flow))
         return f"{self.stage:<9} {flow} · {self.elapsed_sec:.1f} s · {self.peak_mb:.0f} MB"
 
@@ -324,6 +357,19 @@ def run_lock(root: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
+def lock_holder(root: Path) -> str:
+    """The process id of the run that is at work in `root`; '' if there is none. Makes nothing and waits for nothing."""
+    try:
+        with open(root / "data" / "run.lock", "rb") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back at once
+            except BlockingIOError:
+                return stream.read(32).decode("ascii", "replace").strip() or "unknown"
+    except OSError:
+        return ""
+    return ""
+
+
 def make_folder(path: Path) -> Path:
     """Make `path` with its parents. Raises StageError when that cannot be done."""
     try:
@@ -370,11 +416,6 @@ def _is_ours_or_a_warning(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.WARNING or Path(record.pathname).resolve().parent == PROJECT
 
 
-def hide_bars() -> bool | None:
-    """What tqdm takes as `disable`: None shows a bar on a terminal alone, True nowhere."""
-    return True if os.environ.get(HIDE_BARS_VARIABLE) else None
-
-
 def strip_control(text: str) -> str:
     """`text` without control characters, save tab and newline: what came from outside may hold terminal commands."""
     return _CONTROL.sub("", text)
@@ -418,7 +459,7 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
     except LockedError as error:
         code, message = EXIT_LOCKED, str(error)
     except Stopped as stop:
-        code, message = stop.exit_code, f"stopped by {stop}; what was done is saved"
+        code, message = stop.exit_code, f"stopped by {stop}; what was done is saved, and the same command goes on"
     except BrokenPipeError:  # somebody read the first lines and has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE

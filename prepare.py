@@ -30,11 +30,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 import tokenizer as tokenizers
 from catalog import Catalog, make_folder, write_aside
-from pipeline import Report, StageError, hide_bars, stage_main
+from pipeline import Report, StageError, stage_main
+from progress import Progress
 from tokenizer import RETOKENIZE, Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def encode_rows(catalog: Catalog, tokenizer: Tokenizer, rows: Iterable[Any], tot
     """
     ahead: deque[tuple[list[Any], Iterator[np.ndarray]]] = deque()
     with ThreadPoolExecutor(2) as pool:
-        for batch in batches(tqdm(rows, "prepare", total, unit=" documents", disable=hide_bars())):
+        for batch in batches(Progress(rows, "prepare", total, unit=" documents")):
             ahead.append((batch, pool.map(tokenizer.encode_document, [read_text(catalog, row) for row in batch])))
             if len(ahead) > BATCHES_AHEAD:
                 yield list(zip(*ahead.popleft(), strict=True))
@@ -371,8 +371,8 @@ def run(config: PrepareConfig, root: Path, retokenize: bool = False) -> Report:
         if drift is not None:
             report.facts["drift_frac"] = round(drift, 3)
             warn_of_drift(drift, config)
-        report.facts["summary"] = (f"{report.n_in} in, {report.n_out} out; {now.tokens:,} tokens in all "
-                                   f"({val_tokens:,} for validation), vocabulary {tokenizer.vocab_size}"
+        report.facts["summary"] = (f"{report.n_out:,} new documents; {now.tokens:,} tokens in all ({val_tokens:,} for "
+                                   f"validation), vocabulary {tokenizer.vocab_size:,}"
                                    f"{', provisional' if tokenizer.provisional else ''}")
         if retokenize and old.tokens:
             report.facts["summary"] += (f"; retokenized: {old.text_bytes / old.tokens:.2f} bytes a token before, "

@@ -330,7 +330,7 @@ def sitemaps(ask: Ask) -> list[Found]:
         try:
             urls += read_sitemap(ask.fetch(url), url, most_bytes).pages
         except FetchError as error:
-            logger.info("sitemap %s: %s", url, error.reason)
+            logger.info("the sitemap %s gives nothing: %s", url, error.reason)
             if error.reason == "no_time_left":
                 break
     return [Found(url) for url in urls]
@@ -406,7 +406,8 @@ class Provider(NamedTuple):
 PROVIDERS = {
     "google": Provider(google, "query", zero_may_lie=True),
     "ddgs": Provider(ddgs, "query", zero_may_lie=True),
-    "searxng": Provider(searxng, "query", lambda config: "" if config.searxng_url else "off"),
+    "searxng": Provider(searxng, "query", lambda config: "" if config.searxng_url else
+                        "off until search.searxng_url names one"),
     "mediawiki": Provider(mediawiki, "query", lambda config: "" if config.web.contact else
                           "off until web.contact names a mail or web address of yours"),
     "commoncrawl": Provider(commoncrawl, "host"),

@@ -4,6 +4,9 @@
     python3 run.py --demo                   everything, with the built-in sample site as the web
     python3 run.py --skip-validation --skip-cleaning
     python3 run.py --only train --set train.max_minutes=30
+    python3 run.py --topic "bread baking"   everything, for a topic in a folder of its own; --topics lists them
+    python3 run.py --status                 what was collected and learned so far
+    python3 run.py --doctor                 whether everything is there that a run needs
 
 Imports no stage: each runs in a fresh interpreter, so that memory goes back to the system between them and a crash
 stays where it is. Exit codes: 0 done, 1 a stage could not go on, 2 bad command line or configuration, 75 another run
@@ -22,14 +25,19 @@ PROJECT = Path(__file__).resolve().parent
 
 def use_own_python() -> None:
     """Go on in .venv, if setup.sh made one and no other virtual environment is active."""
+    if sys.version_info >= (3, 11) and {"--status", "--topics"}.intersection(sys.argv):
+        return  # any Python will do
     own = PROJECT / ".venv" / "bin" / "python"
     in_environment = sys.prefix != sys.base_prefix
     ready = sys.version_info >= (3, 11) and all(map(importlib.util.find_spec, ("torch", "requests", "rustbpe")))
     if Path(sys.prefix) != own.parent.parent and own.exists() and not (in_environment and ready):
-        os.execv(own, [str(own), *sys.argv])
-    if not ready:
-        sys.exit("run.py: the packages that the stages need are not installed. Run ./setup.sh first, then "
-                 "python3 run.py again.")
+        try:
+            os.execv(own, [str(own), *sys.argv])
+        except OSError as error:
+            sys.exit(f"run.py: {own} cannot be started ({error.strerror}). Run ./setup.sh, which makes it anew.")
+    if sys.version_info < (3, 11) or (not ready and "--doctor" not in sys.argv):
+        sys.exit(f"run.py: this is Python {sys.version.split()[0]} of {sys.prefix}. Needed is Python 3.11 or newer, "
+                 "with the packages of this project. Run ./setup.sh, which sees to both, then the same command again.")
 
 
 if __name__ == "__main__":
@@ -47,6 +55,8 @@ from collections.abc import Iterator  # noqa: E402
 from datetime import UTC, datetime  # noqa: E402
 from typing import Any  # noqa: E402
 
+import status  # noqa: E402
+import topics  # noqa: E402
 from catalog import Catalog, append_line  # noqa: E402
 from pipeline import (  # noqa: E402
     EXIT_DONE,
@@ -63,7 +73,9 @@ from pipeline import (  # noqa: E402
     guarded,
     make_folder,
     read_tables,
+    root_option,
     run_lock,
+    shown,
     start_logging,
 )
 
@@ -91,6 +103,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     common_arguments(parser)
     parser.add_argument("--demo", action="store_true",
                         help="use the built-in sample site as the web, in the folder demo/ (or that of --root)")
+    parser.add_argument("--topic", metavar="WORDS", help="a topic of its own, in the folder topics/")
+    parser.add_argument("--topics", action="store_true", help="list the topics, and run nothing")
+    parser.add_argument("--status", action="store_true", help="what was collected and learned so far; runs nothing")
+    parser.add_argument("--doctor", action="store_true", help="is everything there that a run needs? Runs nothing")
+    parser.add_argument("--json", action="store_true", help="with --topics, --status or --doctor: one JSON object")
     parser.add_argument("--only", choices=STAGES, metavar="STAGE", help=f"run one stage: {', '.join(STAGES)}")
     parser.add_argument("--warc", nargs="+", type=Path, default=[], metavar="FILE",
                         help="with --only extract: read these WARC files rather than the crawl's")
@@ -104,9 +121,24 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if (args.warc or args.files) and args.only != "extract":
         parser.error("--warc and --files go with --only extract")
+    views = args.topics + args.status + args.doctor
+    if views > 1 or (views and (args.only or args.skip or args.max_minutes)):
+        parser.error("--topics, --status and --doctor run nothing, and are asked one at a time")
+    if args.json and not views:
+        parser.error("--json goes with --topics, --status or --doctor")
+    if args.topic is not None and (args.demo or args.topics):
+        parser.error("--topic does not go with --demo or --topics")
+    if args.topic is not None:
+        args.root = topics.folder(args.root, args.topic)
     if args.demo and args.root == PROJECT:
         args.root = PROJECT / "demo"
     return args
+
+
+def flags_of(args: argparse.Namespace) -> str:
+    """What a command line needs to mean the root of this one."""
+    own = args.demo and args.root == PROJECT / "demo"
+    return (" --demo" if args.demo else "") + ("" if own else root_option(args.root))
 
 
 def _minutes(text: str) -> float:
@@ -122,7 +154,7 @@ def stages_to_run(only: str | None, skip: list[str]) -> list[str]:
         return [only]
     stages = [stage for stage in STAGES if stage not in skip]
     if all(stage in skip for stage in PROCESSING) and "train" in stages:
-        logger.info("collecting is skipped too: no new page could pass on to the trainer")
+        logger.info("search, scrape and extract are skipped too: no new page could pass on to the trainer")
         stages = ["train"]
     return stages
 
@@ -184,8 +216,9 @@ def run_stage(night: Night, stage: str) -> int:
         night.reports.append(Report.from_json(output.decode().strip().split("\n")[-1]))
     elif process.returncode < 0:
         name = signal.Signals(-process.returncode).name
-        logger.error("%s was ended by %s. What it had committed is kept; run the same command again. If it was the "
-                     "system that ran out of memory, choose a smaller train.batch_size.", stage, name)
+        logger.error("%s was ended by %s. What it had committed is kept; the same command goes on. If it was the "
+                     "system that ran out of memory (python3 run.py --doctor tells how much there is), choose a "
+                     "smaller train.batch_size.", stage, name)
         return EXIT_STAGE
     return process.returncode
 
@@ -237,8 +270,8 @@ def fall_back(night: Night) -> int:
     tried += f". Pages: {pages}" if pages else ""
     if night.args.demo or not night.tables["run"]["sample_fallback"]:
         raise StageError(f"No page could be fetched and the dataset is empty ({tried}).", "at least one page.",
-                         "check the network and config/queries.txt, or see a whole run on built-in pages with "
-                         "python3 run.py --demo.")
+                         f"look with python3 run.py{flags_of(night.args)} --doctor what is in the way, or see a whole "
+                         "run on built-in pages with python3 run.py --demo.")
     logger.info("\nNo page could be fetched and the dataset is empty. Tried: %s.\n"
                 "Running the demonstration on the built-in sample site instead; data/ stays as it is for your own "
                 "topic.\n", tried)
@@ -260,15 +293,14 @@ def show_result(night: Night) -> int:
     facts = train.facts if train else {}
     with Catalog(root, read_only=True) as catalog:
         documents = catalog.value("SELECT count(*) FROM clean_documents")
-    where = os.path.relpath(root) if root.resolve().is_relative_to(Path.cwd()) else str(root)
-    flags = (" --demo" if night.args.demo else "") + ("" if root in (PROJECT, PROJECT / "demo") else f" --root {where}")
+    where = shown(root)
     bits = facts.get("val_bpb")
     rows = {"validation": f"{bits:.3f} bits a byte after {facts['iter_num']:,} iterations" if bits else "",
             "dataset": f"{os.path.join(where, 'data')} ({documents:,} documents)",
             "model": os.path.join(where, "checkpoints", "release.pt"),
             "report": os.path.join(where, "data", "report.html"),
             "history": f"{os.path.join(where, 'data', 'runs.jsonl')}; run.log beside it",
-            "more": f"python3 run.py{flags} goes on from here"}
+            "more": f"python3 run.py{flags_of(night.args)} goes on from here; --status tells how it grows"}
     print("\n" + "\n".join(f"{name:<12}{value}" for name, value in rows.items() if value), flush=True)
     return code
 
@@ -338,8 +370,20 @@ def _now() -> str:
 def main(argv: list[str] | None = None) -> int:
     def work() -> int:
         args = parse_args(argv)
+        if args.topics:
+            return topics.show(args.root, args.json)
         tables = read_tables(args.root, args.config, args.overrides)
         catch_signals()
+        if args.status:
+            return status.show(args.root, tables, flags_of(args), args.json)
+        if args.doctor:
+            import doctor  # a tenth of a second that the others need not wait for
+
+            return doctor.show(doctor.examine(args.root, tables, args.config, args.overrides, args.demo), args.json)
+        if args.topic is not None:
+            start_logging(args.root, args.quiet)
+            if topics.begin(args.root, args.topic, tables):
+                tables = read_tables(args.root, args.config, args.overrides)  # the topic's own settings are new
         return run_locked(args, tables, time.monotonic())
 
     return guarded("run.py", work)

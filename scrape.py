@@ -28,13 +28,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 import signals
 from catalog import Catalog
 from frontier import add_url, due_urls, next_visit, status_table
 from guard import FetchError
-from pipeline import Report, View, hide_bars, stage_main, strip_control
+from pipeline import Report, View, stage_main, strip_control
+from progress import Progress
 from urls import Blocklist, host_of, url_refusal
 from warc import Exchange, archived_page, exchange_records, info_record, revisit_record
 from web import (
@@ -241,7 +240,7 @@ class Crawl:
         self.redirected_to: dict[str, Visit] = {}  # who comes first to where several URLs redirect
         self.links: Counter[str] = Counter()  # of pages that were followed: added, or why not
         self.deadline = math.inf
-        self.progress = tqdm(total=0, unit="page", disable=hide_bars(), leave=False)
+        self.progress = Progress(desc="scrape", total=0, unit=" pages", leave=False)
 
     def run(self, rows: list[sqlite3.Row]) -> None:
         """Visit these URLs, for max_minutes at most. What is not done by then stays due."""
@@ -254,7 +253,8 @@ class Crawl:
         with self.progress:
             while time.monotonic() < self.deadline and (self.busy or (self.line and self.line[0][0] < self.deadline)):
                 if self.no_network() and not self.busy:
-                    logger.warning("the first %d hosts are all out of reach: there is no network",
+                    logger.warning("the first %d hosts are all out of reach: there is no network. To mend it: connect "
+                                   "this machine; python3 run.py --doctor tells who answers",
                                    self.unreachable_hosts)
                     return
                 self.hand_out()
@@ -566,7 +566,7 @@ def run(config: ScrapeConfig, root: Path) -> Report:
         if rows:
             crawl.run(rows)
         else:
-            logger.info("no URL is due")
+            logger.info("no address is due: search found no new one, and the known ones are visited again later")
         still_due = catalog.value("SELECT count(*) FROM urls WHERE due_at <= ?", [time.time()])
         report.facts = {"hosts": len(crawl.hosts), "still_due": still_due, "pages_per_sec": round(
             report.n_in / max(time.monotonic() - started, 1e-9), 1)}

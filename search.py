@@ -99,7 +99,8 @@ def read_seeds(path: Path) -> list[Seed]:
         if kind in ("page", "feed", "sitemap") and canonical_url(url):
             seeds.append(Seed(kind, canonical_url(url)))
         else:
-            logger.warning("%s: %r is no seed. Expected: page, feed or sitemap, a space, and a web address", path, line)
+            logger.warning("%s: %r is no seed and is passed over. Expected: page, feed or sitemap, a space, and a web "
+                           "address", path, line)
     return seeds
 
 
@@ -298,13 +299,14 @@ class Search:
 
     def give_up(self, name: str, reason: str, retry_after_sec: float | None = None) -> None:
         """Ask a provider no more in this run, and after a refusal not for hours: a refusal is respected."""
-        logger.info("%s: %s", name, reason)
         self.failed[name] = reason
         if reason not in BLOCK_SEC:
+            logger.info("%s gives nothing in this run: %s", name, reason)
             return
         self.answered = True
         repeats = self.catalog.value("SELECT repeats FROM breakers WHERE provider = ?", [name]) or 0
         seconds = min(max(BLOCK_SEC[reason] * 2.0 ** min(repeats, 30), retry_after_sec or 0), MAX_BLOCK_SEC)
+        logger.info("%s refuses (%s) and is left alone for %.0f hours", name, reason, seconds / 3600)
         with self.catalog.record():
             self.catalog.execute("INSERT OR REPLACE INTO breakers VALUES (?, ?, ?, ?)",
                                  [name, time.time() + seconds, reason, repeats + 1])
@@ -331,7 +333,7 @@ class Search:
                 try:
                     found = PROVIDERS[name].ask(Ask(seed.url, 0, page, self.config, self.web, self.fetch))
                 except FetchError as error:
-                    logger.info("%s %s: %s", seed.kind, seed.url, error.reason)
+                    logger.info("the %s %s gives nothing: %s", seed.kind, seed.url, error.reason)
                     self.report.facts["seeds_failed"][seed.url] = error.reason
                     failed[error.reason] += 1
                     self.dead_seeds += error.reason == "unreachable" and not self.answered

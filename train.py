@@ -33,7 +33,6 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
-from tqdm import tqdm  # noqa: E402
 
 from batches import Batches, Bins, Position, open_bins, position_for  # noqa: E402
 from catalog import write_aside  # noqa: E402
@@ -41,7 +40,8 @@ from checkpoint import State, load_state, save_state  # noqa: E402
 from evaluation import Scores, evaluate, figure, format_scores  # noqa: E402
 from model import GPT, GPTConfig, estimate_memory_mb, flops_per_token  # noqa: E402
 from optim import AdamW, Group, Optimizer, RowAdagrad  # noqa: E402
-from pipeline import Report, StageError, Stopped, hide_bars, stage_main, uninterrupted  # noqa: E402
+from pipeline import Report, StageError, Stopped, stage_main, uninterrupted  # noqa: E402
+from progress import Progress  # noqa: E402
 
 IMPORT_SEC = time.monotonic() - IMPORT_STARTED
 
@@ -338,8 +338,7 @@ class Trainer:
         self.bytes_written, self.save_sec, self.train_sec, self.train_tokens = 0, 0.0, 0.0, 0
         self.rollbacks = 0
         self.loop_started = self.saved_at = self.evaluated_at = time.monotonic()
-        self.bar = tqdm(total=1.0, desc="train", bar_format="{desc} {percentage:3.0f}%|{bar}|", delay=0.1,
-                        disable=hide_bars())
+        self.bar = Progress(total=1.0, desc="train", bar_format="{desc} {percentage:3.0f}%|{bar}|", delay=0.1)
 
     # --- keeping -------------------------------------------------------------
 
@@ -364,7 +363,8 @@ class Trainer:
             torch.cuda.set_rng_state(state["rng"]["cuda"])
         for name, now in (("threads", torch.get_num_threads()), ("torch", str(torch.__version__))):
             if state[name] != now:
-                logger.info("%s: %s now, %s before; the losses may differ in their last bits", name, now, state[name])
+                logger.info("%s: %s now, %s in the run before; it goes on, and the losses may differ in their last "
+                            "digits from those of a run without a break", name, now, state[name])
         return Position(**state["position"])
 
     def save(self) -> None:
@@ -625,8 +625,8 @@ def train(config: TrainConfig, root: Path, started: float,
     """
     trainer = Trainer(config, root, open_bins(root, config.vocab_size), started, on_iteration)
     shape = trainer.model.config
-    logger.info("%d layers of %d%s, %.2f M parameters and %.1f M of n-grams, %s on %s (%d threads), an estimated %d "
-                "MB; from iteration %s", shape.n_layer, shape.n_embd,
+    logger.info("the model has %d layers of %d%s, %.2f M parameters and %.1f M of n-grams; it learns in %s on %s (%d "
+                "threads), takes about %d MB and goes on from iteration %s", shape.n_layer, shape.n_embd,
                 " (chosen for the time)" if trainer.is_fresh and config.size == "auto" else "",
                 shape.matrix_parameters / 1e6, shape.table_rows * shape.n_embd / 1e6,
                 str(trainer.dtype).removeprefix("torch."), trainer.device, torch.get_num_threads(), trainer.memory_mb,

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from audit import Audit, Tally
 from catalog import Catalog
 from documents import DAMAGED, ValidateConfig, judge
-from pipeline import DETAIL, PROJECT, Report, StageError, hide_bars, stage_main, strip_control
+from pipeline import DETAIL, PROJECT, Report, StageError, stage_main, strip_control
+from progress import Progress
 from urls import hostname
 
 logger = logging.getLogger(__name__)
@@ -47,8 +47,7 @@ def judge_new(catalog: Catalog, config: ValidateConfig) -> Report:
         with catalog.record():
             catalog.remember("validate.config", asdict(config))
     total = catalog.count_new("validate", "documents")
-    for row in tqdm(catalog.new_rows("validate", "documents"), "validate", total, unit=" documents",
-                    disable=hide_bars()):
+    for row in Progress(catalog.new_rows("validate", "documents"), "validate", total, unit=" documents"):
         report.n_in += 1
         with catalog.record():
             if row["verdict"] == DAMAGED:  # set aside by a repair before it was judged

@@ -366,7 +366,8 @@ def test_each_query_goes_to_the_first_provider_that_answers(root, monkeypatch):
     report = run(config_for(queries_per_run=4), root)
     assert asked == [("google", "one"), ("ddgs", "one"), ("ddgs", "two"), ("ddgs", "three")]
     assert urls_in(root)["http://two.example/1"] == ("ddgs", "two")
-    assert report.facts["providers"] == {"google": "unreachable", "ddgs": "9 results", "searxng": "off",
+    assert report.facts["providers"] == {"google": "unreachable", "ddgs": "9 results",
+                                         "searxng": "off until search.searxng_url names one",
                                          **dict.fromkeys(SEED_LIST, "not asked")}
 
 
@@ -556,7 +557,8 @@ def test_a_dead_network_is_given_up(root, monkeypatch, hangs):
     started = time.monotonic()
     report = run(config_for(give_up_sec=0.9), root)
     assert time.monotonic() - started < 1.5
-    assert report.facts["providers"] == {"google": "timeout", "ddgs": "timeout", "searxng": "off",
+    assert report.facts["providers"] == {"google": "timeout", "ddgs": "timeout",
+                                         "searxng": "off until search.searxng_url names one",
                                          "feeds": "unreachable", "sitemaps": "not asked", "seeds": "not asked"}
 
 
