@@ -34,7 +34,7 @@ LAYER_FLOATS = 32  # kept for the backward pass, and made in it: of each layer a
 
 @dataclass(frozen=True)
 class GPTConfig:
-    block_size: int = 128  # tokens the model can look back on
+    block_size: int = 256  # tokens the model can look back on
     vocab_size: int = 2048
     n_layer: int = 2
     n_head: int = 2

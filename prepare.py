@@ -51,7 +51,7 @@ class PrepareConfig:
     vocab_size: int = 2048            # most tokens of a bpe or char tokenizer, end of text included
     freeze_bytes: int = 1_000_000     # of clean text; below, the tokenizer is provisional
     tokenizer_bytes: int = 50_000_000  # of clean text that the tokenizer learns from, at most
-    min_val_tokens: int = 256         # in the first bins: two contexts of the default model
+    min_val_tokens: int = 512         # in the first bins: two contexts of the default model
     # Of the bytes a token that new text may fall short of the text the tokenizer learned from, before it is drift. Of
     # 2k and 8k tokens: web pages after 1 MB of web pages 0.03-0.13, the last plays after the first 0.09-0.11; web pages
     # after plays 0.24-0.28, plays after web pages 0.22-0.33, Python code 0.22-0.50, French 0.33-0.45.

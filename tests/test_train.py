@@ -207,10 +207,10 @@ def test_resumed_run_has_the_losses_of_an_uninterrupted_one(tmp_path: Path, n_th
 
 def test_workers_share_a_step(root: Path) -> None:
     gradients = []
+    config = dataclasses.replace(TINY, dropout=0.0, gradient_accumulation_steps=2)
     for n_threads, n_workers in ((1, 1), (2, 2), (4, 4), (3, 1)):
         torch.set_num_threads(n_threads)
-        trainer = Trainer(dataclasses.replace(TINY, dropout=0.0, gradient_accumulation_steps=2), root,
-                          open_bins(root, 0), time.monotonic())
+        trainer = Trainer(config, root, open_bins(root, 0), time.monotonic())
         assert trainer.n_workers == n_workers
         torch.nn.init.normal_(trainer.model.head.weight)
         torch.nn.init.normal_(trainer.model.blocks[0].mlp.proj.weight)
