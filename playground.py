@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 PAGE = PROJECT / "playground.html"
 MOST_BODY_BYTES = 1_000_000
-MOST_PROMPT_CHARS = 20_000  # of which the model sees the last hundred words or so
+MOST_PROMPT_CHARS = 20_000  # of which the model sees the last two hundred words or so
 MOST = {"max_new_tokens": 2000, "temperature": 5.0, "repetition_penalty": 5.0, "num_samples": 1}
 MOST_STOPS, MOST_STOP_CHARS = 8, 100
 MOST_WAITING = 8  # requests in line; more are turned away

@@ -52,7 +52,7 @@ MODEL_SHAPE = ("block_size", "ngram_order", "ngram_rows", "qk_norm")  # with the
 # of its matrices in the time there is (nanochat's ratio; Hoffmann et al., arXiv 2203.15556, have 20).
 SIZES = ("2x128", "3x192", "4x256", "6x320", "8x384", "12x512")
 TOKENS_PER_PARAMETER = 10.5
-CPU_EFFICIENCY, OTHER_EFFICIENCY = 0.4, 0.15  # of the matrix-product rate (bench/efficiency.py); the other is a guess
+CPU_EFFICIENCY, OTHER_EFFICIENCY = 0.5, 0.15  # of the matrix-product rate (bench/efficiency.py); the other is a guess
 TOKEN_SQUARE = 1.5e-4  # mean square of the gradient that one token's loss gives to its rows; our measurement
 SPLIT_BELOW = 512  # n_embd; from there on an operation is large enough to keep all cores busy (bench/efficiency.py)
 HEAD_SIZE = 64  # channels of one attention head

@@ -26,7 +26,7 @@ from train import TrainConfig, Trainer, choose_device, choose_size, rate_at, run
 
 PROJECT = Path(trainer_module.__file__).parent
 TINY = TrainConfig(size="1x16", block_size=8, ngram_rows=512, batch_size=4, warmup_iters=5, max_iters=20,
-                   max_minutes=0.0, max_epochs=0, eval_minutes=60.0)
+                   max_minutes=0.0, max_epochs=0, eval_minutes=60.0, decay_frac=0.2)
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
