@@ -49,7 +49,7 @@ CHARACTERS = ["block_size=128", "batch_size=6", "head_learning_rate=4e-3", "warm
               "dropout=0.0", "embedding_prior=0.0"]
 BY_SECONDS = (
     (20, ['size="1x64"', "block_size=64", "batch_size=12", "ngram_order=4"]),
-    (300, ['size="2x128"', "ngram_order=5"]),
+    (300, ['size="2x128"', "block_size=256", "batch_size=4", "ngram_order=5", "dropout=0.1", "embedding_prior=30.0"]),
     (10**9, ['size="4x192"', "block_size=256", "ngram_order=4", "dropout=0.2", "embedding_prior=100.0"]),
 )
 LOOKS = 5  # evaluations in the decay, when the loss falls
