@@ -41,6 +41,7 @@ from pipeline import (
     common_arguments,
     guarded,
     read_tables,
+    root_option,
     strip_control,
 )
 
@@ -253,11 +254,13 @@ def load_model(root: Path, path: Path | None = None) -> Loaded:
     if state is None and path is None and (state := load_state(folder / "ckpt.pt")):
         logger.warning("there is no release.pt yet; this is ckpt.pt, in the midst of training")
     if state is None:
-        raise StageError(f"There is no model in {folder}.", "release.pt.", "run python3 run.py --only train first.")
+        raise StageError(f"There is no model in {folder}.", "release.pt.",
+                         f"run python3 run.py{root_option(root)} first.")
     tokenizer = tokenizers.load(root / "data/tokenizer")
     if state["tokenizer_hash"] != tokenizer.hash:
         raise StageError(f"The model in {path or folder} was trained with another tokenizer than data/tokenizer.",
-                         "one of a kind.", "run python3 run.py --only train, then this again.")
+                         "one of a kind.",
+                         f"run python3 run.py{root_option(root)} --only train, then this again.")
     model = GPT(GPTConfig(**state["model_args"]))
     model.load_state_dict(state["model"])
     return Loaded(model, tokenizer, state.get("iter_num", 0), state.get("scores", {}).get("val_bpb"))

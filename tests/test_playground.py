@@ -266,7 +266,7 @@ def test_port_that_is_taken_is_named(root: Path, capsys: pytest.CaptureFixture[s
 
 def test_without_a_model_it_does_not_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sample.main(["--serve", "0", "--root", str(tmp_path)]) == 1
-    assert "python3 run.py --only train" in capsys.readouterr().err
+    assert f"run python3 run.py --root {tmp_path} first" in capsys.readouterr().err
 
 
 # --- in a browser --------------------------------------------------------------------------------

@@ -259,7 +259,7 @@ def test_checkpoint_stands_in_for_a_release(tmp_path: Path, model: GPT, capsys: 
 
 def test_missing_model_names_the_command_that_makes_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--root", str(tmp_path)]) == 1
-    assert "python3 run.py --only train" in capsys.readouterr().err
+    assert f"run python3 run.py --root {tmp_path} first" in capsys.readouterr().err
 
 
 def test_model_of_another_tokenizer_is_refused(tmp_path: Path, model: GPT, capsys: pytest.CaptureFixture[str]) -> None:
