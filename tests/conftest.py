@@ -1,9 +1,18 @@
 """Fixtures of several test files."""
 
+import logging
 from collections.abc import Iterator
 
 import pytest
 from browser import Chromium, start_chromium
+
+
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """What a main() with --quiet sets would hide the messages that a later test waits for."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
 
 
 @pytest.fixture
