@@ -86,7 +86,7 @@ class TrainConfig:
     beta2: float = 0.99
     grad_clip: float = 1.0
     warmup_iters: int = 50
-    decay_frac: float = 0.4                 # twice that of Haegele et al., arXiv 2405.18392: bench/growth.py
+    decay_frac: float = 0.5                 # Haegele et al., arXiv 2405.18392, have 0.2; bench/growth.py
     max_minutes: float = 5.0
     max_iters: int = 0
     max_epochs: int = 16                    # Muennighoff et al., arXiv 2305.16264
