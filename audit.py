@@ -39,7 +39,7 @@ import tokenizer as tokenizers
 from catalog import CHUNK_BYTES, REJECTED, Catalog, crc32_of, fsync_folder
 from documents import DAMAGED, NOT_WHOLE, parse
 from duplicates import forget
-from pipeline import StageError, make_folder
+from pipeline import StageError, make_folder, timestamp
 from progress import Progress
 
 ASIDE = "data/damaged"
@@ -399,7 +399,7 @@ class Audit:
             self.catalog.execute(
                 "INSERT INTO growth (at, documents, train_tokens, val_tokens) SELECT ?, count(*), ?, ? "
                 "FROM clean_documents WHERE seq <= ?",
-                [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), *held, self.catalog.cursor("prepare")])
+                [timestamp(), *held, self.catalog.cursor("prepare")])
 
     def _set_cursor(self, stage: str, seq: int) -> None:
         with self.catalog.record():

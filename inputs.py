@@ -9,16 +9,14 @@ import json
 import logging
 import re
 import sys
-import time
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 
-from pipeline import StageError, strip_control
+from pipeline import StageError, strip_control, timestamp
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +85,7 @@ def read_files(paths: Iterable[Path]) -> Iterator[Input]:
 def _read_file(path: Path) -> Iterator[Input]:
     try:
         with open(path, "rb") as stream:
-            at = _iso(path.stat().st_mtime)
+            at = timestamp(path.stat().st_mtime)
             if path.suffix.lower() == ".jsonl":
                 yield from read_lines(stream, path.absolute().as_uri(), at)
                 return
@@ -128,7 +126,7 @@ def read_lines(stream: BinaryIO, url: str, at: str) -> Iterator[Input]:
 def read_stdin() -> Iterator[Input]:
     """One page or text from standard input: HTML if it begins like that."""
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
-    at = _iso(time.time())
+    at = timestamp()
     if len(data) > MAX_BYTES:
         yield Input("stdin:", at, None, reason="too_big")
     elif re.match(rb"\s*(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|head|body|!--)", data[:1000], re.IGNORECASE):
@@ -143,7 +141,3 @@ def _plain(data: bytes) -> str:
     except UnicodeDecodeError:
         text = data.decode("windows-1252", errors="replace")
     return strip_control(text.replace("\r\n", "\n").replace("\r", "\n")).strip("\n")
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -416,6 +416,11 @@ def _is_ours_or_a_warning(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.WARNING or Path(record.pathname).resolve().parent == PROJECT
 
 
+def timestamp(seconds: float | None = None) -> str:
+    """A time as every file here has it, in UTC; now, if none is given."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 def strip_control(text: str) -> str:
     """`text` without control characters, save tab and newline: what came from outside may hold terminal commands."""
     return _CONTROL.sub("", text)

@@ -21,7 +21,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +32,7 @@ import numpy as np
 
 import tokenizer as tokenizers
 from catalog import Catalog, make_folder, write_aside
-from pipeline import Report, StageError, stage_main
+from pipeline import Report, StageError, stage_main, timestamp
 from progress import Progress
 from tokenizer import RETOKENIZE, Tokenizer
 
@@ -283,7 +282,7 @@ def record_growth(catalog: Catalog) -> None:
         return
     with catalog.record():
         catalog.execute("INSERT INTO growth (at, documents, train_tokens, val_tokens) VALUES (?, ?, ?, ?)",
-                        [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), held(catalog).documents, *lengths])
+                        [timestamp(), held(catalog).documents, *lengths])
 
 
 def write_bins_json(catalog: Catalog, tokenizer: Tokenizer) -> list[dict[str, Any]]:

@@ -52,7 +52,6 @@ import signal  # noqa: E402
 import subprocess  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 from typing import Any  # noqa: E402
 
 import status  # noqa: E402
@@ -77,6 +76,7 @@ from pipeline import (  # noqa: E402
     run_lock,
     shown,
     start_logging,
+    timestamp,
 )
 
 logger = logging.getLogger(__name__)
@@ -332,7 +332,7 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
     """One run under the root's lock, with a line in data/runs.jsonl whatever came of it."""
     with run_lock(args.root) as lock, contextlib.ExitStack() as stack:
         start_logging(args.root, args.quiet)
-        began = _now()
+        began = timestamp()
         night = Night(args, tables, lock, started, [])
         code: int | None = None
         try:
@@ -346,7 +346,7 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
             code = EXIT_STAGE
             raise
         finally:
-            line: dict[str, Any] = {"started": began, "finished": _now(), "exit_code": code,
+            line: dict[str, Any] = {"started": began, "finished": timestamp(), "exit_code": code,
                                     "reports": [report.to_dict() for report in night.reports]}
             append_line(args.root / "data" / "runs.jsonl", json.dumps(line, ensure_ascii=False))
             if not args.only:
@@ -361,10 +361,6 @@ def write_report(night: Night) -> None:
                        timeout=REPORT_SEC)
     except (OSError, subprocess.TimeoutExpired) as error:
         logger.warning("the report was not written (%s); python3 report.py does it", type(error).__name__)
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -21,7 +21,6 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +42,7 @@ from pipeline import (
     read_tables,
     root_option,
     strip_control,
+    timestamp,
 )
 
 logger = logging.getLogger(__name__)
@@ -311,7 +311,7 @@ def keep(config: SampleConfig, root: Path, loaded: Loaded) -> None:
     for i, (prompt, _) in enumerate(pairs):
         each = dataclasses.replace(config, prompt=prompt, max_new_tokens=KEPT_TOKENS, seed=config.seed + i)
         texts.append("".join(step.text for step in write(loaded, each)))
-    line |= {"time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "texts": texts,
+    line |= {"time": timestamp(), "texts": texts,
              "originals": [original for _, original in pairs]}
     append_line(path, json.dumps(line, ensure_ascii=False))
 

@@ -24,7 +24,6 @@ import threading
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +31,7 @@ import signals
 from catalog import Catalog
 from frontier import add_url, due_urls, next_visit, status_table
 from guard import FetchError
-from pipeline import Report, View, stage_main, strip_control
+from pipeline import Report, View, stage_main, strip_control, timestamp
 from progress import Progress
 from urls import Blocklist, host_of, url_refusal
 from warc import Exchange, archived_page, exchange_records, info_record, revisit_record
@@ -181,13 +180,9 @@ def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[Job], done: que
         done.put((host, job, outcome, began, time.monotonic()))
 
 
-def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
     """Fetch one page and prepare its records. Raises FetchError with the reason when there is no page to keep."""
-    at = now()
+    at = timestamp()
     row, source = visit.row, {}
     if row["archive"]:
         part = web.fetch(visit.target, headers=visit.headers(), truncate=True)
@@ -485,7 +480,7 @@ class Crawl:
         """Append records to the last WARC file, within a record() block."""
         shard = self.catalog.shard(PAGES, SUFFIX, len(members))
         if not self.catalog.length(shard):
-            info = info_record(Path(shard).name, self.web.agent, now())
+            info = info_record(Path(shard).name, self.web.agent, timestamp())
             self.report.bytes_written += self.catalog.append_to(shard, info).length
         place = self.catalog.append_to(shard, members)
         self.report.bytes_written += place.length

@@ -6,9 +6,8 @@
 
 Trains on random tokens. FLOPs a token as in PaLM (arXiv 2204.02311, appendix B): only matrix products count. The rate
 that they are held against is that of one float32 product of two 1,024 x 1,024 matrices after each iteration; medians of
-both. The
-shares of the time are those of calls; two workers' passes forward and backward run side by side and are both counted.
-Ends in one JSON line.
+both. The shares of the time are those of calls; two workers' passes forward and backward run side by side and are both
+counted. Ends in one JSON line.
 """
 
 from __future__ import annotations
