@@ -58,6 +58,7 @@ def load_state(path: Path, *names: str, mmap: bool = False) -> State | None:
         return None
     try:
         state: State = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        state["model_args"].setdefault("match_order", 0)  # the first release with n-grams had no matches
         GPTConfig(**state["model_args"])
         for name in ("model", "tokenizer_hash", *names):
             state[name]

@@ -2,14 +2,15 @@
 
     token ids -> n-gram embedding -> norm -> n_layer x (attention, MLP), each added to the stream -> norm -> logits
 
-A small model in a short time learns most from what stands right before a token. So the embedding is not of the token
-alone: a row for the token, one for the pair that it ends, one for the triple, and so on, are looked up and summed. That
-costs no matrix product, and leaves to the layers what lies further back. The blocks have today's parts: pre-norm,
-rotary positions (RoFormer, arXiv 2104.09864), RMSNorm without parameters, normalised queries and keys (QK-norm, arXiv
-2010.04245), squared ReLU (Primer, arXiv 2109.08668), no biases, and projections that start at zero.
+A small model in a short time learns most from what stands right before a token, and from what followed when the same
+stood there before. So the embedding is not of the token alone: a row for the token, one for the pair that it ends, and
+so on, are looked up and summed, and two for tokens that followed earlier in the context. That costs no matrix product,
+and leaves to the layers what is less plain. The blocks have today's parts: pre-norm, rotary positions (RoFormer, arXiv
+2104.09864), RMSNorm without parameters, normalised queries and keys (QK-norm, arXiv 2010.04245), squared ReLU (Primer,
+arXiv 2109.08668), no biases, and projections that start at zero.
 
-With ngram_order = 1 and qk_norm = False this is the architecture of Arcee's AFM (transformers' ArceeForCausalLM, its
-norms' gains at one, the embedding's rows normalised), so that a model can be exported.
+With ngram_order = 1, match_order = 0 and qk_norm = False this is the architecture of Arcee's AFM (transformers'
+ArceeForCausalLM, its norms' gains at one, the embedding's rows normalised), so that a model can be exported.
 This file never touches the disk: train.py feeds it and keeps it, sample.py asks it.
 """
 
@@ -27,6 +28,7 @@ from torch.autograd.function import once_differentiable
 
 ROTARY_BASE = 10_000.0  # longest wavelength of the rotary positions, in tokens (RoFormer)
 HASH_STEP, HASH_MIX = 0x1F123BB5159A55E5, 0x2545F4914F6CDD1D  # of n-grams to rows
+MATCHES = 2  # earlier places whose next token is looked up: a second one tells how sure the first is
 LOSS_CHUNK = 256  # positions whose logits are in memory at once
 BASE_MB = 290  # Python, torch and its memory pools; this and the next are our measurement, torch 2.13 on CPU
 LAYER_FLOATS = 32  # kept for the backward pass, and made in it: of each layer and token, times n_embd
@@ -42,11 +44,16 @@ class GPTConfig:
     dropout: float = 0.0
     ngram_order: int = 2  # tokens of the longest n-gram that has an embedding; 1: tokens alone
     ngram_rows: int = 65_536  # of the table of embeddings, the vocabulary's own included
+    match_order: int = 4  # tokens of the longest n-gram that is looked for earlier in the context; 0: none is
     qk_norm: bool = True
 
     @property
     def table_rows(self) -> int:
-        return max(self.ngram_rows, self.vocab_size + 1) if self.ngram_order > 1 else self.vocab_size
+        return max(self.ngram_rows, self.vocab_size + 1) if self.rows_per_token > 1 else self.vocab_size
+
+    @property
+    def rows_per_token(self) -> int:
+        return self.ngram_order + (MATCHES if self.match_order else 0)
 
     @property
     def matrix_parameters(self) -> int:
@@ -202,27 +209,56 @@ class Block(nn.Module):
         return x + drop(self.mlp(norm(x)), self.dropout, generator)
 
 
-class NgramEmbedding(nn.Module):
-    """The sum of one row for each of the n-grams that end at a token, n from 1 to ngram_order.
+def last_same(code: Tensor) -> Tensor:
+    """Where the same code stood last before each place, -1 where it never did: int64 (B, T)."""
+    order = code.argsort(dim=-1, stable=True)
+    ordered = code.gather(1, order)
+    earlier = torch.where(ordered[:, 1:] == ordered[:, :-1], order[:, :-1], -1)
+    return torch.full_like(code, -1).scatter_(1, order[:, 1:], earlier)
 
-    A token has a row of its own. Longer n-grams share what is left by a hash, as in fastText (arXiv 1607.04606): two
-    that fall into one row disturb each other little, since most are rare. They begin at zero.
+
+class NgramEmbedding(nn.Module):
+    """The sum of one row for each of the n-grams that end at a token, n from 1 to ngram_order, and of one for each of
+    MATCHES tokens that followed when the same stood earlier in the context.
+
+    Of earlier places those count where most tokens, up to match_order, are the same, and among these the latest: what
+    transformers learn late as induction heads, given from the start (n-gram heads, arXiv 2401.12973). A token has a row
+    of its own. The rest share what is left by a hash, as in fastText (arXiv 1607.04606): two that fall into one row
+    disturb each other little, since most are rare. They begin at zero.
     """
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.order, self.vocab_size, self.dropout = config.ngram_order, config.vocab_size, config.dropout
+        self.order, self.match_order = config.ngram_order, config.match_order
+        self.vocab_size, self.dropout = config.vocab_size, config.dropout
         self.table = nn.Parameter(torch.zeros(config.table_rows, config.n_embd))
 
     def rows(self, idx: Tensor) -> Tensor:
-        """Which rows: int64 (B, T, ngram_order). What lies before the first token counts as an id of -1."""
+        """Which rows: int64 (B, T, rows_per_token). What lies before the first token counts as an id of -1."""
+        T = idx.size(1)
         rows, code, earlier = [idx], idx + 1, idx
-        for _ in range(1, self.order):
-            earlier = F.pad(earlier[:, :-1], (1, 0), value=-1)
-            code = code * HASH_STEP + earlier + 2  # modulo 2^64
-            mixed = (code * HASH_MIX >> 33) & 0x7FFFFFFF
-            rows.append(self.vocab_size + mixed % (self.table.size(0) - self.vocab_size))
+        best, second = torch.zeros_like(idx), torch.zeros_like(idx)  # n * T + place of the end of a match; 0: none
+        for n in range(1, max(self.order, self.match_order) + 1):
+            if n > 1:
+                earlier = F.pad(earlier[:, :-1], (1, 0), value=-1)
+                code = code * HASH_STEP + earlier + 2  # modulo 2^64
+            if 1 < n <= self.order:
+                rows.append(self._shared(code))
+            if n <= self.match_order:
+                last = last_same(code)
+                before = torch.where(last < 0, -1, last.gather(1, last.clamp_min(0)))  # and the last before that
+                shorter = torch.where(best % T == last, second, best)
+                second = torch.where(last < 0, second, torch.where(before < 0, shorter, n * T + before))
+                best = torch.where(last < 0, best, n * T + last)
+        for i, match in enumerate((best, second) if self.match_order else ()):
+            followed = torch.where(match == 0, -1, idx.roll(-1, 1).gather(1, match % T))
+            rows.append(self._shared(((i - MATCHES) * HASH_STEP + match // T) * HASH_STEP + followed))
         return torch.stack(rows, dim=-1)
+
+    def _shared(self, code: Tensor) -> Tensor:
+        """The row behind the tokens' own that stands for `code`."""
+        mixed = (code * HASH_MIX >> 33) & 0x7FFFFFFF
+        return self.vocab_size + mixed % (self.table.size(0) - self.vocab_size)
 
     def forward(self, idx: Tensor, generator: torch.Generator | None) -> Tensor:
         rows = self.rows(idx)
@@ -292,7 +328,7 @@ def estimate_memory_mb(config: GPTConfig, batch_size: int, tokens_per_iter: int)
     """What training takes in all, in MB: Python and torch, weights with gradients and Adam's state, the table with the
     gradients of an iteration's rows, and what a batch of `batch_size` windows leaves for its backward pass."""
     weights = 4 * config.matrix_parameters + config.table_rows * config.n_embd
-    weights += 2 * tokens_per_iter * config.ngram_order * config.n_embd  # gradients of rows, and their joining
-    a_token = (config.n_layer * LAYER_FLOATS + 2 * config.ngram_order + 4) * config.n_embd
+    weights += 2 * tokens_per_iter * config.rows_per_token * config.n_embd  # gradients of rows, and their joining
+    a_token = (config.n_layer * LAYER_FLOATS + 2 * config.rows_per_token + 4) * config.n_embd
     floats = weights + batch_size * config.block_size * a_token + 3 * LOSS_CHUNK * config.vocab_size
     return round(BASE_MB + 4 * floats / 1e6)

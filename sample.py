@@ -31,7 +31,7 @@ import numpy as np
 import tokenizer as tokenizers
 from catalog import append_line, read_lines
 from checkpoint import State, load_state
-from model import GPT, HASH_MIX, HASH_STEP, Block, GPTConfig
+from model import GPT, HASH_MIX, HASH_STEP, MATCHES, Block, GPTConfig
 from pipeline import (
     ArgumentParser,
     StageError,
@@ -109,7 +109,7 @@ class Decoder:
         self.head = np.ascontiguousarray(model.head.weight.detach().numpy().T)  # (C, V)
         self.frequency = np.angle(blocks[0].attention.rotary.get_buffer("turn")[1].numpy()).astype(np.float64)
         self.ring = np.zeros((c.n_layer, 2, c.n_head, c.block_size, c.n_embd // c.n_head), np.float32)
-        self.recent: list[int] = []  # the last block_size tokens
+        self.recent = self.runs = np.empty(0, np.int64)  # the last block_size tokens; their matches with the last
         self.length = 0  # tokens read so far
 
     def read(self, ids: list[int]) -> np.ndarray:
@@ -136,15 +136,33 @@ class Decoder:
         return logits
 
     def _rows(self, token: int) -> list[int]:
-        """Which rows of the table stand for the n-grams that end at `token`, as NgramEmbedding finds them."""
+        """Which rows of the table stand for `token` after what was read, as NgramEmbedding finds them."""
         c = self.config
-        earlier = [*reversed(self.recent[1 - c.ngram_order:]), *[-1] * c.ngram_order][:c.ngram_order - 1]
-        rows, code = [token], token + 1
+        earlier = [*self.recent[:-c.ngram_order:-1].tolist(), *[-1] * c.ngram_order][:c.ngram_order - 1]
+        codes = [token + 1]
         for before in earlier:
-            code = (code * HASH_STEP + before + 2) % 2**64
-            rows.append(c.vocab_size + (code * HASH_MIX % 2**64 >> 33) % (c.table_rows - c.vocab_size))
-        self.recent = [*self.recent[1 - c.block_size:], token]
-        return rows
+            codes.append(codes[-1] * HASH_STEP + before + 2)
+        self.recent = np.append(self.recent, token)[-c.block_size:]
+        if c.match_order:
+            codes += self._match()
+        shared = c.table_rows - c.vocab_size
+        return [token, *(c.vocab_size + (code * HASH_MIX % 2**64 >> 33) % shared for code in codes[1:])]
+
+    def _match(self) -> list[int]:
+        """The codes of the tokens that followed at the best matches of what ends at the last token."""
+        n, ids = self.config.match_order, self.recent
+        self.runs = np.where(ids == ids[-1], np.minimum(np.insert(self.runs, 0, 0)[-len(ids):], n - 1) + 1, 0)
+        places = np.arange(len(ids))
+        lengths = np.minimum(self.runs, places + 1)  # a match ends where the context does
+        keys = lengths * len(ids) + places * (lengths > 0)
+        keys[-1] = 0  # the last token itself
+        codes = []
+        for i in range(MATCHES):
+            place = int(keys.argmax())
+            followed = int(ids[place + 1]) if keys[place] else -1
+            codes.append(((i - MATCHES) * HASH_STEP + int(keys[place]) // len(ids)) * HASH_STEP + followed)
+            keys[place] = 0
+        return codes
 
 
 def normalised(x: np.ndarray) -> np.ndarray:
@@ -198,7 +216,7 @@ def generate(model: GPT, prompt: list[int], config: SampleConfig, eot_token: int
     new = prompt[-model.config.block_size:]
     for _ in range(config.max_new_tokens):
         logits = decoder.read(new)
-        token = choose_next(logits, config, set(decoder.recent) - {eot_token}, rng)
+        token = choose_next(logits, config, set(decoder.recent.tolist()) - {eot_token}, rng)
         if token == eot_token:
             return
         yield token, logits

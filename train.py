@@ -47,7 +47,8 @@ IMPORT_SEC = time.monotonic() - IMPORT_STARTED
 
 logger = logging.getLogger(__name__)
 
-MODEL_SHAPE = ("block_size", "ngram_order", "ngram_rows", "qk_norm")  # with the size, fixed when the checkpoint is made
+# With the size, fixed when the checkpoint is made
+MODEL_SHAPE = ("block_size", "ngram_order", "ngram_rows", "match_order", "qk_norm")
 # Layers x width that "auto" chooses among: the largest that can train on TOKENS_PER_PARAMETER tokens for each parameter
 # of its matrices in the time there is (nanochat's ratio; Hoffmann et al., arXiv 2203.15556, have 20).
 SIZES = ("2x128", "3x192", "4x256", "6x320", "8x384", "12x512")
@@ -68,10 +69,11 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class TrainConfig:
-    size: str = "auto"                      # this and the next four are fixed when the checkpoint is made
+    size: str = "auto"                      # this and the next five are fixed when the checkpoint is made
     block_size: int = 256
     ngram_order: int = 2
     ngram_rows: int = 65_536
+    match_order: int = 4
     qk_norm: bool = True
     dropout: float = 0.1
     vocab_size: int = 0                     # 0: as data/bins.json says
@@ -106,8 +108,8 @@ class TrainConfig:
                      "save_minutes"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected more than 0")
-        for name in ("vocab_size", "embedding_prior", "warmup_iters", "max_minutes", "max_iters", "max_epochs",
-                     "replay_share", "keep_nights", "seed", "weight_decay", "grad_clip"):
+        for name in ("vocab_size", "match_order", "embedding_prior", "warmup_iters", "max_minutes", "max_iters",
+                     "max_epochs", "replay_share", "keep_nights", "seed", "weight_decay", "grad_clip"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more")
         for name in ("dropout", "beta1", "beta2", "decay_frac"):
@@ -239,7 +241,7 @@ def choose_size(config: TrainConfig, bins: Bins, device: str, dtype: torch.dtype
 
 def model_config(config: TrainConfig, size: str, vocab_size: int) -> GPTConfig:
     return GPTConfig(config.block_size, vocab_size, *shape_of(size), config.dropout, config.ngram_order,
-                     config.ngram_rows, config.qk_norm)
+                     config.ngram_rows, config.match_order, config.qk_norm)
 
 
 def make_optimizer(model: GPT, config: TrainConfig) -> Optimizer:

@@ -4,9 +4,9 @@
         packaging pyyaml regex filelock fsspec
     .venv/bin/python bench/stock.py --peer DIR
 
-Random weights with ngram_order = 1 and qk_norm = False are put into transformers' ArceeForCausalLM as an export
-would: the embedding's rows normalised, the channels of queries and keys in halves instead of pairs. Ends in one JSON
-line with the largest difference of the logits.
+Random weights with ngram_order = 1, match_order = 0 and qk_norm = False are put into transformers' ArceeForCausalLM
+as an export would: the embedding's rows normalised, the channels of queries and keys in halves instead of pairs. Ends
+in one JSON line with the largest difference of the logits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ sys.path.insert(0, str(PROJECT))
 
 from model import GPT, ROTARY_BASE, Block, GPTConfig, norm  # noqa: E402 (the project is a folder, not a package)
 
-CONFIG = GPTConfig(block_size=64, vocab_size=97, n_layer=3, n_head=2, n_embd=64, ngram_order=1, qk_norm=False)
+CONFIG = GPTConfig(block_size=64, vocab_size=97, n_layer=3, n_head=2, n_embd=64, ngram_order=1, match_order=0,
+                   qk_norm=False)
 
 
 def in_halves(weight: Tensor) -> Tensor:

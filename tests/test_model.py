@@ -107,13 +107,45 @@ def test_dropout_is_of_training_alone() -> None:
 
 
 def test_ngrams_have_rows_that_depend_on_their_tokens_alone() -> None:
-    embedding = GPT(dataclasses.replace(TINY, ngram_order=3, ngram_rows=1 << 16)).embedding
+    embedding = GPT(dataclasses.replace(TINY, ngram_order=3, ngram_rows=1 << 16, match_order=0)).embedding
     rows = embedding.rows(torch.tensor([[1, 2, 3, 1, 2, 3, 4, 2, 3]]))[0]
     assert rows.shape == (9, 3) and rows.min() >= 0 and rows.max() < 1 << 16
     assert rows[:, 0].tolist() == [1, 2, 3, 1, 2, 3, 4, 2, 3]
     assert torch.equal(rows[2], rows[5]) and (rows[:, 1:] >= TINY.vocab_size).all()
     assert rows[2, 1] == rows[8, 1] and rows[2, 2] != rows[8, 2]  # the same pair after another token
     assert rows[0, 1] != rows[3, 1]  # the beginning of the window is like a token of its own
+
+
+def best_matches(ids: list[int], most: int) -> list[tuple[int, int]]:
+    """By trying all: how many tokens, up to `most`, before and at the two best places equal the last ones, and what
+    followed there; (0, -1) where there is none."""
+    found = []
+    for place in range(len(ids) - 1):
+        n = 0
+        while n < min(most, place + 1) and ids[place - n] == ids[-1 - n]:
+            n += 1
+        found.append((n, place, ids[place + 1]))
+    found = [(n, followed) for n, _, followed in sorted(found, reverse=True) if n]
+    return [*found, (0, -1), (0, -1)][:2]
+
+
+@pytest.mark.parametrize("match_order", [1, 3, 8])
+def test_matches_have_rows_that_depend_on_their_length_and_what_followed(match_order: int) -> None:
+    shape = dataclasses.replace(TINY, ngram_order=1, ngram_rows=1 << 20, match_order=match_order, block_size=60)
+    idx = torch.randint(3, (4, 60), generator=torch.Generator().manual_seed(0))
+    rows = GPT(shape).embedding.rows(idx)
+    assert rows.shape == (4, 60, 3)
+    meaning: dict[tuple[int, tuple[int, int]], int] = {}
+    for ids, its_rows in zip(idx.tolist(), rows.tolist(), strict=True):
+        for t in range(60):
+            for i, match in enumerate(best_matches(ids[:t + 1], match_order)):
+                assert meaning.setdefault((i, match), its_rows[t][1 + i]) == its_rows[t][1 + i]
+    assert len(set(meaning.values())) == len(meaning) > 6
+
+
+def test_a_single_token_has_no_match() -> None:
+    rows = GPT(TINY).embedding.rows(torch.tensor([[7], [9]]))
+    assert rows.shape == (2, 1, 4) and rows[0, 0, 2:].tolist() == rows[1, 0, 2:].tolist()
 
 
 def test_rows_that_were_not_looked_up_stay() -> None:

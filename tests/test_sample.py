@@ -65,12 +65,13 @@ def lively(config: GPTConfig) -> GPT:
     return model
 
 
-@pytest.mark.parametrize("settings", [{}, {"ngram_order": 1}, {"ngram_order": 4, "n_layer": 1}, {"qk_norm": False}])
+@pytest.mark.parametrize("settings", [{}, {"ngram_order": 1}, {"ngram_order": 4, "n_layer": 1}, {"qk_norm": False},
+                                      {"match_order": 0}, {"match_order": 9, "vocab_size": 3}])
 @pytest.mark.parametrize("n_prompt", [1, 2, 20, 32])
 def test_logits_equal_the_uncached_ones(settings: dict[str, object], n_prompt: int) -> None:
     shape = {"block_size": 32, "vocab_size": 50, "n_layer": 3, "n_head": 2, "n_embd": 32, "ngram_rows": 300}
     model = lively(GPTConfig(**{**shape, **settings}))
-    idx = torch.randint(50, (32,))
+    idx = torch.randint(model.config.vocab_size, (32,))
     with torch.no_grad():
         expected = model(idx[None])[0, n_prompt - 1:].numpy()
     assert np.abs(expected).max() > 1
@@ -79,7 +80,7 @@ def test_logits_equal_the_uncached_ones(settings: dict[str, object], n_prompt: i
 
 def test_far_beyond_the_context_each_layer_sees_as_many_tokens_as_the_context_has(
         monkeypatch: pytest.MonkeyPatch) -> None:
-    shape = {"vocab_size": 50, "n_layer": 3, "n_head": 2, "n_embd": 32, "ngram_rows": 300}
+    shape = {"vocab_size": 50, "n_layer": 3, "n_head": 2, "n_embd": 32, "ngram_rows": 300, "match_order": 0}
     short, long = GPT(GPTConfig(block_size=16, **shape)).eval(), lively(GPTConfig(block_size=400, **shape))
     short.load_state_dict(long.state_dict())
     distance = torch.arange(400)[:, None] - torch.arange(400)
@@ -90,6 +91,14 @@ def test_far_beyond_the_context_each_layer_sees_as_many_tokens_as_the_context_ha
     with torch.no_grad():
         expected = long(idx[None])[0, 9:].numpy()
     assert np.abs(logits_one_by_one(short, idx.tolist(), 10) - expected).max() < 1e-4
+
+
+def test_matches_beyond_the_context_are_those_of_its_last_tokens() -> None:
+    model = GPT(GPTConfig(block_size=16, vocab_size=3, n_layer=1, n_head=1, n_embd=8, ngram_rows=1 << 20))
+    idx, decoder = torch.randint(3, (200,)), Decoder(model)
+    for t, token in enumerate(idx.tolist()):
+        expected = model.embedding.rows(idx[None, max(0, t - 15):t + 1])[0, -1].tolist()
+        assert decoder._rows(token) == expected
 
 
 # --- choosing ------------------------------------------------------------------------------------

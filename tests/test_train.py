@@ -288,7 +288,7 @@ def test_growth_starts_a_plan_and_two_losses_are_told(root: Path) -> None:
 def test_worse_release_does_not_replace_a_better_one(root: Path) -> None:
     run(dataclasses.replace(TINY, max_iters=100), root)
     better = checkpoint(root, "release.pt")["model"]
-    report = run(dataclasses.replace(TINY, max_iters=120, embedding_learning_rate=30.0), root)
+    report = run(dataclasses.replace(TINY, max_iters=120, head_learning_rate=30.0), root)
     release = checkpoint(root, "release.pt")
     assert report.facts["iter_num"] == release["iter_num"] == 100
     assert torch.equal(release["model"]["head.weight"], better["head.weight"])
