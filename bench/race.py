@@ -50,7 +50,8 @@ CHARACTERS = ["block_size=128", "batch_size=6", "head_learning_rate=4e-3", "warm
 BY_SECONDS = (
     (20, ['size="1x64"', "block_size=64", "batch_size=12", "ngram_order=4"]),
     (300, ['size="2x128"', "block_size=256", "batch_size=4", "ngram_order=5", "dropout=0.1", "embedding_prior=30.0"]),
-    (10**9, ['size="4x192"', "block_size=256", "ngram_order=4", "dropout=0.2", "embedding_prior=100.0"]),
+    (10**9, ['size="4x192"', "block_size=512", "batch_size=2", "ngram_order=3", "match_order=12", "dropout=0.25",
+             "embedding_prior=100.0", "decay_frac=0.5"]),
 )
 LOOKS = 5  # evaluations in the decay, when the loss falls
 NANOGPT = ["config/train_shakespeare_char.py", "--device=cpu", "--compile=False", "--eval_iters=20", "--log_interval=1",
@@ -89,7 +90,7 @@ def train_ours(root: Path, settings: list[str], seconds: float, target: float) -
     looks = [seconds - decay_sec * i / LOOKS for i in range(LOOKS)]  # latest first
 
     def score() -> dict[str, Any]:
-        return evaluate(trainer.model, val, n_val, 0, trainer.token_bytes, 32)
+        return evaluate(trainer.model, val, n_val, 0, trainer.token_bytes, 8)
 
     while spent < seconds:
         began = time.perf_counter()
