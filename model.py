@@ -209,12 +209,27 @@ class Block(nn.Module):
         return x + drop(self.mlp(norm(x)), self.dropout, generator)
 
 
-def last_same(code: Tensor) -> Tensor:
-    """Where the same code stood last before each place, -1 where it never did: int64 (B, T)."""
-    order = code.argsort(dim=-1, stable=True)
-    ordered = code.gather(1, order)
-    earlier = torch.where(ordered[:, 1:] == ordered[:, :-1], order[:, :-1], -1)
-    return torch.full_like(code, -1).scatter_(1, order[:, 1:], earlier)
+def followers(idx: Tensor, codes: Tensor) -> list[Tensor]:
+    """Codes of what followed at the MATCHES (two) best earlier places of what ends at each token: int64 (B, T) each.
+
+    codes: int64 (B, n, T), of the 1- to n-grams that end at each token. Of two places the better is that of the longer
+    n-gram, then the later. The best and the second are each the last place, or the one before it, of some n-gram.
+    """
+    (n, T), device = codes.shape[1:], idx.device
+    order = codes.argsort(dim=-1, stable=True)
+    ordered = codes.gather(2, order)
+    earlier = torch.where(ordered[..., 1:] == ordered[..., :-1], order[..., :-1], -1)
+    last = torch.full_like(codes, -1).scatter_(2, order[..., 1:], earlier)  # where the same code stood; -1: nowhere
+    before = torch.where(last < 0, -1, last.gather(2, last.clamp_min(0)))
+    places, lengths = torch.cat((last, before), 1), torch.arange(1, n + 1, device=device).repeat(2)[:, None]
+    keys = torch.where(places < 0, 0, lengths * T + places)  # (B, 2n, T)
+    found, following = [], idx.roll(-1, 1)
+    for i in range(MATCHES):
+        best = keys.amax(1)
+        followed = torch.where(best == 0, -1, following.gather(1, best % T))
+        found.append(((i - MATCHES) * HASH_STEP + best // T) * HASH_STEP + followed)
+        keys = keys.masked_fill(keys % T == (best % T)[:, None], 0)
+    return found
 
 
 class NgramEmbedding(nn.Module):
@@ -235,30 +250,16 @@ class NgramEmbedding(nn.Module):
 
     def rows(self, idx: Tensor) -> Tensor:
         """Which rows: int64 (B, T, rows_per_token). What lies before the first token counts as an id of -1."""
-        T = idx.size(1)
-        rows, code, earlier = [idx], idx + 1, idx
-        best, second = torch.zeros_like(idx), torch.zeros_like(idx)  # n * T + place of the end of a match; 0: none
-        for n in range(1, max(self.order, self.match_order) + 1):
-            if n > 1:
-                earlier = F.pad(earlier[:, :-1], (1, 0), value=-1)
-                code = code * HASH_STEP + earlier + 2  # modulo 2^64
-            if 1 < n <= self.order:
-                rows.append(self._shared(code))
-            if n <= self.match_order:
-                last = last_same(code)
-                before = torch.where(last < 0, -1, last.gather(1, last.clamp_min(0)))  # and the last before that
-                shorter = torch.where(best % T == last, second, best)
-                second = torch.where(last < 0, second, torch.where(before < 0, shorter, n * T + before))
-                best = torch.where(last < 0, best, n * T + last)
-        for i, match in enumerate((best, second) if self.match_order else ()):
-            followed = torch.where(match == 0, -1, idx.roll(-1, 1).gather(1, match % T))
-            rows.append(self._shared(((i - MATCHES) * HASH_STEP + match // T) * HASH_STEP + followed))
-        return torch.stack(rows, dim=-1)
-
-    def _shared(self, code: Tensor) -> Tensor:
-        """The row behind the tokens' own that stands for `code`."""
-        mixed = (code * HASH_MIX >> 33) & 0x7FFFFFFF
-        return self.vocab_size + mixed % (self.table.size(0) - self.vocab_size)
+        codes, earlier = [idx + 1], idx  # of n-grams
+        for _ in range(1, max(self.order, self.match_order)):
+            earlier = F.pad(earlier[:, :-1], (1, 0), value=-1)
+            codes.append(codes[-1] * HASH_STEP + earlier + 2)  # modulo 2^64
+        hashed = codes[1:self.order]
+        if self.match_order:
+            hashed += followers(idx, torch.stack(codes[:self.match_order], 1))
+        shared = self.table.size(0) - self.vocab_size
+        return torch.stack([idx, *(self.vocab_size + (code * HASH_MIX >> 33 & 0x7FFFFFFF) % shared
+                                   for code in hashed)], dim=-1)
 
     def forward(self, idx: Tensor, generator: torch.Generator | None) -> Tensor:
         rows = self.rows(idx)
