@@ -209,6 +209,9 @@ class Block(nn.Module):
         return x + drop(self.mlp(norm(x)), self.dropout, generator)
 
 
+# --- the embedding -------------------------------------------------------------------------------
+
+
 def followers(idx: Tensor, codes: Tensor) -> list[Tensor]:
     """Codes of what followed at the MATCHES (two) best earlier places of what ends at each token: int64 (B, T) each.
 
