@@ -395,6 +395,15 @@ def test_model_of_an_earlier_release_is_refused_with_the_mend(root: Path) -> Non
     assert "earlier release" in message_of(TINY, root)
 
 
+def test_model_from_before_matches_goes_on_without_them(root: Path) -> None:
+    run(dataclasses.replace(TINY, match_order=0), root)
+    state = checkpoint(root)
+    del state["model_args"]["match_order"]
+    torch.save(state, root / "checkpoints/ckpt.pt")
+    report = run(dataclasses.replace(TINY, max_iters=30), root)
+    assert report.facts["iter_num"] == 30 and checkpoint(root)["model_args"]["match_order"] == 0
+
+
 def test_checkpoint_of_another_tokenizer_is_refused(root: Path) -> None:
     run(TINY, root)
     write_bins(root, [1000], seed=1)
