@@ -5,10 +5,11 @@
     .venv/bin/python bench/race.py --text FILE --seconds 1800 --target 1.4697  to nanoGPT's GPU figure
 
 FILE is tinyshakespeare, DIR a checkout of karpathy/nanoGPT. Characters are the tokens, the last tenth is validation, as
-in nanoGPT. Ours is train.py's own Trainer, its rate brought down in the last two fifths of the time. Both are scored by
-evaluation.evaluate: the whole validation part in consecutive windows, each character a target once, nothing carried
-over; the first look is when the rate begins to fall. Seconds are those of the training loop, without evaluation;
-process_sec is everything from the start of the process, evaluations included. Ends in one JSON line.
+in nanoGPT. Ours is train.py's own Trainer, its rate brought down in the last two fifths of the time, or the last half
+of a long one; the first look is when a fifth of that is over. Both are scored by evaluation.evaluate: the whole
+validation part in consecutive windows, each character a target once, nothing carried over. Seconds are those of the
+training loop, without evaluation; process_sec is everything from the start of the process, evaluations included. Ends
+in one JSON line.
 """
 
 from __future__ import annotations
