@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn as nn
@@ -32,6 +32,8 @@ MATCHES = 2  # earlier places whose next token is looked up: a second one tells 
 LOSS_CHUNK = 256  # positions whose logits are in memory at once
 BASE_MB = 290  # Python, torch and its memory pools; this and the next are our measurement, torch 2.13 on CPU
 LAYER_FLOATS = 32  # kept for the backward pass, and made in it: of each layer and token, times n_embd
+
+Code = TypeVar("Code", int, Tensor)  # of an n-gram, hashed
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,22 @@ class Block(nn.Module):
 
 
 # --- the embedding -------------------------------------------------------------------------------
+# The first three serve tensors here and single tokens in sample.py; bits from the 64th on count nowhere.
+
+
+def longer(code: Code, before: Code) -> Code:
+    """The code of an n-gram and the token before it."""
+    return code * HASH_STEP + before + 2
+
+
+def match_code(rank: int, length: Code, followed: Code) -> Code:
+    """The code of a token that followed at a match of so many tokens, which is the best (0) or the second."""
+    return ((rank - MATCHES) * HASH_STEP + length) * HASH_STEP + followed
+
+
+def row_of(code: Code, config: GPTConfig) -> Code:
+    """The row that stands for a code, behind the tokens' own."""
+    return config.vocab_size + (code * HASH_MIX >> 33 & 0x7FFFFFFF) % (config.table_rows - config.vocab_size)
 
 
 def followers(idx: Tensor, codes: Tensor) -> list[Tensor]:
@@ -230,7 +248,7 @@ def followers(idx: Tensor, codes: Tensor) -> list[Tensor]:
     for i in range(MATCHES):
         best = keys.amax(1)
         followed = torch.where(best == 0, -1, following.gather(1, best % T))
-        found.append(((i - MATCHES) * HASH_STEP + best // T) * HASH_STEP + followed)
+        found.append(match_code(i, best // T, followed))
         keys = keys.masked_fill(keys % T == (best % T)[:, None], 0)
     return found
 
@@ -247,27 +265,24 @@ class NgramEmbedding(nn.Module):
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.order, self.match_order = config.ngram_order, config.match_order
-        self.vocab_size, self.dropout = config.vocab_size, config.dropout
+        self.config = config
         self.table = nn.Parameter(torch.zeros(config.table_rows, config.n_embd))
 
     def rows(self, idx: Tensor) -> Tensor:
         """Which rows: int64 (B, T, rows_per_token). What lies before the first token counts as an id of -1."""
         codes, earlier = [idx + 1], idx  # of n-grams
-        for _ in range(1, max(self.order, self.match_order)):
+        for _ in range(1, max(self.config.ngram_order, self.config.match_order)):
             earlier = F.pad(earlier[:, :-1], (1, 0), value=-1)
-            codes.append(codes[-1] * HASH_STEP + earlier + 2)  # modulo 2^64
-        hashed = codes[1:self.order]
-        if self.match_order:
-            hashed += followers(idx, torch.stack(codes[:self.match_order], 1))
-        shared = self.table.size(0) - self.vocab_size
-        return torch.stack([idx, *(self.vocab_size + (code * HASH_MIX >> 33 & 0x7FFFFFFF) % shared
-                                   for code in hashed)], dim=-1)
+            codes.append(longer(codes[-1], earlier))
+        hashed = codes[1:self.config.ngram_order]
+        if self.config.match_order:
+            hashed += followers(idx, torch.stack(codes[:self.config.match_order], 1))
+        return torch.stack([idx, *(row_of(code, self.config) for code in hashed)], dim=-1)
 
     def forward(self, idx: Tensor, generator: torch.Generator | None) -> Tensor:
         rows = self.rows(idx)
-        if generator and self.dropout:  # what is remembered word for word must not be all that is learned
-            is_left_out = torch.rand(rows.shape, device=rows.device, generator=generator) < self.dropout
+        if generator and self.config.dropout:  # what is remembered word for word must not be all that is learned
+            is_left_out = torch.rand(rows.shape, device=rows.device, generator=generator) < self.config.dropout
             is_left_out[..., 0] = False
             rows = rows.masked_fill(is_left_out, self.table.size(0) - 1)  # the last row stands for what is left out
         x: Tensor = _RowSum.apply(self.table, rows)
@@ -288,7 +303,7 @@ class GPT(nn.Module):
 
     def _initialise(self, module: nn.Module) -> None:
         if isinstance(module, NgramEmbedding):
-            nn.init.normal_(module.table[:module.vocab_size])
+            nn.init.normal_(module.table[:module.config.vocab_size])
         if isinstance(module, (CausalSelfAttention, MLP)):
             into = module.qkv if isinstance(module, CausalSelfAttention) else module.up
             nn.init.uniform_(into.weight, -math.sqrt(3 / into.in_features), math.sqrt(3 / into.in_features))

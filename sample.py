@@ -31,7 +31,7 @@ import numpy as np
 import tokenizer as tokenizers
 from catalog import append_line, read_lines
 from checkpoint import State, load_state
-from model import GPT, HASH_MIX, HASH_STEP, MATCHES, Block, GPTConfig
+from model import GPT, MATCHES, Block, GPTConfig, longer, match_code, row_of
 from pipeline import (
     ArgumentParser,
     StageError,
@@ -141,12 +141,11 @@ class Decoder:
         earlier = [*self.recent[:-c.ngram_order:-1].tolist(), *[-1] * c.ngram_order][:c.ngram_order - 1]
         codes = [token + 1]
         for before in earlier:
-            codes.append(codes[-1] * HASH_STEP + before + 2)
+            codes.append(longer(codes[-1], before))
         self.recent = np.append(self.recent, token)[-c.block_size:]
         if c.match_order:
             codes += self._match()
-        shared = c.table_rows - c.vocab_size
-        return [token, *(c.vocab_size + (code * HASH_MIX % 2**64 >> 33) % shared for code in codes[1:])]
+        return [token, *(row_of(code, c) for code in codes[1:])]
 
     def _match(self) -> list[int]:
         """The codes of the tokens that followed at the best matches of what ends at the last token."""
@@ -160,7 +159,7 @@ class Decoder:
         for i in range(MATCHES):
             place = int(keys.argmax())
             followed = int(ids[place + 1]) if keys[place] else -1
-            codes.append(((i - MATCHES) * HASH_STEP + int(keys[place]) // len(ids)) * HASH_STEP + followed)
+            codes.append(match_code(i, int(keys[place]) // len(ids), followed))
             keys[place] = 0
         return codes
 
