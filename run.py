@@ -15,69 +15,37 @@ holds the lock, 130 and 143 stopped by SIGINT or SIGTERM after saving.
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
-from pathlib import Path
-
-PROJECT = Path(__file__).resolve().parent
-
-
-def use_own_python() -> None:
-    """Go on in .venv, if setup.sh made one and no other virtual environment is active."""
-    if sys.version_info >= (3, 11) and {"--status", "--topics"}.intersection(sys.argv):
-        return  # any Python will do
-    own = PROJECT / ".venv" / "bin" / "python"
-    in_environment = sys.prefix != sys.base_prefix
-    ready = sys.version_info >= (3, 11) and all(map(importlib.util.find_spec, ("torch", "requests", "rustbpe")))
-    if Path(sys.prefix) != own.parent.parent and own.exists() and not (in_environment and ready):
-        try:
-            os.execv(own, [str(own), *sys.argv])
-        except OSError as error:
-            sys.exit(f"run.py: {own} cannot be started ({error.strerror}). Run ./setup.sh, which makes it anew.")
-    if sys.version_info < (3, 11) or (not ready and "--doctor" not in sys.argv):
-        sys.exit(f"run.py: this is Python {sys.version.split()[0]} of {sys.prefix}. Needed is Python 3.11 or newer, "
-                 "with the packages of this project. Run ./setup.sh, which sees to both, then the same command again.")
-
+from miniature_memory.core.interpreter import use_own_python
 
 if __name__ == "__main__":
     use_own_python()
 
-import argparse  # noqa: E402 (from here on modules of Python 3.11 are needed)
-import contextlib  # noqa: E402
-import dataclasses  # noqa: E402
-import json  # noqa: E402
-import logging  # noqa: E402
-import signal  # noqa: E402
-import subprocess  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Iterator  # noqa: E402
-from typing import Any  # noqa: E402
+import argparse
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
 
-import status  # noqa: E402
-import topics  # noqa: E402
-from catalog import Catalog, append_line  # noqa: E402
-from pipeline import (  # noqa: E402
-    EXIT_DONE,
-    EXIT_STAGE,
-    LOCK_FD_VARIABLE,
-    PARENT_VARIABLE,
-    ArgumentParser,
-    Report,
-    StageError,
-    Stopped,
-    Tables,
-    catch_signals,
-    common_arguments,
-    guarded,
-    make_folder,
-    read_tables,
-    root_option,
-    run_lock,
-    shown,
-    start_logging,
-    timestamp,
-)
+from miniature_memory.core import topic_folders
+from miniature_memory.core.config import Tables, read_tables
+from miniature_memory.core.errors import EXIT_DONE, EXIT_STAGE, StageError, Stopped
+from miniature_memory.core.log import start_logging
+from miniature_memory.core.paths import PROJECT, root_option, shown
+from miniature_memory.core.process import LOCK_FD_VARIABLE, PARENT_VARIABLE, catch_signals, run_lock
+from miniature_memory.core.stage import ArgumentParser, Report, common_arguments, guarded
+from miniature_memory.core.text import timestamp
+from miniature_memory.crawl import new_topic
+from miniature_memory.demo_site.demo import demo_web
+from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.files import append_line
+from miniature_memory.views import status, topics
 
 logger = logging.getLogger(__name__)
 
@@ -89,10 +57,6 @@ COLLECTING = ("search", "scrape", "extract")
 PROCESSING = ("validate", "clean", "prepare")
 COLLECTING_SHARE = {"search": 0.1, "scrape": 0.3}  # of --max-minutes; training gets what is left. Guess
 REPORT_SEC = 120  # after which a report is given up; a second is usual
-
-DEMO_SITE = "http://sample-site.invalid"
-DEMO_FILES = {"queries.txt": "love\nrevenge\nthe sea\nkings and crowns\nmistaken identity\n",
-              "seeds.txt": f"sitemap {DEMO_SITE}/sitemap.xml\nfeed {DEMO_SITE}/feed.xml\n"}
 
 
 # --- command line --------------------------------------------------------------------------------
@@ -107,6 +71,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--topics", action="store_true", help="list the topics, and run nothing")
     parser.add_argument("--status", action="store_true", help="what was collected and learned so far; runs nothing")
     parser.add_argument("--doctor", action="store_true", help="is everything there that a run needs? Runs nothing")
+    parser.add_argument("--report", action="store_true", help="write data/report.html; runs nothing")
     parser.add_argument("--json", action="store_true", help="with --topics, --status or --doctor: one JSON object")
     parser.add_argument("--only", choices=STAGES, metavar="STAGE", help=f"run one stage: {', '.join(STAGES)}")
     parser.add_argument("--warc", nargs="+", type=Path, default=[], metavar="FILE",
@@ -121,15 +86,15 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if (args.warc or args.files) and args.only != "extract":
         parser.error("--warc and --files go with --only extract")
-    views = args.topics + args.status + args.doctor
+    views = args.topics + args.status + args.doctor + args.report
     if views > 1 or (views and (args.only or args.skip or args.max_minutes)):
-        parser.error("--topics, --status and --doctor run nothing, and are asked one at a time")
+        parser.error("--topics, --status, --doctor and --report run nothing, and are asked one at a time")
     if args.json and not views:
         parser.error("--json goes with --topics, --status or --doctor")
     if args.topic is not None and (args.demo or args.topics):
         parser.error("--topic does not go with --demo or --topics")
     if args.topic is not None:
-        args.root = topics.folder(args.root, args.topic)
+        args.root = topic_folders.folder(args.root, args.topic)
     if args.demo and args.root == PROJECT:
         args.root = PROJECT / "demo"
     return args
@@ -305,29 +270,6 @@ def show_result(night: Night) -> int:
     return code
 
 
-@contextlib.contextmanager
-def demo_web(root: Path) -> Iterator[list[str]]:
-    """Serve the sample site on loopback; yield the settings that make it the web of this run."""
-    for name, content in DEMO_FILES.items():
-        path = make_folder(root / "config") / name
-        if not path.exists():
-            path.write_text(content, encoding="utf-8")
-    site = subprocess.Popen([sys.executable, str(PROJECT / "sample_site.py"), "--port", "0", "--until-stdin-closes"],
-                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-    assert site.stdin and site.stdout
-    try:
-        line = site.stdout.readline()
-        if not line:
-            raise StageError("The sample site did not start.", "its address on the first line.",
-                             "run python3 sample_site.py to see why, or ./setup.sh again.")
-        yield [f'web.connect_to=["sample-site.invalid=127.0.0.1:{json.loads(line)["port"]}"]',
-               'search.providers=["searxng", "feeds", "sitemaps"]', f'search.searxng_url="{DEMO_SITE}/search"']
-    finally:
-        site.stdin.close()
-        site.terminate()
-        site.wait()
-
-
 def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
     """One run under the root's lock, with a line in data/runs.jsonl whatever came of it."""
     with run_lock(args.root) as lock, contextlib.ExitStack() as stack:
@@ -357,10 +299,10 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
 def write_report(night: Night) -> None:
     """data/report.html, in an interpreter of its own; whatever happens to it is no fault of the run."""
     try:
-        subprocess.run(command_of(night, "report.py"), stdout=subprocess.DEVNULL, start_new_session=True, check=False,
-                       timeout=REPORT_SEC)
+        subprocess.run([*command_of(night, "run.py"), "--report"], stdout=subprocess.DEVNULL, start_new_session=True,
+                       check=False, timeout=REPORT_SEC)
     except (OSError, subprocess.TimeoutExpired) as error:
-        logger.warning("the report was not written (%s); python3 report.py does it", type(error).__name__)
+        logger.warning("the report was not written (%s); python3 run.py --report does it", type(error).__name__)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -372,13 +314,17 @@ def main(argv: list[str] | None = None) -> int:
         catch_signals()
         if args.status:
             return status.show(args.root, tables, flags_of(args), args.json)
+        if args.report:
+            from miniature_memory.views import report  # a tenth of a second that the others need not wait for
+
+            return report.write(args.root, tables, args.quiet)
         if args.doctor:
-            import doctor  # a tenth of a second that the others need not wait for
+            from miniature_memory.views import doctor  # a tenth of a second that the others need not wait for
 
             return doctor.show(doctor.examine(args.root, tables, args.config, args.overrides, args.demo), args.json)
         if args.topic is not None:
             start_logging(args.root, args.quiet)
-            if topics.begin(args.root, args.topic, tables):
+            if new_topic.begin(args.root, args.topic, tables):
                 tables = read_tables(args.root, args.config, args.overrides)  # the topic's own settings are new
         return run_locked(args, tables, time.monotonic())
 

@@ -19,12 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from audit import Audit, Tally
-from catalog import Catalog
-from documents import DAMAGED, ValidateConfig, judge
-from pipeline import DETAIL, PROJECT, Report, StageError, stage_main, strip_control
-from progress import Progress
-from urls import hostname
+from miniature_memory.core.errors import StageError
+from miniature_memory.core.log import DETAIL
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.progress import Progress
+from miniature_memory.core.stage import Report, stage_main
+from miniature_memory.core.text import hostname, strip_control
+from miniature_memory.storage.catalog import Catalog
+from miniature_memory.validation.audit import Audit, Tally
+from miniature_memory.validation.config import ValidateConfig
+from miniature_memory.validation.documents import DAMAGED, judge
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parent.parent
 FAMILIES = ("gopher_quality", "gopher_repetition", "c4_quality", "fineweb_quality")
 
 
@@ -37,7 +36,6 @@ def read_texts(data: Path, every: int) -> list[str]:
 def filters_of(system: str) -> dict[str, Any]:
     """Each family as a function from a text to the reason of refusal, or None."""
     if system == "ours":
-        sys.path.insert(0, str(PROJECT))
         import rules
 
         return {family: getattr(rules, family) for family in FAMILIES}
@@ -80,7 +78,8 @@ def measure(system: str, texts: list[str]) -> dict[str, Any]:
 
 
 def in_fresh_process(python: str, system: str, args: argparse.Namespace) -> dict[str, Any]:
-    command = [python, __file__, "--data", str(args.data), "--every", str(args.every), "--only", system]
+    command = [python, "-m", "bench.clean_speed", "--data", str(args.data), "--every", str(args.every), "--only",
+               system]
     result: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return result
 

@@ -30,16 +30,16 @@ from subprocess import run
 
 import numpy as np
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from boilerplate import Site, drop_lines  # noqa: E402 (the project is a folder, not a package)
-from catalog import Catalog  # noqa: E402
-from clean import CleanConfig, clean_text  # noqa: E402
-from documents import ValidateConfig, judge  # noqa: E402
-from duplicates import BANDS, Index, keys_of  # noqa: E402
-from privacy import mask  # noqa: E402
-from rules import ALL_RULES, first_broken  # noqa: E402
+from miniature_memory.cleaning.boilerplate import Site, drop_lines
+from miniature_memory.cleaning.config import CleanConfig
+from miniature_memory.cleaning.filters import ALL_RULES, first_broken
+from miniature_memory.cleaning.minhash import BANDS, Index, keys_of
+from miniature_memory.cleaning.privacy import mask
+from miniature_memory.cleaning.text import clean_text
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.storage.catalog import Catalog
+from miniature_memory.validation.config import ValidateConfig
+from miniature_memory.validation.documents import judge
 
 OLD = (2_000, 200_000)
 METADATA = {"title": "", "author": "", "published": "", "language": "", "host": "", "fetched_at": "", "extractor": "",

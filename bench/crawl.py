@@ -28,14 +28,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from many_hosts import ManyHosts, Request  # noqa: E402 (the project is a folder, not a package)
-
-import frontier  # noqa: E402
-from catalog import Catalog  # noqa: E402
-from pipeline import PeakMemory  # noqa: E402
+from bench.many_hosts import ManyHosts, Request
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.process import PeakMemory
+from miniature_memory.crawl import frontier
+from miniature_memory.storage.catalog import Catalog
 
 MAX_RUN_SEC = 600.0
 SPEED_CLIENTS, SPEED_SEC = 16, 2.0

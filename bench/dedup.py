@@ -23,12 +23,9 @@ from statistics import mean
 
 import numpy as np
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from catalog import Catalog  # noqa: E402 (the project is a folder, not a package)
-from duplicates import BANDS, NGRAM, ROWS, Index, keys_of  # noqa: E402
-from pipeline import PeakMemory  # noqa: E402
+from miniature_memory.cleaning.minhash import BANDS, NGRAM, ROWS, Index, keys_of
+from miniature_memory.core.process import PeakMemory
+from miniature_memory.storage.catalog import Catalog
 
 SIMILARITIES = (0.2, 0.3, 0.39, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 WORDS, PAIRED = 300, 0.6

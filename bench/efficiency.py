@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,18 +23,18 @@ from typing import Any
 
 import numpy as np
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from train import TrainConfig, Trainer  # noqa: E402 (the project is a folder, not a package)
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.training.config import TrainConfig
+from miniature_memory.training.trainer import Trainer
 
 # train.py sets up torch's threads, so it comes first
 # isort: split
-import torch  # noqa: E402
+import torch
 
-from batches import open_bins  # noqa: E402
-from model import flops_per_token  # noqa: E402
-from pipeline import PeakMemory, build_config, read_tables  # noqa: E402
+from miniature_memory.core.config import build_config, read_tables
+from miniature_memory.core.process import PeakMemory
+from miniature_memory.training.bins import open_bins
+from model import flops_per_token
 
 VOCAB_SIZE = 2048
 

@@ -26,10 +26,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from extract import ExtractConfig, extract_page  # noqa: E402 (the project is a folder, not a package)
+from miniature_memory.extraction.config import ExtractConfig
+from miniature_memory.extraction.page import extract_page
 
 System = Callable[[str, str], str]  # (HTML, URL) -> text
 

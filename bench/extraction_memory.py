@@ -20,13 +20,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from catalog import Catalog  # noqa: E402 (the project is a folder, not a package)
-from pipeline import _pss_kb, process_tree  # noqa: E402
-from warc import exchange_records  # noqa: E402
-from web import Fetched  # noqa: E402
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.process import _pss_kb, process_tree
+from miniature_memory.crawl.warc import exchange_records
+from miniature_memory.crawl.web import Fetched
+from miniature_memory.storage.catalog import Catalog
 
 LONGEST_SEC = 3600
 

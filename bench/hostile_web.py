@@ -40,13 +40,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from catalog import Catalog  # noqa: E402 (the project is a folder, not a package)
-from frontier import add_url  # noqa: E402
-from pipeline import PeakMemory  # noqa: E402
-from urls import canonical_url  # noqa: E402
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.process import PeakMemory
+from miniature_memory.crawl.frontier import add_url
+from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.storage.catalog import Catalog
 
 DEADLINE_SEC, READ_TIMEOUT_SEC, PAGE_DEADLINE_SEC, WORKERS = 3.0, 2.0, 5.0, 16
 GRACE_SEC = 1.0  # by which a fetch may pass its deadline: the machine is busy

@@ -32,13 +32,10 @@ from typing import Any, NamedTuple
 
 from warcio.archiveiterator import ArchiveIterator
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from many_hosts import ManyHosts, Request  # noqa: E402 (the project is a folder, not a package)
-
-import frontier  # noqa: E402
-from catalog import GROUP_RECORDS, Catalog  # noqa: E402
+from bench.many_hosts import ManyHosts, Request
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.crawl import frontier
+from miniature_memory.storage.catalog import GROUP_RECORDS, Catalog
 
 HOSTS, LATENCY_SEC = 20, 0.25  # so that 2,000 pages last longer than 50 kills: at most 80 of them come in a second
 EARLIEST_SEC, LATEST_SEC = 0.05, 2.2  # after the start of the work; the first commit comes after about 1.3

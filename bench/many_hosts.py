@@ -255,7 +255,7 @@ class ManyHosts:
         self.pages = pages
         self.log_file = folder / f"requests-{time.monotonic_ns()}.jsonl"
         self.names: list[str] = []  # address:port of each host
-        self._command = [sys.executable, str(Path(__file__).resolve()), "--hosts", str(hosts), "--pages", str(pages),
+        self._command = [sys.executable, "-m", "bench.many_hosts", "--hosts", str(hosts), "--pages", str(pages),
                          "--crawl-delay", str(crawl_delay), "--latency", str(latency_sec),
                          "--longest-sec", str(longest_sec), "--most-requests", str(most_requests),
                          "--log", str(self.log_file)]

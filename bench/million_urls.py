@@ -27,14 +27,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-import frontier  # noqa: E402 (the project is a folder, not a package)
-from catalog import Catalog  # noqa: E402
-from pipeline import PeakMemory  # noqa: E402
-from urls import canonical_url, url_refusal  # noqa: E402
-from web import close_host  # noqa: E402
+from miniature_memory.core.process import PeakMemory
+from miniature_memory.crawl import frontier
+from miniature_memory.crawl.blocklists import url_refusal
+from miniature_memory.crawl.robots import close_host
+from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.storage.catalog import Catalog
 
 HUGE_HOSTS, HUGE_SHARE = 5, 0.1  # of the URLs, each
 URLS_OF_A_SMALL_HOST = 60

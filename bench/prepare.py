@@ -29,11 +29,9 @@ from pathlib import Path
 from statistics import median
 from subprocess import run
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-import tokenizer as tokenizers  # noqa: E402 (the project is a folder, not a package)
-from catalog import Catalog  # noqa: E402
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.storage.catalog import Catalog
+from miniature_memory.training import tokenizer as tokenizers
 
 OLD, NEW = (2_000, 200_000), 1_000
 MEMORY_MB = (10, 100)
@@ -127,7 +125,7 @@ def rate(folder: Path, texts: list[str], mb: float, runs: int) -> dict[str, obje
     add_clean(root, of_size(texts, mb), first=1_000_000)
     ours, theirs = [], []
     for _ in range(runs):
-        done = run([sys.executable, __file__, "--peer", root], check=True, capture_output=True)
+        done = run([sys.executable, "-m", "bench.prepare", "--peer", root], check=True, capture_output=True)
         theirs.append(mb / float(done.stdout))
         ours.append(mb / nights(folder, {0: root}, 1)[0][0]["elapsed_sec"])
     return {"mb": mb, "mb_per_sec": round(median(ours), 2), "tiktoken_mb_per_sec": round(median(theirs), 2),

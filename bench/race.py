@@ -32,18 +32,16 @@ from typing import Any
 
 import numpy as np
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from train import TrainConfig, Trainer  # noqa: E402 (the project is a folder, not a package)
+from miniature_memory.training.config import TrainConfig
+from miniature_memory.training.trainer import Trainer
 
 # train.py sets up torch's threads, so it comes first
 # isort: split
-import torch  # noqa: E402
+import torch
 
-from batches import open_bins  # noqa: E402
-from evaluation import evaluate  # noqa: E402
-from pipeline import build_config, read_tables  # noqa: E402
+from miniature_memory.core.config import build_config, read_tables
+from miniature_memory.training.bins import open_bins
+from miniature_memory.training.evaluation import evaluate
 
 # What a person would choose for characters and the time given: found by some tries on this text.
 CHARACTERS = ["block_size=128", "batch_size=6", "match_order=12", "head_learning_rate=4e-3", "warmup_iters=20",
@@ -117,7 +115,7 @@ def train_ours(root: Path, settings: list[str], seconds: float, target: float) -
 def race(root: Path, settings: list[str], seconds: float, target: float) -> dict[str, Any]:
     """train_ours in a process of its own."""
     began = time.perf_counter()
-    child = [sys.executable, __file__, "--child", str(root), json.dumps([settings, seconds, target])]
+    child = [sys.executable, "-m", "bench.race", "--child", str(root), json.dumps([settings, seconds, target])]
     done = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result | {"process_sec": round(time.perf_counter() - began, 1)}

@@ -18,11 +18,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(PROJECT), str(PROJECT / "bench")]
-
-import race  # noqa: E402 (the project is a folder, not a package)
-from vocabulary import documents_of  # noqa: E402
+from bench import race
+from bench.vocabulary import documents_of
+from miniature_memory.core.paths import PROJECT
 
 TRIAL_ITERS = 250  # of nanoGPT, to learn how many fit into the time; it saves a checkpoint after so many
 

@@ -31,22 +31,24 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from miniature_memory.core.paths import PROJECT
+
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as train.py has it: torch's threads give way to other programs
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
 
-from sample import Decoder, SampleConfig, generate, load_model  # noqa: E402 (the project is a folder, not a package)
+from miniature_memory.sampling.config import SampleConfig
+from miniature_memory.sampling.decoder import Decoder
+from miniature_memory.sampling.generation import generate, load_model
 
 # sample.py sets up numpy's threads, so it comes first
 # isort: split
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
+import numpy as np
+import torch
+import torch.nn.functional as F
 
-from evaluation import evaluate  # noqa: E402
-from model import GPT, GPTConfig  # noqa: E402
-from pipeline import PeakMemory  # noqa: E402
+from miniature_memory.core.process import PeakMemory
+from miniature_memory.training.evaluation import evaluate
+from model import GPT, GPTConfig
 
 SHAPES = {"default": GPTConfig(), "6x256": GPTConfig(block_size=256, n_layer=6, n_head=4, n_embd=256)}
 NEW_TOKENS = 500  # of ours, as nanoGPT's sample.py has it; nanoGPT makes a tenth, all at the same cost

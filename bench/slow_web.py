@@ -22,7 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parent.parent
+from miniature_memory.core.paths import PROJECT
+
 PAGES_PER_HOST = 60
 TEXT = ("the of and to in a ship harbour captain sky morning light cargo weather week water with that have be old new "
          "long still men mate deck sails looked spoke said listened ready filled")

@@ -14,15 +14,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from model import GPT, ROTARY_BASE, Block, GPTConfig, norm  # noqa: E402 (the project is a folder, not a package)
+from model import GPT, ROTARY_BASE, Block, GPTConfig, norm
 
 CONFIG = GPTConfig(block_size=64, vocab_size=97, n_layer=3, n_head=2, n_embd=64, ngram_order=1, match_order=0,
                    qk_norm=False)

@@ -16,12 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(PROJECT), str(PROJECT / "bench")]
-
-import race  # noqa: E402 (the project is a folder, not a package)
-
-import tokenizer as tokenizers  # noqa: E402
+from bench import race
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.training import tokenizer as tokenizers
 
 
 def documents_of(root: Path, name: str) -> list[str]:

@@ -26,13 +26,11 @@ from typing import Any
 
 import numpy as np
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-import sample_site  # noqa: E402 (the project is a folder, not a package)
-from catalog import Catalog  # noqa: E402
-from pipeline import PeakMemory  # noqa: E402
-from tokenizer import load  # noqa: E402
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.process import PeakMemory
+from miniature_memory.demo_site import site as site_module
+from miniature_memory.storage.catalog import Catalog
+from miniature_memory.training.tokenizer import load
 
 # a network of its own whose only way out leads nowhere: names are asked for, and no answer ever comes
 VANISHING = ["unshare", "--net", "--mount", "sh", "-c", """
@@ -103,16 +101,16 @@ def decoded(root: Path) -> Counter[str]:
 
 
 def arrived(root: Path) -> dict[str, Any]:
-    scenes = {sample_site.SITE.rstrip("/") + scene.path: scene for scene in sample_site.load_scenes()}
+    scenes = {site_module.SITE.rstrip("/") + scene.path: scene for scene in site_module.load_scenes()}
     raw = {d["metadata"]["url"]: d for d in read_lines(root / "data/raw") if d["metadata"]["url"] in scenes}
     clean = read_lines(root / "data/clean")
     kept = {d["id"] for d in clean}
-    long = [d["id"] for url, d in raw.items() if len(sample_site.scene_text(scenes[url]).split()) >= 50]
+    long = [d["id"] for url, d in raw.items() if len(site_module.scene_text(scenes[url]).split()) >= 50]
     with Catalog(root, read_only=True) as catalog:
         pages = catalog.value("SELECT count(*) FROM pages")
         refetched = pages - catalog.value("SELECT count(DISTINCT url) FROM pages")
     return {"pages": pages, "scene_pages": len(raw), "refetched": refetched, "documents": len(clean),
-            "word_f1": round(sum(word_f1(d["text"], sample_site.scene_text(scenes[url]))
+            "word_f1": round(sum(word_f1(d["text"], site_module.scene_text(scenes[url]))
                                  for url, d in raw.items()) / max(1, len(raw)), 4),
             "kept_frac": round(sum(i in kept for i in long) / max(1, len(long)), 4),
             "bins_decode": decoded(root) == Counter(d["text"] for d in clean),

@@ -8,7 +8,7 @@ from pathlib import Path
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from catalog import Catalog
+from miniature_memory.storage.catalog import Catalog
 
 PROSE = ("The ship lay in the harbour with all her sails furled, and the old captain walked on deck to look at the "
          "sky. It was a morning of still air and long light. He spoke to the mate of the cargo that they had to take "

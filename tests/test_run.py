@@ -15,8 +15,9 @@ import pytest
 from helpers import PROSE, add_raw_documents, lines
 
 import run
-from catalog import Catalog
-from pipeline import PROJECT, run_lock
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.process import run_lock
+from miniature_memory.storage.catalog import Catalog
 
 
 def run_py(*arguments: str | Path, script: str = "run.py", timeout: float = 240) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,1 @@
+"""Cleaning: filters, masks, boilerplate and near duplicates. Imports core and storage."""

@@ -1,0 +1,153 @@
+"""Boilerplate: lines that are no part of a text, by what they say or because most pages of the same site have them.
+
+Two kinds are dropped. Lines that no text needs: notices on cookies, terms and JavaScript (C4: Raffel et al. 2020), and
+counters, numbers alone and calls to act (RefinedWeb: Penedo et al. 2023, arXiv 2306.01116, appendix G.2). And lines
+that recur on most of the earlier documents of one host; what recurs is learned from document to document, so that it
+depends on their order alone and never on where a night ended.
+
+Left out of RefinedWeb's rules: lines in capitals and lines of one word. They are speakers, headings and recipes' steps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import numpy as np
+
+from miniature_memory.cleaning.measures import POLICY
+from miniature_memory.cleaning.minhash import hash64
+from miniature_memory.storage.catalog import Catalog
+
+# --- lines that no text needs --------------------------------------------------------------------
+
+MAX_NOTICE_WORDS = 40  # a longer line is about such things rather than one of them
+SCRIPT = re.compile(  # of a line in lower case, as POLICY
+    r"(?:enable|turn on|requires?|need|without|disabled|support) (?:\w+ )?javascript"
+    r"|javascript (?:is|must be|seems to be|has been|needs to be) ")
+COUNTER = re.compile(r"\W*[\d.,]+\s?[kKmM]?\W*(?:likes?|shares?|comments?|replies|reply|views?|votes?|points?|"
+                     r"followers?|retweets?|reviews?|ratings?|items? in (?:the |your )?cart)\W*", re.IGNORECASE)
+NUMBER = re.compile(r"[\d\W]*\d[\d\W]*")
+CALL = re.compile(r"\W*(?:sign[ -]?in|sign[ -]?up|log[ -]?in|subscribe(?: now)?|read more|continue reading|share this|"
+                  r"share on (?:facebook|twitter|x)|add to (?:cart|basket)|back to top|skip to (?:main )?content|"
+                  r"advertisement|leave a (?:comment|reply))\W*", re.IGNORECASE)
+
+
+def is_notice(line: str) -> str:
+    """Why a line is dropped: policy, javascript, counter, number or call; "" if it is not. Pure."""
+    if line[:1].isspace():
+        return ""  # indented: code or verse
+    if len(line) <= 60:
+        for reason, pattern in (("counter", COUNTER), ("call", CALL), ("number", NUMBER)):
+            if pattern.fullmatch(line):
+                return reason
+    if len(line) <= 400:
+        lower = line.lower()
+        for reason, pattern in (("policy", POLICY), ("javascript", SCRIPT)):
+            if pattern.search(lower) and len(line.split()) <= MAX_NOTICE_WORDS:
+                return reason
+    return ""
+
+
+# --- lines that recur on a site ------------------------------------------------------------------
+
+MIN_DOCUMENTS = 5  # in which a line must have stood before it can be called recurring
+MIN_FRAC = 0.5  # of the host's documents since it was first seen
+MIN_EDGE_WORDS = 2  # of a recurring line at the beginning or the end: "Exeunt" belongs to the text
+MIN_INNER_WORDS = 4  # of one amid the text: shorter ones may be speakers' names
+MAX_IN_PAGE = 2  # times in one document; what stands more often is a refrain
+MAX_LINE_CHARS = 300
+PRUNE_EVERY = 16  # documents of a host; then lines that did not recur are forgotten
+PRUNE_FRAC = 0.2
+MAX_LINES = 4096  # that are remembered of one host: 64 KB
+
+_LINE = np.dtype([("hash", "<u8"), ("first", "<u4"), ("count", "<u4")])
+
+
+class Site:
+    """What is known of the lines of one host, after `documents` of its documents."""
+
+    def __init__(self, documents: int = 0, lines: bytes = b"") -> None:
+        self.documents = documents
+        self.lines = np.frombuffer(lines, dtype=_LINE)  # in order of hash
+
+    def recurring(self, hashes: np.ndarray) -> np.ndarray:
+        """Which of the lines with these hashes recur, bool (n,)."""
+        if not len(self.lines):
+            return np.zeros(len(hashes), dtype=bool)
+        places = np.minimum(np.searchsorted(self.lines["hash"], hashes), len(self.lines) - 1)
+        known = self.lines[places]
+        since = self.documents - known["first"].astype(np.int64)
+        return ((known["hash"] == hashes) & (known["count"] >= MIN_DOCUMENTS) & (known["count"] > MIN_FRAC * since))
+
+    def learn(self, hashes: np.ndarray) -> None:
+        """Count the lines of one more document; `hashes` are distinct."""
+        old = self.lines
+        count = old["count"] + np.isin(old["hash"], hashes)
+        new = np.setdiff1d(hashes, old["hash"])
+        lines = np.empty(len(old) + len(new), dtype=_LINE)
+        lines["hash"] = np.concatenate((old["hash"], new))
+        lines["first"] = np.concatenate((old["first"], np.full(len(new), self.documents)))
+        lines["count"] = np.concatenate((count, np.ones(len(new))))
+        self.documents += 1
+        if self.documents % PRUNE_EVERY == 0:
+            lines = lines[lines["count"] >= PRUNE_FRAC * (self.documents - lines["first"].astype(np.int64))]
+        if len(lines) > MAX_LINES:
+            lines = lines[np.argsort(lines["count"], kind="stable")[-MAX_LINES:]]
+        self.lines = np.sort(lines, order="hash")
+
+
+def drop_lines(text: str, site: Site | None = None) -> tuple[str, list[tuple[str, str]]]:
+    """`text` without boilerplate, and the lines that were dropped, each with its reason. `site` learns the text.
+
+    A recurring line is dropped at the beginning and the end of the text, up to the first line that stays; amid it only
+    if it is longer.
+    """
+    lines = text.split("\n")
+    stripped = [line.strip() for line in lines]
+    reasons = [is_notice(line) for line in lines]
+    if site is not None:
+        times = Counter(line for line in stripped if line and len(line) <= MAX_LINE_CHARS)
+        hashes = np.fromiter(map(hash64, times), dtype=np.uint64, count=len(times))
+        recurs = {line for line, yes in zip(times, site.recurring(hashes), strict=True)
+                  if yes and times[line] <= MAX_IN_PAGE}
+        site.learn(hashes)
+        if recurs:
+            _mark_recurring(stripped, recurs, reasons)
+    if not any(reasons):
+        return text, []
+    for i, line in enumerate(stripped):  # the first line now: at the head of a text, indentation says nothing
+        if line and not reasons[i]:
+            reasons[i] = is_notice(line)
+            if not reasons[i]:
+                break
+    dropped = [(line, reason) for line, reason in zip(stripped, reasons, strict=True) if reason]
+    kept = "\n".join(line for line, reason in zip(lines, reasons, strict=True) if not reason)
+    return re.sub(r"\n{3,}", "\n\n", kept).strip("\n"), dropped
+
+
+def _mark_recurring(lines: list[str], recurs: set[str], reasons: list[str]) -> None:
+    """Set the reason "recurring" for those of `recurs` that are to go."""
+    for order in (range(len(lines)), range(len(lines) - 1, -1, -1)):  # from both ends, up to the text
+        for i in order:
+            if lines[i] in recurs and len(lines[i].split()) >= MIN_EDGE_WORDS:
+                reasons[i] = "recurring"
+            elif lines[i] and not reasons[i]:
+                break
+    for i, line in enumerate(lines):
+        if line in recurs and len(line.split()) >= MIN_INNER_WORDS:
+            reasons[i] = "recurring"
+
+
+# --- what the catalog knows of sites -------------------------------------------------------------
+
+
+def load_site(catalog: Catalog, host: str) -> Site:
+    row = catalog.execute("SELECT documents, lines FROM site_lines WHERE host = ?", [host]).fetchone()
+    return Site(row["documents"], row["lines"]) if row else Site()
+
+
+def store_site(catalog: Catalog, host: str, site: Site) -> None:
+    """Within a record() block."""
+    catalog.execute("INSERT OR REPLACE INTO site_lines VALUES (?, ?, ?)",
+                    [host, site.documents, site.lines.tobytes()])

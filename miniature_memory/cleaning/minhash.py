@@ -1,0 +1,180 @@
+"""Duplicates: is a text the same as an earlier one, or nearly? Exact by a hash, nearly by MinHash, on disk.
+
+The setting is FineWeb's (Penedo et al. 2024, arXiv 2406.17557): 5-grams of words in lower case without punctuation,
+14 bands of 8 minima. Two texts whose sets of 5-grams have the Jaccard similarity s share a band with the probability
+1 - (1 - s^8)^14: 5 % at 0.5, 56 % at 0.7, 92 % at 0.8. A text is therefore 15 keys of 64 bits, one of them the hash of
+all its words; it is a duplicate if an earlier kept text has one of them.
+
+    index = Index(catalog)
+    keys = keys_of(text)
+    first = index.first(keys)      # (id of the earlier document, is it the same text), or None
+    index.add(seq, keys)           # seq of clean_documents
+
+The keys of a clean document are stored in its row, one after the other; only when PENDING documents have come together
+are theirs sorted into the table duplicate_keys. Inserting 15 random keys a document would write 15 random pages a
+document, more with every night; this way the cost of a night follows its own documents, and memory is flat.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from miniature_memory.storage.catalog import Catalog
+
+NGRAM, BANDS, ROWS = 5, 14, 8
+PENDING = 16_384  # documents whose keys are held in memory: 25 MB
+MERGED = "duplicate_keys.merged"  # setting: seq of the last document whose keys are in the table
+CACHE_KB = 8_000  # of the database, for the stage that has an index
+BLOCK = 1024  # 5-grams at once: 0.5 MB, so that a long text takes no more and stays in the cache
+NO_SPACES = re.compile(r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
+_ASCII_MARKS = {code: " " for code in range(128) if not chr(code).isalnum()}
+_DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
+
+def _odd(shape: tuple[int, ...], bits: int) -> np.ndarray:
+    dtype = np.dtype(f"u{bits // 8}")
+    return _random.integers(0, 1 << (bits - 1), shape, dtype=dtype) * dtype.type(2) + dtype.type(1)
+
+
+_random = np.random.default_rng(0x6D696E69)  # the keys on disk depend on these numbers: never change them
+_MULTIPLY = _odd((BANDS * ROWS, 1), 32)
+_ADD = _random.integers(0, 1 << 32, (BANDS * ROWS, 1), dtype=np.uint32)
+_WEIGHTS = list(_odd((NGRAM,), 64))
+_BAND_WEIGHTS = _odd((BANDS, ROWS), 64)
+
+
+# --- from a text to its keys ---------------------------------------------------------------------
+
+
+def normalised_words(text: str) -> list[str]:
+    """Words of letters and digits in lower case, without marks above them, each number as 0 (as datatrove folds them).
+
+    A character of a script that is written without spaces is a word.
+    """
+    if text.isascii():
+        return _DIGITS.sub("0", text.lower()).translate(_ASCII_MARKS).split()  # the same, many times as fast
+    text = unicodedata.normalize("NFKC", text).lower()
+    text = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+    return re.findall(r"[^\W_]+", _DIGITS.sub("0", NO_SPACES.sub(r" \1 ", text)))
+
+
+def hash64(text: str) -> int:
+    """64 bits of BLAKE2b: the same on every machine, unlike Python's own hash."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+class _WordHashes(dict[str, int]):
+    """word -> its hash64. Bounded."""
+
+    def __missing__(self, word: str) -> int:
+        if len(self) > 300_000:
+            self.clear()
+        self[word] = value = hash64(word)
+        return value
+
+
+_hash_of = _WordHashes()
+
+
+def keys_of(text: str) -> np.ndarray:
+    """The keys of a text, int64 (1 + BANDS,): the whole of its words, then each band."""
+    words = normalised_words(text)
+    hashes = np.fromiter(map(_hash_of.__getitem__, words), dtype=np.uint64, count=len(words))
+    whole = hashlib.blake2b(hashes.tobytes(), digest_size=8).digest()
+    keys = np.empty(1 + BANDS, dtype=np.uint64)
+    keys[0] = np.frombuffer(whole, dtype="<u8")[0]
+    keys[1:] = (_minima(shingles(hashes)).reshape(BANDS, ROWS) * _BAND_WEIGHTS).sum(axis=1)
+    return keys.view(np.int64)
+
+
+def shingles(hashes: np.ndarray) -> np.ndarray:
+    """A hash of each 5-gram of words, uint32 (n - 4,); of a shorter text one of all it has."""
+    n = max(1, len(hashes) - NGRAM + 1)
+    mixed = np.zeros(n, dtype=np.uint64)
+    for offset, weight in enumerate(_WEIGHTS):
+        part = hashes[offset:offset + n]
+        mixed[:len(part)] += part * weight
+    mixed ^= mixed >> np.uint64(32)
+    return (mixed * _WEIGHTS[0] >> np.uint64(32)).astype(np.uint32)
+
+
+def _minima(values: np.ndarray) -> np.ndarray:
+    """The least of `values` in each of BANDS * ROWS orders, uint32 (112,): multiply and add, modulo 2^32."""
+    least = np.full(BANDS * ROWS, 0xFFFFFFFF, dtype=np.uint32)
+    for start in range(0, len(values), BLOCK):
+        np.minimum(least, (values[start:start + BLOCK] * _MULTIPLY + _ADD).min(axis=1), out=least)
+    return least
+
+
+# --- the index -----------------------------------------------------------------------------------
+
+
+class First(NamedTuple):
+    """The earlier document, and whether its words are all the same."""
+
+    id: str
+    exact: bool
+
+
+class Index:
+    """The keys of all clean documents of a catalog."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.pending: dict[int, int] = {}  # key -> seq, of the documents since the last merge
+        # Keys are looked up all over their table: a large cache would fill, night after night, and hit no more often.
+        catalog.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+        for row in catalog.execute("SELECT seq, signature FROM clean_documents WHERE seq > ? AND signature IS NOT NULL",
+                                   [catalog.setting(MERGED, 0)]):
+            self._hold(row["seq"], np.frombuffer(row["signature"], dtype="<i8"))
+
+    def _hold(self, seq: int, keys: np.ndarray) -> None:
+        for key in keys.tolist():
+            self.pending.setdefault(key, seq)
+
+    def first(self, keys: np.ndarray) -> First | None:
+        """The earliest document that shares a key, or None."""
+        wanted = keys.tolist()
+        marks = ", ".join("?" * len(wanted))
+        found = {key: seq for key, seq in
+                 self.catalog.execute(f"SELECT key, seq FROM duplicate_keys WHERE key IN ({marks})", wanted)}
+        for key in wanted:
+            if key not in found and key in self.pending:
+                found[key] = self.pending[key]
+        if not found:
+            return None
+        exact = wanted[0] in found
+        seq = found[wanted[0]] if exact else min(found.values())
+        return First(self.catalog.value("SELECT id FROM clean_documents WHERE seq = ?", [seq]), exact)
+
+    def add(self, seq: int, keys: np.ndarray) -> None:
+        """Remember the keys of a document that was kept, within a record() block."""
+        self.catalog.execute("UPDATE clean_documents SET signature = ? WHERE seq = ?",
+                             [keys.astype("<i8").tobytes(), seq])
+        self._hold(seq, keys)
+        if len(self.pending) >= PENDING * len(keys):
+            self._merge(seq)
+
+    def _merge(self, seq: int) -> None:
+        in_order = sorted(self.pending.items())  # so that each page of the table is written once
+        self.catalog.db.executemany("INSERT OR IGNORE INTO duplicate_keys VALUES (?, ?)", in_order)
+        self.catalog.remember(MERGED, seq)
+        self.pending.clear()
+
+
+def forget(catalog: Catalog, where: str, parameters: list[Any]) -> None:
+    """Take the keys of some clean documents back, within a record() block that then deletes their rows.
+
+    The numbers of the last rows are used again, so what stood for them must be gone.
+    """
+    rows = catalog.execute(f"SELECT seq, signature FROM clean_documents WHERE {where}", parameters).fetchall()
+    for row in rows:
+        keys = np.frombuffer(row["signature"] or b"", dtype="<i8").tolist()
+        catalog.db.executemany("DELETE FROM duplicate_keys WHERE key = ? AND seq = ?",
+                               [(key, row["seq"]) for key in keys])
+    last = catalog.value(f"SELECT max(seq) FROM clean_documents WHERE NOT ({where})", parameters) or 0
+    catalog.remember(MERGED, min(last, catalog.setting(MERGED, 0)))

@@ -1,0 +1,1 @@
+"""Core: the stage contract, configuration, errors, the process. Imports the standard library and tqdm alone."""

@@ -1,0 +1,108 @@
+"""Configuration: TOML tables laid over each other, checked key by key, and turned into dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import tomllib
+import typing
+from pathlib import Path
+from typing import Any
+
+from miniature_memory.core.errors import ConfigError
+from miniature_memory.core.paths import PROJECT
+
+# --- configuration -------------------------------------------------------------------------------
+
+Tables = dict[str, dict[str, Any]]
+
+
+def read_tables(root: Path, config_file: Path | None = None, overrides: list[str] | None = None) -> Tables:
+    """Every setting: the project's default.toml, the root's, `config_file`, then `overrides` ("table.key=value").
+
+    default.toml lists every key, so it is also the schema.
+    Raises ConfigError naming the key, the file and the nearest right key.
+    """
+    tables = _read_toml(PROJECT / "config" / "default.toml")
+    layers = [own] if (own := root / "config" / "default.toml").exists() and root.resolve() != PROJECT else []
+    if config_file:
+        layers.append(config_file)
+    for layer in layers:
+        for table, keys in _read_toml(layer).items():
+            if not isinstance(keys, dict):
+                raise ConfigError(f"{layer}: {table} stands outside a table. Expected: a [table] above it.")
+            for key, value in keys.items():
+                _set(tables, table, key, value, str(layer))
+    for override in overrides or []:
+        name, sep, text = override.partition("=")
+        table, dot, key = name.strip().partition(".")
+        if not sep or not dot:
+            raise ConfigError(f"--set {override}: expected table.key=value, for example --set train.max_minutes=2")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            hint = f"Text needs its quotes: --set '{name}=\"{text}\"'"
+            raise ConfigError(f"--set {override}: {text!r} is no TOML value. {hint}") from None
+        _set(tables, table, key, value, "--set")
+    return tables
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}). Expected: a TOML file.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8. Save it as UTF-8 in your editor.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}. Mend that line; text needs quotes, for example.") from None
+
+
+def _set(tables: Tables, table: str, key: str, value: Any, where: str) -> None:
+    if table not in tables:
+        raise ConfigError(f"{where}: there is no table [{table}].{_nearest(table, tables)}")
+    if key not in tables[table]:
+        raise ConfigError(f"{where}: there is no key {table}.{key}.{_nearest(key, tables[table])}")
+    old = tables[table][key]
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value) if abs(value) < 1 << 53 else math.inf
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where}: {table}.{key} is no finite number; expected one such as {json.dumps(old)}")
+    if type(value) is not type(old):
+        raise ConfigError(f"{where}: {table}.{key} = {value!r} is of type {type(value).__name__}, "
+                          f"expected {type(old).__name__}, such as {json.dumps(old)}")
+    tables[table][key] = value
+
+
+def _nearest(name: str, names: typing.Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" Did you mean {close[0]}?" if close else f" There are: {', '.join(sorted(names))}."
+
+
+def build_config(config_class: type, table: str, tables: Tables) -> Any:
+    """`config_class` filled from [table]; a field that is itself a dataclass is filled from the table of its name."""
+    hints = typing.get_type_hints(config_class)
+    values: dict[str, Any] = {}
+    for item in dataclasses.fields(config_class):
+        hint = hints[item.name]
+        if dataclasses.is_dataclass(hint):
+            values[item.name] = build_config(typing.cast(type, hint), item.name, tables)
+        elif item.name in tables[table]:
+            value = tables[table][item.name]
+            if not _has_type(value, hint):
+                raise ConfigError(f"{table}.{item.name} = {value!r}: expected {getattr(hint, '__name__', hint)}")
+            values[item.name] = float(value) if hint is float else value
+    try:
+        return config_class(**values)
+    except ValueError as error:  # a dataclass may refuse a value that has the right type
+        raise ConfigError(f"[{table}] {error}") from None
+
+
+def _has_type(value: Any, hint: Any) -> bool:
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if typing.get_origin(hint) is list:
+        return isinstance(value, list) and all(_has_type(v, typing.get_args(hint)[0]) for v in value)
+    return type(value) is hint

@@ -1,0 +1,18 @@
+"""What --status, --doctor and the audit find, and how it is fixed."""
+
+from __future__ import annotations
+
+import typing
+
+# --- findings ------------------------------------------------------------------------------------
+
+OK, NOTE, BAD = "ok", "note", "BAD"  # a note is worth knowing; what is bad stops a run
+
+
+class Finding(typing.NamedTuple):
+    """Something that --status or --doctor tells, and what a person can do about it."""
+
+    name: str
+    level: str
+    found: str
+    mend: str = ""

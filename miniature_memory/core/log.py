@@ -1,0 +1,45 @@
+"""Logging: messages to stderr, and with their times to data/run.log."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from pathlib import Path
+
+from miniature_memory.core.process import LOCK_FD_VARIABLE
+
+HIDE_BARS_VARIABLE = "MINIATURE_MEMORY_HIDE_BARS"  # set by --quiet
+LOG_BYTES, LOG_FILES = 5_000_000, 3
+# The first parts of our loggers' names
+OURS = {"miniature_memory", "run", "search", "scrape", "extract", "validate", "clean", "prepare", "train", "sample"}
+DETAIL = 15  # a level between DEBUG and INFO: for the log file alone
+
+
+def start_logging(root: Path, quiet: bool) -> None:
+    """Messages to stderr, and with their times to data/run.log, which is rotated here, at the start, only."""
+    if quiet:
+        os.environ[HIDE_BARS_VARIABLE] = "1"
+    path = root / "data" / "run.log"
+    with contextlib.suppress(OSError):
+        if LOCK_FD_VARIABLE not in os.environ and path.stat().st_size > LOG_BYTES:
+            for n in range(LOG_FILES - 1, 0, -1):
+                older = path.with_name(f"run.log.{n}")
+                (path.with_name(f"run.log.{n - 1}") if n > 1 else path).replace(older)
+    screen = logging.StreamHandler()
+    screen.setLevel(logging.ERROR if quiet else logging.INFO)
+    handlers: list[logging.Handler] = [screen]
+    with contextlib.suppress(OSError):
+        file = logging.FileHandler(path, encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handlers.append(file)
+    logging.raiseExceptions = False  # a log that cannot be written, on a full disk, is no reason for tracebacks
+    for handler in handlers:
+        handler.addFilter(_is_ours_or_a_warning)
+    logging.addLevelName(DETAIL, "DETAIL")
+    logging.basicConfig(level=DETAIL, format="%(message)s", handlers=handlers, force=True)
+
+
+def _is_ours_or_a_warning(record: logging.LogRecord) -> bool:
+    """Libraries may warn, but what they tell of their progress is noise."""
+    return record.levelno >= logging.WARNING or record.name == "__main__" or record.name.partition(".")[0] in OURS

@@ -1,0 +1,164 @@
+"""The process: signals, the lock of a root, memory, and the parent that started it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from miniature_memory.core.errors import LockedError, Stopped, cannot_write
+from miniature_memory.core.paths import make_folder
+
+LOCK_FD_VARIABLE = "MINIATURE_MEMORY_LOCK_FD"  # the descriptor on which run.py holds the lock for its stages
+PARENT_VARIABLE = "MINIATURE_MEMORY_PARENT"  # the process id of that run.py
+
+
+# --- signals -------------------------------------------------------------------------------------
+
+
+class _Interruption:
+    depth = 0  # how many uninterrupted() blocks are open
+    pending: int | None = None  # the signal that came meanwhile
+
+
+def _on_signal(signum: int, _frame: object) -> None:
+    if _Interruption.depth:
+        _Interruption.pending = signum
+    else:
+        raise Stopped(signum)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back until the block has ended, so that no step is left half done."""
+    _Interruption.depth += 1
+    try:
+        yield
+    finally:
+        _Interruption.depth -= 1
+    if not _Interruption.depth and _Interruption.pending is not None:
+        signum, _Interruption.pending = _Interruption.pending, None
+        raise Stopped(signum)
+
+
+def catch_signals() -> None:
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, _on_signal)
+
+
+class PeakMemory(threading.Thread):
+    """Peak of the proportional set size (PSS) of process `pid` and all that it started, in MB.
+
+    PSS counts a page shared by n processes as 1/n to each, so that the sum over a tree is what the tree really
+    holds. Where the system has no /proc/PID/smaps_rollup (macOS) the largest resident set size stands in.
+    """
+
+    def __init__(self, pid: int | None = None, interval_sec: float = 0.2) -> None:
+        super().__init__(daemon=True)
+        self.pid = pid or os.getpid()
+        self.interval_sec = interval_sec
+        self.peak_mb = 0.0
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(self.interval_sec):
+            self._sample()
+
+    def stop(self) -> float:
+        self._ended.set()
+        self._sample()
+        return self.peak_mb
+
+    def _sample(self) -> None:
+        total_kb = sum(_pss_kb(pid) for pid in process_tree(self.pid))
+        if not total_kb:
+            scale = 1024 if sys.platform == "darwin" else 1  # bytes there, KB elsewhere
+            total_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // scale
+        self.peak_mb = max(self.peak_mb, total_kb * 1024 / 1e6)
+
+
+def process_tree(pid: int) -> list[int]:
+    """`pid` and its descendants, from /proc."""
+    tree = [pid]
+    for parent in tree:  # grows while it is walked
+        with contextlib.suppress(OSError):  # it ended meanwhile, or there is no /proc
+            for task in os.listdir(f"/proc/{parent}/task"):
+                with open(f"/proc/{parent}/task/{task}/children", "rb") as children:
+                    tree += map(int, children.read().split())
+    return tree
+
+
+def _pss_kb(pid: int) -> int:
+    with contextlib.suppress(OSError):  # the process ended meanwhile
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
+            match = re.search(rb"^Pss:\s+(\d+)", rollup.read(), re.MULTILINE)
+        return int(match[1]) if match else 0
+    return 0
+
+
+# --- lock and log --------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def run_lock(root: Path) -> Iterator[int]:
+    """Hold the root's lock; yield its file descriptor. Raises LockedError naming the holder's process id.
+
+    A stage started by run.py inherits the descriptor, so that the lock outlives a run.py that was killed while its
+    stage still writes.
+    """
+    if LOCK_FD_VARIABLE in os.environ:
+        yield int(os.environ[LOCK_FD_VARIABLE])
+        return
+    path = make_folder(root / "data") / "run.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        raise LockedError(f"Another run (process {holder}) is at work in {root}; this one did nothing. "
+                          f"Wait for it, or stop it with: kill {holder}") from None
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def lock_holder(root: Path) -> str:
+    """The process id of the run that is at work in `root`; '' if there is none. Makes nothing and waits for nothing."""
+    try:
+        with open(root / "data" / "run.lock", "rb") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back at once
+            except BlockingIOError:
+                return stream.read(32).decode("ascii", "replace").strip() or "unknown"
+    except OSError:
+        return ""
+    return ""
+
+
+def _die_with_parent() -> None:
+    """Under run.py: stop as if by SIGTERM when run.py is gone, so that no stage is left behind by kill -9."""
+    if LOCK_FD_VARIABLE not in os.environ:
+        return
+    parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))  # run.py may be gone before we ask
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

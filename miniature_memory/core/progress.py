@@ -1,0 +1,41 @@
+"""Progress: on a terminal a bar with its rate and the time left; elsewhere, in a log or under cron, a line a minute."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+from miniature_memory.core.log import HIDE_BARS_VARIABLE
+from miniature_memory.core.text import strip_control
+
+logger = logging.getLogger(__name__)
+
+LINE_SEC = 60.0  # from one line to the next
+LINE = "{desc}: {percentage:.0f} % of {total_fmt}{unit}, {rate_fmt}, {remaining} left"
+
+
+class Progress(tqdm):
+    """tqdm, that knows what to do without a terminal. It uses no colours. Nothing is shown with --quiet."""
+
+    monitor_interval = 0  # no thread: with miniters at 0 each step may show itself
+
+    def __init__(self, iterable: Iterable[Any] | None = None, desc: str = "", total: float | None = None,
+                 **kwargs: Any) -> None:
+        self.is_bar = sys.stderr.isatty()
+        if not self.is_bar:
+            line = kwargs.get("bar_format", LINE).replace("|{bar}|", "")
+            kwargs |= {"bar_format": line, "file": io.StringIO(), "mininterval": LINE_SEC, "delay": LINE_SEC,
+                       "leave": False}
+        super().__init__(iterable, desc, total, miniters=0, disable=bool(os.environ.get(HIDE_BARS_VARIABLE)), **kwargs)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        if self.is_bar:
+            super().display(msg, pos)
+        elif msg is None:  # else it is only wiped out
+            logger.info("%s", strip_control(str(self)))

@@ -1,0 +1,1 @@
+"""Crawl: everything that speaks to the web. Imports core and storage."""

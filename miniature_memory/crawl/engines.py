@@ -1,0 +1,241 @@
+"""Providers that take a query: search engines, wikis, Common Crawl's index."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import re
+import time
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+from miniature_memory.core.text import host_of
+from miniature_memory.crawl.frontier import Archived
+from miniature_memory.crawl.guard import FetchError
+from miniature_memory.crawl.provider import BLOCK_SEC, Ask, Found, ProviderError
+from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.crawl.web import Web, retry_after_sec
+
+DDGS_BACKENDS = {"duckduckgo": "html.duckduckgo.com", "brave": "search.brave.com", "mojeek": "www.mojeek.com"}
+DDGS_TIMEOUT_SEC = 5.0  # of each backend
+COMMONCRAWL = "https://index.commoncrawl.org/collinfo.json"
+COMMONCRAWL_PAUSE_SEC = 1.0  # between two requests: "no faster than once a second" (its status page)
+
+
+# --- search engines ------------------------------------------------------------------------------
+# The libraries are imported where they are used: together they cost 40 MB and a second.
+
+
+class _Answer(NamedTuple):
+    """What googlesearch and ddgs take for an answer of their own HTTP client."""
+
+    text: str = ""
+    content: bytes = b""
+    status_code: int = 200
+
+    def raise_for_status(self) -> None:
+        pass  # fetch() has raised already
+
+
+def google(ask: Ask) -> list[Found]:
+    import googlesearch
+
+    texts: list[str] = []
+
+    def get(url: str, params: dict[str, Any], headers: dict[str, str], cookies: dict[str, str], **_: Any) -> _Answer:
+        if texts:
+            return _Answer()  # one page of results an ask; the library would go on
+        params |= {"num": ask.n + 2, "start": ask.page * ask.n}  # it counts wrongly from the second page on
+        cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+        answer = ask.web.fetch(f"{url}?{urlencode(params)}", headers=headers | cookie, allowed=_google_wall)
+        texts.append(answer.body.decode("utf-8", "replace"))
+        return _Answer(texts[0])
+
+    googlesearch.get = get
+    results = googlesearch.search(ask.what, num_results=ask.n, lang=ask.config.language, region=ask.config.region,
+                                  safe="active" if ask.config.safe_search else "off", advanced=True)
+    found = [Found(result.url, f"{result.title} {result.description}".strip()) for result in results if result.url]
+    if not found and texts and (wall := page_wall(texts[0])):
+        raise ProviderError(wall)
+    return found
+
+
+def _google_wall(url: str) -> str:
+    """Why a page that Google redirects to is not asked for."""
+    if "/sorry/" in url:
+        return "captcha"
+    return "consent_page" if urlsplit(url).netloc.startswith("consent.") else ""
+
+
+def page_wall(html: str) -> str:
+    """What a page without results is, if it is a wall: captcha, consent_page or js_wall; else ''."""
+    text = html[:1 << 18].lower()
+    if re.search(r"unusual traffic|/sorry/index|g-recaptcha|h-captcha|captcha-form|are you a robot", text):
+        return "captcha"
+    if re.search(r"consent\.google|before you continue|cookie-?consent-?wall", text):
+        return "consent_page"
+    return "js_wall" if re.search(r"enablejs|enable javascript|javascript is (disabled|required)", text) else ""
+
+
+def ddgs(ask: Ask) -> list[Found]:
+    import ddgs.base
+    from ddgs import DDGS
+    from ddgs.exceptions import DDGSException
+
+    logging.getLogger("ddgs").setLevel(logging.ERROR)  # it reports each engine's failure
+    refused = ask.memory.setdefault("refused", set())
+    backends = [name for name, host in DDGS_BACKENDS.items() if host not in refused]
+    if not backends:
+        raise ProviderError("too_many_requests")
+    errors: list[ProviderError] = []
+    ddgs.base.HttpClient = lambda **_: _DdgsClient(ask, errors)  # type: ignore[misc, assignment]
+    try:
+        rows = DDGS().text(ask.what, region=f"{ask.config.region}-{ask.config.language}", max_results=ask.n,
+                           page=ask.page + 1, safesearch="on" if ask.config.safe_search else "off",
+                           backend=", ".join(backends))
+    except DDGSException:  # the one type it raises, whatever happened; so we look at the answers ourselves
+        if errors:
+            raise max(errors, key=lambda error: BLOCK_SEC.get(error.reason, 0)) from None
+        return []
+    return [Found(str(row.get("href", "")), f"{row.get('title', '')} {row.get('body', '')}") for row in rows]
+
+
+class _DdgsClient:
+    """In the place of ddgs' HTTP client, which imitates a browser."""
+
+    def __init__(self, ask: Ask, errors: list[ProviderError]) -> None:
+        self.ask, self.errors = ask, errors
+        self.client = self  # ddgs sets headers and cookies on an inner client
+        self.cookies: dict[str, str] = {}
+
+    def headers_update(self, headers: dict[str, str]) -> None:
+        pass  # they would make us look like a browser
+
+    def set_cookies(self, url: str, cookies: dict[str, str]) -> None:
+        self.cookies |= cookies
+
+    def request(self, method: str, url: str, params: dict[str, str] | None = None,
+                data: dict[str, str] | None = None, **_: Any) -> _Answer:
+        url += "?" + urlencode(params) if params else ""
+        if data and self.ask.config.safe_search:
+            data = data | {"kp": "1"}  # DuckDuckGo's strict safe search, which ddgs leaves out
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        try:
+            answer = self.ask.web.fetch(url, form=data, headers={"Cookie": cookie} if cookie else {},
+                                        seconds=DDGS_TIMEOUT_SEC)
+        except FetchError as error:
+            self.errors.append(ProviderError.of(error))
+            self.ask.memory["refused"].add(host_of(canonical_url(url)))
+            return _Answer(status_code=503)
+        text = answer.body.decode("utf-8", "replace")
+        if wall := page_wall(text):
+            self.errors.append(ProviderError(wall))  # only counts if no backend has a result
+        return _Answer(text, answer.body)
+
+
+def searxng(ask: Ask) -> list[Found]:
+    """SearXNG's JSON API (docs.searxng.org/dev/search_api.html)."""
+    base = ask.config.searxng_url.partition("?")[0].rstrip("/").removesuffix("/search")
+    url = base + "/search?" + urlencode({
+        "q": ask.what, "format": "json", "language": ask.config.language, "pageno": ask.page + 1,
+        "safesearch": 2 if ask.config.safe_search else 0})
+    try:
+        answer = _json(_own_web(ask, base), url)
+    except ProviderError as error:
+        if error.reason == "denied":  # no breaker: its owner can mend it
+            raise ProviderError("http_403: is json among search.formats in its settings.yml?") from None
+        raise
+    try:
+        found = [Found(str(row["url"]), f"{row.get('title', '')} {row.get('content', '')}")
+                 for row in answer["results"]]
+    except (KeyError, TypeError, AttributeError):
+        raise ProviderError("bad_answer") from None
+    if not found and answer.get("unresponsive_engines"):
+        raise ProviderError("engines_unresponsive")
+    return found
+
+
+def mediawiki(ask: Ask) -> list[Found]:
+    """The Action API of each wiki in turn (mediawiki.org/wiki/API:Etiquette: in series, with maxlag and a contact)."""
+    found: list[Found] = []
+    problems: list[ProviderError] = []
+    for api in ask.config.wikis:
+        api = api.replace("{language}", ask.config.language)
+        url = api + "?" + urlencode({
+            "action": "query", "format": "json", "formatversion": 2, "maxlag": 5, "generator": "search",
+            "gsrsearch": ask.what, "gsrlimit": ask.n, "gsroffset": ask.page * ask.n, "gsrnamespace": 0,
+            "prop": "info", "inprop": "url"})
+        try:
+            pages = _json(_own_web(ask, api), url).get("query", {}).get("pages", [])
+            found += [Found(str(page["fullurl"])) for page in sorted(pages, key=lambda page: int(page["index"]))]
+        except ProviderError as problem:
+            problems.append(problem)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            problems.append(ProviderError("bad_answer"))
+    if problems and not found:
+        raise problems[0]
+    return found
+
+
+def _own_web(ask: Ask, url: str) -> Web:
+    """For an interface that the user has named: it may be at a private address."""
+    parts = urlsplit(canonical_url(url))
+    own = f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}"
+    return Web(dataclasses.replace(ask.config.web, allow_private=[*ask.config.web.allow_private, own]))
+
+
+def _json(web: Web, url: str) -> Any:
+    """The JSON that an interface answers with. Raises ProviderError, also for an error inside the JSON."""
+    try:
+        answer = web.fetch(url, accept=("application/json",))
+        content = json.loads(answer.body)
+    except FetchError as error:
+        raise ProviderError.of(error) from None
+    except (ValueError, RecursionError):
+        raise ProviderError("bad_answer") from None
+    problem = content.get("error") if isinstance(content, dict) else None
+    if isinstance(problem, dict):  # MediaWiki says 200 also when it does not answer
+        code = re.sub(r"[^a-z_]", "", str(problem.get("code", "")).lower())[:40] or "unknown"
+        busy = code in ("maxlag", "ratelimited", "readonly")
+        wait = retry_after_sec(answer.header("Retry-After"))
+        raise ProviderError("too_many_requests" if busy else f"api_{code}", wait if busy else None)
+    return content
+
+
+# --- Common Crawl --------------------------------------------------------------------------------
+
+
+def commoncrawl(ask: Ask) -> list[Found]:
+    """Pages of a seed's host that Common Crawl has in its newest crawl: the origin need not be asked for them.
+
+    The index (github.com/webrecorder/pywb/wiki/CDX-Server-API) answers with a JSON object a line.
+    """
+    if "api" not in ask.memory:
+        try:
+            ask.memory["api"] = str(_json(ask.web, COMMONCRAWL)[0]["cdx-api"])
+        except (LookupError, TypeError):
+            raise ProviderError("bad_answer") from None
+        time.sleep(COMMONCRAWL_PAUSE_SEC)
+    url = ask.memory["api"] + "?" + urlencode({
+        "url": f"{urlsplit(ask.what).hostname}/*", "output": "json", "fl": "url,filename,offset,length",
+        "filter": ["=status:200", "=mime:text/html"], "page": ask.page, "pageSize": 1}, doseq=True)
+    try:
+        body = ask.web.fetch(url, truncate=True).body
+    except FetchError as error:
+        if error.reason in ("http_404", "http_400"):  # nothing of that host; no such page of the index
+            return []
+        raise ProviderError.of(error) from None
+    found = []
+    for line in body.splitlines():
+        try:
+            row = json.loads(line)
+            place = Archived(str(row["filename"]), int(row["offset"]), int(row["length"]))
+            url = str(row["url"])
+        except (ValueError, LookupError, TypeError, RecursionError):
+            continue  # the last line may be cut off
+        if re.fullmatch(r"[\w./-]+\.warc\.gz", place.file) and 0 < place.length <= ask.config.web.max_bytes:
+            found.append(Found(url, archived=place))
+    if body.strip() and not found:
+        raise ProviderError("bad_answer")
+    return found

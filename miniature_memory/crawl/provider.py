@@ -1,0 +1,50 @@
+"""What providers are asked, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from miniature_memory.crawl.config import ProviderConfig
+from miniature_memory.crawl.frontier import Archived
+from miniature_memory.crawl.guard import FetchError
+from miniature_memory.crawl.web import Web
+
+# How long a provider that refused is left alone, doubled on repeats: SearXNG's suspended_times (settings.yml)
+BLOCK_SEC = {"too_many_requests": 3600.0, "silent": 3600.0, "denied": 86400.0, "captcha": 86400.0, "js_wall": 86400.0,
+             "consent_page": 86400.0, "unrelated": 86400.0}
+
+
+class Found(NamedTuple):
+    url: str
+    text: str = ""  # title and snippet, if the provider has them
+    archived: Archived | None = None
+
+
+@dataclass
+class Ask:
+    """A question to a provider, and what it needs to find the answer."""
+
+    what: str  # a query, or the URL of a seed
+    n: int  # results that are wanted
+    page: int  # of results, from 0
+    config: ProviderConfig
+    web: Web  # for programs' interfaces, which robots.txt is not about
+    fetch: Callable[[str], bytes]  # for all else: obeys robots.txt and keeps the distance
+    memory: dict[str, Any] = field(default_factory=dict)  # of this provider, for the rest of the run
+
+
+class ProviderError(Exception):
+    """A provider gave no result; `reason` is a fact, and one of BLOCK_SEC if it refused to."""
+
+    def __init__(self, reason: str, retry_after_sec: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after_sec = retry_after_sec
+
+    @classmethod
+    def of(cls, error: FetchError) -> ProviderError:
+        codes = {"http_429": "too_many_requests", "http_503": "too_many_requests", "http_202": "too_many_requests",
+                 "http_403": "denied", "http_401": "denied"}
+        return cls(codes.get(error.reason, error.reason), error.retry_after_sec)

@@ -1,0 +1,111 @@
+"""robots.txt, read as RFC 9309 says."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import urljoin
+
+from protego import Protego
+
+from miniature_memory.core.text import strip_control
+from miniature_memory.crawl.guard import FetchError
+from miniature_memory.crawl.signals import robots_forbid_training
+from miniature_memory.crawl.web import NAME, Web
+from miniature_memory.storage.catalog import Catalog
+
+ROBOTS_BYTES = 500 * 1024  # RFC 9309, section 2.5: at least so much is parsed
+ROBOTS_FRESH_SEC = 24 * 3600.0  # RFC 9309, section 2.4
+
+
+# --- robots.txt ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the robots.txt of a host says. A `refusal` holds for the whole host, today."""
+
+    text: str = ""
+    refusal: str = ""
+
+    @cached_property
+    def _parsed(self) -> Protego:
+        return Protego.parse(_without_others(self.text))
+
+    def refuse(self, url: str) -> str:
+        """Why `url` must not be asked for; '' when it may."""
+        return self.refusal or ("" if self._parsed.can_fetch(url, NAME) else "robots")
+
+    @property
+    def delay_sec(self) -> float:
+        return self._parsed.crawl_delay(NAME) or 0.0
+
+    def forget(self) -> None:
+        """Free the parsed form, which may take megabytes, until it is needed again."""
+        self.__dict__.pop("_parsed", None)
+
+    @cached_property
+    def forbids_training(self) -> bool:
+        return robots_forbid_training(self.text, NAME)
+
+
+def _without_others(text: str) -> str:
+    """robots.txt with one name for all agents that are not us: the parser copies each rule for each name."""
+    def renamed(line: re.Match[str]) -> str:
+        name = line[2].partition("#")[0].strip().lower().replace("*", "")
+        return line[0] if name in NAME else line[1] + " other"
+    return re.sub(r"(?im)^([ \t]*user[ -]?agent[ \t]*[: \t])(.*)$", renamed, text)
+
+
+def fetch_rules(web: Web, url: str, hops: int = 0, seconds: float = math.inf) -> Rules | str:
+    """What the robots.txt at `url` says, or the URL that it redirects to: RFC 9309, section 2.3.1.
+
+    4xx, and more redirects than five, allow everything; 5xx or no answer nothing. hops: redirects so far. Each is a
+    request of its own, so that the caller can keep its distance from the host that it leads to.
+    """
+    try:
+        answer = web.fetch(url, headers={"Accept-Encoding": "identity"}, follow=False, max_bytes=ROBOTS_BYTES,
+                           truncate=True, seconds=seconds)
+    except FetchError as error:
+        if error.reason in ("unreachable", "blocked_address", "tls_error") and not hops:
+            return Rules(refusal=error.reason)
+        return Rules() if re.fullmatch("http_4(?!29)..", error.reason) else Rules(refusal="robots_unavailable")
+    if answer.location:
+        return answer.location if hops < web.config.max_redirects else Rules()
+    lines = answer.body.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
+    rules = Rules(strip_control("\n".join(lines)))
+    rules.refuse(url)  # parses it, here rather than in the thread that has to decide
+    return rules
+
+
+def robots_url(url: str) -> str:
+    return urljoin(url, "/robots.txt")
+
+
+def known_rules(catalog: Catalog, host: str) -> Rules | None:
+    """The rules that the catalog keeps, if they are of today."""
+    row = catalog.execute("SELECT * FROM hosts WHERE host = ?", [host]).fetchone()
+    if row and row["closed_until"] > time.time():
+        return Rules(refusal=row["reason"])
+    if row and row["robots"] is not None and row["robots_at"] > time.time() - ROBOTS_FRESH_SEC:
+        return Rules(row["robots"])
+    return None
+
+
+def remember_rules(catalog: Catalog, host: str, rules: Rules) -> None:
+    """Keep rules for a day, within a record() block. No network says nothing about a host: it is asked again."""
+    if rules.refusal == "robots_unavailable":
+        close_host(catalog, host, ROBOTS_FRESH_SEC, rules.refusal)
+    elif not rules.refusal:
+        catalog.execute("INSERT INTO hosts (host, robots, robots_at) VALUES (?, ?, ?) ON CONFLICT (host) DO UPDATE "
+                        "SET robots = excluded.robots, robots_at = excluded.robots_at", [host, rules.text, time.time()])
+
+
+def close_host(catalog: Catalog, host: str, seconds: float, reason: str) -> None:
+    """Ask a host for nothing until `seconds` have passed, within a record() block."""
+    catalog.execute("INSERT INTO hosts (host, closed_until, reason, failures) VALUES (?, ?, ?, 1) ON CONFLICT (host) "
+                    "DO UPDATE SET closed_until = excluded.closed_until, reason = excluded.reason, "
+                    "failures = failures + 1", [host, time.time() + seconds, reason])

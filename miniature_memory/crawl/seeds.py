@@ -1,0 +1,46 @@
+"""config/queries.txt and config/seeds.txt."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+from miniature_memory.core.errors import StageError
+from miniature_memory.core.text import strip_control
+from miniature_memory.crawl.urls import canonical_url
+
+logger = logging.getLogger(__name__)
+
+# --- what the user wrote -------------------------------------------------------------------------
+
+
+class Seed(NamedTuple):
+    kind: str  # page, feed or sitemap
+    url: str
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file without comments and empty ones. Raises StageError if it is not UTF-8."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return []
+    except UnicodeDecodeError as error:
+        raise StageError(f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}.",
+                         "a UTF-8 text file.", "save it as UTF-8 in your editor, or convert it: "
+                         f"iconv -f WINDOWS-1252 -t UTF-8 {path} > new.txt && mv new.txt {path}") from None
+    lines = (strip_control(line).strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def read_seeds(path: Path) -> list[Seed]:
+    seeds = []
+    for line in read_lines(path):
+        kind, _, url = line.partition(" ")
+        if kind in ("page", "feed", "sitemap") and canonical_url(url):
+            seeds.append(Seed(kind, canonical_url(url)))
+        else:
+            logger.warning("%s: %r is no seed and is passed over. Expected: page, feed or sitemap, a space, and a web "
+                           "address", path, line)
+    return seeds

@@ -1,0 +1,132 @@
+"""A visit to a URL: what a worker thread does."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import sqlite3
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from miniature_memory.core.text import host_of, timestamp
+from miniature_memory.crawl import signals
+from miniature_memory.crawl.config import ScrapeConfig
+from miniature_memory.crawl.guard import FetchError
+from miniature_memory.crawl.robots import Rules, fetch_rules
+from miniature_memory.crawl.warc import Exchange, archived_page, exchange_records
+from miniature_memory.crawl.web import HTML_TYPES, NAME, Fetched, Web
+
+ARCHIVE = "https://data.commoncrawl.org/"
+BINARY = (b"ID3", b"%PDF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\3\4", b"RIFF", b"OggS", b"\x1f\x8b", b"\x7fELF")
+
+
+@dataclass(eq=False)
+class Visit:
+    """A URL of the catalog that is due, and where the way to it has come so far."""
+
+    row: sqlite3.Row
+    target: str  # the URL itself, or what it redirected to, or the archive's file
+    hops: int = 0
+    tries: int = 0
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> Visit:
+        return cls(row, ARCHIVE + row["archive"] if row["archive"] else row["url"])
+
+    def headers(self) -> dict[str, str]:
+        """Those of a conditional GET, or the range of an archive's file."""
+        row = self.row
+        if row["archive"]:
+            return {"Range": f"bytes={row['archive_offset']}-{row['archive_offset'] + row['archive_length'] - 1}"}
+        pairs = {"If-None-Match": row["etag"], "If-Modified-Since": row["last_modified"]}
+        return {name: value for name, value in pairs.items() if value and row["payload_hash"]}
+
+
+@dataclass(eq=False)
+class Host:
+    name: str
+    rules: Rules | None  # None: robots.txt is still to be read
+    delay_sec: float
+    visits: deque[Visit] = field(default_factory=deque)
+    errands: deque[Errand] = field(default_factory=deque)  # go before visits
+    checked: Visit | None = None  # the first of the visits, if the rules have nothing against it
+    asking: bool = False  # for the rules
+    ready_at: float = 0.0  # time.monotonic() of the next request, at the earliest
+    queued: bool = False  # it stands in line, or a worker is busy with it
+    answered: bool = False  # in this run
+    failures: int = 0  # in a row
+    closed_before: int = 0  # times in a row, in earlier runs
+    planned: int = 0  # visits of this run
+
+
+@dataclass(eq=False)
+class Errand:
+    """The robots.txt of a host, to be read here, or where it redirects to."""
+
+    host: Host
+    url: str
+    hops: int = 0
+
+
+# --- what the workers do -------------------------------------------------------------------------
+
+
+class Page(NamedTuple):
+    """An answer, ready to be written down."""
+
+    answer: Fetched
+    fetched_at: str = ""
+    body_hash: str = ""  # sha256, in hex
+    records: Exchange | None = None
+    links: tuple[str, ...] = ()
+
+
+Job = tuple[Host, Visit | Errand]
+Outcome = Page | Rules | str | Exception  # str: where a robots.txt redirects to
+Done = tuple[Host, Visit | Errand, Outcome, float, float]  # when it began and ended
+
+
+def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[Job], done: queue.SimpleQueue[Done]) -> None:
+    """A worker thread: fetch what is asked for, a page or a robots.txt."""
+    while True:
+        host, job = jobs.get()
+        began = time.monotonic()
+        outcome: Outcome
+        try:
+            outcome = fetch_page(web, config, job) if isinstance(job, Visit) else fetch_rules(web, job.url, job.hops)
+        except Exception as error:  # a FetchError, or a bug, which the main thread raises again
+            outcome = error
+        done.put((host, job, outcome, began, time.monotonic()))
+
+
+def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
+    """Fetch one page and prepare its records. Raises FetchError with the reason when there is no page to keep."""
+    at = timestamp()
+    row, source = visit.row, {}
+    if row["archive"]:
+        part = web.fetch(visit.target, headers=visit.headers(), truncate=True)
+        answer, date = archived_page(part.payload[:row["archive_length"]], row["url"], web.config.max_bytes)
+        source = {"WARC-Source-URI": visit.target, "WARC-Source-Range": visit.headers()["Range"]}
+        at = date or at
+    else:
+        answer = web.fetch(visit.target, accept=HTML_TYPES, headers=visit.headers(), follow=False)
+    if answer.location:
+        return Page(answer, at, records=exchange_records(answer, at))
+    if answer.status == 304:
+        return Page(answer)
+    body = answer.body
+    if not body.strip(b"\0 \t\r\n"):
+        raise FetchError("empty")
+    if body.startswith(BINARY):
+        raise FetchError("not_html")
+    if config.respect_noai and (reason := signals.refusal(answer.headers, body, NAME)):
+        raise FetchError(reason)
+    if signals.needs_js(body):
+        raise FetchError("needs_js")
+    found: list[str] = []
+    if config.follow_links and row["depth"] < config.max_link_depth:
+        found = [url for url in signals.links(answer.headers, body, answer.url, NAME)
+                 if host_of(url) == host_of(answer.url)]
+    return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), tuple(found))

@@ -1,0 +1,131 @@
+"""WARC: pages as the field archives them: WARC 1.1 (ISO 28500:2017), one gzip member a record.
+
+Written here, in the form that warcio writes, at a fifth of its time; read by warcio.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import uuid
+import zlib
+from collections.abc import Iterable
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from warcio.archiveiterator import ArchiveIterator
+from warcio.exceptions import ArchiveLoadFailed
+
+from miniature_memory.core.text import strip_control
+from miniature_memory.crawl.guard import FetchError
+from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.crawl.web import AGENT, HTML_TYPES, Fetched, unpack
+
+LEVEL = 4  # of gzip: two thirds of the time of 6 for 1.5 percent more bytes, measured on pages of 10 KB
+SAME_PAYLOAD = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
+Pairs = Iterable[tuple[str, str]]
+
+
+def digest(data: bytes) -> str:
+    """As WARC writes it."""
+    return "sha1:" + base64.b32encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode()
+
+
+def _record(kind: str, named: dict[str, str], block: bytes) -> bytes:
+    """One record as a gzip member of its own. named: its header fields beyond those that every record has."""
+    fields = {"WARC-Type": kind, "WARC-Record-ID": new_id(), **named, "WARC-Block-Digest": digest(block),
+              "Content-Length": str(len(block))}
+    head = "WARC/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items()) + "\r\n"
+    return zlib.compress(head.encode() + block + b"\r\n\r\n", LEVEL, wbits=31)
+
+
+def new_id() -> str:
+    return f"<urn:uuid:{uuid.uuid4()}>"
+
+
+def _http(first_line: str, headers: Pairs, payload: bytes = b"") -> bytes:
+    lines = [first_line, *(f"{name}: {_one_line(value)}" for name, value in headers)]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + payload
+
+
+def info_record(filename: str, agent: str, at: str) -> bytes:
+    """The record that every WARC file begins with."""
+    about = {"software": AGENT, "http-header-user-agent": agent, "robots": "obey", "format": "WARC File Format 1.1"}
+    block = "".join(f"{name}: {value}\r\n" for name, value in about.items()).encode()
+    return _record("warcinfo", {"WARC-Date": at, "WARC-Filename": filename,
+                                "Content-Type": "application/warc-fields"}, block)
+
+
+class Exchange(NamedTuple):
+    """An answer and the request for it, as two records of one moment."""
+
+    response: bytes
+    request: bytes  # b"" if it was not ours
+    payload_digest: str
+
+
+def exchange_records(page: Fetched, at: str, source: dict[str, str] | None = None) -> Exchange:
+    """The records of a fetch. A redirect is one, too: together they are the chain that led to a page.
+
+    at: WARC-Date. source: WARC-Source-URI and WARC-Source-Range of a page that was taken from another archive.
+    """
+    of_payload, identity = digest(page.payload), new_id()
+    response = _record("response", {
+        "WARC-Record-ID": identity, "WARC-Date": at, "WARC-Target-URI": page.url, "WARC-Payload-Digest": of_payload,
+        "Content-Type": "application/http; msgtype=response", **(source or {})}, _answer(page, page.payload))
+    if source:
+        return Exchange(response, b"", of_payload)
+    parts = urlsplit(page.url)
+    line = f"GET {parts.path or '/'}{'?' + parts.query if parts.query else ''} HTTP/1.1"
+    request = _record("request", {
+        "WARC-Date": at, "WARC-Target-URI": page.url, "WARC-Concurrent-To": identity,
+        "Content-Type": "application/http; msgtype=request"}, _http(line, [("Host", parts.netloc), *page.request]))
+    return Exchange(response, request, of_payload)
+
+
+def revisit_record(page: Fetched, at: str, same_as_url: str, same_as_date: str) -> bytes:
+    """A record that says: the same payload as that one."""
+    return _record("revisit", {
+        "WARC-Date": at, "WARC-Target-URI": page.url, "WARC-Profile": SAME_PAYLOAD,
+        "WARC-Refers-To-Target-URI": same_as_url, "WARC-Refers-To-Date": same_as_date,
+        "WARC-Payload-Digest": digest(page.payload),
+        "Content-Type": "application/http; msgtype=response"}, _answer(page, b""))
+
+
+def _answer(page: Fetched, payload: bytes) -> bytes:
+    """The HTTP answer. What undoing the chunking, or not reading a body, made untrue is renamed, as Common Crawl does
+    it: a reader would look for chunks again."""
+    untrue = {"transfer-encoding"} if page.payload else {"transfer-encoding", "content-length", "content-encoding"}
+    headers = [("X-Crawl-" + name if name.lower() in untrue else name, value)
+               for name, value in page.headers if name.isascii()]
+    return _http(f"HTTP/1.1 {page.status} {_one_line(page.phrase)}".strip(), headers, payload)
+
+
+def _one_line(text: str) -> str:
+    """`text` of a header as it may stand in a file: headers are Latin-1 to HTTP, and ASCII to readers of WARC."""
+    if text.isascii() and text.isprintable():
+        return text
+    return " ".join(strip_control(text).encode("ascii", "replace").decode().split("\n"))
+
+
+# --- pages from another archive ------------------------------------------------------------------
+
+
+def archived_page(member: bytes, url: str, max_bytes: int) -> tuple[Fetched, str]:
+    """(page, WARC-Date) of a record that was cut out of another archive. Raises FetchError if it is not that page."""
+    try:
+        record = next(iter(ArchiveIterator(io.BytesIO(unpack(member, "gzip", max_bytes, truncate=True)))))
+        found = canonical_url(record.rec_headers.get_header("WARC-Target-URI") or "")
+        headers: Iterable[tuple[str, str]] = record.http_headers.headers if record.http_headers else []
+        payload = record.raw_stream.read()
+    except (ArchiveLoadFailed, StopIteration, ValueError, OSError, EOFError):
+        raise FetchError("bad_archive_record") from None
+    if record.rec_type != "response" or found != url or not headers or record.http_headers.get_statuscode() != "200":
+        raise FetchError("bad_archive_record")
+    page = Fetched(url, 200, "OK", list(headers), payload, b"")
+    if page.header("Content-Type").partition(";")[0].strip().lower() not in HTML_TYPES:
+        raise FetchError("not_html")
+    body = unpack(payload, page.header("Content-Encoding"), max_bytes)
+    page = Fetched(url, 200, "OK", page.headers, payload, body)
+    return page, record.rec_headers.get_header("WARC-Date") or ""

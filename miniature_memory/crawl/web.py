@@ -1,0 +1,229 @@
+"""Web: every HTTP request of the project goes through here (a provider library's own requests excepted).
+
+A request leaves only for a checked address (guard.py); it has a deadline in all, a cap on the bytes received and on
+the bytes unpacked, and a gate on the content type before the body. robots.txt is read as RFC 9309 says. Nothing is
+sent under any name but our own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import ssl
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+
+from miniature_memory.crawl.config import WebConfig
+from miniature_memory.crawl.guard import FetchError, GuardedAdapter, fetching
+from miniature_memory.crawl.urls import canonical_url
+
+NAME = "miniature-memory"  # what robots.txt may call us
+AGENT = f"{NAME}/0.1"
+HTML_TYPES = ("text/html", "application/xhtml+xml")
+HEAD_BYTES = 1 << 20  # received beyond the body: headers, sizes of chunks
+MAX_MEMBERS = 200  # of a gzip stream; each costs a copy of what follows it
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """An answer. `location` is where a redirect points to, canonical; '' for any other answer."""
+
+    url: str
+    status: int
+    phrase: str
+    headers: list[tuple[str, str]]
+    payload: bytes  # as it came over the wire, content-encoding kept, chunking undone
+    body: bytes  # unpacked
+    location: str = ""
+    request: list[tuple[str, str]] = field(default_factory=list)  # the headers that were sent
+
+    def header(self, name: str) -> str:
+        return next((value for key, value in self.headers if key.lower() == name.lower()), "")
+
+
+# --- fetching ------------------------------------------------------------------------------------
+
+
+class Web:
+    """The open connections of one run. Several threads may call fetch()."""
+
+    def __init__(self, config: WebConfig) -> None:
+        self.config = config
+        self.guard = config.guard()
+        self.agent = f"{AGENT} (+{config.contact})" if config.contact else AGENT
+        self._adapter = GuardedAdapter(self.guard)
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # it reports odd headers with a traceback
+
+    def is_stand_in(self, url: str) -> bool:
+        """Whether connect_to has an address for this URL's host: then delays and caps do not apply."""
+        return urlsplit(url).hostname in self.guard.connect_to
+
+    def fetch(self, url: str, *, accept: tuple[str, ...] = (), headers: dict[str, str] | None = None,
+              follow: bool = True, allowed: Callable[[str], str] | None = None, max_bytes: int = 0,
+              truncate: bool = False, seconds: float = math.inf, form: dict[str, str] | None = None) -> Fetched:
+        """The answer to a GET: status 200, 304 or 206 if `headers` asked for that, a redirect if `follow` is false.
+
+        accept: content types, () for any. allowed(url): why a hop must not be asked for, '' when it may.
+        max_bytes: another cap than the config's; truncate: the beginning of a longer body is enough.
+        seconds: a nearer deadline than the config's. form: fields of a POST, in place of a GET.
+        Raises FetchError for any other outcome.
+        """
+        fetching.deadline = time.monotonic() + min(seconds, self.config.fetch_deadline_sec)
+        fetching.read_timeout_sec = self.config.read_timeout_sec
+        try:
+            for _ in range(self.config.max_redirects + 1):
+                url = canonical_url(url)
+                refusal = "bad_url" if not url else allowed(url) if allowed else ""
+                if refusal:
+                    raise FetchError(refusal)
+                answer = self._exchange(url, accept, headers or {}, max_bytes or self.config.max_bytes, truncate, form)
+                if not (answer.location and follow):
+                    return answer
+                url, form = answer.location, None  # a redirect is followed by a GET, as browsers do it
+            raise FetchError("too_many_redirects")
+        finally:
+            fetching.deadline = math.inf
+
+    def _exchange(self, url: str, accept: tuple[str, ...], headers: dict[str, str], max_bytes: int,
+                  truncate: bool, form: dict[str, str] | None) -> Fetched:
+        payload = body = b""
+        fetching.bytes_left = max_bytes + HEAD_BYTES
+        try:
+            with contextlib.closing(self._send(url, accept, headers, form)) as response:
+                pairs = list(response.raw.headers.iteritems())
+                sent = list(response.request.headers.items())
+                wanted = {200} | {status for name, status in ASKED_FOR.items() if name in headers}
+                if response.status_code not in (200, 206):
+                    _drain(response)
+                location = _location(url, response)
+                if not location:
+                    _check(response, accept, wanted)
+                if response.status_code in (200, 206):
+                    payload = _read_payload(response.raw, max_bytes, truncate)
+                    body = unpack(payload, response.headers.get("Content-Encoding", ""), max_bytes, truncate)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise FetchError(_reason(error)) from error
+        return Fetched(url, response.status_code, response.reason or "", pairs, payload, body, location, sent)
+
+    def _send(self, url: str, accept: tuple[str, ...], headers: dict[str, str],
+              form: dict[str, str] | None) -> requests.Response:
+        request = requests.PreparedRequest()  # by its parts: what prepare() does to a URL is done, and takes its time
+        request.prepare_method("POST" if form else "GET")
+        request.url = url
+        request.prepare_headers({
+            "User-Agent": self.agent, "Accept": ", ".join([*accept, "*/*;q=0.1"]), "Accept-Encoding": "gzip, deflate",
+            **headers})
+        request.prepare_body(form, None)
+        proxies = {}
+        if self.config.proxy and not self.is_stand_in(url):
+            # The name is checked here, but the proxy resolves it again: what it finds then, we cannot know.
+            parts = urlsplit(url)
+            self.guard.addresses(parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme])
+            proxies = {"http": self.config.proxy, "https": self.config.proxy}
+        timeout = (self.config.connect_timeout_sec, self.config.read_timeout_sec)
+        return self._adapter.send(request, stream=True, timeout=timeout, proxies=proxies)
+
+
+ASKED_FOR = {"If-None-Match": 304, "If-Modified-Since": 304, "Range": 206}  # header of a request -> status it may get
+
+
+def _location(url: str, response: requests.Response) -> str:
+    """Where a redirect points to; '' if this is none."""
+    location = response.headers.get("Location")
+    if not location or response.status_code not in (301, 302, 303, 307, 308):
+        return ""
+    with contextlib.suppress(ValueError):  # headers are read as Latin-1, browsers take them for UTF-8
+        if target := canonical_url(urljoin(url, location.encode("latin-1").decode("utf-8", "replace"))):
+            return target
+    raise FetchError("bad_redirect")
+
+
+def _check(response: requests.Response, accept: tuple[str, ...], wanted: set[int]) -> None:
+    """Raise FetchError if this answer is not wanted, before its body is read."""
+    status = response.status_code
+    if status not in wanted:
+        raise FetchError(f"http_{status}", retry_after_sec(response.headers.get("Retry-After", "")))
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    original = response.raw._original_response
+    if status == 200 and not kind and original is not None and original.msg.defects:
+        raise FetchError("bad_response")  # a line that is no header hides those after it
+    if status == 200 and accept and kind not in accept:
+        raise FetchError("not_html" if accept == HTML_TYPES else "wrong_type")
+
+
+def _read_payload(raw: Any, max_bytes: int, truncate: bool) -> bytes:
+    payload = bytearray()
+    for piece in raw.stream(1 << 16, decode_content=False):
+        payload += piece
+        if len(payload) > max_bytes:
+            if not truncate:
+                raise FetchError("too_big")
+            return bytes(payload[:max_bytes])
+    return bytes(payload)
+
+
+def unpack(payload: bytes, encoding: str, max_bytes: int, truncate: bool = False) -> bytes:
+    """The body inside a payload whose content-encoding is gzip, deflate or none; never more than max_bytes are made."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity") or not payload:
+        return payload
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise FetchError("bad_encoding")
+    bare = encoding == "deflate" and payload[0] & 0x0F != 8  # some servers send the stream without zlib's header
+    body, members = b"", 0
+    while payload:  # a gzip stream may have several members
+        stream = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)  # 32: gzip or zlib, as found
+        try:
+            body += stream.decompress(payload, max_bytes + 1 - len(body))
+        except zlib.error:
+            if body:
+                return body  # what follows a whole member and is none itself is ignored, as browsers do
+            raise FetchError("bad_encoding") from None
+        if len(body) > max_bytes:
+            if not truncate:
+                raise FetchError("too_big")
+            return body[:max_bytes]
+        if not stream.eof and not truncate:
+            raise FetchError("bad_encoding")
+        payload, members = stream.unused_data, members + 1
+        if members == MAX_MEMBERS:
+            raise FetchError("bad_encoding")
+    return body
+
+
+def _drain(response: requests.Response) -> None:
+    """Read a short body that nobody wants, so that the connection can serve the next request."""
+    length = response.headers.get("Content-Length", "")
+    if response.status_code == 304 or (length.isdigit() and int(length) <= 1 << 16):
+        response.raw.drain_conn()
+
+
+def retry_after_sec(retry_after: str) -> float | None:
+    """The header Retry-After, a number or a date, in seconds from now."""
+    with contextlib.suppress(ValueError, OverflowError):
+        if retry_after.strip().isdigit():
+            return float(retry_after)
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    return None
+
+
+def _reason(error: Exception) -> str:
+    """The fact behind an exception of requests, urllib3 or the socket."""
+    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
+        return "timeout"
+    if isinstance(error, (requests.exceptions.SSLError, ssl.SSLError, urllib3.exceptions.SSLError)):
+        return "tls_error"
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
+        return "bad_url"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "unreachable"
+    return "timeout" if fetching.deadline <= time.monotonic() else "bad_response"

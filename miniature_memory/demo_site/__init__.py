@@ -1,0 +1,1 @@
+"""Demo site: the web of the demonstration. Imports core."""

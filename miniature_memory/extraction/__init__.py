@@ -1,0 +1,1 @@
+"""Extraction: a page in, its text out. Imports core."""

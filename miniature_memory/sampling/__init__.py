@@ -1,0 +1,1 @@
+"""Sampling: the decoder, generation, the playground. Imports core, training and model.py."""

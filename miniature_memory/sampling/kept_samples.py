@@ -1,0 +1,81 @@
+"""The samples that every run keeps for the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from miniature_memory.core.text import strip_control, timestamp
+from miniature_memory.sampling.config import KEPT_PROMPTS, MOST_CHARS, SampleConfig
+from miniature_memory.sampling.generation import Loaded, write
+from miniature_memory.storage.files import append_line, read_lines
+from miniature_memory.training import tokenizer as tokenizers
+
+KEPT_TOKENS = 80  # that follow each kept prompt: a paragraph
+PROMPT_WORDS = 10  # of a validation document, which the model is to continue
+VAL_TOKENS = 1_000_000  # of val.bin, in which such documents are looked for
+LAST_BYTES = 100_000  # of samples.jsonl, in which its last line lies
+
+
+# --- kept for the report -------------------------------------------------------------------------
+
+
+def keep(config: SampleConfig, root: Path, loaded: Loaded) -> None:
+    """Append to data/samples.jsonl what this model makes of the prompts that every run's model gets."""
+    path = root / "data" / "samples.jsonl"
+    last: dict[str, Any] = {}
+    for entry in read_lines(path, LAST_BYTES):
+        last = entry or last
+    pairs = [(prompt, "") for prompt in config.kept_prompts] or kept_pairs(last) or beginnings(root, loaded.tokenizer)
+    line: dict[str, Any] = {"iter_num": loaded.iter_num, "val_bpb": loaded.val_bpb,
+                            "prompts": [prompt for prompt, _ in pairs]}
+    if not pairs or all(last.get(key) == value for key, value in line.items()):
+        return  # no validation text yet, or the same model as the last time
+    texts = []
+    for i, (prompt, _) in enumerate(pairs):
+        each = dataclasses.replace(config, prompt=prompt, max_new_tokens=KEPT_TOKENS, seed=config.seed + i)
+        texts.append("".join(step.text for step in write(loaded, each)))
+    line |= {"time": timestamp(), "texts": texts,
+             "originals": [original for _, original in pairs]}
+    append_line(path, json.dumps(line, ensure_ascii=False))
+
+
+def kept_pairs(line: dict[str, Any]) -> list[tuple[str, str]]:
+    """The prompts of an earlier run that came from documents, with what their authors made of them."""
+    prompts, originals = line.get("prompts"), line.get("originals")
+    if not isinstance(prompts, list) or not isinstance(originals, list):
+        return []
+    pairs = list(zip(prompts, originals, strict=False))[:KEPT_PROMPTS]
+    sound = all(isinstance(text, str) and 0 < len(text) <= MOST_CHARS for pair in pairs for text in pair)
+    return pairs if sound else []
+
+
+def beginnings(root: Path, tokenizer: tokenizers.Tokenizer) -> list[tuple[str, str]]:
+    """How validation documents begin and go on, (prompt, original) each: three, spread over val.bin.
+
+    They suit any topic and language, the model is never trained on them, and beside what it makes of them one can read
+    what their authors did.
+    """
+    path = root / "data" / "val.bin"
+    ids = np.fromfile(path, dtype="<u2", count=VAL_TOKENS) if path.exists() else np.zeros(0, dtype="<u2")
+    ends = np.flatnonzero(ids == tokenizer.eot_token)
+    starts = np.append(0, ends + 1)
+    found: list[tuple[str, str]] = []
+    for part in np.array_split(np.arange(len(ends)), KEPT_PROMPTS):
+        texts = (tokenizer.decode(ids[starts[i]:ends[i]][:4 * MOST_CHARS]) for i in part)  # at most 4 bytes a character
+        pairs = (pair for text in texts if (pair := divide(strip_control(text).strip())))
+        found += itertools.islice(pairs, 1)
+    return found
+
+
+def divide(text: str) -> tuple[str, str] | None:
+    """The first words of a text and what follows them; None if it is too short for both."""
+    words = re.match(rf"(\S+\s+){{{PROMPT_WORDS - 1}}}\S+", text)
+    n = len(words[0]) if words and len(words[0]) <= MOST_CHARS // 3 else MOST_CHARS // 6  # written without spaces
+    return (text[:n], text[n:MOST_CHARS]) if len(text) >= 3 * n else None

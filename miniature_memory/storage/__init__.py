@@ -1,0 +1,1 @@
+"""Storage: the append log, the catalog and its schema; the only room with SQL. Imports core."""

@@ -1,0 +1,80 @@
+"""Small files written as a whole, lines appended, checksums."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from miniature_memory.core.paths import make_folder
+
+logger = logging.getLogger(__name__)
+
+CHUNK_BYTES = 1 << 20  # read at once of a file of any length
+
+
+def crc32_of(path: Path, offset: int, length: int) -> int:
+    """CRC-32 of a part of a file, or of as much of it as there is."""
+    crc = 0
+    with open(path, "rb") as stream:
+        stream.seek(offset)
+        while length and (chunk := stream.read(min(length, CHUNK_BYTES))):
+            crc = zlib.crc32(chunk, crc)
+            length -= len(chunk)
+    return crc
+
+
+def fsync_folder(path: Path) -> None:
+    """Make new names in a folder survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_aside(path: Path, data: bytes) -> None:
+    """Write a small derived file as a whole: aside, fsync, rename."""
+    make_folder(path.parent)
+    aside = path.with_name(path.name + ".tmp")
+    with open(aside, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(aside, path)
+    fsync_folder(path.parent)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line to a file that no cursor follows (the run history), mending a torn last line first."""
+    with open(path, "ab+") as stream:
+        if stream.tell():
+            stream.seek(-1, os.SEEK_END)
+            if stream.read(1) != b"\n":
+                stream.write(b"\n")
+        stream.write(line.encode() + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read_lines(path: Path, last_bytes: int) -> Iterator[dict[str, Any]]:
+    """The JSON objects in the last bytes of such a file, a line each; {} for a damaged one. No file is an empty one."""
+    try:
+        with open(path, "rb") as stream:
+            first = stream.seek(0, os.SEEK_END) - last_bytes
+            stream.seek(max(0, first))
+            if first > 0:
+                stream.readline()  # whose beginning lies before
+            for line in stream:
+                try:
+                    value = json.loads(line)
+                except (ValueError, RecursionError):
+                    value = None
+                yield value if isinstance(value, dict) else {}
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError):
+            logger.warning("%s cannot be read (%s)", path, error.strerror)

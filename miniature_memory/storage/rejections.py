@@ -1,0 +1,15 @@
+"""What is kept about a rejected document."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+REJECTED = "data/rejected.jsonl"  # for people alone: nothing is lost for a run when they remove it
+
+
+class Refusal(NamedTuple):
+    """Why a document was refused: the rule's name, what was measured, and the threshold that it passed."""
+
+    reason: str
+    value: float | str
+    threshold: float | str

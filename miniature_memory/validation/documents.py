@@ -1,0 +1,103 @@
+"""Documents: what one raw document must be to be kept: whole, of a sane length, in a wanted language. Pure.
+
+One JSON line: {"id": SHA-256 of the text, "text": ..., "metadata": {...}}. A line may come from anywhere, so nothing in
+it is believed, and what is told of it is bounded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from functools import cache
+from typing import Any
+
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+from miniature_memory.storage.rejections import Refusal
+from miniature_memory.validation.config import ValidateConfig
+
+LANGUAGE_PREFIX_CHARS = 4000  # enough to tell a language, and bounded for very long documents
+KEYS = {"id": str, "text": str, "metadata": dict}
+# As extract has always written it: every key there, each a string. Keys that came later may be missing in older lines.
+METADATA = ("url", "title", "author", "published", "language", "host", "fetched_at", "extractor")
+MAX_METADATA_CHARS = 100_000  # of names and values together; guess: the longest address of a file takes a third
+DAMAGED = "damaged"  # the verdict on a document that was whole once: audit.py
+NOT_WHOLE = ("bad_utf8", "bad_json", "bad_schema", "id_mismatch", DAMAGED)
+
+
+def judge(line: bytes, expected_id: str, config: ValidateConfig) -> tuple[dict[str, Any], Refusal | None, str]:
+    """(document, why it is refused or None, its language or ""). A line that is not whole may give {}."""
+    document, refusal = parse(line, expected_id)
+    refusal = refusal or refusal_of(document["text"], config)
+    if refusal:
+        return document, refusal, ""
+    language, probability = language_of(document["text"])
+    if config.languages != ["*"] and language not in config.languages:
+        refusal = Refusal("wrong_language", f"{language} {probability:.2f}", " ".join(config.languages))
+    return document, refusal, language
+
+
+def parse(line: bytes, expected_id: str) -> tuple[dict[str, Any], Refusal | None]:
+    """The document in one JSON line, and why it is not whole, if it is not."""
+    try:
+        document = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return {}, Refusal("bad_utf8", error.start, "UTF-8")
+    except (ValueError, RecursionError) as error:  # the latter: brackets in brackets in brackets
+        return {}, Refusal("bad_json", str(error)[:200], "one JSON object a line")
+    if fault := schema_fault(document):
+        return {}, Refusal("bad_schema", *fault)
+    try:
+        found = hashlib.sha256(document["text"].encode()).hexdigest()
+        "".join([*document["metadata"], *document["metadata"].values()]).encode()
+    except UnicodeEncodeError:
+        return {}, Refusal("bad_utf8", "a lone surrogate", "Unicode text")
+    if not found == document["id"] == expected_id:
+        return document, Refusal("id_mismatch", found, document["id"][:64])
+    return document, None
+
+
+def schema_fault(document: Any) -> tuple[str, str] | None:
+    """What of a parsed line is of another type than extract writes, and what was expected; or None."""
+    if not isinstance(document, dict) or document.keys() != KEYS.keys():
+        return type(document).__name__, "id, text, metadata"
+    for key, kind in KEYS.items():
+        if not isinstance(document[key], kind):
+            return f"{key}: {type(document[key]).__name__}", f"{key}: {kind.__name__}"
+    metadata = document["metadata"]
+    if missing := next((key for key in METADATA if key not in metadata), ""):
+        return f"no metadata.{missing}", 'every key, "" for what is unknown'
+    for key, value in metadata.items():
+        if not isinstance(value, str):
+            return f"metadata.{key[:40]}: {type(value).__name__}", "str"
+    n_chars = sum(len(key) + len(value) for key, value in metadata.items())
+    if n_chars > MAX_METADATA_CHARS:
+        return f"metadata of {n_chars} characters", f"at most {MAX_METADATA_CHARS}"
+    return None
+
+
+def refusal_of(text: str, config: ValidateConfig) -> Refusal | None:
+    """Why a whole document's text is refused, or None."""
+    if len(text) < config.min_chars:
+        return Refusal("too_short", len(text), config.min_chars)
+    if len(text) > config.max_chars:
+        return Refusal("too_long", len(text), config.max_chars)
+    if found := re.search(r"[\x00-\x08\x0e-\x1f\x7f]", text):
+        return Refusal("control_characters", repr(found[0]), "none")
+    prefix = text[:LANGUAGE_PREFIX_CHARS]
+    letters = sum(map(str.isalpha, prefix)) / max(1, len(prefix) - sum(map(str.isspace, prefix)))
+    if letters < config.min_letters_frac:
+        return Refusal("too_few_letters", round(letters, 3), config.min_letters_frac)
+    return None
+
+
+@cache
+def _identifier() -> LanguageIdentifier:
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def language_of(text: str) -> tuple[str, float]:
+    """ISO 639-1 code of the text's most likely language and its probability (py3langid, langid.py's model)."""
+    code, probability = _identifier().classify(text[:LANGUAGE_PREFIX_CHARS])
+    return code, float(probability)

@@ -1,0 +1,351 @@
+"""python3 -m pytest tests/cleaning/test_clean.py"""
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+from helpers import PROSE, add_raw_documents, add_raw_line, document, lines
+from hypothesis import given
+from hypothesis import strategies as st
+
+import clean
+import validate
+from miniature_memory.cleaning import cleaner, rebuild, views
+from miniature_memory.cleaning.boilerplate import Site, drop_lines, is_notice
+from miniature_memory.cleaning.config import CleanConfig
+from miniature_memory.cleaning.filters import ALL_RULES
+from miniature_memory.cleaning.privacy import mask
+from miniature_memory.cleaning.text import clean_text
+from miniature_memory.core.errors import StageError
+from miniature_memory.storage.catalog import Catalog
+from miniature_memory.validation.config import ValidateConfig
+
+CONFIG = CleanConfig()
+GERMAN = ("Das Schiff lag im Hafen, und der alte Kapitän ging an Deck, um nach dem Himmel zu sehen. Es war ein Morgen "
+          "mit stiller Luft und langem Licht. ")
+GERMAN_TOO = ("Er sprach mit dem Steuermann über die Ladung, die sie noch aufnehmen sollten, und über das Wetter. "
+              "Die Männer waren bereit. Alle Fässer waren mit Wasser gefüllt.")
+ALL_LANGUAGES = ValidateConfig(languages=["*"])
+
+
+def validate_and_clean(root: Path) -> clean.Report:
+    validate.run(ALL_LANGUAGES, root)
+    return clean.run(CONFIG, root)
+
+
+@pytest.mark.parametrize(("text", "cleaned"), [
+    ("donâ€™t", "don’t"), ("a  \n\n\n\nb\t", "a\n\nb"), ("e\u0301", "é"), ("one\r\ntwo", "one\ntwo"),
+    ("漢字 कखग عربي", "漢字 कखग عربي"), ("    indented code", "indented code"), ("ﬁne", "fine"),
+])
+def test_text_is_mended(text: str, cleaned: str) -> None:
+    assert clean_text(text) == unicodedata.normalize("NFC", cleaned)
+
+
+@given(st.text(max_size=200))
+def test_cleaning_twice_is_cleaning_once(text: str) -> None:
+    once = clean_text(text)
+    assert clean_text(once) == once
+
+
+def test_a_long_run_of_spaces_is_no_trap() -> None:
+    assert len(clean_text("a" + "\u1680" * 1_100_000 + "b")) < 300
+    assert clean_text("a" + " " * 300_000 + "b").endswith("b")  # quadratic time would be minutes
+
+
+LINES = ["This is the first line of the page.", "He went to sea, and she stayed.", "    indented 12", "HAMLET"]
+
+
+@pytest.mark.parametrize(("line", "reason"), [
+    ("We use cookies to make this site better.", "policy"), ("Please read our Privacy Policy.", "policy"),
+    ("Please enable JavaScript to view the comments.", "javascript"), ("3 likes", "counter"), ("1.2k views", "counter"),
+    ("12", "number"), ("- 12 -", "number"), ("Read more...", "call"), ("Sign in", "call"), ("Add to cart", "call"),
+    ("JavaScript closures keep their scope.", ""), ("    12", ""), ("2 cups of flour", ""), ("HAMLET", ""),
+    ("The law says " + "what a privacy policy is and " * 9, ""), ("…", ""), ("", ""),
+])
+def test_lines_that_no_text_needs_are_known(line: str, reason: str) -> None:
+    assert is_notice(line) == reason
+
+
+@given(st.text(st.sampled_from("ab 1\n\t.☃"), max_size=200), st.lists(st.sampled_from(LINES), max_size=8))
+def test_dropping_lines_only_drops_and_settles(text: str, more: list[str]) -> None:
+    text = clean_text(text + "\n" + "\n".join(more))
+    once, dropped = drop_lines(text)
+    rest = iter(text.split("\n"))
+    assert all(line in rest for line in once.split("\n") if line)  # whole lines, in their order
+    assert not set(once.split("\n")).difference([""]).intersection(line for line, _ in dropped)
+    assert drop_lines(clean_text(once)) == (clean_text(once), [])
+
+
+def page(n: int, body: str = "") -> str:
+    return (f"Ships and harbours of the north\n\n{body or f'The story of voyage {n} begins here.'}\n\nHAMLET\n\n"
+            f"Share this story with all of your friends\n\nIt ends with {n} men on deck.\n\nAll about us")
+
+
+def test_lines_that_recur_on_a_site_are_learned() -> None:
+    site = Site()
+    texts = [drop_lines(page(n), site)[0] for n in range(12)]
+    assert texts[4] == page(4)  # five documents have to show it first
+    assert texts[5] == "The story of voyage 5 begins here.\n\nHAMLET\n\nIt ends with 5 men on deck."
+    assert drop_lines(page(1), Site())[0] == page(1)
+
+
+def test_a_refrain_and_a_line_of_few_pages_stay() -> None:
+    site = Site()
+    for n in range(20):
+        refrain = "\n".join(["Row on, row on, my lads", f"verse {n}"] * 3)
+        kept, _ = drop_lines(page(n, refrain + ("\nA line that is on some pages only" if n % 3 == 0 else "")), site)
+    assert kept.count("Row on") == 3
+    assert "A line that is on some" in drop_lines(page(21, "A line that is on some pages only"), site)[0]
+
+
+def test_what_is_known_of_a_site_is_bounded_and_survives_storing() -> None:
+    site = Site()
+    for n in range(64):
+        drop_lines(page(n) + "\n" + "\n".join(f"line {n} {i}" for i in range(200)), site)
+    assert len(site.lines) < 17 * 210
+    again = Site(site.documents, site.lines.tobytes())
+    assert drop_lines(page(99), again) == drop_lines(page(99), site)
+
+
+@pytest.mark.parametrize(("text", "masked"), [
+    ("write to jo.doe+x@mail.example.co.uk.", "write to [email address]."),
+    ("call (555) 234-5678 or +44 20 7946 0958", "call [phone number] or [phone number]"),
+    ("8.8.8.8 and 2001:4860:4860::8888", "[IP address] and [IP address]"),
+    ("10.0.0.1, 127.0.0.1", "10.0.0.1, 127.0.0.1"),
+    ("pay by 4111 1111 1111 1111", "pay by [card number]"), ("4111 1111 1111 1112", "4111 1111 1111 1112"),
+    ("DE89 3704 0044 0532 0130 00", "[bank account]"), ("DE88 3704 0044 0532 0130 00", "DE88 3704 0044 0532 0130 00"),
+    ("ISBN 978-0-306-40615-7, 2024-01-02 12:30:45, 1,234,567, π = 3.14159265358979",
+     "ISBN 978-0-306-40615-7, 2024-01-02 12:30:45, 1,234,567, π = 3.14159265358979"),
+    ("version 1.2.3.4 of @username", "version 1.2.3.4 of @username"),
+])
+def test_what_leads_to_a_person_is_masked(text: str, masked: str) -> None:
+    found, counts = mask(text)
+    assert found == masked
+    assert counts.total() == masked.count("[")
+    assert mask(found) == (found, {})
+
+
+@given(st.text(st.sampled_from("0123456789+-. ()@abDE:"), max_size=120))
+def test_masking_twice_is_masking_once(text: str) -> None:
+    once, _ = mask(text)
+    assert mask(once)[0] == once
+
+
+def test_the_stage_adds_up_and_keeps_raw_ids_and_order(tmp_path: Path) -> None:
+    other = ("The baker of the village rose before the others. He had to be at his oven while it was dark, and to have "
+             "bread for all that came. Nobody asked how he did it. They liked the smell of the street in the morning. "
+             "On feast days there was a cake with honey. The children stood and waited.")
+    short = "There is too little of the text that we have. " * 4
+    add_raw_documents(tmp_path, [PROSE, PROSE.replace(",", ";"), short, other])
+    report = validate_and_clean(tmp_path)
+    assert (report.n_in, report.n_out) == (4, 2)
+    assert dict(report.dropped) == {"exact_duplicate": 1, "too_few_words": 1}
+    raw, kept = lines(tmp_path / "data/raw/000000.jsonl"), lines(tmp_path / "data/clean/000000.jsonl")
+    assert [d["id"] for d in kept] == [raw[0]["id"], raw[3]["id"]]
+    assert kept[0]["metadata"]["language"] == "en"  # type: ignore[index]
+    assert clean.run(CONFIG, tmp_path).n_in == 0
+
+
+def test_clean_waits_for_validate(tmp_path: Path) -> None:
+    add_raw_documents(tmp_path, [PROSE])
+    assert clean.run(CONFIG, tmp_path).n_in == 0
+    validate.run(ALL_LANGUAGES, tmp_path)
+    assert clean.run(CONFIG, tmp_path).n_out == 1
+
+
+def test_many_nights_give_what_one_night_gives(tmp_path: Path) -> None:
+    texts = [PROSE.replace("captain", f"captain {i % 30}") for i in range(40)]
+    texts = [*dict.fromkeys(texts), "too short to stay, as the rules have it. " * 3]
+    for text in texts:
+        add_raw_documents(tmp_path / "many", [text])
+        validate_and_clean(tmp_path / "many")
+    add_raw_documents(tmp_path / "one", texts)
+    validate_and_clean(tmp_path / "one")
+    for name in ("clean/000000.jsonl", "rejected.jsonl"):
+        assert sorted(lines(tmp_path / "many/data" / name), key=str) == sorted(
+            lines(tmp_path / "one/data" / name), key=str)
+
+
+def test_a_refused_document_is_kept_for_reading(tmp_path: Path) -> None:
+    add_raw_documents(tmp_path, ["There is too little of the text that we have. " * 4])
+    validate_and_clean(tmp_path)
+    line = lines(tmp_path / "data/rejected.jsonl")[0]
+    assert (line["stage"], line["reason"], line["value"], line["threshold"]) == ("clean", "too_few_words", 40, 50)
+    with Catalog(tmp_path, read_only=True) as catalog:
+        assert catalog.cursor("clean") == 1
+
+
+STORY = (PROSE + "They sailed on the tide at noon. Nobody spoke of the storm that had gone before them. ").strip()
+
+
+def add_at(root: Path, texts: list[str], host: str = "example.org") -> None:
+    with Catalog(root) as catalog:
+        for n, text in enumerate(texts):
+            add_raw_line(catalog, document(text, f"http://{host}/{n}"))
+
+
+def kept_texts(root: Path) -> list[object]:
+    return [line["text"] for line in lines(root / "data/clean/000000.jsonl")]
+
+
+def test_near_duplicates_go_whatever_the_night(tmp_path: Path) -> None:
+    add_raw_documents(tmp_path, [STORY, STORY + " The end came soon."])
+    assert dict(validate_and_clean(tmp_path).dropped) == {"near_duplicate": 1}
+    add_raw_documents(tmp_path, [STORY.replace("captain", "sailor") + " The end came late.", "So: " + STORY])
+    assert validate_and_clean(tmp_path).dropped["near_duplicate"] >= 1
+    refused = lines(tmp_path / "data/rejected.jsonl")
+    assert refused[0]["value"] == lines(tmp_path / "data/raw/000000.jsonl")[0]["id"]
+
+
+def test_clean_documents_from_before_get_their_keys(tmp_path: Path) -> None:
+    add_raw_documents(tmp_path, [STORY])
+    validate_and_clean(tmp_path)
+    with Catalog(tmp_path) as catalog:
+        catalog.execute("UPDATE clean_documents SET signature = NULL")
+    add_raw_documents(tmp_path, [STORY + " The end came soon."])
+    assert dict(validate_and_clean(tmp_path).dropped) == {"near_duplicate": 1}
+
+
+def test_personal_data_is_masked_unless_it_is_to_stay(tmp_path: Path) -> None:
+    add_raw_documents(tmp_path, [STORY + " Write to captain@ships.example.org today."])
+    report = validate_and_clean(tmp_path)
+    assert report.facts["masked"] == {"email address": 1}
+    assert str(kept_texts(tmp_path)[0]).endswith("Write to [email address] today.")
+    clean.run(CleanConfig(mask_personal_data=False), tmp_path, rebuild=True)
+    assert "captain@ships" in str(kept_texts(tmp_path)[0])
+
+
+def test_a_rebuild_with_the_same_settings_changes_nothing(tmp_path: Path) -> None:
+    add_at(tmp_path, [STORY.replace("captain", f"captain {'x' * n}") for n in range(1, 4)] + ["too short. " * 10])
+    validate_and_clean(tmp_path)
+    before = (tmp_path / "data/clean/000000.jsonl").read_bytes(), lines(tmp_path / "data/rejected.jsonl")
+    with Catalog(tmp_path) as catalog, catalog.record():
+        catalog.advance("prepare", 1)
+    report = clean.run(CONFIG, tmp_path, rebuild=True)
+    assert "is what it was" in report.facts["summary"]
+    assert ((tmp_path / "data/clean/000000.jsonl").read_bytes(), lines(tmp_path / "data/rejected.jsonl")) == before
+    assert not (tmp_path / "data/rebuild").exists()
+    with Catalog(tmp_path, read_only=True) as catalog:
+        assert not catalog.setting("prepare.stale") and catalog.cursor("prepare") == 1
+    add_at(tmp_path, [STORY + " The end came soon."])
+    assert dict(validate_and_clean(tmp_path).dropped) == {"near_duplicate": 1}
+
+
+def test_a_rebuild_with_other_settings_takes_the_old_sets_place(tmp_path: Path) -> None:
+    texts = [STORY, "A short one, of the kind that is refused, and of that many words. " * 3, GERMAN * 3]
+    add_at(tmp_path, texts)
+    validate.run(ValidateConfig(), tmp_path)
+    assert clean.run(CONFIG, tmp_path).n_out == 1
+    with Catalog(tmp_path) as catalog, catalog.record():
+        catalog.execute("UPDATE clean_documents SET split = 'val'")
+        catalog.advance("prepare", 1)
+    loose = CleanConfig(**{**RULES_OFF, "validate": ALL_LANGUAGES})
+    report = clean.run(loose, tmp_path, rebuild=True)
+    assert (report.n_in, report.n_out) == (3, 3)
+    assert [line["id"] for line in lines(tmp_path / "data/clean/000000.jsonl")] == [
+        line["id"] for line in lines(tmp_path / "data/raw/000000.jsonl")]
+    assert lines(tmp_path / "data/rejected.jsonl") == []
+    with Catalog(tmp_path, read_only=True) as catalog:
+        assert [row[0] for row in catalog.execute("SELECT verdict FROM documents")] == ["valid"] * 3
+        assert [row[0] for row in catalog.execute("SELECT split FROM clean_documents ORDER BY seq")] == ["val", "", ""]
+        assert catalog.setting("prepare.stale") is True
+        assert (catalog.cursor("prepare"), catalog.cursor("clean")) == (0, 3)
+    assert clean.run(CONFIG, tmp_path).n_in == 0
+    clean.run(CONFIG, tmp_path, rebuild=True)
+    assert kept_texts(tmp_path) == [STORY]
+
+
+RULES_OFF = {rule.threshold: 0 if rule.threshold.startswith(("min_", "refuse_")) else 1 << 30
+             for rule in ALL_RULES} | {"min_words": 1}
+
+
+def test_a_rebuild_that_was_interrupted_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_at(tmp_path, [STORY.replace("captain", f"{'abcdefgh'[n] * 9} {n}") for n in range(6)])
+    validate_and_clean(tmp_path)
+    before, seen = (tmp_path / "data/clean/000000.jsonl").read_bytes(), []
+
+    def stop_at_the_fourth(*arguments: object) -> None:
+        seen.append(arguments)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        original(*arguments)  # type: ignore[arg-type]
+
+    original = rebuild._clean_anew
+    monkeypatch.setattr(rebuild, "_clean_anew", stop_at_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        clean.run(CONFIG, tmp_path, rebuild=True)
+    assert (tmp_path / "data/clean/000000.jsonl").read_bytes() == before
+    report = clean.run(CONFIG, tmp_path, rebuild=True)
+    assert report.n_in == 3
+    assert (tmp_path / "data/clean/000000.jsonl").read_bytes() == before
+
+
+def test_explain_tells_what_became_of_a_document(tmp_path: Path) -> None:
+    add_at(tmp_path, [STORY, "There is too little of the text that we have. " * 4])
+    validate_and_clean(tmp_path)
+    kept, _ = lines(tmp_path / "data/raw/000000.jsonl")
+    assert "kept in data/clean/000000.jsonl, byte 0" in views.explain(CONFIG, tmp_path, str(kept["id"])[:12])
+    told = views.explain(CONFIG, tmp_path, "http://example.org/1")
+    assert "refused    clean: too_few_words, found 40, threshold 50" in told
+    assert [line for line in told.splitlines() if "BROKEN" in line and "too_few_words" in line]
+    with pytest.raises(StageError, match="No document has the id"):
+        views.explain(CONFIG, tmp_path, "zzz")
+
+
+def test_report_draws_a_line_for_each_rule(tmp_path: Path) -> None:
+    add_at(tmp_path, [STORY, "There is too little of the text that we have. " * 4])
+    validate_and_clean(tmp_path)
+    drawn = views.show_report(CONFIG, tmp_path, "").splitlines()[2:]
+    assert len(drawn) == len(ALL_RULES)
+    assert drawn[0].startswith("too_few_words                    1 broken")
+    assert all(line.count("|") == 1 for line in drawn)
+
+
+VERSE = """Tyger Tyger, burning bright,
+In the forests of the night;
+What immortal hand or eye,
+Could frame thy fearful symmetry?
+
+In what distant deeps or skies,
+Burnt the fire of thine eyes?
+On what wings dare he aspire?
+What the hand, dare seize the fire?
+
+And what shoulder, & what art,
+Could twist the sinews of thy heart?
+And when thy heart began to beat,
+What dread hand? & what dread feet?"""
+DRAMA = "\n\n".join(f"{speaker}\n{line}" for speaker, line in zip(
+    ["BERNARDO", "FRANCISCO"] * 6, [
+        "Who's there?", "Nay, answer me. Stand and unfold yourself.", "Long live the king!", "Bernardo?", "He.",
+        "You come most carefully upon your hour.", "'Tis now struck twelve. Get thee to bed, Francisco.",
+        "For this relief much thanks. 'Tis bitter cold, and I am sick at heart.", "Have you had quiet guard?",
+        "Not a mouse stirring.", "Well, good night. If you do meet the rivals of my watch, bid them make haste.",
+        "I think I hear them. Stand, ho! Who is there?"], strict=True))
+RECIPE = ("Chocolate chip cookies\n\n2 cups of flour\n1 cup of butter\n3/4 cup of sugar\n2 eggs\n"
+          "1 bag of chocolate chips\n\n"
+          "Heat the oven to 375 degrees. Beat the butter with the sugar until it is light. Add the eggs one by one. "
+          "Stir in the flour and the chips. Drop spoonfuls of the dough on a sheet. Bake the cookies for nine minutes, "
+          "and let the cookies cool on a rack before you eat them.")
+CODE = ("{\n    \"name\": \"ship\",\n    \"port\": 80\n}\n\n"
+        "The file above is what the server reads when it starts. It has two keys. The name is shown to the user, and "
+        "the port is where it listens. If the file is not there, the server takes its own values. You have to restart "
+        "it when you change the file.\n\ndef main():\n    return load()\n")
+CHINESE = ("老船长走上甲板，望着天空。那是一个安静的早晨，阳光很长。他和大副谈起了货物，也谈到了这一周的天气。"
+           "水手们已经准备好了，水桶也装满了。于是他们等待潮水。天黑以前，船离开了港口，向北方驶去。")
+
+
+@pytest.mark.parametrize(("text", "language"), [(VERSE, "en"), (DRAMA, "en"), (RECIPE, "en"), (CODE, "en"),
+                                               (GERMAN + GERMAN_TOO, "de"), (CHINESE, "zh")])
+def test_verse_drama_recipes_code_and_other_languages_survive(text: str, language: str) -> None:
+    assert cleaner.cleaned(text, language, CONFIG, None).refusal is None
+
+
+@pytest.mark.parametrize("text", [
+    "\n".join(["Home", "About us", "Products", "Ships and boats", "Sails", "Ropes", "Anchors", "News", "Careers"] * 8),
+    "We use cookies. By clicking accept you give your consent to our use of cookies for the purposes in our privacy "
+    "policy. You can withdraw your consent at any time in the privacy settings. Some cookies are needed for the site. "
+    "Others tell us how it is used. Read more about the cookies in the list below, and about your choices.",
+])
+def test_menus_and_consent_texts_do_not(text: str) -> None:
+    assert cleaner.cleaned(text, "en", CONFIG, None).refusal is not None

@@ -1,0 +1,123 @@
+"""python3 -m pytest tests/cleaning/test_duplicates.py"""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miniature_memory.cleaning import minhash
+from miniature_memory.cleaning.minhash import BANDS, Index, keys_of, normalised_words, shingles
+from miniature_memory.storage.catalog import Catalog
+
+
+def prose(seed: int, n_words: int = 300) -> list[str]:
+    rng = random.Random(seed)
+    return ["".join(rng.choices("abcdefgh", k=5)) for _ in range(n_words)]
+
+
+def shared(a: str, b: str) -> int:
+    return int(np.count_nonzero(keys_of(a) == keys_of(b)))
+
+
+def test_case_punctuation_marks_and_numbers_do_not_matter() -> None:
+    assert normalised_words("Café, No. 1,234: THE end—or 7.5?") == ["cafe", "no", "0", "the", "end", "or", "0"]
+    assert shared("The ship, the SHIP! It sails at 9.", "the ship  the ship it sails at 10") == 1 + BANDS
+    assert shared("the ship lies in the harbour", "the shop lies in the harbour") == 0
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=80))
+def test_ascii_takes_a_shorter_way_to_the_same_words(text: str) -> None:
+    assert [*normalised_words(text), "e"] == normalised_words(text + " é")
+
+
+def test_a_character_is_a_word_where_there_are_no_spaces() -> None:
+    assert normalised_words("船は港 ship") == ["船", "は", "港", "ship"]
+
+
+def test_keys_never_change() -> None:
+    """They lie on disk: another machine, Python or numpy must find the same."""
+    assert keys_of("The ship lay in the harbour with all her sails furled.")[:3].tolist() == EXPECTED
+
+
+EXPECTED = [226383153825313492, -6655125689601147732, 5000590926642380078]
+
+
+@given(st.text(max_size=100))
+def test_any_text_has_keys(text: str) -> None:
+    assert keys_of(text).shape == (1 + BANDS,)
+
+
+def test_shingles_are_of_five_words_in_their_order() -> None:
+    words = np.arange(1, 9, dtype=np.uint64)
+    assert len(shingles(words)) == 4 and len(shingles(words[:3])) == 1 and len(shingles(words[:0])) == 1
+    assert shingles(words)[0] == shingles(words[:5])[0] != shingles(words[4::-1])[0]
+
+
+def test_a_long_text_is_worked_on_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = " ".join(prose(1, 700))
+    whole = keys_of(text)
+    monkeypatch.setattr(minhash, "BLOCK", 64)
+    assert (keys_of(text) == whole).all()
+
+
+@pytest.mark.parametrize(("changed", "found"), [(1, True), (4, True), (120, False)])
+def test_near_duplicates_share_a_band_and_others_do_not(changed: int, found: bool) -> None:
+    n_found = 0
+    for seed in range(20):
+        words = prose(seed)
+        other = ["x" * (i + 1) if i * changed // 300 != (i + 1) * changed // 300 else word
+                 for i, word in enumerate(words)]
+        n_found += shared(" ".join(words), " ".join(other)) > 0
+    assert (n_found >= 19) if found else (n_found <= 1)
+
+
+@pytest.mark.parametrize("pending", [3, 1000])
+def test_the_first_document_stays_across_merges_and_openings(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pending: int) -> None:
+    monkeypatch.setattr(minhash, "PENDING", pending)
+    texts = [" ".join(prose(seed)) for seed in range(10)]
+    for night in (texts[:4], texts[4:]):
+        with Catalog(tmp_path) as catalog:
+            index = Index(catalog)
+            for text in night:
+                keys = keys_of(text)
+                assert index.first(keys) is None
+                with catalog.record():
+                    seq = catalog.execute("INSERT INTO clean_documents (id, file, offset, length, text_bytes) "
+                                          "VALUES (?, 'f', 0, 0, 0)", [text[:9]]).lastrowid
+                    index.add(seq or 0, keys)
+    with Catalog(tmp_path) as catalog:
+        index = Index(catalog)
+        for text in texts:
+            assert index.first(keys_of(text)) == (text[:9], True)
+            assert index.first(keys_of(text + " and more")) == (text[:9], False)
+        assert len(index.pending) < 15 * pending
+
+
+def test_a_forgotten_document_leaves_no_key_and_its_number_may_be_used_again(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minhash, "PENDING", 2)
+    texts = [" ".join(prose(seed)) for seed in range(5)]
+
+    def add(text: str) -> int:
+        with Catalog(tmp_path) as catalog:
+            index, keys = Index(catalog), keys_of(text)
+            assert index.first(keys) is None
+            with catalog.record():
+                seq = catalog.execute("INSERT INTO clean_documents (id, file, offset, length, text_bytes) "
+                                      "VALUES (?, 'f', 0, 0, 0)", [text[:9]]).lastrowid or 0
+                index.add(seq, keys)
+        return seq
+
+    numbers = [add(text) for text in texts[:4]]
+    with Catalog(tmp_path) as catalog, catalog.record():
+        minhash.forget(catalog, "seq = ?", [numbers[-1]])
+        catalog.execute("DELETE FROM clean_documents WHERE seq = ?", [numbers[-1]])
+    assert add(texts[4]) == numbers[-1]
+    add(texts[3])
+    with Catalog(tmp_path) as catalog:
+        index = Index(catalog)
+        assert [index.first(keys_of(text)) for text in texts] == [(text[:9], True) for text in texts]

@@ -1,0 +1,483 @@
+"""web.py, guard.py and urls.py on loopback.   .venv/bin/python3 -m pytest tests/crawl/test_web.py"""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import ssl
+import threading
+import time
+import zlib
+from email.utils import formatdate
+
+import pytest
+from local_server import HTML, OK_HEAD, page, raw, serve
+
+from miniature_memory.crawl import guard
+from miniature_memory.crawl.blocklists import url_refusal
+from miniature_memory.crawl.config import WebConfig
+from miniature_memory.crawl.guard import Address, FetchError, forbidden_address
+from miniature_memory.crawl.robots import Rules, close_host, fetch_rules, known_rules, remember_rules, robots_url
+from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.crawl.web import HTML_TYPES, Web, unpack
+from miniature_memory.storage.catalog import Catalog
+
+PUBLIC = "93.184.216.34"  # stands for any public address; nothing is ever sent there
+
+
+def web_for(*servers, **settings) -> Web:
+    return Web(WebConfig(allow_private=[f"127.0.0.1:{server.port}" for server in servers], **settings))
+
+
+def reason_of(web: Web, url: str, **arguments) -> str:
+    with pytest.raises(FetchError) as caught:
+        web.fetch(url, **arguments)
+    return caught.value.reason
+
+
+@pytest.fixture
+def connections(monkeypatch) -> list[Address]:
+    """A recorder in the connector's place: it notes where a connection would go and sends nothing."""
+    made: list[Address] = []
+
+    def record(address, seconds):
+        made.append(address)
+        raise ConnectionRefusedError
+    monkeypatch.setattr(guard, "connect_socket", record)
+    return made
+
+
+def names(monkeypatch, table: dict[str, list[str]]) -> list[str]:
+    """Resolve the names of `table` to its addresses, and no others; return the list of names asked for."""
+    asked: list[str] = []
+
+    def getaddrinfo(host, port, *args, **kwargs):
+        asked.append(host)
+        if host not in table:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return [(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+                for address in table[host]]
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return asked
+
+
+# --- URLs ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url, expected", [
+    ("HTTP://Example.ORG", "http://example.org/"),
+    (" https://example.org:443/a#b ", "https://example.org/a"),
+    ("http://user:secret@example.org:8080/", "http://example.org:8080/"),
+    ("http://example.org./a?utm_source=x&id=1&fbclid=2", "http://example.org/a?id=1"),
+    ("http://example.org/a b/ü?q=%C3%BC", "http://example.org/a%20b/%C3%BC?q=%C3%BC"),
+    ("http://bücher.example/", "http://xn--bcher-kva.example/"),
+    ("http://[::1]:80/", "http://[::1]/"),
+    ("ftp://example.org/", ""), ("javascript:alert(1)", ""), ("http://", ""), ("http:///path", ""), ("", ""),
+    ("http://example.org:99999/", ""), ("http://exa mple.org/", ""), ("http://" + "a." * 1000 + "org/", ""),
+    ("http://" + "a" * 64 + ".org/", ""), ("http://example.org/" + "a" * 3000, ""), ("http://[::1/", "")])
+def test_a_page_has_one_spelling(url, expected):
+    assert canonical_url(url) == expected
+    assert canonical_url(expected) == expected
+
+
+@pytest.mark.parametrize("url, reason", [
+    ("", "bad_url"), ("http://example.org/paper.PDF", "not_html_ending"), ("http://example.org/a.tar.gz?x=1",
+     "not_html_ending"), ("http://www.xhamster.com/", "blocked_host"), ("http://books.xxx/", "blocked_host"),
+    ("http://pornsite.example/", "blocked_word"), ("http://example.org/free_nsfw_pictures", "blocked_word"),
+    ("http://example.org/paper.html", ""), ("http://example.org/a.php?file=b.pdf", ""),
+    ("http://sussex.example/essex", ""), ("http://example.org/XXX_Olympiad", "")])
+def test_some_urls_are_not_asked_for(url, reason):
+    assert url_refusal(url) == reason
+
+
+# --- addresses -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", [
+    "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+    "100.100.100.200", "168.63.129.16", "192.0.0.8", "198.18.0.1", "203.0.113.1", "224.0.0.1", "240.0.0.1",
+    "255.255.255.255", "::", "::1", "fe80::1", "fe80::1%lo", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1",
+    "::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b:1::808:808", "2002:7f00:1::", "2001:db8::1"])
+def test_forbidden_addresses(address):
+    assert forbidden_address(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", PUBLIC, "2606:4700::1111", "64:ff9b::8.8.8.8", "2002:808:808::1"])
+def test_public_addresses(address):
+    assert not forbidden_address(address)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "0x7f.1", "0x7f000001", "2130706433", "017700000001", "0",
+                                  "localhost", "[::1]", "[::ffff:7f00:1]", "[::]", "10.1", "169.254.169.254"])
+def test_no_spelling_reaches_a_forbidden_address(host, connections):
+    assert reason_of(Web(WebConfig()), f"http://{host}/") == "blocked_address"
+    assert reason_of(Web(WebConfig()), f"https://{host}:8443/") == "blocked_address"
+    assert connections == []
+
+
+def test_one_forbidden_address_blocks_the_name(monkeypatch, connections):
+    names(monkeypatch, {"mixed.example": [PUBLIC, "10.0.0.1"]})
+    assert reason_of(Web(WebConfig()), "http://mixed.example/") == "blocked_address"
+    assert connections == []
+
+
+def test_the_address_that_was_checked_is_the_one_connected_to(monkeypatch, connections):
+    asked = names(monkeypatch, {"fine.example": [PUBLIC]})
+    assert reason_of(Web(WebConfig()), "http://fine.example:81/") == "unreachable"
+    assert [address.sockaddr for address in connections] == [(PUBLIC, 81)]
+    assert asked == ["fine.example"]
+
+
+def test_a_redirect_to_a_private_address_is_not_followed():
+    with serve({"/": page()}) as inner, serve({"/": page(status=302, Location=inner.url + "/")}) as outer:
+        assert reason_of(web_for(outer), outer.url + "/") == "blocked_address"
+        assert outer.paths == ["/"] and inner.paths == []
+
+
+def test_connect_to_stands_in_for_a_host(connections):
+    web = Web(WebConfig(connect_to=["site.invalid=127.0.0.1:8001"]))
+    assert reason_of(web, "http://site.invalid/") == "unreachable"
+    assert [address.sockaddr for address in connections] == [("127.0.0.1", 8001)]
+    assert web.is_stand_in("http://site.invalid/x") and not web.is_stand_in("http://other.invalid/")
+
+
+@pytest.mark.parametrize("settings", [{"allow_private": ["wiki.lan"]}, {"connect_to": ["site:80"]},
+                                      {"connect_to": ["site=1.2.3.4"]}, {"contact": "a\nb"}])
+def test_wrong_settings_are_refused(settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        WebConfig(**settings)
+
+
+# --- proxies -------------------------------------------------------------------------------------
+
+
+def test_the_proxies_of_the_environment_are_not_used(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with serve({"/": page()}) as server:
+        assert web_for(server).fetch(server.url + "/").status == 200
+
+
+def test_a_proxy_gets_only_names_that_were_checked(monkeypatch):
+    with serve(default=page("<p>by proxy")) as proxy:
+        names(monkeypatch, {"public.example": [PUBLIC], "inner.example": ["10.0.0.1"], "127.0.0.1": ["127.0.0.1"]})
+        web = Web(WebConfig(proxy=proxy.url))
+        assert web.fetch("http://public.example/a").body == b"<p>by proxy"
+        assert reason_of(web, "http://inner.example/") == "blocked_address"
+        assert proxy.paths == ["http://public.example/a"]
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+def test_a_page_comes_whole_with_its_headers():
+    packed = gzip.compress(b"<p>" + b"text " * 100)
+    with serve({"/": (200, HTML | {"Content-Encoding": "gzip", "X-Two": "2"}, packed)}) as server:
+        answer = web_for(server, contact="me@example.org").fetch(server.url + "/", accept=HTML_TYPES)
+        assert (answer.payload, answer.body) == (packed, b"<p>" + b"text " * 100)
+        assert answer.header("x-two") == "2" and answer.header("none") == ""
+        assert server.log[0].headers["User-Agent"] == "miniature-memory/0.1 (+me@example.org)"
+
+
+def test_neither_cookies_nor_credentials_are_sent():
+    with serve({"/": page(Set_Cookie="id=1")}) as server:
+        web = web_for(server)
+        for _ in range(2):
+            web.fetch(server.url.replace("//", "//user:secret@") + "/")
+        assert not any({"Cookie", "Authorization"} & set(request.headers) for request in server.log)
+
+
+def test_not_modified_needs_a_condition():
+    with serve({"/": page(status=304)}) as server:
+        assert web_for(server).fetch(server.url + "/", headers={"If-None-Match": '"a"'}).status == 304
+        assert reason_of(web_for(server), server.url + "/") == "http_304"
+
+
+@pytest.mark.parametrize("status", [201, 204, 302, 400, 403, 404, 410, 429, 500, 503])
+def test_other_statuses_are_reasons(status):
+    with serve({"/": page(status=status)}) as server:
+        assert reason_of(web_for(server), server.url + "/") == f"http_{status}"
+
+
+@pytest.mark.parametrize("value, seconds", [
+    ("120", 120), (formatdate(time.time() + 3600, usegmt=True), pytest.approx(3600, abs=300)), ("soon", None)])
+def test_retry_after_is_passed_on(value, seconds):
+    with serve({"/": page(status=503, Retry_After=value)}) as server, pytest.raises(FetchError) as caught:
+        web_for(server).fetch(server.url + "/")
+    assert caught.value.retry_after_sec == seconds
+
+
+def test_redirects_are_followed_and_each_hop_is_asked_about():
+    with serve({"/": page(status=301, Location="/b"), "/b": page(status=302, Location="/c#x"), "/c": page()}) as server:
+        web, url, hops = web_for(server), server.url, []
+        assert web.fetch(url + "/", allowed=lambda hop: hops.append(hop) or "").url == url + "/c"
+        assert hops == [url + path for path in ("/", "/b", "/c")]
+        assert reason_of(web, url + "/", allowed=lambda hop: "robots" * hop.endswith("/b")) == "robots"
+        assert server.paths == ["/", "/b", "/c", "/"]
+        assert web.fetch(url + "/", follow=False).location == url + "/b"
+
+
+def test_redirect_loops_end():
+    with serve({"/": page(status=302, Location="/")}) as server:
+        assert reason_of(web_for(server), server.url + "/") == "too_many_redirects"
+        assert len(server.log) == 6
+
+
+@pytest.mark.parametrize("location", ["ftp://example.org/", "http://[", "javascript:alert(1)"])
+def test_redirects_to_nowhere_are_a_reason(location):
+    with serve({"/": page(status=302, Location=location)}) as server:
+        assert reason_of(web_for(server), server.url + "/") == "bad_redirect"
+
+
+def test_the_content_type_is_looked_at_before_the_body():
+    with serve({"/": raw(b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\n\r\n", drops=b"x" * 99),
+                "/none": (200, {}, b"<p>")}) as server:
+        started = time.monotonic()
+        assert reason_of(web_for(server), server.url + "/", accept=HTML_TYPES) == "not_html"
+        assert reason_of(web_for(server), server.url + "/none", accept=HTML_TYPES) == "not_html"
+        assert time.monotonic() - started < 1
+
+
+# --- caps ----------------------------------------------------------------------------------------
+
+
+def test_a_body_that_never_ends_is_too_big():
+    def endless(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
+        while True:
+            handler.wfile.write(b"x" * 10_000)
+    with serve({"/": endless}) as server:
+        assert reason_of(web_for(server, max_bytes=100_000), server.url + "/") == "too_big"
+        assert len(web_for(server).fetch(server.url + "/", max_bytes=5_000, truncate=True).body) == 5_000
+
+
+def test_a_gzip_bomb_is_too_big():
+    with serve({"/": (200, HTML | {"Content-Encoding": "gzip"}, gzip.compress(bytes(20_000_000)))}) as server:
+        assert reason_of(web_for(server), server.url + "/") == "too_big"
+
+
+def test_unpacking():
+    text = b"text " * 1000
+    bare = zlib.compressobj(wbits=-15)
+    assert unpack(gzip.compress(text) + gzip.compress(b"more") + b"\0\0rest", " GZIP", 10**6) == text + b"more"
+    assert unpack(zlib.compress(text), "deflate", 10**6) == text
+    assert unpack(bare.compress(text) + bare.flush(), "deflate", 10**6) == text
+    assert unpack(text, "", 10) == text  # the cap on what is received is another one
+    assert unpack(gzip.compress(text), "gzip", 100, truncate=True) == text[:100]
+    for data, encoding in [(gzip.compress(text)[:-9], "gzip"), (text, "gzip"), (text, "br"), (text, "gzip, gzip")]:
+        with pytest.raises(FetchError, match="bad_encoding"):
+            unpack(data, encoding, 10**6)
+
+
+# --- deadlines -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", [
+    raw(b"HTTP/1.1 200", drops=b" OK and so on and so on"), raw(b"HTTP/1.1 200 OK\r\n", drops=b"X: slow\r\n" * 9),
+    raw(OK_HEAD + b"\r\n", drops=b"x" * 99), raw(OK_HEAD + b"Content-Length: 99\r\n\r\n", drops=b"x" * 99),
+    raw(OK_HEAD + b"Transfer-Encoding: chunked\r\n\r\n", drops=b"1\r\nx\r\n" * 99)])
+def test_a_server_that_trickles_is_cut_off(answer):
+    with serve({"/": answer}) as server:
+        started = time.monotonic()
+        assert reason_of(web_for(server, fetch_deadline_sec=0.3, read_timeout_sec=5.0), server.url + "/") == "timeout"
+        assert time.monotonic() - started < 0.7
+
+
+def test_silence_is_a_timeout():
+    with serve({"/": lambda handler: time.sleep(1)}) as server:
+        assert reason_of(web_for(server, read_timeout_sec=0.2), server.url + "/") == "timeout"
+
+
+def test_a_name_service_that_hangs_is_given_up(monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: time.sleep(3))
+    started = time.monotonic()
+    assert reason_of(Web(WebConfig(connect_timeout_sec=0.2)), "http://site.example/") == "unreachable"
+    assert time.monotonic() - started < 1
+
+
+def test_unknown_names_and_closed_ports_are_out_of_reach(monkeypatch):
+    with serve() as server:
+        pass
+    assert reason_of(web_for(server), server.url + "/") == "unreachable"
+    names(monkeypatch, {})
+    assert reason_of(Web(WebConfig()), "http://site.example/") == "unreachable"
+
+
+# --- broken servers ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [
+    b"", b"\0\1\2\3\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"X-Flood: 1\r\n" * 500 + b"\r\n",
+    b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 100\r\n\r\nshort",
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nbad\r\n"])
+def test_a_broken_answer_is_a_reason(data):
+    with serve({"/": raw(data)}) as server:
+        assert reason_of(web_for(server), server.url + "/", accept=()) == "bad_response"
+
+
+def test_a_kept_connection_that_was_closed_is_opened_anew():
+    """The server ends each connection after an answer, without saying so before."""
+    with serve({"/": page()}) as server:
+        handler, seen = server.RequestHandlerClass, set()
+
+        class Brief(handler):
+            def do_GET(self):
+                seen.add(self.client_address)
+                super().do_GET()
+                self.close_connection = True
+        server.RequestHandlerClass = Brief
+        web = web_for(server)
+        for _ in range(3):
+            assert web.fetch(server.url + "/").status == 200
+            time.sleep(0.1)
+        assert len(seen) == 3
+
+
+def test_a_request_that_gets_no_answer_is_not_sent_again():
+    with serve({"/": page(), "/b": raw(b"")}) as server:
+        web = web_for(server)
+        web.fetch(server.url + "/")
+        assert reason_of(web, server.url + "/b") == "bad_response" and server.paths == ["/", "/b"]
+
+
+# --- TLS -----------------------------------------------------------------------------------------
+
+# made with: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500
+#            -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1
+CERTIFICATE = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgDD/HBeeDxC0E+qxg
+1Dj/yIPuYvtDxMGQUGgHMveRM5KhRANCAAQHq+AfHW0Z7E+8XOtmIPuZCLrei9Ic
+JbYzkUI26Kc4gCD2VTI3aCSsgMmnloaXeZxsh1jz1YfpfnYRn7iFaMeV
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBkTCCATagAwIBAgIUSYc5gBa6/SuchGObjTj60h+VLSAwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMjIxMjUxNVoYDzIxMjYxMDI5
+MjEyNTE1WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAQHq+AfHW0Z7E+8XOtmIPuZCLrei9IcJbYzkUI26Kc4gCD2VTI3aCSs
+gMmnloaXeZxsh1jz1YfpfnYRn7iFaMeVo2QwYjAdBgNVHQ4EFgQU8L8sa8SJBQmb
+otRBSe0dKByGQQcwHwYDVR0jBBgwFoAU8L8sa8SJBQmbotRBSe0dKByGQQcwDwYD
+VR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAABMAoGCCqGSM49BAMCA0kAMEYC
+IQCRSaA1LGo/RWa1mE/l/MroSmtIWcjbwD2OcbyzBefU/AIhAKUA5Klw7jRKt3hW
+GK0gwV9EyLwn/mdOH3iKIKRT50oO
+-----END CERTIFICATE-----
+"""
+
+
+@pytest.fixture
+def tls_server(tmp_path):
+    """An HTTPS server with a certificate that nobody knows; yields it and the path of the certificate."""
+    path = tmp_path / "certificate.pem"
+    path.write_text(CERTIFICATE)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    with serve({"/": page("<p>secret"), "/slow": raw(OK_HEAD + b"\r\n", drops=b"x" * 99)}) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        yield server, path
+
+
+def test_an_unknown_certificate_is_an_error(tls_server):
+    server, _ = tls_server
+    assert reason_of(web_for(server), server.url.replace("http", "https") + "/") == "tls_error"
+
+
+def test_a_known_certificate_is_none_and_the_deadline_holds(tls_server, monkeypatch):
+    server, path = tls_server
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(path))
+    web, url = web_for(server, fetch_deadline_sec=0.6), server.url.replace("http", "https")
+    assert [web.fetch(url + "/").body for _ in range(2)] == [b"<p>secret"] * 2
+    started = time.monotonic()
+    assert reason_of(web, url + "/slow") == "timeout"
+    assert time.monotonic() - started < 1
+
+
+def test_plain_http_where_tls_is_expected_is_a_tls_error():
+    with serve({"/": page()}) as server:
+        assert reason_of(web_for(server), server.url.replace("http", "https") + "/") == "tls_error"
+
+
+# --- robots.txt ----------------------------------------------------------------------------------
+
+ROBOTS = "User-agent: *\nDisallow: /private/\nAllow: /private/open\nCrawl-delay: 7"
+
+
+@pytest.mark.parametrize("answer, rules", [
+    (page(ROBOTS), Rules(ROBOTS)), (page("\ufeff" + ROBOTS.replace("\n", "\r\n") + "\x1b"), Rules(ROBOTS)),
+    (page(status=404), Rules()), (page(status=403), Rules()),
+    (page(status=302, Location="/elsewhere"), "/elsewhere"),
+    (page(status=429), Rules(refusal="robots_unavailable")), (page(status=500), Rules(refusal="robots_unavailable")),
+    (raw(b""), Rules(refusal="robots_unavailable"))])
+def test_robots_answers_mean_what_rfc_9309_says(answer, rules):
+    with serve({"/robots.txt": answer}) as server:
+        found = fetch_rules(web_for(server), robots_url(server.url + "/some/page"))
+        assert (found.removeprefix(server.url) if isinstance(found, str) else found) == rules
+
+
+def test_robots_txt_may_redirect_five_times():
+    with serve({"/robots.txt": page(status=302, Location="/x")}) as server:
+        assert isinstance(fetch_rules(web_for(server), server.url + "/robots.txt", 4), str)
+        assert fetch_rules(web_for(server), server.url + "/robots.txt", 5) == Rules()
+        assert fetch_rules(web_for(server), "http://10.0.0.1/robots.txt", 1) == Rules(refusal="robots_unavailable")
+
+
+def test_robots_of_hosts_out_of_reach_or_forbidden():
+    assert fetch_rules(Web(WebConfig()), "http://10.0.0.1/") == Rules(refusal="blocked_address")
+    with serve() as server:
+        pass
+    assert fetch_rules(web_for(server), server.url).refusal == "unreachable"
+
+
+def test_only_the_first_500_kib_of_robots_txt_count():
+    text = ROBOTS + "\n# comment" * 60_000 + "\nDisallow: /late\n"
+    with serve({"/robots.txt": page(text)}) as server:
+        rules = fetch_rules(web_for(server), server.url + "/robots.txt")
+        assert len(rules.text.encode()) == pytest.approx(500 * 1024, abs=1)
+        assert rules.refuse(server.url + "/private/x") == "robots" and rules.refuse(server.url + "/late") == ""
+
+
+def test_rules_are_read_as_written():
+    rules = Rules(ROBOTS + "\nUser-agent: miniature-memory\nDisallow: /ours\n")
+    assert rules.refuse("http://a.example/ours/x") == "robots" and rules.refuse("http://a.example/private/x") == ""
+    assert Rules(ROBOTS).refuse("http://a.example/private/open") == "" and Rules(ROBOTS).delay_sec == 7.0
+    assert Rules().refuse("http://a.example/") == "" and Rules().delay_sec == 0.0
+
+
+def test_rules_are_kept_for_a_day(tmp_path, monkeypatch):
+    with Catalog(tmp_path) as catalog:
+        assert known_rules(catalog, "a.example") is None
+        with catalog.record():
+            for host, rules in {"a.example": Rules(ROBOTS), "b.example": Rules(refusal="robots_unavailable"),
+                                "c.example": Rules(refusal="unreachable")}.items():
+                remember_rules(catalog, host, rules)
+        assert known_rules(catalog, "a.example") == Rules(ROBOTS)
+        assert known_rules(catalog, "b.example") == Rules(refusal="robots_unavailable")
+        assert known_rules(catalog, "c.example") is None
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 90_000)
+        assert known_rules(catalog, "a.example") is None and known_rules(catalog, "b.example") is None
+
+
+def test_a_closed_host_keeps_its_rules(tmp_path):
+    with Catalog(tmp_path) as catalog, catalog.record():
+        remember_rules(catalog, "a.example", Rules(ROBOTS))
+        close_host(catalog, "a.example", 60, "http_429")
+        assert known_rules(catalog, "a.example") == Rules(refusal="http_429")
+        close_host(catalog, "a.example", -1, "")
+        assert known_rules(catalog, "a.example") == Rules(ROBOTS)
+
+
+def test_several_threads_may_fetch_at_once():
+    with serve({"/": page("<p>shared")}) as server:
+        web, bodies = web_for(server), []
+        threads = [threading.Thread(target=lambda: bodies.append(web.fetch(server.url + "/").body)) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert bodies == [b"<p>shared"] * 20
+
+
+@pytest.mark.parametrize("proxy", ["socks5://a:1", "http://", "nonsense", "http://a b:1"])
+def test_a_proxy_that_cannot_be_one_is_refused(proxy):
+    with pytest.raises(ValueError, match="proxy"):
+        WebConfig(proxy=proxy)

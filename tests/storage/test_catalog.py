@@ -1,0 +1,392 @@
+"""python3 -m pytest tests/storage/test_catalog.py"""
+
+import contextlib
+import errno
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import zlib
+from pathlib import Path
+
+import pytest
+
+from miniature_memory.core.errors import StageError
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.crawl.frontier import due_urls
+from miniature_memory.storage import catalog as catalog_module
+from miniature_memory.storage import rejections, schema
+from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.files import append_line, read_lines
+from miniature_memory.storage.rejections import Refusal
+
+
+def append_rows(catalog: Catalog, lines: list[bytes]) -> None:
+    for line in lines:
+        with catalog.record():
+            place = catalog.append("data/raw", ".jsonl", line)
+            seq = catalog.execute("INSERT INTO documents (id, url, file, offset, length) VALUES (?, '', ?, ?, ?)",
+                                  [line.hex(), *place]).lastrowid
+            catalog.advance("extract", seq or 0)
+
+
+def raw_bytes(root: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted((root / "data/raw").glob("*.jsonl")))
+
+
+def test_what_was_appended_is_read_back_in_order(tmp_path: Path) -> None:
+    lines = [b"%d\n" % i for i in range(300)]
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, lines)
+    with Catalog(tmp_path) as catalog:
+        rows = list(catalog.new_rows("validate", "documents"))
+        assert [catalog.read(row["file"], row["offset"], row["length"]) for row in rows] == lines
+        assert catalog.count_new("validate", "documents") == 300
+
+
+def test_a_failed_record_leaves_nothing_behind(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+        with pytest.raises(ZeroDivisionError), catalog.record():
+            catalog.append("data/raw", ".jsonl", b"half")
+            catalog.advance("extract", 99)
+            raise ZeroDivisionError
+        append_rows(catalog, [b"two\n"])
+    assert raw_bytes(tmp_path) == b"one\ntwo\n"
+    with Catalog(tmp_path) as catalog:
+        assert catalog.cursor("extract") == 2
+
+
+def test_bytes_beyond_the_committed_length_are_cut_off(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+    with open(tmp_path / "data/raw/000000.jsonl", "ab") as stream:
+        stream.write(b"in flight")
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"two\n"])
+    assert raw_bytes(tmp_path) == b"one\ntwo\n"
+
+
+def test_a_file_whose_first_group_was_never_committed_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "data/raw").mkdir(parents=True)
+    (tmp_path / "data/raw/000000.jsonl").write_bytes(b"in flight when the machine died")
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+    assert raw_bytes(tmp_path) == b"one\n"
+
+
+def test_a_failed_record_keeps_the_earlier_ones_of_its_group(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+        with catalog.record():
+            catalog.append("data/raw", ".jsonl", b"half")
+            raise ZeroDivisionError
+    with Catalog(tmp_path) as catalog:
+        assert catalog.cursor("extract") == 1 and raw_bytes(tmp_path) == b"one\n"
+
+
+def test_a_lost_catalog_destroys_no_file(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"old\n"])
+    for path in (tmp_path / "data").glob("catalog.sqlite3*"):
+        path.unlink()
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"new\n"])
+    assert (tmp_path / "data/raw/000000.jsonl.stray0").read_bytes() == b"old\n" and raw_bytes(tmp_path) == b"new\n"
+
+
+def test_appending_to_a_file_that_lost_bytes_is_refused(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+    os.truncate(tmp_path / "data/raw/000000.jsonl", 2)
+    with Catalog(tmp_path) as catalog, pytest.raises(StageError, match="holds 2 bytes"):
+        append_rows(catalog, [b"two\n"])
+
+
+def test_shards_rotate_when_they_are_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(catalog_module.SHARD_BYTES, "data/raw", 10)
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"12345\n", b"67890\n", b"a line longer than a shard\n"])
+    assert [path.name for path in sorted((tmp_path / "data/raw").iterdir())] == [
+        "000000.jsonl", "000001.jsonl", "000002.jsonl"]
+
+
+def test_a_group_closes_after_64_records(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog, Catalog(tmp_path, read_only=True) as reader:
+        catalog._group_started = float("inf")
+        lines = [b"%d\n" % i for i in range(64)]
+        append_rows(catalog, lines[:63])
+        seen = reader.cursor("extract")
+        append_rows(catalog, lines[63:])
+        assert (seen, reader.cursor("extract")) in ((0, 64), (1, 64))  # the first record's group may be a second old
+
+
+def test_a_swap_replaces_all_files_or_none(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        with catalog.record():
+            catalog.append_to("data/train.bin", b"old")
+        for name in ("train", "val"):
+            (tmp_path / f"data/{name}.bin.new").write_bytes(name.encode())
+        with catalog.record():
+            catalog.swap({f"data/{name}.bin": f"data/{name}.bin.new" for name in ("train", "val")})
+        catalog.commit()  # and here the machine dies, before anything is renamed
+    assert (tmp_path / "data/train.bin").read_bytes() == b"old"
+    with Catalog(tmp_path):
+        assert [(tmp_path / f"data/{name}.bin").read_bytes() for name in ("train", "val")] == [b"train", b"val"]
+
+
+def test_kill_9_loses_no_committed_record(tmp_path: Path) -> None:
+    script = textwrap.dedent(f"""
+        import sys; sys.path[:0] = [{str(PROJECT)!r}, {str(PROJECT / "tests/storage")!r}]
+        from pathlib import Path
+        from miniature_memory.storage.catalog import Catalog
+        from test_catalog import append_rows
+        with Catalog(Path({str(tmp_path)!r})) as catalog:
+            for i in range(10**9):
+                append_rows(catalog, [b"%09d\\n" % i])
+                if i % 64 == 0: print(i, flush=True)
+        """)
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert child.stdout
+    for _ in range(20):
+        committed = int(child.stdout.readline()) - 64
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    with Catalog(tmp_path) as catalog:
+        n = catalog.cursor("extract")
+    assert n >= committed and raw_bytes(tmp_path) == b"".join(b"%09d\n" % i for i in range(n))
+
+
+def test_a_full_disk_loses_the_open_group_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+    with monkeypatch.context() as disk, pytest.raises(OSError, match="No space"), Catalog(tmp_path) as catalog:
+        disk.setattr(os, "fsync", full)
+        append_rows(catalog, [b"two\n"])
+        catalog.commit()
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"three\n"])
+    assert raw_bytes(tmp_path) == b"one\nthree\n"
+
+
+def test_a_damaged_catalog_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/catalog.sqlite3").write_bytes(b"no database " * 100)
+    with pytest.raises(StageError, match="is damaged"):
+        Catalog(tmp_path)
+
+
+def test_a_torn_history_line_does_not_swallow_the_next(tmp_path: Path) -> None:
+    (tmp_path / "runs.jsonl").write_bytes(b'{"whole": 1}\n{"torn')
+    append_line(tmp_path / "runs.jsonl", '{"next": 1}')
+    assert (tmp_path / "runs.jsonl").read_text().splitlines() == ['{"whole": 1}', '{"torn', '{"next": 1}']
+
+
+def test_the_last_lines_are_read_and_damaged_ones_counted(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    assert list(read_lines(path, 100)) == []
+    path.write_bytes(b'{"n": 1}\n{"n": 2}\n[3]\n\xff\n' + b"[" * 100_000 + b'\n{"n": 4}\n{"n"')
+    assert list(read_lines(path, 1_000_000)) == [{"n": 1}, {"n": 2}, {}, {}, {}, {"n": 4}, {}]
+    assert list(read_lines(path, 15)) == [{"n": 4}, {}]
+
+
+def test_lines_that_cannot_be_read_are_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert list(read_lines(tmp_path, 100)) == [] and "cannot be read" in caplog.text
+
+
+# --- checksums -----------------------------------------------------------------------------------
+
+
+def extents(catalog: Catalog) -> dict[str, list[tuple[int, int, int]]]:
+    """(offset, length, crc32) by path."""
+    found: dict[str, list[tuple[int, int, int]]] = {}
+    for path, *extent in catalog.execute("SELECT path, offset, length, crc32 FROM extents ORDER BY path, offset"):
+        found.setdefault(path, []).append(tuple(extent))
+    return found
+
+
+def assert_proven(root: Path) -> None:
+    """Every byte of every file but the rejected lies in one extent, whose checksum is right."""
+    with Catalog(root, read_only=True) as catalog:
+        for path, length in catalog.execute("SELECT path, length FROM files WHERE NOT dropped").fetchall():
+            data, end = (root / path).read_bytes(), 0
+            for offset, n, crc in extents(catalog).get(path, []):
+                assert offset == end and zlib.crc32(data[offset:offset + n]) == crc
+                end += n
+            assert end == (0 if path == rejections.REJECTED else length) and length == len(data)
+
+
+def test_each_commit_leaves_a_checksum(tmp_path: Path) -> None:
+    for lines in ([b"one\n", b"two\n"], [b"three\n"]):
+        with Catalog(tmp_path) as catalog:
+            append_rows(catalog, lines)
+    with Catalog(tmp_path) as catalog, catalog.record():
+        catalog.reject("clean", Refusal("too_few_words", 3, 50), "id", "http://a/", "text")
+        catalog.append_to("data/train.bin", b"1234")
+        catalog.append_to("data/train.bin", b"5678")
+    assert_proven(tmp_path)
+    with Catalog(tmp_path, read_only=True) as catalog:
+        assert extents(catalog)["data/train.bin"] == [(0, 8, zlib.crc32(b"12345678"))]
+        assert sum(n for _, n, _ in extents(catalog)["data/raw/000000.jsonl"]) == 14
+
+
+def test_a_failed_record_leaves_the_checksum_as_it_was(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        catalog._group_started = float("inf")
+        for whole in (True, False, True):
+            with contextlib.suppress(ZeroDivisionError), catalog.record():
+                catalog.append_to("data/train.bin", b"12")
+                catalog.append_to(f"data/{whole}.bin", b"34")
+                1 / int(whole)
+    assert (tmp_path / "data/train.bin").read_bytes() == b"1212"
+    os.remove(tmp_path / "data/False.bin")
+    assert_proven(tmp_path)
+
+
+def test_an_abandoned_group_leaves_no_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+        catalog.commit()
+        with monkeypatch.context() as disk, pytest.raises(OSError, match="No space"):
+            disk.setattr(os, "fsync", full)
+            append_rows(catalog, [b"two\n"])
+            catalog.commit()
+        append_rows(catalog, [b"three\n"])
+    assert raw_bytes(tmp_path) == b"one\nthree\n"
+    assert_proven(tmp_path)
+
+
+def test_a_swapped_file_has_checksums_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_module, "EXTENT_BYTES", 4)
+    with Catalog(tmp_path) as catalog:
+        with catalog.record():
+            catalog.append_to("data/train.bin", b"old and long")
+        (tmp_path / "data/new").write_bytes(b"123456")
+        with catalog.record():
+            catalog.swap({"data/train.bin": "data/new"})
+        catalog.finish_swap()
+        with catalog.record():
+            catalog.append_to("data/train.bin", b"78")
+        catalog.commit()
+        assert [extent[:2] for extent in extents(catalog)["data/train.bin"]] == [(0, 4), (4, 2), (6, 2)]
+    assert_proven(tmp_path)
+
+
+def test_the_rejected_have_no_checksum_when_they_are_swapped_either(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        (tmp_path / "data/new").write_bytes(b"{}\n")
+        with catalog.record():
+            catalog.swap({rejections.REJECTED: "data/new"})
+        catalog.finish_swap()
+    assert_proven(tmp_path)
+
+
+def test_a_dropped_file_has_no_checksum(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+        catalog.drop("data/raw/000000.jsonl")
+        assert extents(catalog) == {}
+
+
+def test_a_file_that_lost_its_end_goes_on_from_there(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n", b"two\n"])
+        catalog.commit()
+        append_rows(catalog, [b"three\n"])
+    os.truncate(tmp_path / "data/raw/000000.jsonl", 6)
+    with Catalog(tmp_path) as catalog:
+        with catalog.record():
+            catalog.shorten("data/raw/000000.jsonl", 4)
+        append_rows(catalog, [b"four\n"])
+    assert raw_bytes(tmp_path) == b"one\nfour\n"
+    assert_proven(tmp_path)
+
+
+# --- older versions ------------------------------------------------------------------------------
+
+FROM_3_TO_2 = """
+    DROP TABLE extents; DROP TABLE duplicate_keys; DROP TABLE site_lines;
+    DROP INDEX unsigned;
+    ALTER TABLE clean_documents DROP COLUMN signature;
+    CREATE TABLE text_hashes (hash BLOB PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID; PRAGMA user_version = 2;"""
+FROM_2_TO_1 = """
+    DROP TRIGGER url_added; DROP TRIGGER url_rescheduled; DROP TABLE answers; DROP INDEX urls_of_host;
+    DROP INDEX hosts_due; DROP INDEX pages_payload; ALTER TABLE files DROP COLUMN dropped;
+    ALTER TABLE urls DROP COLUMN depth; ALTER TABLE urls DROP COLUMN revisit_days;
+    ALTER TABLE urls DROP COLUMN archive; ALTER TABLE urls DROP COLUMN archive_offset;
+    ALTER TABLE urls DROP COLUMN archive_length; DELETE FROM hosts; ALTER TABLE hosts DROP COLUMN due_at;
+    ALTER TABLE hosts DROP COLUMN links; ALTER TABLE pages DROP COLUMN payload_hash;
+    CREATE INDEX urls_due ON urls (due_at, id) WHERE due_at IS NOT NULL; PRAGMA user_version = 1;"""
+
+
+def columns(catalog: Catalog) -> dict[str, set[str]]:
+    """Of each table, index and trigger."""
+    names = [row["name"] for row in catalog.execute("SELECT name FROM sqlite_master")]
+    return {name: {row["name"] for row in catalog.execute(f"PRAGMA table_info({name})")} for name in names}
+
+
+@pytest.mark.parametrize("steps", [FROM_3_TO_2, FROM_3_TO_2 + FROM_2_TO_1])
+def test_an_older_catalog_is_brought_up_to_date(tmp_path: Path, steps: str) -> None:
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+        with catalog.record():
+            catalog.execute("INSERT INTO urls (url, host, source, found_at, due_at) "
+                            "VALUES ('http://a/', 'a', 't', 0, 7)")
+    db = sqlite3.connect(tmp_path / "data/catalog.sqlite3")
+    db.executescript(steps)
+    db.close()
+    with Catalog(tmp_path) as catalog:
+        assert [row["url"] for row in due_urls(catalog, 9, 9)] == ["http://a/"]
+        assert catalog.value("PRAGMA user_version") == schema.SCHEMA_VERSION
+        append_rows(catalog, [b"two\n"])
+    (tmp_path / "new").mkdir()
+    with Catalog(tmp_path) as old, Catalog(tmp_path / "new") as new:
+        assert columns(old) == columns(new)
+        assert extents(old) == {"data/raw/000000.jsonl": [(4, 4, zlib.crc32(b"two\n"))]}  # older bytes have none
+
+
+def test_a_dropped_file_stays_away_and_its_name_is_not_used_again(tmp_path):
+    with Catalog(tmp_path) as catalog:
+        with catalog.record():
+            first = catalog.append("data/raw", ".jsonl", b"one\n")
+        assert catalog.drop(first.file) == 4 and not (tmp_path / first.file).exists()
+        with catalog.record():
+            second = catalog.append("data/raw", ".jsonl", b"two\n")
+        assert second.file > first.file
+    (tmp_path / first.file).write_text("a crash came before it was removed")
+    with Catalog(tmp_path):
+        assert not (tmp_path / first.file).exists() and (tmp_path / second.file).read_text() == "two\n"
+
+
+def test_records_do_not_nest(tmp_path):
+    with Catalog(tmp_path) as catalog:
+        with pytest.raises(AssertionError, match="do not nest"), catalog.record(), catalog.record():
+            pass
+        with catalog.record():
+            catalog.remember("key", 1)
+        assert catalog.setting("key") == 1
+
+
+def test_the_list_of_the_rejected_may_be_removed(tmp_path):
+    def reject():
+        with Catalog(tmp_path) as catalog, catalog.record():
+            catalog.reject("clean", Refusal("too_few_words", 3, 50), "id", "http://a/", "text")
+    reject()
+    (tmp_path / "data/rejected.jsonl").unlink()
+    reject()
+    assert len((tmp_path / "data/rejected.jsonl").read_text().splitlines()) == 1
+
+
+def test_an_empty_catalog_cannot_be_read(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/catalog.sqlite3").touch()
+    with pytest.raises(StageError, match="is empty"):
+        Catalog(tmp_path, read_only=True)

@@ -1,0 +1,234 @@
+"""python3 -m pytest tests/views/test_doctor.py"""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helpers import PROSE, add_clean_documents, add_raw_documents
+from local_server import serve
+from test_run import run_py
+from test_status import add_run
+
+from miniature_memory.core.config import read_tables
+from miniature_memory.core.findings import BAD, NOTE, OK, Finding
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.process import run_lock
+from miniature_memory.storage.catalog import Catalog
+from miniature_memory.views import doctor
+
+NOWHERE = 'web.proxy="http://127.0.0.1:9"'
+
+
+def of(findings: list[Finding], name: str) -> list[tuple[str, str]]:
+    return [(finding.level, finding.found) for finding in findings if finding.name == name]
+
+
+def check_web(root: Path, *overrides: str) -> list[Finding]:
+    return doctor.check_web(root, read_tables(root, None, list(overrides)))
+
+
+# --- the machine -----------------------------------------------------------------------------
+
+
+def test_every_finding_that_is_not_well_says_how_to_mend_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "available_mb", lambda: 100)
+    monkeypatch.setattr(doctor, "check_in_child", lambda *_: [])
+    findings = doctor.examine(tmp_path, read_tables(tmp_path, None, [NOWHERE]), None, [], demo=False)
+    assert {finding.name for finding in findings if finding.level != OK} >= {"memory", "network", "contact"}
+    assert all(finding.mend for finding in findings if finding.level != OK)
+    assert doctor.show(findings, as_json=False) == 1
+
+
+@pytest.mark.parametrize(("free_mb", "level"), [(100, BAD), (1000, NOTE), (5000, OK)])
+def test_memory_against_the_limit(monkeypatch: pytest.MonkeyPatch, free_mb: int, level: str) -> None:
+    monkeypatch.setattr(doctor, "available_mb", lambda: free_mb)
+    assert doctor.check_memory(2000).level == level
+
+
+def test_available_memory_is_a_sane_number() -> None:
+    free_mb = doctor.available_mb()
+    assert free_mb is None or 0 < free_mb < 10_000_000
+
+
+@pytest.mark.parametrize(("free_mb", "level"), [(100, BAD), (1000, NOTE), (5000, OK)])
+def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_mb: int, level: str) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, free_mb * 10**6))
+    assert doctor.check_disk(tmp_path / "not/there/yet").level == level
+
+
+def test_packages_older_than_the_floor_or_other_than_the_pin(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"torch": "2.5.9+cpu", "numpy": "99.1"}
+    real = importlib.metadata.version
+    monkeypatch.setattr(doctor.importlib.metadata, "version", lambda name: versions.get(name) or real(name))
+    levels = {level: found for level, found in of(doctor.check_packages(), "packages")}
+    assert "torch is 2.5.9+cpu" in levels[BAD] and "numpy 99.1" in levels[NOTE]
+
+
+def test_every_package_of_the_requirements_can_be_imported_by_its_name() -> None:
+    names = re.findall(r"(?m)^([\w.-]+)>=", (PROJECT / "requirements.txt").read_text())
+    assert [name for name in names
+            if not importlib.util.find_spec(doctor.IMPORTED_AS.get(name, name.replace("-", "_")))] == []
+
+
+# --- without packages, and with broken ones --------------------------------------------------
+
+
+def copy_project(folder: Path) -> Path:
+    for path in [*PROJECT.glob("*.py"), *PROJECT.glob("*.txt"), *PROJECT.glob("config/*"),
+                 *PROJECT.glob("miniature_memory/**/*.py")]:
+        target = folder / path.relative_to(PROJECT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    return folder / "run.py"
+
+
+@pytest.mark.parametrize("view", ["--doctor", "--status", "--topics"])
+def test_the_views_run_where_nothing_is_installed(tmp_path: Path, view: str) -> None:
+    script = copy_project(tmp_path)
+    done = subprocess.run([sys.executable, "-S", script, view], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == (view == "--doctor") and "Traceback" not in done.stderr, done.stderr
+    assert view != "--doctor" or "torch, numpy" in done.stdout
+    done = subprocess.run([sys.executable, "-S", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and "./setup.sh" in done.stderr
+
+
+def test_a_broken_package_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torch.py").write_text("raise OSError('libgomp.so.1: cannot open')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(doctor, "PROJECT", tmp_path)  # where the child begins
+    copy_project(tmp_path)
+    (finding,) = doctor.check_in_child(tmp_path, None, [])
+    assert finding.level == BAD and "torch cannot be imported (OSError: libgomp" in finding.found
+
+
+def test_a_child_that_dies_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "miniature_memory").mkdir()
+    (tmp_path / "miniature_memory/__init__.py").write_text("import os; os.abort()")
+    monkeypatch.setattr(doctor, "PROJECT", tmp_path)
+    (finding,) = doctor.check_in_child(tmp_path, None, [])
+    assert finding.level == BAD and "-6" in finding.found
+
+
+def test_settings_and_checkpoints_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/release.pt").write_bytes(b"PK\3\4 not a checkpoint")
+    findings = doctor.check_in_child(Path("."), None, ['search.providers=["gogle"]', 'train.device="cuda:99"'])
+    assert of(findings, "settings")[0][0] == BAD and "gogle" in of(findings, "settings")[0][1]
+    assert of(findings, "device")[0][0] == BAD and "release.pt is damaged" in of(findings, "model")[0][1]
+
+
+# --- the web ---------------------------------------------------------------------------------
+
+
+def test_providers_that_answer_and_one_that_does_not() -> None:
+    with serve({"/robots.txt": (404, {}, b"")}) as site:
+        findings = check_web(Path("/nowhere"), 'search.providers=["searxng", "mediawiki", "seeds"]',
+                             'search.searxng_url="http://searx.test/search"', 'web.contact="me@example.org"',
+                             'search.wikis=["http://wiki.test/api.php"]',
+                             f'web.connect_to=["searx.test=127.0.0.1:{site.port}", "wiki.test=127.0.0.1:1"]')
+    assert site.paths == ["/robots.txt"]
+    assert of(findings, "searxng") == [(OK, "can be reached")] and of(findings, "network")[0][0] == OK
+    assert of(findings, "mediawiki") == [(NOTE, "wiki.test: unreachable")]
+
+
+def test_a_host_that_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "ANSWER_SEC", 0.3)
+    with serve(default=lambda handler: time.sleep(2)) as site:
+        began = time.monotonic()
+        findings = check_web(tmp_path, 'search.providers=["searxng"]', f'search.searxng_url="{site.url}"')
+        assert time.monotonic() - began < 1.5
+    assert of(findings, "network")[0][0] == BAD and "no proper answer" in of(findings, "network")[0][1]
+
+
+def test_a_private_address_is_asked_only_where_the_user_named_it(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    with serve({"/robots.txt": (200, {}, b"")}) as site:
+        (tmp_path / "config/seeds.txt").write_text(f"page http://localhost:{site.port + 1}/\n")
+        findings = check_web(tmp_path, 'search.providers=["searxng", "seeds"]', f'search.searxng_url="{site.url}"')
+    assert of(findings, "searxng")[0][0] == OK and "blocked_address" in of(findings, "seeds")[0][1]
+
+
+def test_a_provider_that_rests_is_not_asked(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog, catalog.record():
+        catalog.execute("INSERT INTO breakers VALUES ('searxng', ?, 'captcha', 1)", [time.time() + 3600])
+        catalog.execute("INSERT INTO hosts (host, closed_until, reason) VALUES ('wiki.test', ?, 'http_429')",
+                        [time.time() + 3600])
+    with serve() as site:
+        findings = check_web(tmp_path, 'search.providers=["searxng", "mediawiki"]', f'search.searxng_url="{site.url}"',
+                             'search.wikis=["http://wiki.test/api.php"]', 'web.contact="me@example.org"',
+                             f'web.connect_to=["wiki.test=127.0.0.1:{site.port}"]')
+    assert site.paths == [] and "captcha" in of(findings, "searxng")[0][1]
+    assert "http_429" in of(findings, "mediawiki")[0][1]
+
+
+def test_without_a_network_one_finding_says_so(tmp_path: Path) -> None:
+    began = time.monotonic()
+    findings = check_web(tmp_path, NOWHERE)
+    assert [finding.name for finding in findings if finding.level == BAD] == ["network"]
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"caf\xe9\n", "not UTF-8"), (b"# nothing\n", "neither a query")])
+def test_queries_that_cannot_be_used(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/queries.txt").write_bytes(content)
+    (tmp_path / "config/seeds.txt").write_text("")
+    (level, found), = of(check_web(tmp_path, NOWHERE), "queries")
+    assert level == BAD and message in found
+
+
+# --- the dataset -----------------------------------------------------------------------------
+
+
+def test_a_whole_dataset(tmp_path: Path) -> None:
+    add_clean_documents(tmp_path, [PROSE])
+    (finding,) = doctor.check_dataset(tmp_path)
+    assert finding.level == OK and "1 documents; 2 files" in finding.found
+
+
+def test_a_file_that_was_cut_off_or_is_gone(tmp_path: Path) -> None:
+    add_clean_documents(tmp_path, [PROSE])
+    with open(tmp_path / "data/raw/000000.jsonl", "ab") as stream:
+        stream.truncate(5)
+    (tmp_path / "data/clean/000000.jsonl").unlink()
+    (finding,) = doctor.check_dataset(tmp_path)
+    assert finding.level == BAD and "raw/000000.jsonl has 5 of" in finding.found and "0 of" in finding.found
+    assert f"validate.py --full --root {tmp_path} --repair" in finding.mend
+
+
+def test_a_damaged_history_is_a_note_and_a_foreign_catalog_is_bad(tmp_path: Path) -> None:
+    add_run(tmp_path)
+    with open(tmp_path / "data/runs.jsonl", "a") as stream:
+        stream.write("{\n")
+    assert [finding.level for finding in doctor.check_dataset(tmp_path)] == [NOTE]
+    (tmp_path / "data/catalog.sqlite3").write_bytes(b"no database " * 99)
+    assert [finding.level for finding in doctor.check_dataset(tmp_path)] == [NOTE, BAD]
+
+
+def test_a_run_at_work_is_named(tmp_path: Path) -> None:
+    assert doctor.check_lock(tmp_path).level == OK
+    with run_lock(tmp_path):
+        assert doctor.check_lock(tmp_path).level == NOTE
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+def test_the_demonstration_needs_no_network(tmp_path: Path) -> None:
+    add_raw_documents(tmp_path, [PROSE])
+    done = run_py("--doctor", "--demo", "--root", tmp_path, "--json")
+    answer = json.loads(done.stdout)
+    assert done.returncode == (not answer["well"]) and done.stderr == ""
+    levels = {finding["name"]: finding["level"] for finding in answer["findings"]}
+    assert levels["network"] == levels["dataset"] == levels["device"] == OK
+
+
+def test_a_bad_command_line_is_refused_before_anything_is_looked_at() -> None:
+    assert run_py("--doctor", "--only", "train").returncode == run_py("--doctor", "--set", "x").returncode == 2
