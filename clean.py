@@ -7,7 +7,7 @@ Alone   .venv/bin/python clean.py --set clean.min_words=30
         .venv/bin/python clean.py --report        how the documents lie about each threshold
         .venv/bin/python clean.py --rebuild       the clean set anew from raw, with the settings as they are now
 
-Four steps: the text is mended and loses its boilerplate (boilerplate.py), the rules judge it (rules.py), what leads to
+Four steps: the text is fixed and loses its boilerplate (boilerplate.py), the rules judge it (rules.py), what leads to
 a person is masked (privacy.py), and what an earlier document has said already is dropped (duplicates.py). Every
 decision depends on the document and on earlier ones in raw order alone, never on where a night ended.
 """
@@ -21,12 +21,12 @@ from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.cleaning.rebuild import rebuild_clean
 from miniature_memory.cleaning.views import explain, show_report
 from miniature_memory.core.progress import Progress
-from miniature_memory.core.stage import Report, View, stage_main
+from miniature_memory.core.stage import StageStats, View, stage_main
 from miniature_memory.storage.catalog import Catalog
 
 
-def run(config: CleanConfig, root: Path, rebuild: bool = False) -> Report:
-    report = Report("clean")
+def run(config: CleanConfig, root: Path, rebuild: bool = False) -> StageStats:
+    report = StageStats("clean")
     with Catalog(root) as catalog:
         if rebuild:
             rebuild_clean(catalog, config, report)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from miniature_memory.core.progress import Progress
-from miniature_memory.core.stage import Report, View, stage_main
+from miniature_memory.core.stage import StageStats, View, stage_main
 from miniature_memory.core.text import hostname
 from miniature_memory.extraction import blocks, classifier
 from miniature_memory.extraction.charset import decode_html
@@ -44,9 +44,9 @@ def to_document(extracted: Extracted, url: str, fetched_at: str) -> tuple[str, b
 
 
 def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Sequence[Path] = (),
-        stdin: bool = False) -> Report:
+        stdin: bool = False) -> StageStats:
     """Extract the pages that are new; or, if any are named, what WARC files, other files or standard input hold."""
-    report = Report("extract")
+    report = StageStats("extract")
     with Catalog(root) as catalog:
         if warc or files or stdin:
             inputs = chain(*map(read_warc, warc), read_files(files), read_stdin() if stdin else ())
@@ -72,7 +72,7 @@ def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Seq
     return report
 
 
-def _store(catalog: Catalog, extracted: Extracted, url: str, fetched_at: str, report: Report) -> str:
+def _store(catalog: Catalog, extracted: Extracted, url: str, fetched_at: str, report: StageStats) -> str:
     """Append the document; the reason if it is already there."""
     document_id, line = to_document(extracted, url, fetched_at)
     if catalog.value("SELECT 1 FROM documents WHERE id = ?", [document_id]):

@@ -215,7 +215,7 @@ class Block(nn.Module):
 # The first three serve tensors here and single tokens in sample.py; bits from the 64th on count nowhere.
 
 
-def longer(code: Code, before: Code) -> Code:
+def extend_ngram(code: Code, before: Code) -> Code:
     """The code of an n-gram and the token before it."""
     return code * HASH_STEP + before + 2
 
@@ -225,12 +225,12 @@ def match_code(rank: int, length: Code, followed: Code) -> Code:
     return ((rank - MATCHES) * HASH_STEP + length) * HASH_STEP + followed
 
 
-def row_of(code: Code, config: GPTConfig) -> Code:
+def hash_to_row(code: Code, config: GPTConfig) -> Code:
     """The row that stands for a code, behind the tokens' own."""
     return config.vocab_size + (code * HASH_MIX >> 33 & 0x7FFFFFFF) % (config.table_rows - config.vocab_size)
 
 
-def followers(idx: Tensor, codes: Tensor) -> list[Tensor]:
+def matched_next_tokens(idx: Tensor, codes: Tensor) -> list[Tensor]:
     """Codes of what followed at the MATCHES (two) best earlier places of what ends at each token: int64 (B, T) each.
 
     codes: int64 (B, n, T), of the 1- to n-grams that end at each token. Of two places the better is that of the longer
@@ -273,11 +273,11 @@ class NgramEmbedding(nn.Module):
         codes, earlier = [idx + 1], idx  # of n-grams
         for _ in range(1, max(self.config.ngram_order, self.config.match_order)):
             earlier = F.pad(earlier[:, :-1], (1, 0), value=-1)
-            codes.append(longer(codes[-1], earlier))
+            codes.append(extend_ngram(codes[-1], earlier))
         hashed = codes[1:self.config.ngram_order]
         if self.config.match_order:
-            hashed += followers(idx, torch.stack(codes[:self.config.match_order], 1))
-        return torch.stack([idx, *(row_of(code, self.config) for code in hashed)], dim=-1)
+            hashed += matched_next_tokens(idx, torch.stack(codes[:self.config.match_order], 1))
+        return torch.stack([idx, *(hash_to_row(code, self.config) for code in hashed)], dim=-1)
 
     def forward(self, idx: Tensor, generator: torch.Generator | None) -> Tensor:
         rows = self.rows(idx)

@@ -22,7 +22,7 @@ import logging
 from pathlib import Path
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.stage import Report, stage_main
+from miniature_memory.core.stage import StageStats, stage_main
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.training import tokenizer as tokenizers
 from miniature_memory.training.config import PrepareConfig
@@ -69,9 +69,9 @@ def can_retokenize(tokenizer: Tokenizer, config: PrepareConfig) -> bool:
     return True
 
 
-def update(catalog: Catalog, config: PrepareConfig, report: Report, tokenizer: Tokenizer | None) -> Tokenizer:
+def update(catalog: Catalog, config: PrepareConfig, report: StageStats, tokenizer: Tokenizer | None) -> Tokenizer:
     """Bring the bins up to date, anew or by appending; return their tokenizer. Without one, it is made anew too."""
-    stale = catalog.setting("prepare.stale", False)
+    stale = catalog.state("prepare.stale", False)
     if tokenizer is None or (tokenizer.provisional and (report.n_in or stale)):
         return rebuild(catalog, config, report)
     if stale:
@@ -89,12 +89,12 @@ def warn_of_drift(drift: float, config: PrepareConfig) -> None:
     if drift > config.drift_frac:
         logger.warning("the newest text gives %.0f %% fewer bytes a token than the text the tokenizer was made for; "
                        "expected: at most %.0f %% fewer (prepare.drift_frac), else the model sees less of it at a time "
-                       "and learns it more slowly; to mend it: %s, after which the model keeps its layers and learns "
+                       "and learns it more slowly; to fix it: %s, after which the model keeps its layers and learns "
                        "its embeddings and logits afresh", 100 * drift, 100 * config.drift_frac, RETOKENIZE)
 
 
-def run(config: PrepareConfig, root: Path, retokenize: bool = False) -> Report:
-    report = Report("prepare")
+def run(config: PrepareConfig, root: Path, retokenize: bool = False) -> StageStats:
+    report = StageStats("prepare")
     with Catalog(root) as catalog:
         report.n_in = report.n_out = catalog.count_new("prepare", "clean_documents")
         if not catalog.value("SELECT 1 FROM clean_documents LIMIT 1"):

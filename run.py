@@ -39,7 +39,7 @@ from miniature_memory.core.errors import EXIT_DONE, EXIT_STAGE, StageError, Stop
 from miniature_memory.core.log import start_logging
 from miniature_memory.core.paths import PROJECT, root_option, shown
 from miniature_memory.core.process import LOCK_FD_VARIABLE, PARENT_VARIABLE, catch_signals, run_lock
-from miniature_memory.core.stage import ArgumentParser, Report, common_arguments, guarded
+from miniature_memory.core.stage import ArgumentParser, StageStats, common_arguments, guarded
 from miniature_memory.core.text import timestamp
 from miniature_memory.crawl import new_topic
 from miniature_memory.demo_site.demo import demo_web
@@ -136,9 +136,9 @@ class Night:
     lock: int
     started: float
     overrides: list[str]  # laid under the user's own: the demonstration's
-    reports: list[Report] = dataclasses.field(default_factory=list)
+    reports: list[StageStats] = dataclasses.field(default_factory=list)
 
-    def report(self, stage: str) -> Report | None:
+    def report(self, stage: str) -> StageStats | None:
         return next((report for report in self.reports if report.stage == stage), None)
 
 
@@ -163,7 +163,7 @@ def time_limits(night: Night, stage: str) -> list[str]:
 
 
 def run_stage(night: Night, stage: str) -> int:
-    """Run one stage in a fresh interpreter and keep its Report. Returns its exit code."""
+    """Run one stage in a fresh interpreter and keep its StageStats. Returns its exit code."""
     logger.info("--- %s", stage)
     environment = {**os.environ, LOCK_FD_VARIABLE: str(night.lock), PARENT_VARIABLE: str(os.getpid())}
     command = command_of(night, f"{stage}.py") + time_limits(night, stage)
@@ -178,7 +178,7 @@ def run_stage(night: Night, stage: str) -> int:
         process.communicate()
         raise
     if process.returncode == EXIT_DONE:
-        night.reports.append(Report.from_json(output.decode().strip().split("\n")[-1]))
+        night.reports.append(StageStats.from_json(output.decode().strip().split("\n")[-1]))
     elif process.returncode < 0:
         name = signal.Signals(-process.returncode).name
         logger.error("%s was ended by %s. What it had committed is kept; the same command goes on. If it was the "
@@ -246,7 +246,7 @@ def fall_back(night: Night) -> int:
 
 
 def show_result(night: Night) -> int:
-    """Keep samples for the report; print a few, the validation bits a byte, and where things lie."""
+    """Keep samples for the report; print a few, the validation bits per byte, and where things lie."""
     root, train = night.args.root, night.report("train")
     if not (root / "checkpoints" / "release.pt").exists():
         return EXIT_DONE
@@ -260,7 +260,7 @@ def show_result(night: Night) -> int:
         documents = catalog.value("SELECT count(*) FROM clean_documents")
     where = shown(root)
     bits = facts.get("val_bpb")
-    rows = {"validation": f"{bits:.3f} bits a byte after {facts['iter_num']:,} iterations" if bits else "",
+    rows = {"validation": f"{bits:.3f} bits per byte after {facts['iter_num']:,} iterations" if bits else "",
             "dataset": f"{os.path.join(where, 'data')} ({documents:,} documents)",
             "model": os.path.join(where, "checkpoints", "release.pt"),
             "report": os.path.join(where, "data", "report.html"),

@@ -15,7 +15,7 @@ import logging
 import time
 from pathlib import Path
 
-from miniature_memory.core.stage import Report, View, stage_main
+from miniature_memory.core.stage import StageStats, View, stage_main
 from miniature_memory.crawl.config import ScrapeConfig
 from miniature_memory.crawl.frontier import due_urls, status_table
 from miniature_memory.crawl.scheduler import PAGES, Crawl
@@ -37,8 +37,8 @@ def drop_extracted(catalog: Catalog) -> int:
 
 
 
-def run(config: ScrapeConfig, root: Path) -> Report:
-    report = Report("scrape")
+def run(config: ScrapeConfig, root: Path) -> StageStats:
+    report = StageStats("scrape")
     with Catalog(root) as catalog:
         if not config.keep_pages and (freed := drop_extracted(catalog)):
             logger.info("dropped %.1f MB of pages that have been extracted (scrape.keep_pages = false)", freed / 1e6)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import config_path
-from miniature_memory.core.stage import Report, stage_main
+from miniature_memory.core.stage import StageStats, stage_main
 from miniature_memory.crawl.config import SearchConfig
 from miniature_memory.crawl.discovery import Search, outcome
 from miniature_memory.crawl.seeds import read_lines, read_seeds
@@ -25,8 +25,8 @@ from miniature_memory.storage.catalog import Catalog
 
 logger = logging.getLogger(__name__)
 
-def run(config: SearchConfig, root: Path) -> Report:
-    report = Report("search", facts={"seeds_failed": {}})
+def run(config: SearchConfig, root: Path) -> StageStats:
+    report = StageStats("search", facts={"seeds_failed": {}})
     queries_path, seeds_path = config_path(root, "queries.txt"), config_path(root, "seeds.txt")
     queries, seeds = read_lines(queries_path), read_seeds(seeds_path)
     with Catalog(root) as catalog:

@@ -3,7 +3,7 @@
 #
 # Without an active environment it makes .venv beside this file and installs the exact versions of constraints.txt.
 # In an active virtual environment, and on Colab, it adds only what is missing or older than requirements.txt asks.
-# Running it again costs a second; an interrupted set-up is mended by running it again.
+# Running it again costs a second; an interrupted set-up is fixed by running it again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -133,7 +133,7 @@ pip_failed() {
 make_venv() {
     python=$("$python" -c 'import sys; print(sys._base_executable)')     # not the one of the .venv that goes
     "$python" -c 'import venv, ensurepip' 2>/dev/null ||
-        fail "this Python cannot make virtual environments: 'sudo apt install python3-venv' mends that, then run ./setup.sh again."
+        fail "this Python cannot make virtual environments: 'sudo apt install python3-venv' fixes that, then run ./setup.sh again."
     need_mb 2000
     rm -rf .venv
     mkdir .venv 2>/dev/null || fail "this folder cannot be written: copy the project to one that can, then run ./setup.sh there."
@@ -201,7 +201,7 @@ if [ $place = own ]; then
     python=.venv/bin/python
 else
     say "Using the Python of $home and adding what it lacks."
-    "$python" -m pip --version >/dev/null 2>&1 || fail "the environment $home has no pip: '$python -m ensurepip' mends that."
+    "$python" -m pip --version >/dev/null 2>&1 || fail "the environment $home has no pip: '$python -m ensurepip' fixes that."
 fi
 
 missing=$(unmet $mode "${files[@]}")

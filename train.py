@@ -4,7 +4,7 @@ Reads   data/train.bin, val.bin    uint16 token ids; data/bins.json and data/tok
 Writes  checkpoints/ckpt.pt        the model at its stable learning rate: the one that goes on next time
         checkpoints/ckpt.prev.pt   the one before, should ckpt.pt be damaged
         checkpoints/release.pt     a branch of it with the learning rate brought down: the one to use
-        checkpoints/nights/*.pt    small copies of the last releases, for the playground
+        checkpoints/history/*.pt    small copies of the last releases, for the playground
         checkpoints/ckpt.json      what ckpt.pt holds, for people
 Alone   .venv/bin/python train.py --set train.max_minutes=30
 
@@ -26,11 +26,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch  # noqa: E402
 
-from miniature_memory.core.stage import Report, stage_main  # noqa: E402
+from miniature_memory.core.stage import StageStats, stage_main  # noqa: E402
 from miniature_memory.training.bins import open_bins  # noqa: E402
 from miniature_memory.training.checkpoint import load_release  # noqa: E402
 from miniature_memory.training.config import TrainConfig  # noqa: E402
-from miniature_memory.training.trainer import Trainer, make_report, reason_to_rest  # noqa: E402
+from miniature_memory.training.trainer import Trainer, make_report, stop_reason  # noqa: E402
 
 IMPORT_SEC = time.monotonic() - IMPORT_STARTED
 
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 def train(config: TrainConfig, root: Path, started: float,
-          on_iteration: Callable[[int, float], None] | None = None) -> Report:
+          on_iteration: Callable[[int, float], None] | None = None) -> StageStats:
     """One run: at the stable rate, the decay, the release.
 
     started: of the whole process, by time.monotonic(); on_iteration is told of each iteration's number and loss.
@@ -52,7 +52,7 @@ def train(config: TrainConfig, root: Path, started: float,
                 str(trainer.dtype).removeprefix("torch."), trainer.device, torch.get_num_threads(), trainer.memory_mb,
                 f"{trainer.iter_num:,}")
     released = load_release(root, trainer.bins)
-    rest = reason_to_rest(trainer, released)
+    rest = stop_reason(trainer, released)
     if rest and released:
         logger.info("training rests: %s", rest)
         return make_report(trainer, released, rest)
@@ -62,7 +62,7 @@ def train(config: TrainConfig, root: Path, started: float,
     return make_report(trainer, trainer.release(), "")
 
 
-def run(config: TrainConfig, root: Path) -> Report:
+def run(config: TrainConfig, root: Path) -> StageStats:
     return train(config, root, started=time.monotonic() - IMPORT_SEC)
 
 

@@ -23,7 +23,7 @@ from miniature_memory.core.errors import StageError
 from miniature_memory.core.log import DETAIL
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.progress import Progress
-from miniature_memory.core.stage import Report, stage_main
+from miniature_memory.core.stage import StageStats, stage_main
 from miniature_memory.core.text import hostname, strip_control
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.validation.audit import Audit, Tally
@@ -39,17 +39,17 @@ TOP = 8  # hosts, languages and days of the statistics
 # --- new documents -------------------------------------------------------------------------------
 
 
-def run(config: ValidateConfig, root: Path, full: bool = False, repair: bool = False) -> Report:
-    """Judge the documents that are new; or audit the whole dataset, and mend it."""
+def run(config: ValidateConfig, root: Path, full: bool = False, repair: bool = False) -> StageStats:
+    """Judge the documents that are new; or audit the whole dataset, and fix it."""
     with Catalog(root) as catalog:
         return audit_all(catalog, repair) if full or repair else judge_new(catalog, config)
 
 
-def judge_new(catalog: Catalog, config: ValidateConfig) -> Report:
-    report = Report("validate")
-    if catalog.setting("validate.config") != asdict(config):
+def judge_new(catalog: Catalog, config: ValidateConfig) -> StageStats:
+    report = StageStats("validate")
+    if catalog.state("validate.config") != asdict(config):
         with catalog.record():
-            catalog.remember("validate.config", asdict(config))
+            catalog.set_state("validate.config", asdict(config))
     total = catalog.count_new("validate", "documents")
     for row in Progress(catalog.new_rows("validate", "documents"), "validate", total, unit=" documents"):
         report.n_in += 1
@@ -62,7 +62,7 @@ def judge_new(catalog: Catalog, config: ValidateConfig) -> Report:
     return report
 
 
-def _judge_one(catalog: Catalog, row: Any, config: ValidateConfig, report: Report) -> None:
+def _judge_one(catalog: Catalog, row: Any, config: ValidateConfig, report: StageStats) -> None:
     line = catalog.read(row["file"], row["offset"], row["length"])
     document, refusal, language = judge(line, row["id"], config)
     if refusal:
@@ -77,23 +77,23 @@ def _judge_one(catalog: Catalog, row: Any, config: ValidateConfig, report: Repor
 # --- all of it -----------------------------------------------------------------------------------
 
 
-def audit_all(catalog: Catalog, repair: bool) -> Report:
-    """Tell every finding and the statistics. Raises StageError if one is left that was not mended."""
+def audit_all(catalog: Catalog, repair: bool) -> StageStats:
+    """Tell every finding and the statistics. Raises StageError if one is left that was not fixed."""
     audit, n_found, n_left = Audit(catalog), 0, 0
     for finding in audit.findings():
         n_found += 1
         n_left += not (repair and finding.repair)
         logger.log(logging.WARNING if n_found <= MAX_TOLD else DETAIL, "%s",
-                   strip_control(f"{finding.found} To mend it: {finding.mend}"))
+                   strip_control(f"{finding.found} Fix: {finding.fix}"))
         if repair and finding.repair:
             finding.repair()
     catalog.commit()
     if n_found > MAX_TOLD:
         logger.warning("%d more findings are told in data/run.log", n_found - MAX_TOLD)
-    report = Report("validate", audit.tally.raw_documents + audit.tally.damaged, audit.tally.raw_documents)
+    report = StageStats("validate", audit.tally.raw_documents + audit.tally.damaged, audit.tally.raw_documents)
     if audit.tally.damaged:
         report.dropped[DAMAGED] = audit.tally.damaged
-    report.facts = {"findings": n_found, "mended": n_found - n_left, **statistics(catalog, audit.tally)}
+    report.facts = {"findings": n_found, "fixed": n_found - n_left, **statistics(catalog, audit.tally)}
     logger.info("%s", strip_control(screen(report.facts)))
     if n_left:
         where = "" if catalog.root.resolve() == PROJECT else f" --root {shlex.quote(str(catalog.root))}"
@@ -101,7 +101,7 @@ def audit_all(catalog: Catalog, repair: bool) -> Report:
                          f"run .venv/bin/python validate.py --full --repair{where}, which sets aside what is damaged "
                          "and deletes nothing." if not repair else "do what they say; --repair cannot.")
     report.facts["summary"] = (f"{report.n_in} documents read, {report.n_out} whole; "
-                               f"{n_found} findings{', all mended' if n_found else ''}")
+                               f"{n_found} findings{', all fixed' if n_found else ''}")
     return report
 
 
@@ -139,7 +139,7 @@ def screen(facts: dict[str, Any]) -> str:
             "words in one": listed(facts["words_a_document"]),
             "growth": f"{facts['days']} days; documents a day: {listed(facts['documents_a_day'])}",
             "files": " · ".join(f"{name} {size}" for name, size in sizes.items()) or "none",
-            "findings": f"{facts['findings']:,}, mended {facts['mended']:,}"}
+            "findings": f"{facts['findings']:,}, fixed {facts['fixed']:,}"}
     return "\n".join(f"{name:<14}{value}" for name, value in rows.items())
 
 

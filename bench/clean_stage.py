@@ -75,7 +75,7 @@ def steps(texts: list[str], root: Path) -> dict[str, float]:
         for n, text in enumerate(texts):
             name, line = line_of(text, "http://example.org/")
             timed("validate: whole, language", lambda: judge(line, name, validate))  # noqa: B023 (called at once)
-            text = str(timed("mend", lambda: clean_text(text)))  # noqa: B023
+            text = str(timed("fix", lambda: clean_text(text)))  # noqa: B023
             text = timed("boilerplate", lambda: drop_lines(text, site))[0]  # type: ignore[index] # noqa: B023
             timed("rules", lambda: first_broken(ALL_RULES, text, "en", config))  # noqa: B023
             text = timed("privacy", lambda: mask(text))[0]  # type: ignore[index] # noqa: B023

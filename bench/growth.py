@@ -11,8 +11,9 @@ new windows and the replayed ones) times --passes, or for --iters iterations; th
 learning rate falls, train.decay_frac of the night's time as in train.py. Arm two trains once over everything, with the
 same tokenizer and as many iterations as arm one's last release has behind it, and decays over the same share of them.
 
-What each release knows is measured on text of every night's kind that was kept back, in bits a byte. Asked is that the
-last release be within 2 % of the one run on all of it, and on the first night's kind within 1 % of the first release.
+What each release knows is measured on text of every night's kind that was kept back, in bits per byte. Asked is that
+the last release be within 2 % of the one run on all of it, and on the first night's kind within 1 % of the first
+release.
 Text that was read more than once makes a model of n-gram embeddings worse on other text, the more the less text there
 is: with many passes both arms measure that rather than growth. Ends in one JSON line.
 """
@@ -193,7 +194,7 @@ def branch_of(n_stable: int) -> int:
 
 
 def measure(release: Path, nights: Iterable[Night], tokenizer: Tokenizer) -> list[float]:
-    """Bits a byte on what was kept back of each night, then on all of it."""
+    """Bits per byte on what was kept back of each night, then on all of it."""
     state = load_state(release)
     assert state is not None
     model = GPT(GPTConfig(**state["model_args"]))
@@ -227,7 +228,7 @@ def verdict(found: Comparison) -> dict[str, object]:
 
 def format_table(kinds: list[str], found: Comparison) -> str:
     """Rows: the releases; columns: text kept back of the nights, and all of it."""
-    rows = [["bits a byte", *kinds, "all"]]
+    rows = [["bits per byte", *kinds, "all"]]
     rows += [[name, *(f"{x:.3f}" for x in row)] for name, row in
              [*((f"after night {n}", row) for n, row in enumerate(found.scores, 1)), ("one run", found.once)]]
     return "\n".join("".join(cell.rjust(15) for cell in row) for row in rows)
@@ -237,14 +238,14 @@ def format_table(kinds: list[str], found: Comparison) -> str:
 
 
 def draw(found: dict[float, Comparison]) -> str:
-    """Bits a byte over nights, on all that was kept back and on the first night's."""
+    """Bits per byte over nights, on all that was kept back and on the first night's."""
     unions, firsts = ({f"replay {share:g}": [(night, row[column]) for night, row in enumerate(each.scores, 1)]
                        for share, each in found.items()} for column in (-1, 0))
     one_runs = {f"one run ({share:g})": each.once[-1] for share, each in found.items()}
     after_first = next(iter(firsts.values()))[0][1]
     return plots.standalone([
-        ("Text kept back of all five nights", plots.lines("All", unions, "night", "bits a byte", one_runs)),
-        ("Text kept back of the first night", plots.lines("First", firsts, "night", "bits a byte", {
+        ("Text kept back of all five nights", plots.lines("All", unions, "night", "bits per byte", one_runs)),
+        ("Text kept back of the first night", plots.lines("First", firsts, "night", "bits per byte", {
             "first release": after_first, "1 % more": ASKED_FIRST * after_first}))])
 
 

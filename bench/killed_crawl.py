@@ -4,7 +4,7 @@
     .venv/bin/python bench/killed_crawl.py --kills 5   shorter
 
 scrape.py crawls bench/many_hosts.py and is killed, by a signal that it cannot see, up to 2.2 seconds after it took the
-lock of its root; the moments are drawn from a seed. After each kill the catalog is read without mending anything: every
+lock of its root; the moments are drawn from a seed. After each kill the catalog is read without fixing anything: every
 page that it knew before must still lie where it lay, and every page must be a whole WARC record within the committed
 length of its file. In the end the web's own log says which pages were asked for again. Ends in one JSON line.
 """

@@ -1,4 +1,4 @@
-"""Real text: bits a byte after the same time on the same bytes, ours by the default configuration, nanoGPT beside it.
+"""Real text: bits per byte after the same time on the same bytes, ours by the default configuration, nanoGPT beside it.
 
     .venv/bin/python bench/real_text.py --root demo --nanogpt DIR     some 11 minutes, after python3 run.py --demo
 

@@ -1,7 +1,7 @@
 """Sampling: how many tokens a second, beside nanoGPT? And does text beyond the context stay as good as within it?
 
     .venv/bin/python bench/sampling.py --nanogpt DIR                 speed, some 2 minutes
-    .venv/bin/python bench/sampling.py --nanogpt DIR --root demo     and of the model there: memory, bits a byte
+    .venv/bin/python bench/sampling.py --nanogpt DIR --root demo     and of the model there: memory, bits per byte
 
 DIR is a checkout of karpathy/nanoGPT. Both continue a prompt that fills the context, with random weights and models of
 one shape, ours with sample.generate, nanoGPT with model.generate as its sample.py calls it, in turns. nanoGPT gets
@@ -10,8 +10,9 @@ a core's time, one thread each, and so holds on a busy machine too. Tokens a sec
 token are those of the weights and of what is kept of the context; how fast they could be read at best is measured with
 a product of that many numbers with themselves.
 
-Bits a byte are those of the first --tokens of val.bin. windows: context by context, as train.py reports them; sliding:
-by the decoder, in one go; recomputed: each token after the block_size ones before it, all computed anew, as nanoGPT
+Bits per byte are those of the first --tokens of val.bin. windows: context by context, as train.py reports them;
+sliding: by the decoder, in one go; recomputed: each token after the block_size ones before it, all computed again, as
+nanoGPT
 does beyond its context. The last two on every --step-th token from the second context on, in quarters of the text.
 Ends in one JSON line.
 """
@@ -157,14 +158,14 @@ def beyond_the_context(root: Path, n_tokens: int, step: int) -> dict[str, Any]:
             nats = F.cross_entropy(anew, torch.from_numpy(ids[i + 1:i + 2])).item()
             rows.append((nats_of(logits, ids[i + 1]), nats, sizes[ids[i + 1]]))
 
-    def bits_a_byte(part: np.ndarray) -> dict[str, float]:
+    def bits_per_byte(part: np.ndarray) -> dict[str, float]:
         return {name: round(float(part[:, i].sum() / part[:, 2].sum() / math.log(2)), 4)
                 for i, name in enumerate(("sliding", "recomputed"))}
 
     table = np.array(rows)
     windows = evaluate(model, root / "data/val.bin", len(ids), 0, sizes, 8)["val_bpb"]
-    return {"windows": round(windows or 0, 4), **bits_a_byte(table), "targets": len(table),
-            "quarters": [bits_a_byte(part) for part in np.array_split(table, 4)]}
+    return {"windows": round(windows or 0, 4), **bits_per_byte(table), "targets": len(table),
+            "quarters": [bits_per_byte(part) for part in np.array_split(table, 4)]}
 
 
 def main() -> None:
@@ -178,7 +179,7 @@ def main() -> None:
     result: dict[str, Any] = {"bench": "sampling", "threads": THREADS}
     if args.root:
         result["peak_mb"] = sampling_mb(args.root)
-        result["bits_a_byte"] = beyond_the_context(args.root, args.tokens, args.step)
+        result["bits_per_byte"] = beyond_the_context(args.root, args.tokens, args.step)
     if args.nanogpt:
         result |= {name: speed(name, args.nanogpt, args.rounds) for name in SHAPES}
     print(json.dumps(result))

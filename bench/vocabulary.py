@@ -1,4 +1,4 @@
-"""Vocabulary: with how many tokens does training reach the fewest bits a byte in a given time?
+"""Vocabulary: with how many tokens does training reach the fewest bits per byte in a given time?
 
     .venv/bin/python bench/vocabulary.py --root demo     some 6 minutes, after python3 run.py --demo
 

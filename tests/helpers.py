@@ -3,12 +3,18 @@
 import hashlib
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.stage import StageStats
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.training.tokenizer import load
 
 PROSE = ("The ship lay in the harbour with all her sails furled, and the old captain walked on deck to look at the "
          "sky. It was a morning of still air and long light. He spoke to the mate of the cargo that they had to take "
@@ -78,3 +84,35 @@ def add_pages(root: Path, pages: dict[str, bytes]) -> None:
 
 def lines(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def bins(root: Path) -> dict[str, np.ndarray]:
+    return {split: np.fromfile(root / f"data/{split}.bin", dtype="<u2") for split in ("train", "val")}
+
+
+def decoded(root: Path) -> list[str]:
+    """The documents in both bins, sorted."""
+    tokenizer = load(root / "data/tokenizer")
+    texts: list[str] = []
+    for ids in bins(root).values():
+        ends = np.flatnonzero(ids == tokenizer.eot_token)
+        assert not len(ids) or ends[-1] == len(ids) - 1
+        texts += [tokenizer.decode(part) for part in np.split(ids, ends + 1)[:-1]]
+    return sorted(texts)
+
+
+def run_py(*arguments: str | Path, script: str = "run.py", timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, PROJECT / script, *arguments], capture_output=True, text=True,
+                          timeout=timeout, check=False)
+
+
+def add_run(root: Path, *reports: StageStats, exit_code: int | None = 0, day: int = 1) -> None:
+    (root / "data").mkdir(parents=True, exist_ok=True)
+    line = {"started": f"2026-01-{day:02}T02:00:00Z", "finished": f"2026-01-{day:02}T03:00:00Z",
+            "exit_code": exit_code, "reports": [report.to_dict() for report in reports]}
+    with open(root / "data/runs.jsonl", "a") as stream:
+        stream.write(json.dumps(line) + "\n")
+
+
+def trained(bits: float | None, old: float | None = None, new: float | None = None) -> StageStats:
+    return StageStats("train", facts={"val_bpb": bits, "val_bpb_old": old, "val_bpb_new": new, "parameters": 1_500_000})

@@ -12,17 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import PROSE, add_raw_documents, lines
+from helpers import PROSE, add_raw_documents, lines, run_py
 
 import run
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import run_lock
 from miniature_memory.storage.catalog import Catalog
-
-
-def run_py(*arguments: str | Path, script: str = "run.py", timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, PROJECT / script, *arguments], capture_output=True, text=True,
-                          timeout=timeout, check=False)
 
 
 def last_night(root: Path) -> dict[str, Any]:
@@ -155,7 +150,7 @@ def test_the_whole_way_and_once_more(tmp_path: Path) -> None:
     arguments = ["--demo", "--root", tmp_path, "--set", "train.max_minutes=0.4"]
     first = run_py(*arguments)
     assert first.returncode == 0, first.stderr
-    assert "bits a byte" in first.stdout and "Traceback" not in first.stderr
+    assert "bits per byte" in first.stdout and "Traceback" not in first.stderr
     with Catalog(tmp_path, read_only=True) as catalog:
         assert catalog.value("SELECT count(*) FROM pages") >= 700
     documents = lines(tmp_path / "data/clean/000000.jsonl")

@@ -14,22 +14,22 @@ from miniature_memory.cleaning.filters import ALL_RULES, first_broken
 from miniature_memory.cleaning.minhash import BANDS, Index, keys_of
 from miniature_memory.cleaning.privacy import mask
 from miniature_memory.cleaning.text import clean_text
-from miniature_memory.core.stage import Report
+from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import hostname
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.rejections import Refusal
+from miniature_memory.storage.rejections import Rejection
 
 
 class Cleaned(NamedTuple):
     """What became of a text before it is held against earlier ones."""
 
     text: str
-    refusal: Refusal | None
+    refusal: Rejection | None
     lines: list[tuple[str, str]]  # dropped, each with its reason
 
 
 def cleaned(text: str, language: str, config: CleanConfig, site: Site | None) -> Cleaned:
-    """`text` mended and without boilerplate, and why the rules refuse it, if they do. `site` learns it."""
+    """`text` fixed and without boilerplate, and why the rules refuse it, if they do. `site` learns it."""
     text, lines = drop_lines(clean_text(text), site)
     return Cleaned(text, first_broken(ALL_RULES, text, language, config), lines)
 
@@ -40,7 +40,7 @@ def cleaned(text: str, language: str, config: CleanConfig, site: Site | None) ->
 class Cleaner:
     """Cleans one document after the other into `catalog`, whose clean set, sites and duplicate keys it carries on."""
 
-    def __init__(self, catalog: Catalog, config: CleanConfig, report: Report) -> None:
+    def __init__(self, catalog: Catalog, config: CleanConfig, report: StageStats) -> None:
         self.catalog, self.config, self.report = catalog, config, report
         _sign_older(catalog)
         self.index = Index(catalog)
@@ -56,7 +56,7 @@ class Cleaner:
         else:
             self.report.n_out += 1
 
-    def _refusal(self, document: dict[str, Any], url: str, language: str) -> Refusal | None:
+    def _refusal(self, document: dict[str, Any], url: str, language: str) -> Rejection | None:
         host = hostname(url)
         site = load_site(self.catalog, host) if host else None
         found = cleaned(document["text"], language, self.config, site)
@@ -67,7 +67,7 @@ class Cleaner:
         text, masked = mask(found.text) if self.config.mask_personal_data else (found.text, Counter[str]())
         keys = keys_of(text)
         if first := self.index.first(keys):
-            return Refusal("exact_duplicate" if first.exact else "near_duplicate", first.id, _NO_EARLIER[first.exact])
+            return Rejection("exact_duplicate" if first.exact else "near_duplicate", first.id, _NO_EARLIER[first.exact])
         self._keep(document, text, language, keys)
         self.lines.update(reason for _, reason in found.lines)
         self.masked.update(masked)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from miniature_memory.cleaning.config import Thresholds
 from miniature_memory.cleaning.measures import NO_SPACES, NO_STOPS, Measures, measure
-from miniature_memory.storage.rejections import Refusal
+from miniature_memory.storage.rejections import Rejection
 
 
 class Rule(NamedTuple):
@@ -97,13 +97,13 @@ def breaks(rule: Rule, value: float, threshold: float) -> bool:
     return value < threshold if rule.threshold.startswith("min_") else value > threshold
 
 
-def first_broken(rules: tuple[Rule, ...], text: str, language: str, thresholds: Thresholds) -> Refusal | None:
+def first_broken(rules: tuple[Rule, ...], text: str, language: str, thresholds: Thresholds) -> Rejection | None:
     """The first of `rules` that `text` breaks, with the value found and the threshold. Pure."""
     measures = measure(text, language)
     for rule in rules:
         threshold = getattr(thresholds, rule.threshold)
         if applies(rule, language) and breaks(rule, value := rule.measure(measures), threshold):
-            return Refusal(rule.reason, round(value, 4), threshold)
+            return Rejection(rule.reason, round(value, 4), threshold)
     return None
 
 

@@ -129,7 +129,7 @@ class Index:
         # Keys are looked up all over their table: a large cache would fill, night after night, and hit no more often.
         catalog.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         for row in catalog.execute("SELECT seq, signature FROM clean_documents WHERE seq > ? AND signature IS NOT NULL",
-                                   [catalog.setting(MERGED, 0)]):
+                                   [catalog.state(MERGED, 0)]):
             self._hold(row["seq"], np.frombuffer(row["signature"], dtype="<i8"))
 
     def _hold(self, seq: int, keys: np.ndarray) -> None:
@@ -162,7 +162,7 @@ class Index:
     def _merge(self, seq: int) -> None:
         in_order = sorted(self.pending.items())  # so that each page of the table is written once
         self.catalog.db.executemany("INSERT OR IGNORE INTO duplicate_keys VALUES (?, ?)", in_order)
-        self.catalog.remember(MERGED, seq)
+        self.catalog.set_state(MERGED, seq)
         self.pending.clear()
 
 
@@ -177,4 +177,4 @@ def forget(catalog: Catalog, where: str, parameters: list[Any]) -> None:
         catalog.db.executemany("DELETE FROM duplicate_keys WHERE key = ? AND seq = ?",
                                [(key, row["seq"]) for key in keys])
     last = catalog.value(f"SELECT max(seq) FROM clean_documents WHERE NOT ({where})", parameters) or 0
-    catalog.remember(MERGED, min(last, catalog.setting(MERGED, 0)))
+    catalog.set_state(MERGED, min(last, catalog.state(MERGED, 0)))

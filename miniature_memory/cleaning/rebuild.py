@@ -13,7 +13,7 @@ from miniature_memory.cleaning.cleaner import Cleaner
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.cleaning.minhash import MERGED
 from miniature_memory.core.progress import Progress
-from miniature_memory.core.stage import Report
+from miniature_memory.core.stage import StageStats
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.rejections import REJECTED
 from miniature_memory.validation.config import ValidateConfig
@@ -25,7 +25,7 @@ REBUILD = "data/rebuild"  # a root of its own while the clean set is made anew
 # --- the clean set made anew ---------------------------------------------------------------------
 
 
-def rebuild_clean(catalog: Catalog, config: CleanConfig, report: Report) -> None:
+def rebuild_clean(catalog: Catalog, config: CleanConfig, report: StageStats) -> None:
     """Make the clean set anew from raw beside the old one, then swap it in. It goes on where it was interrupted.
 
     What validate has passed is judged anew if its settings have changed since. The next prepare makes the bins anew
@@ -38,8 +38,8 @@ def rebuild_clean(catalog: Catalog, config: CleanConfig, report: Report) -> None
     with Catalog(catalog.root / REBUILD) as anew:
         if not anew.cursor("clean"):
             with anew.record():
-                anew.remember("settings", settings)
-        rejudge = catalog.setting("validate.config") != settings["validate"]
+                anew.set_state("settings", settings)
+        rejudge = catalog.state("validate.config") != settings["validate"]
         cleaner = Cleaner(anew, config, report)
         done = anew.cursor("clean")
         total = catalog.value("SELECT count(*) FROM documents WHERE seq > ? AND seq <= ?", [done, until])
@@ -56,7 +56,7 @@ def _begun_with(root: Path) -> Any:
     if not (root / REBUILD / "data/catalog.sqlite3").exists():
         return None
     with Catalog(root / REBUILD) as anew:
-        return anew.setting("settings")
+        return anew.state("settings")
 
 
 def _clean_anew(catalog: Catalog, row: Any, cleaner: Cleaner, validate: ValidateConfig | None) -> None:
@@ -76,7 +76,7 @@ def _clean_anew(catalog: Catalog, row: Any, cleaner: Cleaner, validate: Validate
         cleaner.add(json.loads(line), row["url"], language)
 
 
-def _finish_rebuild(catalog: Catalog, config: CleanConfig, until: int, rejudged: bool, report: Report) -> None:
+def _finish_rebuild(catalog: Catalog, config: CleanConfig, until: int, rejudged: bool, report: StageStats) -> None:
     """Put the new set in the old one's place: files, rows and cursors, all of it or nothing."""
     folder = catalog.root / REBUILD
     _keep_other_refusals(catalog, folder, {"clean", "validate"} if rejudged else {"clean"})
@@ -107,10 +107,10 @@ def _finish_rebuild(catalog: Catalog, config: CleanConfig, until: int, rejudged:
         if rejudged:
             catalog.execute("UPDATE documents SET verdict = new.verdict, language = new.language "
                             "FROM anew.documents AS new WHERE new.seq = documents.seq")
-            catalog.remember("validate.config", asdict(config.validate))
+            catalog.set_state("validate.config", asdict(config.validate))
         catalog.advance("clean", until)
         if not same and catalog.cursor("prepare"):
-            catalog.remember("prepare.stale", True)
+            catalog.set_state("prepare.stale", True)
             catalog.advance("prepare", 0)
         catalog.swap({path: f"{REBUILD}/{path}" for path in [REJECTED, *([] if same else new)]})
     catalog.finish_swap()

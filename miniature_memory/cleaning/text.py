@@ -23,7 +23,7 @@ def clean_text(text: str) -> str:
     """
     text = strip_control(text)
     if text.isascii() and "&" not in text:
-        return _plain_space(text)  # most of English: nothing to mend
+        return _plain_space(text)  # most of English: nothing to fix
     for _ in range(MAX_FIXES):
         fixed = strip_control(ftfy.fix_text(text, _FIXES))
         if fixed == text:

@@ -17,11 +17,11 @@ class ConfigError(Exception):
 
 
 class StageError(Exception):
-    """A stage cannot go on: exit code 1. Says what was found, what was expected, and what mends it."""
+    """A stage cannot go on: exit code 1. Says what was found, what was expected, and what fixes it."""
 
-    def __init__(self, found: str, expected: str, mend: str) -> None:
-        super().__init__(f"{found} Expected: {expected} To mend it: {mend}")
-        self.found, self.mend = found, mend
+    def __init__(self, found: str, expected: str, fix: str) -> None:
+        super().__init__(f"{found} Expected: {expected} Fix: {fix}")
+        self.found, self.fix = found, fix
 
 
 class LockedError(Exception):

@@ -15,4 +15,4 @@ class Finding(typing.NamedTuple):
     name: str
     level: str
     found: str
-    mend: str = ""
+    fix: str = ""

@@ -36,7 +36,7 @@ from miniature_memory.core.text import strip_control
 
 logger = logging.getLogger(__name__)
 
-# --- the Report ----------------------------------------------------------------------------------
+# --- StageStats ----------------------------------------------------------------------------------
 
 
 FLOWS = {"search": ("addresses found", "of them new"), "scrape": ("addresses visited", "new pages"),
@@ -45,7 +45,7 @@ FLOWS = {"search": ("addresses found", "of them new"), "scrape": ("addresses vis
 
 
 @dataclass
-class Report:
+class StageStats:
     """What one stage did. Where documents flow, n_in == n_out + sum(dropped.values())."""
 
     stage: str
@@ -64,7 +64,7 @@ class Report:
         return json.dumps(self.to_dict(), ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, line: str) -> Report:
+    def from_json(cls, line: str) -> StageStats:
         values = json.loads(line)
         values["dropped"] = Counter(values["dropped"])
         return cls(**values)
@@ -104,7 +104,7 @@ def common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def guarded(prog: str, work: Callable[[], int]) -> int:
-    """Run `work` and turn what a person can mend into one sentence and an exit code; bugs keep their traceback."""
+    """Run `work` and turn what a person can fix into one sentence and an exit code; bugs keep their traceback."""
     try:
         return work()
     except ConfigError as error:
@@ -134,9 +134,9 @@ class View(typing.NamedTuple):
     metavar: str = ""  # "": the flag takes no value
 
 
-def stage_main(run: Callable[..., Report], config_class: type, stage: str, argv: list[str] | None = None,
+def stage_main(run: Callable[..., StageStats], config_class: type, stage: str, argv: list[str] | None = None,
                views: dict[str, View] | None = None, options: dict[str, dict[str, Any]] | None = None) -> int:
-    """The command line of one stage: read the configuration, take the lock, run, print the Report as one JSON line.
+    """The command line of one stage: read the configuration, take the lock, run, print the StageStats as one JSON line.
 
     options: further flags, as add_argument() takes them, whose values `run` gets by their names.
     """

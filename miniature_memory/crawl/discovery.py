@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from miniature_memory.core.stage import Report
+from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import host_of
 from miniature_memory.crawl.blocklists import Blocklist, url_refusal
 from miniature_memory.crawl.config import SearchConfig
@@ -43,7 +43,7 @@ RELATED_FRAC = 0.25  # of the results have a word of the query in them, or they 
 class Search:
     """One run: how much time is left, which providers have answered, and what came of it."""
 
-    def __init__(self, config: SearchConfig, catalog: Catalog, report: Report) -> None:
+    def __init__(self, config: SearchConfig, catalog: Catalog, report: StageStats) -> None:
         self.config, self.catalog, self.report = config, catalog, report
         self.web = Web(config.web)
         self.blocklist = Blocklist.load(catalog.root, config.blocklists)
@@ -117,7 +117,7 @@ class Search:
         """Work on the list of queries from where the last run stopped, round and round, a page of results a time."""
         skipped = 0
         while self.n_queries < self.config.queries_per_run and skipped < len(queries) and not self.has_enough():
-            at = self.catalog.setting("search.next_query", 0) % len(queries)
+            at = self.catalog.state("search.next_query", 0) % len(queries)
             before = set(self.failed)
             provider = self.ask(names, queries[at], others_wait)
             refused = any(self.failed[name] in BLOCK_SEC for name in names if name in self.failed.keys() - before)
@@ -125,7 +125,7 @@ class Search:
                 return  # the query waits for the next run; one that all have refused had its turn
             skipped = 0 if provider else skipped + 1
             with self.catalog.record():
-                self.catalog.remember("search.next_query", (at + 1) % len(queries))
+                self.catalog.set_state("search.next_query", (at + 1) % len(queries))
             self.catalog.commit()  # the next answer may take a while
             if provider is None:
                 return
@@ -197,7 +197,7 @@ class Search:
             doubt = "" if related(query, found) else "unrelated"
             if not found and page == 0 and PROVIDERS[name].zero_may_lie:
                 doubt = "silent"
-            if doubt and query != CANARY and not self.canary_sings(name, waiting):
+            if doubt and query != CANARY and not self.passes_canary(name, waiting):
                 if name not in self.failed:
                     self.give_up(name, doubt)
                 return None
@@ -208,7 +208,7 @@ class Search:
         self.asked_at[name] = time.monotonic()
         return None
 
-    def canary_sings(self, name: str, waiting: int) -> bool:
+    def passes_canary(self, name: str, waiting: int) -> bool:
         """Whether a provider whose answer is in doubt knows the canary query; asked once a run. True without the time
         to ask: it is not to blame for that."""
         if name not in self.canary:
@@ -252,7 +252,7 @@ class Search:
         if by_host:
             seeds = list({host_of(seed.url): seed for seed in seeds}.values())
         key, failed = f"search.next_{name}", Counter[str]()
-        first = self.catalog.setting(key, 0)
+        first = self.catalog.state(key, 0)
         for at in range(first, first + len(seeds)):
             if name in self.failed or self.has_enough():
                 break
@@ -275,7 +275,7 @@ class Search:
             most_new = 1 << 30 if self.web.is_stand_in(seed.url) else self.config.urls_per_seed
             with self.catalog.record():
                 self.add(found, name, most_new=most_new)
-                self.catalog.remember(key, at + 1)
+                self.catalog.set_state(key, at + 1)
             self.catalog.commit()
         if failed and not self.found[name]:
             self.failed[name] = failed.most_common(1)[0][0]

@@ -143,7 +143,7 @@ def searxng(ask: Ask) -> list[Found]:
     try:
         answer = _json(_own_web(ask, base), url)
     except ProviderError as error:
-        if error.reason == "denied":  # no breaker: its owner can mend it
+        if error.reason == "denied":  # no breaker: its owner can fix it
             raise ProviderError("http_403: is json among search.formats in its settings.yml?") from None
         raise
     try:

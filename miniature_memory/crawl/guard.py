@@ -107,7 +107,7 @@ class Fetching(threading.local):
 fetching = Fetching()
 
 
-def _patience(seconds: float) -> float:
+def _seconds_allowed(seconds: float) -> float:
     """`seconds`, or less if the fetch has less left."""
     left = fetching.deadline - time.monotonic()
     if left <= 0:
@@ -115,11 +115,11 @@ def _patience(seconds: float) -> float:
     return min(seconds, left)
 
 
-class _Patient:
+class DeadlineSocket:
     """Each read waits no longer than the whole fetch may still take, so that a byte a second does not prolong it."""
 
     def recv_into(self, *args: Any) -> int:
-        self.settimeout(_patience(fetching.read_timeout_sec))  # type: ignore[attr-defined]
+        self.settimeout(_seconds_allowed(fetching.read_timeout_sec))  # type: ignore[attr-defined]
         n = int(super().recv_into(*args))  # type: ignore[misc]
         if not n and fetching.in_head:
             raise ConnectionResetError("closed within the headers")  # to http.client they would be complete
@@ -129,11 +129,11 @@ class _Patient:
         return n
 
 
-class _Socket(_Patient, socket.socket):
+class _Socket(DeadlineSocket, socket.socket):
     pass
 
 
-class _TlsSocket(_Patient, ssl.SSLSocket):
+class _TlsSocket(DeadlineSocket, ssl.SSLSocket):
     pass
 
 
@@ -150,7 +150,7 @@ class Guard:
         """Where to connect to for a host. Raises FetchError("blocked_address") if any of its addresses is forbidden."""
         if host in self.connect_to:
             return [Address(socket.AF_INET, self.connect_to[host])]
-        found = resolve(host, port, _patience(self.connect_timeout_sec))
+        found = resolve(host, port, _seconds_allowed(self.connect_timeout_sec))
         trusted = trusted or f"{host}:{port}" in self.allow_private
         if not trusted and any(forbidden_address(address.sockaddr[0]) for address in found):
             raise FetchError("blocked_address")
@@ -162,7 +162,7 @@ class Guard:
         ends = time.monotonic() + self.connect_timeout_sec
         for n, address in enumerate(addresses):
             with contextlib.suppress(OSError):
-                return connect_socket(address, _patience((ends - time.monotonic()) / (len(addresses) - n)))
+                return connect_socket(address, _seconds_allowed((ends - time.monotonic()) / (len(addresses) - n)))
         raise FetchError("unreachable")
 
 

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from miniature_memory.core.progress import Progress
-from miniature_memory.core.stage import Report
+from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import host_of, strip_control, timestamp
 from miniature_memory.crawl.blocklists import Blocklist, url_refusal
 from miniature_memory.crawl.config import ScrapeConfig
 from miniature_memory.crawl.frontier import add_url, next_visit
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.robots import Rules, close_host, known_rules, remember_rules, robots_url
-from miniature_memory.crawl.visits import ARCHIVE, Done, Errand, Host, Job, Outcome, Page, Visit, work
+from miniature_memory.crawl.visits import ARCHIVE, Done, Host, Job, Outcome, Page, RobotsFetch, Visit, work
 from miniature_memory.crawl.warc import info_record, revisit_record
 from miniature_memory.crawl.web import Web
 from miniature_memory.storage.catalog import Catalog
@@ -53,7 +53,7 @@ TICK_SEC = 0.2  # how often a waiting crawl looks after its deadline and its gro
 class Crawl:
     """One run: the hosts in line, what the workers are busy with, and what came of it."""
 
-    def __init__(self, config: ScrapeConfig, catalog: Catalog, report: Report) -> None:
+    def __init__(self, config: ScrapeConfig, catalog: Catalog, report: StageStats) -> None:
         self.config, self.catalog, self.report = config, catalog, report
         self.web = Web(config.web)
         self.blocklist = Blocklist.load(catalog.root, config.search.blocklists)
@@ -84,7 +84,7 @@ class Crawl:
         with self.progress:
             while time.monotonic() < self.deadline and (self.busy or (self.line and self.line[0][0] < self.deadline)):
                 if self.no_network() and not self.busy:
-                    logger.warning("the first %d hosts are all out of reach: there is no network. To mend it: connect "
+                    logger.warning("the first %d hosts are all out of reach: there is no network. Fix: connect "
                                    "this machine; python3 run.py --doctor tells who answers",
                                    self.unreachable_hosts)
                     return
@@ -106,7 +106,7 @@ class Crawl:
         self.planned += 1
         self.progress.total = self.planned
         if reason := url_refusal(row["url"], self.blocklist):  # a block list may be newer than the URL
-            self.settle(visit, reason)
+            self.finish_visit(visit, reason)
             return
         host.visits.append(visit)
         self.enqueue(host)
@@ -124,12 +124,12 @@ class Crawl:
         """Put a host in line for its next request, if it has one and is not there already."""
         if host.visits and not host.rules and not host.asking:
             host.asking = True
-            host.errands.append(Errand(host, robots_url(host.visits[0].target)))
+            host.robots_fetches.append(RobotsFetch(host, robots_url(host.visits[0].target)))
         if host.queued:
             return
         while host.visits and (reason := self.refusal(host)):
-            self.settle(host.visits.popleft(), reason)
-        if host.errands or (host.visits and host.rules):
+            self.finish_visit(host.visits.popleft(), reason)
+        if host.robots_fetches or (host.visits and host.rules):
             host.queued = True
             heapq.heappush(self.line, (host.ready_at, next(self.order), host))
         elif host.rules:
@@ -151,12 +151,12 @@ class Crawl:
         now = time.monotonic()
         while self.line and self.busy < self.room and self.line[0][0] <= now < self.deadline and not self.no_network():
             host = heapq.heappop(self.line)[2]
-            if not host.errands and self.refusal(host):  # a redirect has come in between
+            if not host.robots_fetches and self.refusal(host):  # a redirect has come in between
                 host.queued = False
                 self.enqueue(host)
                 continue
             self.busy += 1
-            self.jobs.put((host, host.errands.popleft() if host.errands else host.visits.popleft()))
+            self.jobs.put((host, host.robots_fetches.popleft() if host.robots_fetches else host.visits.popleft()))
 
     def receive(self) -> None:
         """Wait for a worker or for a host's turn, and deal with what came."""
@@ -173,7 +173,7 @@ class Crawl:
         host.queued = False
         crawl_delay = host.rules.delay_sec if host.rules and host.delay_sec else 0.0
         host.ready_at = ended + max(host.delay_sec, crawl_delay)
-        if isinstance(job, Errand):
+        if isinstance(job, RobotsFetch):
             self.run_on(job, outcome, ended)
         elif isinstance(outcome, FetchError):
             self.fail(host, job, outcome)
@@ -188,16 +188,16 @@ class Crawl:
                 host.closed_before = 0
                 with self.catalog.record():
                     self.catalog.execute("UPDATE hosts SET failures = 0 WHERE host = ?", [host.name])
-            self.take(job, outcome)
+            self.on_response(job, outcome)
 
-    def run_on(self, errand: Errand, outcome: Outcome, ended: float) -> None:
+    def run_on(self, errand: RobotsFetch, outcome: Outcome, ended: float) -> None:
         """A robots.txt has come, or leads on to another host, in whose line the errand waits then."""
         if isinstance(outcome, Exception):
             raise outcome
         if isinstance(outcome, str):
             self.answered = True
             there = self.host_for(outcome)
-            there.errands.append(Errand(errand.host, outcome, errand.hops + 1))
+            there.robots_fetches.append(RobotsFetch(errand.host, outcome, errand.hops + 1))
             self.enqueue(there)
             return
         assert isinstance(outcome, Rules)
@@ -221,13 +221,13 @@ class Crawl:
         """No page: try again in a while, or write down why; a host that fails again and again is left alone."""
         reason = error.reason
         if reason in HOST_REASONS and not host.answered:
-            self.settle(visit, reason)
+            self.finish_visit(visit, reason)
             self.learn(host, Rules(refusal=reason))  # for all its visits
             return
         self.answered = host.answered = True
         if not FAILURES.fullmatch(reason):
             host.failures = 0
-            self.settle(visit, reason)
+            self.finish_visit(visit, reason)
             return
         host.failures += 1
         visit.tries += 1
@@ -239,12 +239,12 @@ class Crawl:
         host.ready_at = max(host.ready_at, time.monotonic() + wait)
         patient = wait <= MAX_WAIT_SEC and host.ready_at < self.deadline
         if host.failures >= MAX_HOST_FAILURES or not patient:
-            self.settle(visit, reason)
+            self.finish_visit(visit, reason)
             self.leave_alone(host, error.retry_after_sec, reason)
         elif visit.tries < MAX_TRIES and reason not in DENIALS:
             host.visits.append(visit)
         else:
-            self.settle(visit, reason)
+            self.finish_visit(visit, reason)
 
     def leave_alone(self, host: Host, asked_sec: float | None, reason: str) -> None:
         """Close a host for what it asked or host_pause_sec, twice that the next time, a week at most. Its other URLs
@@ -256,12 +256,12 @@ class Crawl:
         with self.catalog.record():
             close_host(self.catalog, host.name, seconds, reason)
 
-    def take(self, visit: Visit, page: Page) -> None:
+    def on_response(self, visit: Visit, page: Page) -> None:
         """Deal with an answer: a redirect, nothing new, or a page to keep."""
         if page.answer.location:
             self.redirect(visit, page)
         elif page.answer.status == 304:
-            self.settle(visit, "not_modified")
+            self.finish_visit(visit, "not_modified")
         else:
             self.store(visit, page)
             self.follow(visit, page)
@@ -281,7 +281,7 @@ class Crawl:
         reason = reason or url_refusal(location, self.blocklist) or (host.rules.refusal if host.rules else "")
         reason = reason or ("redirected" if known else "too_many_pages" if full else "")
         if reason:
-            self.settle(visit, reason)
+            self.finish_visit(visit, reason)
             return
         host.planned += moves
         visit.target, visit.hops = location, visit.hops + 1
@@ -298,7 +298,7 @@ class Crawl:
         if known or same_body:
             revisit = b"" if not known else page.records.request + revisit_record(
                 answer, page.fetched_at, known["url"], known["fetched_at"])
-            self.settle(visit, "unchanged" if same_body else "duplicate_payload", page, revisit)
+            self.finish_visit(visit, "unchanged" if same_body else "duplicate_payload", page, revisit)
             return
         with self.catalog.record():
             file, offset, length = self.append(page.records.response + page.records.request)
@@ -342,7 +342,7 @@ class Crawl:
             if room or self.web.is_stand_in(url):
                 self.plan(self.catalog.execute("SELECT * FROM urls WHERE url = ?", [url]).fetchone())
 
-    def settle(self, visit: Visit, reason: str, page: Page | None = None, records: bytes = b"") -> None:
+    def finish_visit(self, visit: Visit, reason: str, page: Page | None = None, records: bytes = b"") -> None:
         """End a visit without a new page."""
         with self.catalog.record():
             if records:

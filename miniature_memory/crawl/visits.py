@@ -50,7 +50,7 @@ class Host:
     rules: Rules | None  # None: robots.txt is still to be read
     delay_sec: float
     visits: deque[Visit] = field(default_factory=deque)
-    errands: deque[Errand] = field(default_factory=deque)  # go before visits
+    robots_fetches: deque[RobotsFetch] = field(default_factory=deque)  # go before visits
     checked: Visit | None = None  # the first of the visits, if the rules have nothing against it
     asking: bool = False  # for the rules
     ready_at: float = 0.0  # time.monotonic() of the next request, at the earliest
@@ -62,7 +62,7 @@ class Host:
 
 
 @dataclass(eq=False)
-class Errand:
+class RobotsFetch:
     """The robots.txt of a host, to be read here, or where it redirects to."""
 
     host: Host
@@ -83,9 +83,9 @@ class Page(NamedTuple):
     links: tuple[str, ...] = ()
 
 
-Job = tuple[Host, Visit | Errand]
+Job = tuple[Host, Visit | RobotsFetch]
 Outcome = Page | Rules | str | Exception  # str: where a robots.txt redirects to
-Done = tuple[Host, Visit | Errand, Outcome, float, float]  # when it began and ended
+Done = tuple[Host, Visit | RobotsFetch, Outcome, float, float]  # when it began and ended
 
 
 def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[Job], done: queue.SimpleQueue[Done]) -> None:

@@ -29,7 +29,7 @@ FIRST_DAY = datetime(2024, 1, 1, 6, tzinfo=UTC)  # scenes appear one an hour fro
 
 
 class PlaysMissingError(RuntimeError):
-    """The package that holds the plays is not installed; the message says what mends it."""
+    """The package that holds the plays is not installed; the message says what fixes it."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from model import GPT, MATCHES, Block, longer, match_code, row_of
+from model import GPT, MATCHES, Block, extend_ngram, hash_to_row, match_code
 
 EPSILON = 1e-6  # model.py's, in its norm
 
@@ -63,11 +63,11 @@ class Decoder:
         earlier = [*self.recent[:-c.ngram_order:-1].tolist(), *[-1] * c.ngram_order][:c.ngram_order - 1]
         codes = [token + 1]
         for before in earlier:
-            codes.append(longer(codes[-1], before))
+            codes.append(extend_ngram(codes[-1], before))
         self.recent = np.append(self.recent, token)[-c.block_size:]
         if c.match_order:
             codes += self._match()
-        return [token, *(row_of(code, c) for code in codes[1:])]
+        return [token, *(hash_to_row(code, c) for code in codes[1:])]
 
     def _match(self) -> list[int]:
         """The codes of the tokens that followed at the best matches of what ends at the last token."""

@@ -1,6 +1,6 @@
 """Playground: a page on which to let the model write, and to see what it held likely at each word.
 
-Reads   checkpoints/*.pt, checkpoints/nights/*.pt, data/tokenizer/, playground.html
+Reads   checkpoints/*.pt, checkpoints/history/*.pt, data/tokenizer/, playground.html
 Alone   .venv/bin/python sample.py --serve [PORT]
 
     GET  /           the page
@@ -58,14 +58,14 @@ POLICY = ("default-src 'none'; style-src 'nonce-{0}'; script-src 'nonce-{0}'; co
 def model_files(root: Path) -> list[Path]:
     """The release, earlier nights' ones from the last to the first, then the checkpoints of training."""
     folder = root / "checkpoints"
-    nights = sorted(folder.glob("nights/*.pt"), reverse=True)
+    nights = sorted(folder.glob("history/*.pt"), reverse=True)
     return [path for path in (folder / "release.pt", *nights, folder / "ckpt.pt", folder / "ckpt.prev.pt")
             if path.exists()]
 
 
 def describe(root: Path) -> list[dict[str, Any]]:
-    """What a person chooses among: each file's name, iteration, bits a byte and time. Unreadable ones are left out, and
-    so is the copy of the release."""
+    """What a person chooses among: each file's name, iteration, bits per byte and time. Unreadable ones are left out,
+    and so is the copy of the release."""
     entries: list[dict[str, Any]] = []
     for path in model_files(root):
         try:
@@ -73,8 +73,8 @@ def describe(root: Path) -> list[dict[str, Any]]:
         except StageError as error:
             logger.warning("%s", error)
             continue
-        figures = {"iteration": state.get("iter_num"), "bits_a_byte": state.get("scores", {}).get("val_bpb")}
-        if path.parent.name != "nights" or not entries or figures != {key: entries[0][key] for key in figures}:
+        figures = {"iteration": state.get("iter_num"), "bits_per_byte": state.get("scores", {}).get("val_bpb")}
+        if path.parent.name != "history" or not entries or figures != {key: entries[0][key] for key in figures}:
             entries.append({"name": path.relative_to(root / "checkpoints").as_posix(), "time": path.stat().st_mtime,
                             **figures})
     return entries
@@ -126,7 +126,7 @@ def answer(loaded: Loaded, config: SampleConfig) -> Iterator[dict[str, Any]]:
 # --- the server ----------------------------------------------------------------------------------
 
 
-class Refusal(Exception):
+class RequestError(Exception):
     """A request that is not answered: a status and a sentence that says why."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -160,9 +160,9 @@ class Handler(BaseHTTPRequestHandler):
     def _guarded(self, work: Any) -> None:
         try:
             if self.headers.get("Host") not in self.server.names:
-                raise Refusal(403, f"This server answers to {' and '.join(sorted(self.server.names))} alone.")
+                raise RequestError(403, f"This server answers to {' and '.join(sorted(self.server.names))} alone.")
             work()
-        except Refusal as refusal:
+        except RequestError as refusal:
             self._send(refusal.status, "application/json", json.dumps({"error": str(refusal)}).encode() + b"\n")
         except OSError:  # the browser went away
             logger.debug("%s %s: the client went away", self.command, self.path)
@@ -177,31 +177,31 @@ class Handler(BaseHTTPRequestHandler):
             content = {"models": describe(self.server.root), "settings": vars(self.server.config)}
             self._send(200, "application/json", json.dumps(content).encode())
         else:
-            raise Refusal(404, "There is nothing here.")
+            raise RequestError(404, "There is nothing here.")
 
     def _post(self) -> None:
         if self.path != "/continue":
-            raise Refusal(404, "There is nothing here.")
+            raise RequestError(404, "There is nothing here.")
         if self.headers.get("Origin", "").removeprefix("http://") not in self.server.names:
-            raise Refusal(403, "Only this server's own page may ask for text.")
+            raise RequestError(403, "Only this server's own page may ask for text.")
         if self.headers.get_content_type() != "application/json":
-            raise Refusal(415, "A request is application/json.")
+            raise RequestError(415, "A request is application/json.")
         length = self.headers.get("Content-Length", "")
         if not (length.isdecimal() and length.isascii() and int(length[:12]) <= MOST_BODY_BYTES):
-            raise Refusal(413, f"A request has at most {MOST_BODY_BYTES:,} bytes, and says how many.")
+            raise RequestError(413, f"A request has at most {MOST_BODY_BYTES:,} bytes, and says how many.")
         try:
             request = json.loads(self.rfile.read(int(length)), parse_constant=lambda _: None)
             config = settings_of(request, self.server.config)
         except ConfigError as error:
-            raise Refusal(400, strip_control(str(error).removeprefix("[sample] "))) from None
+            raise RequestError(400, strip_control(str(error).removeprefix("[sample] "))) from None
         except (ValueError, RecursionError):  # no JSON, or no UTF-8
-            raise Refusal(400, "The request is no JSON.") from None
+            raise RequestError(400, "The request is no JSON.") from None
         path = next((path for path in model_files(self.server.root)
                      if path.relative_to(self.server.root / "checkpoints").as_posix() == request.get("model")), None)
         if path is None:
-            raise Refusal(404, "There is no such model any more; load the page again.")
+            raise RequestError(404, "There is no such model any more; load the page again.")
         if not self.server.places.acquire(blocking=False):
-            raise Refusal(503, f"{MOST_WAITING} others are waiting already; try again in a moment.")
+            raise RequestError(503, f"{MOST_WAITING} others are waiting already; try again in a moment.")
         try:
             self._answer(path, config)
         finally:

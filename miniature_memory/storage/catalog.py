@@ -34,7 +34,7 @@ from miniature_memory.core.errors import StageError, cannot_write
 from miniature_memory.core.paths import make_folder
 from miniature_memory.core.process import uninterrupted
 from miniature_memory.storage.files import crc32_of, fsync_folder
-from miniature_memory.storage.rejections import REJECTED, Refusal
+from miniature_memory.storage.rejections import REJECTED, Rejection
 from miniature_memory.storage.schema import _open_database
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class Catalog:
                              f"put the file back as it was, or {SET_ASIDE}")
         return data
 
-    def setting(self, key: str, default: Any = None) -> Any:
+    def state(self, key: str, default: Any = None) -> Any:
         text = self.value("SELECT value FROM settings WHERE key = ?", [key])
         return default if text is None else json.loads(text)
 
@@ -180,7 +180,7 @@ class Catalog:
         return shard
 
     def drop(self, path: str) -> int:
-        """Remove a file for good and return its length; a crash in between is mended on opening."""
+        """Remove a file for good and return its length; a crash in between is fixed on opening."""
         length = self.length(path)
         self.commit()
         if path in self._appending:
@@ -225,7 +225,7 @@ class Catalog:
             logger.warning("%s is unknown to the catalog, so nothing reads it; it is kept as %s, and may be removed",
                            path, aside.name)
 
-    def reject(self, stage: str, refusal: Refusal, document_id: str, url: str, text: str) -> None:
+    def reject(self, stage: str, refusal: Rejection, document_id: str, url: str, text: str) -> None:
         """Keep one line in data/rejected.jsonl about a refused document, within a record() block."""
         line = {"id": document_id, "url": url, "stage": stage, **refusal._asdict(), "text": text[:200]}
         self.append_to(REJECTED, (json.dumps(line, ensure_ascii=False) + "\n").encode())
@@ -234,7 +234,7 @@ class Catalog:
         """Set the cursor of `stage`, within a record() block."""
         self.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", [stage, seq])
 
-    def remember(self, key: str, value: Any) -> None:
+    def set_state(self, key: str, value: Any) -> None:
         """Store a setting, within a record() block."""
         self.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", [key, json.dumps(value)])
 
@@ -333,7 +333,7 @@ class Catalog:
                 length = min(EXTENT_BYTES, self._lengths[path] - offset)
                 self.execute("INSERT INTO extents (path, offset, length, crc32) VALUES (?, ?, ?, ?)",
                              [path, offset, length, crc32_of(self.root / aside, offset, length)])
-        self.remember("swap", new_files)
+        self.set_state("swap", new_files)
 
     def _begin_anew(self, path: str, length: int) -> None:
         """Let go of what is known of an open file: it is another one now, or a shorter one."""
@@ -353,7 +353,7 @@ class Catalog:
             self._finish_swap()
 
     def _finish_swap(self) -> None:
-        pending = self.setting("swap")
+        pending = self.state("swap")
         if not pending:
             return
         if self._reading and self._reading[0] in pending:
@@ -377,7 +377,7 @@ class Catalog:
         self.accept(path, length - 1, 1)
 
     def accept(self, path: str, offset: int, length: int) -> None:
-        """Take the bytes of a file as they are now for right, within a record() block: mend their checksums."""
+        """Take the bytes of a file as they are now for right, within a record() block: fix their checksums."""
         touched = self.execute("SELECT * FROM extents WHERE path = ? AND offset < ? AND offset + length > ?",
                                [path, offset + length, offset]).fetchall()
         for extent in touched:

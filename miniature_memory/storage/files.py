@@ -50,7 +50,7 @@ def write_aside(path: Path, data: bytes) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line to a file that no cursor follows (the run history), mending a torn last line first."""
+    """Append one line to a file that no cursor follows (the run history), fixing a torn last line first."""
     with open(path, "ab+") as stream:
         if stream.tell():
             stream.seek(-1, os.SEEK_END)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 REJECTED = "data/rejected.jsonl"  # for people alone: nothing is lost for a run when they remove it
 
 
-class Refusal(NamedTuple):
+class Rejection(NamedTuple):
     """Why a document was refused: the rule's name, what was measured, and the threshold that it passed."""
 
     reason: str

@@ -23,7 +23,7 @@ class Bins:
     val: Path
     growth: list[list[int]]  # [train tokens, val tokens] after each growth step, cumulative
     vocab_size: int
-    tokenizer: tokenizers.Tokenizer | None = None  # None: bins of unknown origin, without bits a byte
+    tokenizer: tokenizers.Tokenizer | None = None  # None: bins of unknown origin, without bits per byte
     retokenized_from: tuple[str, ...] = ()  # hashes of the tokenizers before this one
 
     @property

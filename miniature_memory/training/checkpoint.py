@@ -69,9 +69,9 @@ def load_state(path: Path, *names: str, mmap: bool = False) -> State | None:
             state[name]
     except UNREADABLE as error:
         previous = path.with_name("ckpt.prev.pt")
-        mend = f"mv {previous} {path}" if path.name == "ckpt.pt" and previous.exists() else f"rm {path}"
+        fix = f"mv {previous} {path}" if path.name == "ckpt.pt" and previous.exists() else f"rm {path}"
         raise StageError(f"{path} is damaged or cannot be read ({type(error).__name__}).", "a whole checkpoint.",
-                         f"{mend}, then run again.") from None
+                         f"{fix}, then run again.") from None
     if "ngram_order" not in state["model_args"]:
         raise StageError(f"{path} holds a model of an earlier release, which had no n-grams.", "one of this release.",
                          f"start anew: mv {path.parent} {path.parent}.old")

@@ -62,7 +62,7 @@ class TrainConfig:
     eval_minutes: float = 1.0
     eval_windows: int = 64
     save_minutes: float = 5.0
-    keep_nights: int = 7
+    keep_releases: int = 7
     device: str = "auto"
     dtype: str = "auto"
     memory_limit_mb: int = 2000
@@ -75,7 +75,7 @@ class TrainConfig:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected more than 0")
         for name in ("vocab_size", "match_order", "embedding_prior", "warmup_iters", "max_minutes", "max_iters",
-                     "max_epochs", "replay_share", "keep_nights", "seed", "weight_decay", "grad_clip"):
+                     "max_epochs", "replay_share", "keep_releases", "seed", "weight_decay", "grad_clip"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more")
         for name in ("dropout", "beta1", "beta2", "decay_frac"):

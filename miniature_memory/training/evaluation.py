@@ -1,4 +1,4 @@
-"""Evaluation: validation loss in nats a token, and in bits a byte, which compare across tokenizers."""
+"""Evaluation: validation loss in nats a token, and in bits per byte, which compare across tokenizers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Scores = dict[str, float | None]
 @torch.no_grad()
 def evaluate(model: GPT, path: Path, n_tokens: int, old_tokens: int, token_bytes: np.ndarray | None,
              batch_size: int, max_windows: int = 0) -> Scores:
-    """Validation loss (nats a token) and bits a byte: of all, of the first `old_tokens` (_old), of the rest (_new).
+    """Validation loss (nats a token) and bits per byte: of all, of the first `old_tokens` (_old), of the rest (_new).
 
-    token_bytes: int32 (vocab_size,), 0 for special tokens, which are left out of bits a byte; None: no bits a byte.
+    token_bytes: int32 (vocab_size,), 0 for special tokens, which are left out of bits per byte; None: no bits per byte.
     A figure is None where there is nothing to measure.
     """
     device = next(model.parameters()).device
@@ -61,11 +61,11 @@ def val_batches(n_tokens: int, block_size: int, batch_size: int,
 
 
 def figure(entry: dict[str, Any]) -> float:
-    """What releases are compared by: bits a byte, or the loss where there are none."""
+    """What releases are compared by: bits per byte, or the loss where there are none."""
     return float(entry["val_loss"] if entry["val_bpb"] is None else entry["val_bpb"])
 
 
 def format_scores(scores: Scores) -> str:
     if scores["val_bpb"] is None:
         return f"{scores['val_loss']:.3f} nats a token"
-    return f"{scores['val_bpb']:.3f} bits a byte ({scores['val_loss']:.3f} nats a token)"
+    return f"{scores['val_bpb']:.3f} bits per byte ({scores['val_loss']:.3f} nats a token)"

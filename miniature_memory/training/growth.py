@@ -13,7 +13,7 @@ import numpy as np
 
 from miniature_memory.core.paths import make_folder
 from miniature_memory.core.progress import Progress
-from miniature_memory.core.stage import Report
+from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import timestamp
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import write_aside
@@ -94,7 +94,7 @@ class Held(NamedTuple):
 
 def held(catalog: Catalog) -> Held:
     tokens = sum(catalog.length(f"data/{split}.bin") // 2 for split in ("train", "val"))
-    counted = catalog.setting("prepare.held")  # kept, since counting would take longer the more there is
+    counted = catalog.state("prepare.held")  # kept, since counting would take longer the more there is
     if counted is None:  # a dataset of an earlier release
         counted = catalog.execute("SELECT count(*), coalesce(sum(text_bytes), 0) FROM clean_documents WHERE seq <= ?",
                                   [catalog.cursor("prepare")]).fetchone()
@@ -104,15 +104,15 @@ def held(catalog: Catalog) -> Held:
 
 def remember_frozen(catalog: Catalog, tokenizer: Tokenizer) -> None:
     """Note the hash of a frozen tokenizer among those that the bins were ever made with, within a record() block."""
-    known = catalog.setting("prepare.tokenizers", [])
+    known = catalog.state("prepare.tokenizers", [])
     if not tokenizer.provisional and tokenizer.hash not in known:
-        catalog.remember("prepare.tokenizers", [*known, tokenizer.hash])
+        catalog.set_state("prepare.tokenizers", [*known, tokenizer.hash])
 
 
 # --- bins made anew ------------------------------------------------------------------------------
 
 
-def rebuild(catalog: Catalog, config: PrepareConfig, report: Report, kept: Tokenizer | None = None) -> Tokenizer:
+def rebuild(catalog: Catalog, config: PrepareConfig, report: StageStats, kept: Tokenizer | None = None) -> Tokenizer:
     """Write all bins beside the old, then swap them in together with their rows. Until then the old ones are whole.
 
     kept: the tokenizer to go on with; without it one is trained on the text that is there. Returns the tokenizer.
@@ -124,7 +124,7 @@ def rebuild(catalog: Catalog, config: PrepareConfig, report: Report, kept: Token
             new_files[f"data/tokenizer/{name}"] = f"data/tokenizer/{name}.new"
             write_aside(catalog.root / f"data/tokenizer/{name}.new", data)
     # What a model has learned from joins the validation later on only if there would be none at all.
-    was_frozen = catalog.setting("prepare.tokenizers")
+    was_frozen = catalog.state("prepare.tokenizers")
     moved = choose_splits(catalog, tokenizer, MIN_TOKENS if was_frozen else config.min_val_tokens)
     documents, text_bytes, last = catalog.execute(
         "SELECT count(*), sum(text_bytes), max(seq) FROM clean_documents").fetchone()
@@ -132,7 +132,7 @@ def rebuild(catalog: Catalog, config: PrepareConfig, report: Report, kept: Token
     report.bytes_written += n_bytes
     new_files |= {f"data/{split}.bin": f"data/{split}.bin.new" for split in ("train", "val")}
     tokens = n_bytes // 2
-    learned = catalog.setting("prepare.judged", {}).get("learned") if kept else text_bytes / tokens
+    learned = catalog.state("prepare.judged", {}).get("learned") if kept else text_bytes / tokens
     catalog.db.create_function("split_of", 1, split_of, deterministic=True)
     with catalog.record():
         catalog.execute("DELETE FROM growth")
@@ -140,9 +140,9 @@ def rebuild(catalog: Catalog, config: PrepareConfig, report: Report, kept: Token
         for seq, split in moved.items():
             catalog.execute("UPDATE clean_documents SET split = ? WHERE seq = ?", [split, seq])
         catalog.advance("prepare", last)
-        catalog.remember("prepare.stale", False)
-        catalog.remember("prepare.held", [documents, text_bytes])
-        catalog.remember("prepare.judged", {"learned": learned, "text_bytes": text_bytes, "tokens": tokens})
+        catalog.set_state("prepare.stale", False)
+        catalog.set_state("prepare.held", [documents, text_bytes])
+        catalog.set_state("prepare.judged", {"learned": learned, "text_bytes": text_bytes, "tokens": tokens})
         remember_frozen(catalog, tokenizer)
         catalog.swap(new_files)
     catalog.finish_swap()
@@ -203,7 +203,7 @@ def _write_new_bins(catalog: Catalog, tokenizer: Tokenizer, moved: dict[int, str
 # --- bins that grow ------------------------------------------------------------------------------
 
 
-def extend(catalog: Catalog, tokenizer: Tokenizer, total: int, report: Report) -> None:
+def extend(catalog: Catalog, tokenizer: Tokenizer, total: int, report: StageStats) -> None:
     """Append the new documents' ids to the bins."""
     documents, text_bytes, _ = held(catalog)
     for batch in encode_rows(catalog, tokenizer, catalog.new_rows("prepare", "clean_documents"), total):
@@ -215,7 +215,7 @@ def extend(catalog: Catalog, tokenizer: Tokenizer, total: int, report: Report) -
                 report.bytes_written += len(ids)
             catalog.db.executemany("UPDATE clean_documents SET split = ? WHERE seq = ?",
                                    [(drawn_split(row), row["seq"]) for row, _ in batch])
-            catalog.remember("prepare.held", [documents, text_bytes])
+            catalog.set_state("prepare.held", [documents, text_bytes])
             catalog.advance("prepare", batch[-1][0]["seq"])
 
 
@@ -225,11 +225,11 @@ def measure_drift(catalog: Catalog, tokenizer: Tokenizer) -> float | None:
     None while that is less than DRIFT_BYTES: short nights add up. None also where the figure says nothing: bytes a
     token of the other kinds tell scripts apart, and what an earlier release's tokenizer learned from is unknown.
     """
-    judged, now = catalog.setting("prepare.judged", {}), held(catalog)
+    judged, now = catalog.state("prepare.judged", {}), held(catalog)
     if tokenizer.kind != "bpe" or not judged.get("learned") or now.text_bytes < judged["text_bytes"] + DRIFT_BYTES:
         return None
     with catalog.record():
-        catalog.remember("prepare.judged", judged | {"text_bytes": now.text_bytes, "tokens": now.tokens})
+        catalog.set_state("prepare.judged", judged | {"text_bytes": now.text_bytes, "tokens": now.tokens})
     compression = (now.text_bytes - judged["text_bytes"]) / (now.tokens - judged["tokens"])
     return float(1 - compression / judged["learned"])
 
@@ -251,7 +251,7 @@ def record_growth(catalog: Catalog) -> None:
 def write_bins_json(catalog: Catalog, tokenizer: Tokenizer) -> list[dict[str, Any]]:
     """Write data/bins.json; return the growth steps."""
     growth = [dict(row) for row in catalog.execute("SELECT * FROM growth ORDER BY step")]
-    before = [name for name in catalog.setting("prepare.tokenizers", []) if name != tokenizer.hash]
+    before = [name for name in catalog.state("prepare.tokenizers", []) if name != tokenizer.hash]
     content = {"tokenizer_hash": tokenizer.hash, "vocab_size": tokenizer.vocab_size, "retokenized_from": before,
                "growth": growth}
     write_aside(catalog.root / "data/bins.json", json.dumps(content, indent=1).encode() + b"\n")

@@ -34,7 +34,7 @@ MAX_VOCAB_SIZE = 65_536  # the bins are uint16
 RETOKENIZE = ".venv/bin/python prepare.py --retokenize"
 
 # GPT-4's split pattern (tiktoken, cl100k_base) with numbers in groups of at most two digits, which at small
-# vocabularies gave fewer bits a byte: nanochat, tokenizer.py and dev/LOG.md.
+# vocabularies gave fewer bits per byte: nanochat, tokenizer.py and dev/LOG.md.
 BPE_PATTERN = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*"
                r"|\s*[\r\n]|\s+(?!\S)|\s+")
 ONE_CHARACTER = r"(?s:.)"

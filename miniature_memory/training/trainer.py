@@ -19,7 +19,7 @@ from torch import Tensor
 from miniature_memory.core.errors import StageError, Stopped
 from miniature_memory.core.process import uninterrupted
 from miniature_memory.core.progress import Progress
-from miniature_memory.core.stage import Report
+from miniature_memory.core.stage import StageStats
 from miniature_memory.storage.files import write_aside
 from miniature_memory.training.batches import Batches, Position, position_for
 from miniature_memory.training.bins import Bins
@@ -315,16 +315,16 @@ class Trainer:
             new = old
         self._write("release.pt", new | {"history": history})
         if new is not old:
-            self._keep_night(new)
+            self._keep_release(new)
         return new
 
-    def _keep_night(self, release: State) -> None:
+    def _keep_release(self, release: State) -> None:
         """A copy of the release without what only training needs, in float16; the oldest make room."""
-        folder, keep = self.root / "checkpoints/nights", self.config.keep_nights
+        folder, keep = self.root / "checkpoints/history", self.config.keep_releases
         small = {key: release[key] for key in ("model_args", "iter_num", "tokenizer_hash", "scores")}
         small["model"] = {name: value.half() for name, value in release["model"].items()}
         if keep:
-            self._write(f"nights/{datetime.now(UTC):%Y-%m-%d-%H%M%S}.pt", small)
+            self._write(f"history/{datetime.now(UTC):%Y-%m-%d-%H%M%S}.pt", small)
         for path in sorted(folder.glob("*.pt"))[:-keep or None]:
             path.unlink()
 
@@ -332,7 +332,7 @@ class Trainer:
 # --- the stage -----------------------------------------------------------------------------------
 
 
-def reason_to_rest(trainer: Trainer, release: State | None) -> str:
+def stop_reason(trainer: Trainer, release: State | None) -> str:
     """Why more training would be of no use; empty if there is no such reason."""
     config, position = trainer.config, trainer.batches.position
     history = release["history"] if release else []
@@ -349,7 +349,7 @@ def reason_to_rest(trainer: Trainer, release: State | None) -> str:
     return ""
 
 
-def make_report(trainer: Trainer, released: State, rest: str) -> Report:
+def make_report(trainer: Trainer, released: State, rest: str) -> StageStats:
     """The figures of the model in release.pt and of this run's work."""
     position = trainer.batches.position
     facts = {
@@ -363,4 +363,4 @@ def make_report(trainer: Trainer, released: State, rest: str) -> Report:
     facts["summary"] = f"nothing to do: {rest}" if rest else (
         f"{trainer.iter_num:,} iterations, {trainer.tokens_seen / 1e6:.1f} M tokens, "
         f"{trainer.tok_per_sec / 1000:.1f} k tokens/s, validation {format_scores(released['scores'])}")
-    return Report("train", bytes_written=trainer.bytes_written, facts=facts)
+    return StageStats("train", bytes_written=trainer.bytes_written, facts=facts)

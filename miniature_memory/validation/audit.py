@@ -5,7 +5,7 @@
    against their digests only where 1 proves nothing. No id stands twice: rows have it once, and lines as their rows.
 3. The catalog agrees with itself: cursors, tokenizer, the lengths of the bins.
 
-Each finding says what was found, where, and how to mend it, and brings its own repair. A repair copies what is damaged
+Each finding says what was found, where, and how to fix it, and brings its own repair. A repair copies what is damaged
 to data/damaged/ and lets the catalog pass it over; no file of the dataset is rewritten, and nothing is deleted. What
 can be told singly is set aside singly. If an extent is broken and each of its records is whole by itself, then the
 change is where a record does not show it, and the extent is the smallest thing that can be named.
@@ -59,8 +59,8 @@ class Finding(NamedTuple):
     """Something that is not as it should be, in sentences."""
 
     found: str  # what and where
-    mend: str
-    repair: Callable[[], None] | None  # None: only a person can mend it
+    fix: str
+    repair: Callable[[], None] | None  # None: only a person can fix it
 
 
 @dataclass
@@ -316,7 +316,7 @@ class Audit:
     def _growth(self) -> Iterator[Finding]:
         last = self.catalog.execute("SELECT train_tokens, val_tokens FROM growth ORDER BY step DESC LIMIT 1").fetchone()
         told, held = list(last or (0, 0)), [self.catalog.length(path) // 2 for path in BINS]
-        is_stale = self.catalog.setting("prepare.stale", False) and not any(held)
+        is_stale = self.catalog.state("prepare.stale", False) and not any(held)
         if told == held or is_stale:
             return
         what = (f"The bins hold {held[0]} and {held[1]} tokens; after the last growth step they held "
@@ -396,7 +396,7 @@ class Audit:
         with self.catalog.record():
             for path in BINS:
                 self.catalog.shorten(path, 0)
-            self.catalog.remember("prepare.stale", True)
+            self.catalog.set_state("prepare.stale", True)
 
     def _add_growth(self, held: list[int]) -> None:
         with self.catalog.record():

@@ -14,7 +14,7 @@ from typing import Any
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-from miniature_memory.storage.rejections import Refusal
+from miniature_memory.storage.rejections import Rejection
 from miniature_memory.validation.config import ValidateConfig
 
 LANGUAGE_PREFIX_CHARS = 4000  # enough to tell a language, and bounded for very long documents
@@ -26,7 +26,7 @@ DAMAGED = "damaged"  # the verdict on a document that was whole once: audit.py
 NOT_WHOLE = ("bad_utf8", "bad_json", "bad_schema", "id_mismatch", DAMAGED)
 
 
-def judge(line: bytes, expected_id: str, config: ValidateConfig) -> tuple[dict[str, Any], Refusal | None, str]:
+def judge(line: bytes, expected_id: str, config: ValidateConfig) -> tuple[dict[str, Any], Rejection | None, str]:
     """(document, why it is refused or None, its language or ""). A line that is not whole may give {}."""
     document, refusal = parse(line, expected_id)
     refusal = refusal or refusal_of(document["text"], config)
@@ -34,27 +34,27 @@ def judge(line: bytes, expected_id: str, config: ValidateConfig) -> tuple[dict[s
         return document, refusal, ""
     language, probability = language_of(document["text"])
     if config.languages != ["*"] and language not in config.languages:
-        refusal = Refusal("wrong_language", f"{language} {probability:.2f}", " ".join(config.languages))
+        refusal = Rejection("wrong_language", f"{language} {probability:.2f}", " ".join(config.languages))
     return document, refusal, language
 
 
-def parse(line: bytes, expected_id: str) -> tuple[dict[str, Any], Refusal | None]:
+def parse(line: bytes, expected_id: str) -> tuple[dict[str, Any], Rejection | None]:
     """The document in one JSON line, and why it is not whole, if it is not."""
     try:
         document = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        return {}, Refusal("bad_utf8", error.start, "UTF-8")
+        return {}, Rejection("bad_utf8", error.start, "UTF-8")
     except (ValueError, RecursionError) as error:  # the latter: brackets in brackets in brackets
-        return {}, Refusal("bad_json", str(error)[:200], "one JSON object a line")
+        return {}, Rejection("bad_json", str(error)[:200], "one JSON object a line")
     if fault := schema_fault(document):
-        return {}, Refusal("bad_schema", *fault)
+        return {}, Rejection("bad_schema", *fault)
     try:
         found = hashlib.sha256(document["text"].encode()).hexdigest()
         "".join([*document["metadata"], *document["metadata"].values()]).encode()
     except UnicodeEncodeError:
-        return {}, Refusal("bad_utf8", "a lone surrogate", "Unicode text")
+        return {}, Rejection("bad_utf8", "a lone surrogate", "Unicode text")
     if not found == document["id"] == expected_id:
-        return document, Refusal("id_mismatch", found, document["id"][:64])
+        return document, Rejection("id_mismatch", found, document["id"][:64])
     return document, None
 
 
@@ -77,18 +77,18 @@ def schema_fault(document: Any) -> tuple[str, str] | None:
     return None
 
 
-def refusal_of(text: str, config: ValidateConfig) -> Refusal | None:
+def refusal_of(text: str, config: ValidateConfig) -> Rejection | None:
     """Why a whole document's text is refused, or None."""
     if len(text) < config.min_chars:
-        return Refusal("too_short", len(text), config.min_chars)
+        return Rejection("too_short", len(text), config.min_chars)
     if len(text) > config.max_chars:
-        return Refusal("too_long", len(text), config.max_chars)
+        return Rejection("too_long", len(text), config.max_chars)
     if found := re.search(r"[\x00-\x08\x0e-\x1f\x7f]", text):
-        return Refusal("control_characters", repr(found[0]), "none")
+        return Rejection("control_characters", repr(found[0]), "none")
     prefix = text[:LANGUAGE_PREFIX_CHARS]
     letters = sum(map(str.isalpha, prefix)) / max(1, len(prefix) - sum(map(str.isspace, prefix)))
     if letters < config.min_letters_frac:
-        return Refusal("too_few_letters", round(letters, 3), config.min_letters_frac)
+        return Rejection("too_few_letters", round(letters, 3), config.min_letters_frac)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Doctor: is everything there that a run needs? Each finding comes with its mend.
+"""Doctor: is everything there that a run needs? Each finding comes with its fix.
 
     python3 run.py --doctor            of the project; also of a topic or of the demonstration, with --topic or --demo
 
@@ -97,10 +97,10 @@ def check_disk(root: Path) -> Finding:
         return Finding("disk", BAD, f"{closed[0]} may not be written to.",
                        f"check its owner (ls -ld {closed[0]}), or choose another folder with --root.")
     free_mb = shutil.disk_usage(there).free // 1_000_000
-    mend = "" if free_mb >= TIGHT_DISK_MB else ("make room; scrape.keep_pages = false in config/default.toml removes "
+    fix = "" if free_mb >= TIGHT_DISK_MB else ("make room; scrape.keep_pages = false in config/default.toml removes "
                                                 "pages that have been read.")
-    level = BAD if free_mb < SHORT_DISK_MB else NOTE if mend else OK
-    return Finding("disk", level, f"{free_mb / 1000:,.1f} GB free", mend)
+    level = BAD if free_mb < SHORT_DISK_MB else NOTE if fix else OK
+    return Finding("disk", level, f"{free_mb / 1000:,.1f} GB free", fix)
 
 
 def check_memory(limit_mb: int) -> Finding:
@@ -215,7 +215,7 @@ def model_files(root: Path) -> list[Finding]:
             if load_state(root / "checkpoints" / name):
                 findings.append(Finding("model", OK, f"checkpoints/{name} is whole"))
         except StageError as error:
-            findings.append(Finding("model", BAD, error.found, error.mend))
+            findings.append(Finding("model", BAD, error.found, error.fix))
     return findings
 
 
@@ -237,7 +237,7 @@ def check_web(root: Path, tables: Tables) -> list[Finding]:
     except ConfigError:
         return []  # told by settings()
     except StageError as error:
-        return [Finding("queries", BAD, error.found, error.mend)]
+        return [Finding("queries", BAD, error.found, error.fix)]
     findings = [Finding("queries", OK, f"{len(queries)} queries, {len(seeds)} seeds")]
     if not (queries or seeds):
         findings = [Finding("queries", BAD, "there is neither a query nor a seed.",
@@ -388,8 +388,8 @@ def examine(root: Path, tables: Tables, config_file: Path | None, overrides: lis
 
 def screen(findings: list[Finding]) -> str:
     lines = []
-    for name, level, found, mend in findings:
-        for label, text in ((f"{level:<6}{name}", found), ("", mend and f"To mend it: {mend}")):
+    for name, level, found, fix in findings:
+        for label, text in ((f"{level:<6}{name}", found), ("", fix and f"Fix: {fix}")):
             lines += textwrap.wrap(strip_control(text).replace("\n", " "), WIDTH, initial_indent=f"{label:<{LABEL}}",
                                    subsequent_indent=" " * LABEL, break_long_words=False, break_on_hyphens=False)
     n_bad, n_notes = (sum(finding.level == level for finding in findings) for level in (BAD, NOTE))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from miniature_memory.core.findings import BAD, NOTE, Finding
-from miniature_memory.core.stage import Report
+from miniature_memory.core.stage import StageStats
 
 Facts = dict[str, Any]  # what --json prints
 
@@ -19,8 +19,8 @@ HISTORY_BYTES = 1 << 20  # of the run history, from its end: some 300 runs
 # --- the run history -----------------------------------------------------------------------------
 
 
-def read_runs(root: Path, amiss: list[Finding]) -> list[Facts]:
-    """The last runs, oldest first, as run.py wrote them; damaged lines are counted into `amiss`."""
+def read_runs(root: Path, problems: list[Finding]) -> list[Facts]:
+    """The last runs, oldest first, as run.py wrote them; damaged lines are counted into `problems`."""
     try:
         with open(root / "data/runs.jsonl", "rb") as stream:
             size = stream.seek(0, 2)
@@ -29,13 +29,13 @@ def read_runs(root: Path, amiss: list[Finding]) -> list[Facts]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        amiss.append(Finding("history", BAD, f"data/runs.jsonl cannot be read ({error.strerror}).",
+        problems.append(Finding("history", BAD, f"data/runs.jsonl cannot be read ({error.strerror}).",
                              f"check its owner: ls -l {root}/data/runs.jsonl"))
         return []
     runs = [run for line in lines if (run := parse_run(line))]
     if damaged := len(lines) - len(runs):
-        amiss.append(Finding("history", NOTE, f"{damaged} of {len(lines)} lines of data/runs.jsonl, the history of the "
-                             "runs, cannot be read and are passed over.",
+        problems.append(Finding("history", NOTE, f"{damaged} of {len(lines)} lines of data/runs.jsonl, the history of "
+                             "the runs, cannot be read and are passed over.",
                              "no stage needs these lines: leave them, or remove them."))
     return runs
 
@@ -44,7 +44,7 @@ def parse_run(line: bytes) -> Facts | None:
     """One run, its reports as Reports; None if the line is damaged."""
     try:
         run = json.loads(line)
-        reports = [Report.from_json(json.dumps(report)) for report in run["reports"]]
+        reports = [StageStats.from_json(json.dumps(report)) for report in run["reports"]]
         sound = (all(isinstance(report.stage, str) and isinstance(report.facts, dict)
                      and isinstance(report.n_in + report.n_out + sum(report.dropped.values()), int)
                      for report in reports)
@@ -58,13 +58,13 @@ def to_time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone()
 
 
-def last_report(runs: list[Facts], stage: str) -> Report | None:
+def last_report(runs: list[Facts], stage: str) -> StageStats | None:
     reports = (report for run in reversed(runs) for report in run["reports"] if report.stage == stage)
     return next(reports, None)
 
 
 def bits_history(runs: list[Facts]) -> list[Facts]:
-    """Validation bits a byte after each run that trained: of all text, of what was old then, of what was new."""
+    """Validation bits per byte after each run that trained: of all text, of what was old then, of what was new."""
     points = [{"at": run["finished"], **{part: number(report.facts.get(f"val_bpb{suffix}"))
                                          for part, suffix in (("all", ""), ("old", "_old"), ("new", "_new"))}}
               for run in runs for report in run["reports"] if report.stage == "train"]

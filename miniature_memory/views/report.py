@@ -275,7 +275,7 @@ def samples_section(lines: list[dict[str, Any]], runs: Sequence[Run]) -> str:
         at = str(line.get("time", ""))
         run = next((run.number for run in runs if run.started <= at <= run.finished), None)
         bits = number(line.get("val_bpb"))
-        return (f"Run {run}" if run else at[:10] or "A model") + (f" · {bits:.3f} bits a byte" if bits else "")
+        return (f"Run {run}" if run else at[:10] or "A model") + (f" · {bits:.3f} bits per byte" if bits else "")
 
     shown, parts = thin(lines, SHOWN_SAMPLES), []
     for i, prompt in enumerate(shown[-1]["prompts"][:3] if shown else []):
@@ -305,7 +305,7 @@ def learning_section(runs: Sequence[Run]) -> str:
         "How well it foresees",
         over_runs("Bits for a byte of unseen text", "Fewer are better; 8 would be knowing nothing."
                   + (" New text came with the last growth of the dataset, old text was there before." if grown else ""),
-                  "bits a byte", bits if grown else {"": bits["all"]}, runs),
+                  "bits per byte", bits if grown else {"": bits["all"]}, runs),
         over_runs("Loss", "On the text that it is trained on, and on text that it never sees in training. Where "
                   "training falls below, it learns by heart.", "nats a token",
                   {"validation": curve(runs, "train.val_loss"), "training": curve(runs, "train.train_loss")}, runs),

@@ -37,26 +37,26 @@ BARS = "▁▂▃▄▅▆▇█"
 # --- the other files -----------------------------------------------------------------------------
 
 
-def read_dataset(root: Path, amiss: list[Finding]) -> Facts:
+def read_dataset(root: Path, problems: list[Finding]) -> Facts:
     """What the catalog counts; {} if there is none that can be read."""
     if not (root / "data/catalog.sqlite3").exists():
         if any((root / "data").glob("raw/*.jsonl")):
-            amiss.append(Finding("catalog", BAD, "data/catalog.sqlite3, which knows what the other files of data/ "
+            problems.append(Finding("catalog", BAD, "data/catalog.sqlite3, which knows what the other files of data/ "
                                  "hold, is missing.", "put it back from a copy, or move data/ aside and start anew."))
         return {}
     try:
         with Catalog(root, read_only=True) as catalog:
             version = catalog.value("PRAGMA user_version")
             if version < SCHEMA_VERSION:
-                amiss.append(Finding("catalog", NOTE, f"data/catalog.sqlite3 is of an earlier release (version "
+                problems.append(Finding("catalog", NOTE, f"data/catalog.sqlite3 is of an earlier release (version "
                                      f"{version}, now {SCHEMA_VERSION}).", "the next run brings it up to date."))
                 return {}
             catalog.execute("BEGIN")  # one view of it all, whatever a run commits meanwhile
             return count_all(catalog)
     except StageError as error:
-        amiss.append(Finding("catalog", BAD, error.found, error.mend))
+        problems.append(Finding("catalog", BAD, error.found, error.fix))
     except sqlite3.Error as error:
-        amiss.append(Finding("catalog", BAD, f"data/catalog.sqlite3 cannot be read ({error}).",
+        problems.append(Finding("catalog", BAD, f"data/catalog.sqlite3 cannot be read ({error}).",
                              "if no run is at work, put it back from a copy."))
     return {}
 
@@ -81,7 +81,7 @@ def count_all(catalog: Catalog) -> Facts:
     }
 
 
-def read_model(root: Path, runs: list[Facts], amiss: list[Finding]) -> Facts | None:
+def read_model(root: Path, runs: list[Facts], problems: list[Finding]) -> Facts | None:
     """The model's shape and how far it has come, from ckpt.json; None if there is no model."""
     path = root / "checkpoints/ckpt.json"
     try:
@@ -92,7 +92,7 @@ def read_model(root: Path, runs: list[Facts], amiss: list[Finding]) -> Facts | N
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
-        amiss.append(Finding("model", NOTE, "checkpoints/ckpt.json, which describes the model, cannot be read.",
+        problems.append(Finding("model", NOTE, "checkpoints/ckpt.json, which describes the model, cannot be read.",
                              "the next training writes it anew."))
         return None
     train = last_report(runs, "train")
@@ -105,10 +105,10 @@ def read_model(root: Path, runs: list[Facts], amiss: list[Finding]) -> Facts | N
 
 def collect(root: Path, tables: Tables, flags: str = "") -> Facts:
     """Everything that is to be told, as plain values. flags: what a command line needs to mean this root."""
-    amiss: list[Finding] = []
-    runs = read_runs(root, amiss)
-    facts: Facts = {"root": str(root), "at_work": lock_holder(root), "dataset": read_dataset(root, amiss),
-                    "model": read_model(root, runs, amiss), "bits_a_byte": bits_history(runs), "last_run": None}
+    problems: list[Finding] = []
+    runs = read_runs(root, problems)
+    facts: Facts = {"root": str(root), "at_work": lock_holder(root), "dataset": read_dataset(root, problems),
+                    "model": read_model(root, runs, problems), "bits_per_byte": bits_history(runs), "last_run": None}
     if runs:
         last = runs[-1]
         facts["last_run"] = {**{key: last[key] for key in ("started", "finished", "exit_code")},
@@ -120,7 +120,7 @@ def collect(root: Path, tables: Tables, flags: str = "") -> Facts:
         outcomes = dict.fromkeys(tables["search"]["providers"], "")
     facts["providers"] = {name: {"outcome": str(outcome)[:100], **facts["dataset"].get("breakers", {}).get(name, {})}
                           for name, outcome in outcomes.items()}
-    facts["amiss"] = [finding._asdict() for finding in amiss]
+    facts["problems"] = [finding._asdict() for finding in problems]
     facts["next"] = next_step(facts, root, str(train.facts.get("summary", "")) if train else "", flags)
     return facts
 
@@ -131,8 +131,8 @@ def next_step(facts: Facts, root: Path, train_summary: str, flags: str) -> str:
     command = f"python3 run.py{flags}"
     if facts["at_work"]:
         return f"A run is at work (process {facts['at_work']}): wait for it, or watch {shown(root / 'data/run.log')}."
-    if facts["amiss"]:
-        return f"See to what is amiss: {command} --doctor tells more."
+    if facts["problems"]:
+        return f"Fix the problems above; {command} --doctor explains them."
     if not dataset.get("raw_documents"):
         if last:
             return f"No page could be read yet: {command} --doctor tells what is in the way, and {command} tries again."
@@ -166,9 +166,9 @@ def bits_rows(points: list[Facts]) -> dict[str, str]:
     points = points[-MAX_POINTS:]
     everything = [point[part] for point in points for part in ("all", "old", "new") if point[part] is not None]
     rows = {}
-    parts = {"bits a byte": "all", "  old text": "old", "  new text": "new"}
+    parts = {"bits per byte": "all", "  old text": "old", "  new text": "new"}
     if not any(point["old"] for point in points):
-        parts = {"bits a byte": "all"}  # all text is new still
+        parts = {"bits per byte": "all"}  # all text is new still
     for name, part in parts.items():
         values = [point[part] for point in points]
         known = [value for value in values if value is not None]
@@ -231,7 +231,7 @@ def screen(facts: Facts) -> str:
         rows["web"] = (f"{dataset['pages']:,} pages; {dataset['urls']:,} addresses known, {dataset['urls_due']:,} of "
                        f"them due; {dataset['hosts']:,} host{'s' * (dataset['hosts'] != 1)}")
     else:
-        rows["documents"] = "none that can be counted" if facts["amiss"] else "none yet"
+        rows["documents"] = "none that can be counted" if facts["problems"] else "none yet"
     rows |= last_run_rows(facts) | provider_rows(facts)
     if model:
         size = f"{model['parameters'] / 1e6:.1f} M parameters" if model["parameters"] else "of unknown size"
@@ -240,9 +240,9 @@ def screen(facts: Facts) -> str:
                          + ("" if model["has_release"] else "; not finished yet"))
     else:
         rows["model"] = "none yet"
-    rows |= bits_rows(facts["bits_a_byte"])
-    if facts["amiss"]:
-        rows["amiss"] = " ".join(f"{finding['found']} To mend it: {finding['mend']}" for finding in facts["amiss"])
+    rows |= bits_rows(facts["bits_per_byte"])
+    if facts["problems"]:
+        rows["problems"] = " ".join(f"{finding['found']} Fix: {finding['fix']}" for finding in facts["problems"])
     rows["next"] = facts["next"]
     return "\n".join(line for name, text in rows.items() for line in wrapped(name, text))
 

@@ -28,7 +28,7 @@ GERMAN_TOO = ("Er sprach mit dem Steuermann über die Ladung, die sie noch aufne
 ALL_LANGUAGES = ValidateConfig(languages=["*"])
 
 
-def validate_and_clean(root: Path) -> clean.Report:
+def validate_and_clean(root: Path) -> clean.StageStats:
     validate.run(ALL_LANGUAGES, root)
     return clean.run(CONFIG, root)
 
@@ -226,7 +226,7 @@ def test_a_rebuild_with_the_same_settings_changes_nothing(tmp_path: Path) -> Non
     assert ((tmp_path / "data/clean/000000.jsonl").read_bytes(), lines(tmp_path / "data/rejected.jsonl")) == before
     assert not (tmp_path / "data/rebuild").exists()
     with Catalog(tmp_path, read_only=True) as catalog:
-        assert not catalog.setting("prepare.stale") and catalog.cursor("prepare") == 1
+        assert not catalog.state("prepare.stale") and catalog.cursor("prepare") == 1
     add_at(tmp_path, [STORY + " The end came soon."])
     assert dict(validate_and_clean(tmp_path).dropped) == {"near_duplicate": 1}
 
@@ -248,7 +248,7 @@ def test_a_rebuild_with_other_settings_takes_the_old_sets_place(tmp_path: Path) 
     with Catalog(tmp_path, read_only=True) as catalog:
         assert [row[0] for row in catalog.execute("SELECT verdict FROM documents")] == ["valid"] * 3
         assert [row[0] for row in catalog.execute("SELECT split FROM clean_documents ORDER BY seq")] == ["val", "", ""]
-        assert catalog.setting("prepare.stale") is True
+        assert catalog.state("prepare.stale") is True
         assert (catalog.cursor("prepare"), catalog.cursor("clean")) == (0, 3)
     assert clean.run(CONFIG, tmp_path).n_in == 0
     clean.run(CONFIG, tmp_path, rebuild=True)

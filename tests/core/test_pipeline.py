@@ -14,7 +14,7 @@ from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.core.errors import ConfigError, LockedError, Stopped
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import PeakMemory, catch_signals, run_lock, uninterrupted
-from miniature_memory.core.stage import ArgumentParser, Report
+from miniature_memory.core.stage import ArgumentParser, StageStats
 from miniature_memory.core.text import strip_control
 from miniature_memory.views.settings import CONFIGS
 
@@ -115,9 +115,9 @@ def test_peak_memory_counts_children() -> None:
 
 
 def test_a_report_survives_its_json_line() -> None:
-    report = Report("clean", 3, 1, facts={"x": 1})
+    report = StageStats("clean", 3, 1, facts={"x": 1})
     report.dropped["too_few_words"] = 2
-    assert Report.from_json(report.to_json()) == report
+    assert StageStats.from_json(report.to_json()) == report
 
 
 def test_terminal_commands_are_stripped() -> None:

@@ -14,7 +14,7 @@ from local_server import page, serve
 
 import search
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.stage import Report
+from miniature_memory.core.stage import StageStats
 from miniature_memory.crawl import discovery, providers, seeds, web
 from miniature_memory.crawl import engines as engines_module
 from miniature_memory.crawl.config import SearchConfig, WebConfig
@@ -425,7 +425,7 @@ def test_a_query_that_all_have_refused_has_had_its_turn(root, monkeypatch):
     engines(monkeypatch, google=failing("denied"), ddgs=failing("captcha"))
     run(config_for(), root)
     with Catalog(root) as catalog:
-        assert catalog.setting("search.next_query") == 1
+        assert catalog.state("search.next_query") == 1
 
 
 def test_programs_interfaces_are_believed_without_a_canary(root, monkeypatch):
@@ -457,7 +457,7 @@ def test_a_second_run_of_the_day_is_not_taken_for_one_without_a_network(root):
         write(root, "seeds.txt", "".join(f"feed {server.url}/{n}\n" for n in range(3)))
         for _ in range(2):
             with Catalog(root) as catalog:
-                one = discovery.Search(config_for(server, providers=["feeds"]), catalog, Report("search"))
+                one = discovery.Search(config_for(server, providers=["feeds"]), catalog, StageStats("search"))
                 one.report.facts["seeds_failed"] = {}
                 one.run([], seeds.read_seeds(root / "config/seeds.txt"))
                 assert one.answered
@@ -536,7 +536,7 @@ def test_no_network_closes_no_provider(root, monkeypatch):
     assert len(asked) == 2
     with Catalog(root) as catalog:
         assert catalog.value("SELECT count(*) FROM breakers") == 0
-        assert catalog.setting("search.next_query", 0) == 0  # the queries wait for a better night
+        assert catalog.state("search.next_query", 0) == 0  # the queries wait for a better night
 
 
 @pytest.mark.parametrize("hangs", ["names", "engines"])
@@ -654,7 +654,7 @@ def test_the_sample_site_is_found_once(root):
 
 def test_nothing_to_search_for_is_an_error(root):
     write(root, "queries.txt", "\n# nothing\n")
-    with pytest.raises(StageError, match=r"holds no query.*Expected.*To mend it"):
+    with pytest.raises(StageError, match=r"holds no query.*Expected.*Fix:"):
         search.run(config_for(), root)
     with Catalog(root) as catalog, catalog.record():
         catalog.execute("INSERT INTO urls (url, host, source, found_at) VALUES ('http://a.example/', '', '', 0)")

@@ -75,7 +75,7 @@ def test_no_word_is_lost_or_said_twice(trees):
 # --- the choice ----------------------------------------------------------------------------------
 
 SENTENCES = (
-    "The old mill stood by the river for two hundred years before anybody thought of mending its wheel. ",
+    "The old mill stood by the river for two hundred years before anybody thought of fixing its wheel. ",
     "When the flood came in spring, the miller carried his flour to the loft and waited there for three days. ",
     "His daughter wrote down what she saw from the window, and her notes are the only record that is left. ",
     "Nobody in the valley had seen the water stand so high, nor did they see it again in their lives. ",

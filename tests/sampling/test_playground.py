@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
     tokenizer = tokenizers.train("byte", [], 257)
     for file, content in tokenizer.files().items():
         write_aside(tmp_path / "data/tokenizer" / file, content)
-    for night, names in ((1, ["nights/2026-01-01-020000.pt"]), (2, ["nights/2026-01-02-020000.pt", "release.pt"])):
+    for night, names in ((1, ["history/2026-01-01-020000.pt"]), (2, ["history/2026-01-02-020000.pt", "release.pt"])):
         torch.manual_seed(night)
         model = GPT(TINY)
         torch.nn.init.normal_(model.head.weight[97:122], std=0.1)  # letters, above all
@@ -111,8 +111,8 @@ def test_page_may_load_nothing_from_elsewhere(server: Server) -> None:
 def test_models_are_listed_with_their_figures_once_each(server: Server, root: Path) -> None:
     (root / "checkpoints/ckpt.pt").write_bytes(b"PK\x03\x04 damaged")
     models = json.loads(send(server, "/models").read())["models"]
-    assert [(model["name"], model["iteration"], model["bits_a_byte"]) for model in models] == [
-        ("release.pt", 200, 1.0), ("nights/2026-01-01-020000.pt", 100, 2.0)]
+    assert [(model["name"], model["iteration"], model["bits_per_byte"]) for model in models] == [
+        ("release.pt", 200, 1.0), ("history/2026-01-01-020000.pt", 100, 2.0)]
 
 
 def test_answer_is_what_sample_writes_with_the_models_own_probabilities(server: Server, root: Path) -> None:
@@ -130,7 +130,7 @@ def test_answer_is_what_sample_writes_with_the_models_own_probabilities(server: 
 
 def test_an_earlier_night_writes_otherwise(server: Server) -> None:
     now, then = (lines_of(send(server, "/continue", request(model=name)))[:-1]
-                 for name in ("release.pt", "nights/2026-01-01-020000.pt"))
+                 for name in ("release.pt", "history/2026-01-01-020000.pt"))
     assert [line["text"] for line in now] != [line["text"] for line in then]
 
 
@@ -316,14 +316,14 @@ def test_keyboard_alone_is_enough(server: Server, chromium: Chromium) -> None:
 def test_two_nights_stand_side_by_side(server: Server, chromium: Chromium) -> None:
     with chromium.open(address(server)) as view:
         page = view.page
-        page.get_by_label("Beside it").select_option("nights/2026-01-01-020000.pt")
+        page.get_by_label("Beside it").select_option("history/2026-01-01-020000.pt")
         page.get_by_label("Samples").fill("2")
         page.get_by_label("Seed").fill("7")
         page.get_by_role("button", name="Go on").click()
         page.locator("article").nth(3).get_by_text(re.compile("a second|at once")).wait_for()
         heads, boxes = page.locator("h2").all_text_contents(), [one.bounding_box() for one in
                                                                page.locator("article").all()]
-        assert ["2.000 bits a byte, 100 iterations, seed 7" in head for head in heads] == [False, True, False, False]
+        assert ["2.000 bits per byte, 100 iterations, seed 7" in head for head in heads] == [False, True, False, False]
         assert boxes[0] and boxes[1] and boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] < boxes[1]["x"]
         assert len(set(page.locator(".text").all_text_contents())) > 2
         assert not view.errors

@@ -20,7 +20,7 @@ from miniature_memory.storage import catalog as catalog_module
 from miniature_memory.storage import rejections, schema
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import append_line, read_lines
-from miniature_memory.storage.rejections import Refusal
+from miniature_memory.storage.rejections import Rejection
 
 
 def append_rows(catalog: Catalog, lines: list[bytes]) -> None:
@@ -226,7 +226,7 @@ def test_each_commit_leaves_a_checksum(tmp_path: Path) -> None:
         with Catalog(tmp_path) as catalog:
             append_rows(catalog, lines)
     with Catalog(tmp_path) as catalog, catalog.record():
-        catalog.reject("clean", Refusal("too_few_words", 3, 50), "id", "http://a/", "text")
+        catalog.reject("clean", Rejection("too_few_words", 3, 50), "id", "http://a/", "text")
         catalog.append_to("data/train.bin", b"1234")
         catalog.append_to("data/train.bin", b"5678")
     assert_proven(tmp_path)
@@ -371,14 +371,14 @@ def test_records_do_not_nest(tmp_path):
         with pytest.raises(AssertionError, match="do not nest"), catalog.record(), catalog.record():
             pass
         with catalog.record():
-            catalog.remember("key", 1)
-        assert catalog.setting("key") == 1
+            catalog.set_state("key", 1)
+        assert catalog.state("key") == 1
 
 
 def test_the_list_of_the_rejected_may_be_removed(tmp_path):
     def reject():
         with Catalog(tmp_path) as catalog, catalog.record():
-            catalog.reject("clean", Refusal("too_few_words", 3, 50), "id", "http://a/", "text")
+            catalog.reject("clean", Rejection("too_few_words", 3, 50), "id", "http://a/", "text")
     reject()
     (tmp_path / "data/rejected.jsonl").unlink()
     reject()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import PROSE, add_clean_documents, lines
+from helpers import PROSE, add_clean_documents, bins, decoded, lines
 
 import prepare
 from miniature_memory.core.config import build_config, read_tables
@@ -33,21 +33,6 @@ def story(n: int) -> str:
 
 def add_clean(root: Path, numbers: range) -> None:
     add_clean_documents(root, [story(n) for n in numbers])
-
-
-def bins(root: Path) -> dict[str, np.ndarray]:
-    return {split: np.fromfile(root / f"data/{split}.bin", dtype="<u2") for split in ("train", "val")}
-
-
-def decoded(root: Path) -> list[str]:
-    """The documents in both bins, sorted."""
-    tokenizer = load(root / "data/tokenizer")
-    texts: list[str] = []
-    for ids in bins(root).values():
-        ends = np.flatnonzero(ids == tokenizer.eot_token)
-        assert not len(ids) or ends[-1] == len(ids) - 1
-        texts += [tokenizer.decode(part) for part in np.split(ids, ends + 1)[:-1]]
-    return sorted(texts)
 
 
 def clean_texts(root: Path) -> list[str]:
@@ -157,7 +142,7 @@ def test_a_crash_between_documents_and_growth_row_is_made_good(tmp_path: Path) -
     prepare.run(FROZEN, tmp_path)
     add_clean(tmp_path, range(60, 80))
     with Catalog(tmp_path) as catalog:
-        growth_module.extend(catalog, load(tmp_path / "data/tokenizer"), 20, prepare.Report("prepare"))
+        growth_module.extend(catalog, load(tmp_path / "data/tokenizer"), 20, prepare.StageStats("prepare"))
     prepare.run(FROZEN, tmp_path)
     growth = json.loads((tmp_path / "data/bins.json").read_text())["growth"]
     assert len(growth) == 2 and growth[-1]["documents"] == 80
@@ -195,7 +180,7 @@ def make_stale(root: Path, keep: range) -> None:
             if n not in keep:
                 catalog.execute("DELETE FROM clean_documents WHERE id = ?", [document_id])
         catalog.advance("prepare", 0)
-        catalog.remember("prepare.stale", True)
+        catalog.set_state("prepare.stale", True)
 
 
 def splits(root: Path) -> dict[str, str]:
@@ -282,7 +267,7 @@ def test_what_was_learned_from_joins_validation_only_if_that_were_empty(tmp_path
     prepare.run(FROZEN, tmp_path)
     with Catalog(tmp_path) as catalog, catalog.record():
         catalog.execute("DELETE FROM clean_documents WHERE split = 'val'")
-        catalog.remember("prepare.stale", True)
+        catalog.set_state("prepare.stale", True)
     prepare.run(FROZEN, tmp_path)
     assert list(splits(tmp_path).values()).count("val") == 1
 

@@ -17,7 +17,7 @@ import torch
 import train as train_module
 from miniature_memory.core.errors import StageError, Stopped
 from miniature_memory.core.process import catch_signals
-from miniature_memory.core.stage import Report
+from miniature_memory.core.stage import StageStats
 from miniature_memory.training import optim, sizing
 from miniature_memory.training import trainer as trainer_module
 from miniature_memory.training.batches import Batches, Position, epoch_windows, position_for, read_windows
@@ -164,7 +164,7 @@ def test_learning_rate_rises_stays_and_falls() -> None:
 
 
 def slow_scores(model: GPT, tokens: np.ndarray, token_bytes: np.ndarray, first: int, last: int) -> tuple[float, float]:
-    """Nats a token and bits a byte of targets first .. last - 1, one at a time."""
+    """Nats a token and bits per byte of targets first .. last - 1, one at a time."""
     nats, nats_with_bytes, n_bytes, block_size = [], 0.0, 0, model.config.block_size
     for target in range(first, last):
         start = (target - 1) // block_size * block_size
@@ -305,20 +305,20 @@ def test_worse_release_does_not_replace_a_better_one(root: Path) -> None:
 
 
 def test_small_copies_of_the_last_releases_stay(root: Path) -> None:
-    config, folder = dataclasses.replace(TINY, keep_nights=2), root / "checkpoints/nights"
+    config, folder = dataclasses.replace(TINY, keep_releases=2), root / "checkpoints/history"
     folder.mkdir(parents=True)
     for name in ("2020-01-01-000000.pt", "2020-01-02-000000.pt"):
         (folder / name).touch()
     run(config, root)
     first, second = sorted(folder.glob("*.pt"))
-    copy, release = checkpoint(root, f"nights/{second.name}"), checkpoint(root, "release.pt")
+    copy, release = checkpoint(root, f"history/{second.name}"), checkpoint(root, "release.pt")
     assert first.name == "2020-01-02-000000.pt"
     assert copy["iter_num"] == release["iter_num"] and copy["scores"] == release["scores"]
     model = GPT(GPTConfig(**copy["model_args"]))
     model.load_state_dict(copy["model"])
     assert torch.allclose(model.head.weight, release["model"]["head.weight"], atol=1e-3)
     assert second.stat().st_size < 0.6 * (root / "checkpoints/release.pt").stat().st_size
-    run(dataclasses.replace(config, max_iters=80, keep_nights=0), root)
+    run(dataclasses.replace(config, max_iters=80, keep_releases=0), root)
     assert not list(folder.glob("*"))
 
 
@@ -533,5 +533,5 @@ def test_training_does_not_import_the_compiler(root: Path) -> None:
 
 def test_report_is_a_line_of_json(root: Path) -> None:
     report = run(TINY, root)
-    assert Report.from_json(report.to_json()).facts == report.facts
+    assert StageStats.from_json(report.to_json()).facts == report.facts
     assert "20 iterations" in report.facts["summary"]

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import PROSE, add_clean_documents, add_raw_documents, add_raw_line, document, lines
-from test_prepare import decoded
+from helpers import PROSE, add_clean_documents, add_raw_documents, add_raw_line, decoded, document, lines
 
 import prepare
 from miniature_memory.core.errors import StageError
@@ -111,7 +110,7 @@ def test_the_configuration_of_the_verdicts_is_remembered(tmp_path: Path) -> None
     for config in (ValidateConfig(), ValidateConfig(min_chars=7)):
         run(config, tmp_path)
         with Catalog(tmp_path, read_only=True) as catalog:
-            assert ValidateConfig(**catalog.setting("validate.config")) == config
+            assert ValidateConfig(**catalog.state("validate.config")) == config
 
 
 # --- the whole dataset ---------------------------------------------------------------------------
@@ -195,7 +194,7 @@ def audit(root: Path, caplog: pytest.LogCaptureFixture, repair: bool = False) ->
             run(ValidateConfig(), root, full=True, repair=repair)
         except StageError as error:
             message = str(error)
-    return [line for line in caplog.messages if "To mend it:" in line], message
+    return [line for line in caplog.messages if "Fix:" in line], message
 
 
 def check_and_repair(root: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -421,7 +420,7 @@ def test_many_findings_fill_no_screen(root: Path, caplog: pytest.LogCaptureFixtu
     (root / RAW).write_bytes(b"x" * (root / RAW).stat().st_size)
     with caplog.at_level(logging.INFO), pytest.raises(StageError, match="has 80 findings"):
         run(ValidateConfig(), root, full=True)
-    assert sum("To mend it" in line for line in caplog.messages) == 50 and "30 more findings" in caplog.text
+    assert sum("Fix:" in line for line in caplog.messages) == 50 and "30 more findings" in caplog.text
 
 
 def test_a_place_on_the_disk_that_cannot_be_read_is_a_finding(root: Path, caplog: pytest.LogCaptureFixture,

@@ -10,10 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import PROSE, add_clean_documents, add_raw_documents
+from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, run_py
 from local_server import serve
-from test_run import run_py
-from test_status import add_run
 
 from miniature_memory.core.config import read_tables
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
@@ -41,7 +39,7 @@ def test_every_finding_that_is_not_well_says_how_to_mend_it(tmp_path: Path, monk
     monkeypatch.setattr(doctor, "check_in_child", lambda *_: [])
     findings = doctor.examine(tmp_path, read_tables(tmp_path, None, [NOWHERE]), None, [], demo=False)
     assert {finding.name for finding in findings if finding.level != OK} >= {"memory", "network", "contact"}
-    assert all(finding.mend for finding in findings if finding.level != OK)
+    assert all(finding.fix for finding in findings if finding.level != OK)
     assert doctor.show(findings, as_json=False) == 1
 
 
@@ -200,7 +198,7 @@ def test_a_file_that_was_cut_off_or_is_gone(tmp_path: Path) -> None:
     (tmp_path / "data/clean/000000.jsonl").unlink()
     (finding,) = doctor.check_dataset(tmp_path)
     assert finding.level == BAD and "raw/000000.jsonl has 5 of" in finding.found and "0 of" in finding.found
-    assert f"validate.py --full --root {tmp_path} --repair" in finding.mend
+    assert f"validate.py --full --root {tmp_path} --repair" in finding.fix
 
 
 def test_a_damaged_history_is_a_note_and_a_foreign_catalog_is_bad(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from helpers import PROSE, add_clean_documents
 import run
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.rejections import Refusal
+from miniature_memory.storage.rejections import Rejection
 from miniature_memory.views import report
 
 HOSTILE = "</script></title></details><img src=x onerror=alert(1)><script>document.title = 'taken'</script>&lt;\x1b[31m"
@@ -58,9 +58,9 @@ def fill(root: Path, n_runs: int = 12, words: str = "The captain spoke") -> None
         catalog.execute("UPDATE documents SET url = 'http://' || (seq % 15) || ? || '.org/page', language = ? "
                         "WHERE seq > 5", [words, words])
         for n in range(9):
-            refusal = Refusal("too_few_words", f"{n} {words}", 50)
+            refusal = Rejection("too_few_words", f"{n} {words}", 50)
             catalog.reject("clean", refusal, "0" * 64, f"http://{words}/{n}", words)
-        catalog.reject("validate", Refusal(words, 1, 2), "0" * 64, "", words)
+        catalog.reject("validate", Rejection(words, 1, 2), "0" * 64, "", words)
     write_lines(root / "data/runs.jsonl", [a_run(n) for n in range(1, n_runs + 1)])
     write_lines(root / "data/samples.jsonl", [a_sample(n, words) for n in range(1, n_runs + 1)])
     (root / "config").mkdir(exist_ok=True)
@@ -108,7 +108,7 @@ def test_reasons_are_counted_over_all_runs_and_have_examples(tmp_path: Path) -> 
 def test_first_middle_and_last_model_side_by_side(tmp_path: Path) -> None:
     fill(tmp_path)
     page = page_of(tmp_path)
-    shown = re.findall(r"<h4>(Run \d+) · ([\d.]+) bits a byte</h4><p dir=auto>… text (\d+)", page)
+    shown = re.findall(r"<h4>(Run \d+) · ([\d.]+) bits per byte</h4><p dir=auto>… text (\d+)", page)
     assert shown == [("Run 1", "1.990", "1"), ("Run 7", "1.930", "7"), ("Run 12", "1.880", "12")]
     assert page.count("(It ended here.)") == 3 and page.count("As it was written") == 3
 

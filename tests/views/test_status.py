@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import PROSE, add_clean_documents, add_raw_documents
+from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, trained
 
 from miniature_memory.core.config import read_tables
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import run_lock
-from miniature_memory.core.stage import Report
+from miniature_memory.core.stage import StageStats
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import history, status
 
@@ -24,20 +24,8 @@ def facts_of(root: Path) -> dict[str, Any]:
     return status.collect(root, read_tables(root))
 
 
-def add_run(root: Path, *reports: Report, exit_code: int | None = 0, day: int = 1) -> None:
-    (root / "data").mkdir(parents=True, exist_ok=True)
-    line = {"started": f"2026-01-{day:02}T02:00:00Z", "finished": f"2026-01-{day:02}T03:00:00Z",
-            "exit_code": exit_code, "reports": [report.to_dict() for report in reports]}
-    with open(root / "data/runs.jsonl", "a") as stream:
-        stream.write(json.dumps(line) + "\n")
-
-
-def trained(bits: float | None, old: float | None = None, new: float | None = None) -> Report:
-    return Report("train", facts={"val_bpb": bits, "val_bpb_old": old, "val_bpb_new": new, "parameters": 1_500_000})
-
-
-def amiss(facts: dict[str, Any]) -> str:
-    return " ".join(f"{finding['found']} {finding['mend']}" for finding in facts["amiss"])
+def problems(facts: dict[str, Any]) -> str:
+    return " ".join(f"{finding['found']} {finding['fix']}" for finding in facts["problems"])
 
 
 # --- what is told ----------------------------------------------------------------------------
@@ -45,7 +33,7 @@ def amiss(facts: dict[str, Any]) -> str:
 
 def test_an_empty_root_says_what_to_do_and_makes_nothing(tmp_path: Path) -> None:
     facts = facts_of(tmp_path / "new")
-    assert not facts["amiss"] and not facts["dataset"] and "config/queries.txt" in facts["next"]
+    assert not facts["problems"] and not facts["dataset"] and "config/queries.txt" in facts["next"]
     assert "none yet" in status.screen(facts) and not (tmp_path / "new").exists()
 
 
@@ -55,7 +43,7 @@ def test_documents_tokens_and_last_growth(tmp_path: Path) -> None:
         catalog.execute("INSERT INTO growth VALUES (1, '2025-12-01T02:30:00Z', 1, 800, 200)")
         catalog.execute("INSERT INTO growth VALUES (2, '2026-01-01T02:30:00Z', 2, 2000, 500)")
         catalog.advance("prepare", 2)
-    add_run(tmp_path, Report("search", 9, 7), Report("clean", 5, 2))
+    add_run(tmp_path, StageStats("search", 9, 7), StageStats("clean", 5, 2))
     facts = facts_of(tmp_path)
     assert (facts["dataset"]["documents"], facts["dataset"]["tokens"]) == (2, 2500)
     assert "7 addresses, 2 documents, 1,500 tokens" in status.screen(facts)
@@ -65,12 +53,12 @@ def test_growth_of_an_earlier_run_is_not_the_last_runs_gain(tmp_path: Path) -> N
     add_clean_documents(tmp_path, [PROSE])
     with Catalog(tmp_path) as catalog, catalog.record():
         catalog.execute("INSERT INTO growth VALUES (1, '2025-12-01T02:30:00Z', 1, 800, 200)")
-    add_run(tmp_path, Report("clean", 5, 2))
+    add_run(tmp_path, StageStats("clean", 5, 2))
     assert "gained      2 documents\n" in status.screen(facts_of(tmp_path))
 
 
 def test_losses_by_reason_the_commonest_first(tmp_path: Path) -> None:
-    report = Report("clean", 30, 9)
+    report = StageStats("clean", 30, 9)
     report.dropped.update({"a": 1, "b": 7, "c": 6, "d": 4, "e": 3})
     add_run(tmp_path, report)
     text = status.screen(facts_of(tmp_path))
@@ -78,7 +66,7 @@ def test_losses_by_reason_the_commonest_first(tmp_path: Path) -> None:
 
 
 def test_a_breaker_is_told_until_it_opens(tmp_path: Path) -> None:
-    search = Report("search", facts={"providers": {"google": "captcha", "ddgs": "10 results", "searxng": "off"}})
+    search = StageStats("search", facts={"providers": {"google": "captcha", "ddgs": "10 results", "searxng": "off"}})
     add_run(tmp_path, search)
     with Catalog(tmp_path) as catalog, catalog.record():
         catalog.execute("INSERT INTO breakers VALUES ('google', ?, 'captcha', 1)", [time.time() + 3600])
@@ -90,22 +78,22 @@ def test_a_breaker_is_told_until_it_opens(tmp_path: Path) -> None:
 
 def test_bits_a_byte_over_the_runs_old_and_new_apart(tmp_path: Path) -> None:
     add_run(tmp_path, trained(3.0, None, 3.0), day=1)
-    add_run(tmp_path, Report("search"), day=2)
+    add_run(tmp_path, StageStats("search"), day=2)
     add_run(tmp_path, trained(2.0, 2.5, 1.0), day=3)
-    rows = status.bits_rows(facts_of(tmp_path)["bits_a_byte"])
-    assert rows["bits a byte"].startswith("█▅ 3.000 to 2.000 in 2 runs")
+    rows = status.bits_rows(facts_of(tmp_path)["bits_per_byte"])
+    assert rows["bits per byte"].startswith("█▅ 3.000 to 2.000 in 2 runs")
     assert rows["  old text"] == " ▆ 2.500" and rows["  new text"] == "█▁ 3.000 to 1.000"
 
 
 def test_a_figure_that_is_no_number_is_left_out(tmp_path: Path) -> None:
     for bits in (2.0, float("nan"), float("inf"), "2", None):
         add_run(tmp_path, trained(bits))  # type: ignore[arg-type]
-    assert [point["all"] for point in facts_of(tmp_path)["bits_a_byte"]] == [2.0]
+    assert [point["all"] for point in facts_of(tmp_path)["bits_per_byte"]] == [2.0]
 
 
 def test_many_runs_and_reasons_fit_on_one_screen(tmp_path: Path) -> None:
     add_clean_documents(tmp_path, [PROSE])
-    stages = [Report(stage, 99) for stage in ("search", "scrape", "extract", "validate", "clean", "prepare")]
+    stages = [StageStats(stage, 99) for stage in ("search", "scrape", "extract", "validate", "clean", "prepare")]
     for report in stages:
         report.dropped.update({f"a_long_reason_of_{report.stage}_{n}": n for n in range(1, 30)})
     stages[0].facts["providers"] = dict.fromkeys(
@@ -117,7 +105,7 @@ def test_many_runs_and_reasons_fit_on_one_screen(tmp_path: Path) -> None:
 
 
 def test_control_characters_do_not_reach_the_terminal(tmp_path: Path) -> None:
-    add_run(tmp_path, Report("search", facts={"providers": {"goo\x1b[2Jgle": "10\x07 results"}}))
+    add_run(tmp_path, StageStats("search", facts={"providers": {"goo\x1b[2Jgle": "10\x07 results"}}))
     assert "\x1b" not in (text := status.screen(facts_of(tmp_path))) and "\x07" not in text
 
 
@@ -142,7 +130,7 @@ def test_a_model_that_has_learned_all_asks_for_text(tmp_path: Path) -> None:
         catalog.advance("prepare", 1)
     assert "--only train" in facts_of(tmp_path)["next"]
     write_model(tmp_path)
-    add_run(tmp_path, Report("train", facts={"summary": "nothing to do: the text was read 16 times"}))
+    add_run(tmp_path, StageStats("train", facts={"summary": "nothing to do: the text was read 16 times"}))
     assert "add lines" in facts_of(tmp_path)["next"]
 
 
@@ -173,8 +161,8 @@ def test_a_damaged_line_of_the_history_is_passed_over(tmp_path: Path, line: byte
         stream.write(line + b"\n")
     add_run(tmp_path, trained(1.5))
     facts = facts_of(tmp_path)
-    assert [point["all"] for point in facts["bits_a_byte"]] == [2.0, 1.5]
-    assert "1 of 3 lines" in amiss(facts) and "To mend it" in status.screen(facts)
+    assert [point["all"] for point in facts["bits_per_byte"]] == [2.0, 1.5]
+    assert "1 of 3 lines" in problems(facts) and "Fix:" in status.screen(facts)
 
 
 def test_only_the_end_of_a_long_history_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,13 +170,13 @@ def test_only_the_end_of_a_long_history_is_read(tmp_path: Path, monkeypatch: pyt
         add_run(tmp_path, trained(2.0))
     monkeypatch.setattr(history, "HISTORY_BYTES", (tmp_path / "data/runs.jsonl").stat().st_size // 3)
     facts = facts_of(tmp_path)
-    assert len(facts["bits_a_byte"]) == 2 and not facts["amiss"]
+    assert len(facts["bits_per_byte"]) == 2 and not facts["problems"]
 
 
 def test_a_missing_catalog_is_told(tmp_path: Path) -> None:
     add_raw_documents(tmp_path, [PROSE])
     (tmp_path / "data/catalog.sqlite3").unlink()
-    assert "is missing" in amiss(facts_of(tmp_path))
+    assert "is missing" in problems(facts_of(tmp_path))
 
 
 @pytest.mark.parametrize(("version", "message"), [(99, "catalog version 99"), (1, "earlier release (version 1")])
@@ -197,13 +185,13 @@ def test_a_catalog_of_another_release(tmp_path: Path, version: int, message: str
     db = sqlite3.connect(tmp_path / "data/catalog.sqlite3")
     db.execute(f"PRAGMA user_version = {version}")
     db.close()
-    assert message in amiss(facts_of(tmp_path))
+    assert message in problems(facts_of(tmp_path))
 
 
 def test_a_catalog_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/catalog.sqlite3").write_bytes(b"not a database, but long enough to be asked " * 99)
-    assert "is damaged" in amiss(facts_of(tmp_path))
+    assert "is damaged" in problems(facts_of(tmp_path))
 
 
 def test_a_catalog_without_its_tables(tmp_path: Path) -> None:
@@ -211,7 +199,7 @@ def test_a_catalog_without_its_tables(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "data/catalog.sqlite3")
     db.execute("DROP TABLE growth")
     db.close()
-    assert "no such table: growth" in amiss(facts_of(tmp_path))
+    assert "no such table: growth" in problems(facts_of(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"model_args": {}}',
@@ -219,7 +207,7 @@ def test_a_catalog_without_its_tables(tmp_path: Path) -> None:
 def test_a_damaged_description_of_the_model(tmp_path: Path, text: str) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/ckpt.json").write_text(text)
-    assert "ckpt.json" in amiss(facts_of(tmp_path))
+    assert "ckpt.json" in problems(facts_of(tmp_path))
 
 
 # --- the command -----------------------------------------------------------------------------
@@ -233,7 +221,7 @@ def run_py(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_it_works_beside_a_run_and_as_json(tmp_path: Path) -> None:
     add_raw_documents(tmp_path, [PROSE])
     with run_lock(tmp_path), Catalog(tmp_path) as catalog, catalog.record():
-        catalog.remember("x", 1)
+        catalog.set_state("x", 1)
         done = run_py("--status", "--json", "--root", tmp_path)
     facts = json.loads(done.stdout)
     assert (done.returncode, done.stderr, facts["at_work"]) == (0, "", str(os.getpid()))

@@ -6,10 +6,8 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from helpers import PROSE, add_clean_documents
+from helpers import PROSE, add_clean_documents, add_run, run_py, trained
 from local_server import Answer, serve
-from test_run import run_py
-from test_status import add_run, trained
 
 from miniature_memory.core import topic_folders
 from miniature_memory.core.config import read_tables
@@ -136,7 +134,7 @@ def test_the_list(tmp_path: Path) -> None:
     (tmp_path / "topics/ships/data").mkdir()
     (tmp_path / "topics/ships/data/catalog.sqlite3").write_bytes(b"no database " * 99)
     rows = topics.table(tmp_path)
-    assert [(row["topic"], row["documents"], row["bits_a_byte"]) for row in rows] == [("bread", 1, 2.0),
+    assert [(row["topic"], row["documents"], row["bits_per_byte"]) for row in rows] == [("bread", 1, 2.0),
                                                                                      ("ships", None, None)]
     assert "damaged" in topics.screen(rows, tmp_path).splitlines()[2]
 
