@@ -17,6 +17,19 @@ from miniature_memory.core.paths import PROJECT
 # --- configuration -------------------------------------------------------------------------------
 
 Tables = dict[str, dict[str, Any]]
+T = typing.TypeVar("T")
+
+
+def setting(default: T, doc: str, heading: str = "") -> T:
+    """A field of a configuration's dataclass: its default, and what default.toml and docs/configuration.md say of it.
+
+    heading: of the group of settings that begins with this one.
+    """
+    metadata = {"doc": doc, "heading": heading}
+    if isinstance(default, list):
+        return typing.cast(T, dataclasses.field(default_factory=lambda: list(default), metadata=metadata))
+    field: T = dataclasses.field(default=default, metadata=metadata)
+    return field
 
 
 def read_tables(root: Path, config_file: Path | None = None, overrides: list[str] | None = None) -> Tables:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from miniature_memory.core.config import setting
 from miniature_memory.crawl.guard import Guard
 from miniature_memory.crawl.urls import canonical_url
 
@@ -16,15 +17,17 @@ PROVIDER_NAMES = ("google", "ddgs", "searxng", "mediawiki", "commoncrawl", "feed
 class WebConfig:
     """The table [web]; config/default.toml says what each key means, and its unit."""
 
-    contact: str = ""  # mail or web address, sent with every request
-    allow_private: list[str] = field(default_factory=list)  # "host:port" that may be at a private address
-    proxy: str = ""  # the environment's proxies are never used
-    connect_to: list[str] = field(default_factory=list)  # "host=address:port", after curl's --connect-to
-    connect_timeout_sec: float = 5.0  # of each: resolving, connecting, the TLS handshake
-    read_timeout_sec: float = 10.0  # between two bytes
-    fetch_deadline_sec: float = 30.0  # trafilatura's, settings.cfg
-    max_bytes: int = 5_000_000  # received, and unpacked
-    max_redirects: int = 5  # RFC 9309 asks for five
+    contact: str = setting("", "mail or web address, sent with every request so that a site's owner can reach you")
+    allow_private: list[str] = setting([], "\"host:port\" that may lie at a private address, such as [\"wiki.lan:80\"]")
+    proxy: str = setting("", "such as \"http://proxy.lan:3128\"; names are still resolved and checked here first")
+    connect_to: list[str] = setting([],
+        "\"host=address:port\": where to connect to instead; for the demonstration and tests")
+    connect_timeout_sec: float = setting(5.0, "of each: resolving a name, connecting, the TLS handshake")
+    read_timeout_sec: float = setting(10.0, "between two bytes")
+    fetch_deadline_sec: float = setting(30.0,
+        "of one fetch as a whole, redirects included")  # trafilatura's, settings.cfg
+    max_bytes: int = setting(5_000_000, "of one page, as received and as unpacked, each")
+    max_redirects: int = setting(5, "of one fetch")  # RFC 9309 asks for five
 
     def __post_init__(self) -> None:
         if not (self.contact.isascii() and self.contact.isprintable()):
@@ -50,13 +53,15 @@ class WebConfig:
 class ProviderConfig:
     """What of the table [search] a provider has to know."""
 
-    searxng_url: str = ""  # "": off
-    wikis: list[str] = field(default_factory=lambda: [
-        "https://{language}.wikipedia.org/w/api.php", "https://{language}.wikisource.org/w/api.php"])
-    sitemaps_per_seed: int = 10
-    safe_search: bool = True
-    language: str = "en"
-    region: str = "us"
+    searxng_url: str = setting("", "your own SearXNG, with json among its search.formats; \"\" is off")
+    wikis: list[str] = setting([ "https://{language}.wikipedia.org/w/api.php", "https://{language}.wikisource.org/w/api.php"],
+        "api.php of each",
+        heading="The wikis that the provider mediawiki searches, by their Action API; it is off until web.contact is "
+                "set.")
+    sitemaps_per_seed: int = setting(10, "most sitemaps read of an index, those changed last first")
+    safe_search: bool = setting(True, "ask the engines to leave out adult results")
+    language: str = setting("en", "of results, ISO 639-1")
+    region: str = setting("us", "that results are meant for, ISO 3166-1")
     web: WebConfig = field(default_factory=WebConfig)
 
 
@@ -64,20 +69,26 @@ class ProviderConfig:
 class SearchConfig(ProviderConfig):
     """The table [search]; config/default.toml says what each key means, and its unit."""
 
-    providers: list[str] = field(default_factory=lambda: list(PROVIDER_NAMES))
-    queries_per_run: int = 5
-    results_per_query: int = 10
-    pages_per_query: int = 5
-    requery_days: float = 7.0
-    pause_sec: float = 5.0
-    max_minutes: float = 1.0
-    give_up_sec: float = 15.0
-    provider_sec: float = 10.0
-    enough_urls: int = 300
-    enough_per_host: int = 50
-    urls_per_seed: int = 1000
-    seed_delay_sec: float = 1.0
-    blocklists: list[str] = field(default_factory=list)
+    providers: list[str] = setting(list(PROVIDER_NAMES),
+        "in their order",
+        heading="A query goes to the first provider, from google to mediawiki, that answers. Then the seed list is "
+                "read: Common Crawl's copies of its hosts' pages, its feeds, its sitemaps, its single pages.")
+    queries_per_run: int = setting(5,
+        "pages of results asked for, down config/queries.txt from where the last run stopped; what it takes to learn "
+        "that a provider refuses comes on top")
+    results_per_query: int = setting(10, "on one page of results")
+    pages_per_query: int = setting(5, "of results, one each time that the query's turn comes")
+    requery_days: float = setting(7.0, "after its last page a query rests so long, then begins again at the first")
+    pause_sec: float = setting(5.0, "between two queries to one provider, give or take: 0.75 to 1.5 times that")
+    max_minutes: float = setting(1.0, "of the whole stage")
+    give_up_sec: float = setting(15.0, "when nothing at all has answered by then, the rest is not tried")
+    provider_sec: float = setting(10.0, "for one answer of a search engine")
+    enough_urls: int = setting(300, "so many URLs due for scrape, and search stops early")
+    enough_per_host: int = setting(50, "most URLs of one host that count for that")
+    urls_per_seed: int = setting(1000, "most new URLs taken from one feed or sitemap in one run")
+    seed_delay_sec: float = setting(1.0,
+        "between two requests for seeds to one host; its Crawl-delay if that is longer")
+    blocklists: list[str] = setting([], "files of hosts never to ask, a domain a line or in hosts form, such as UT1's")
 
     def __post_init__(self) -> None:
         if unknown := [name for name in self.providers if name not in PROVIDER_NAMES]:
@@ -98,19 +109,20 @@ class BlocklistConfig:
 class ScrapeConfig:
     """The table [scrape]; config/default.toml says what each key means, and its unit."""
 
-    max_pages: int = 300
-    max_pages_per_host: int = 50
-    max_minutes: float = 3.0
-    delay_sec: float = 5.0  # trafilatura's, settings.cfg
-    workers: int = 16
-    revisit_days: float = 7.0
-    retry_days: float = 1.0
-    host_pause_sec: float = 3600.0
-    respect_noai: bool = True
-    follow_links: bool = False
-    max_link_depth: int = 2
-    max_links_per_host: int = 1000
-    keep_pages: bool = True
+    max_pages: int = setting(300, "URLs tried in one run")
+    max_pages_per_host: int = setting(50, "of these, at one host; redirects to it included")
+    max_minutes: float = setting(3.0, "of the whole stage; what is not done by then stays due")
+    delay_sec: float = setting(5.0,
+        "at one host, from the end of an answer to the next request, or its Crawl-delay")  # trafilatura's, settings.cfg
+    workers: int = setting(16, "threads, each busy with another host")
+    revisit_days: float = setting(7.0, "until a page is asked for again; halved if it then has changed, else doubled")
+    retry_days: float = setting(1.0, "after a failure; doubled with each further one, up to 30 days")
+    host_pause_sec: float = setting(3600.0, "for a host that answers 429, 503 or nothing; doubled each time in a row")
+    respect_noai: bool = setting(True, "leave out pages that say noindex, noai, or that they are not for training")
+    follow_links: bool = setting(False, "add the links of a page that lead to its own host")
+    max_link_depth: int = setting(2, "links between what search found and what is added")
+    max_links_per_host: int = setting(1000, "URLs of one host that are added by following links, ever")
+    keep_pages: bool = setting(True, "false: the next run removes WARC files that have been extracted as a whole")
     web: WebConfig = field(default_factory=WebConfig)
     search: BlocklistConfig = field(default_factory=BlocklistConfig)
 

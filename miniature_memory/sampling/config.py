@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from miniature_memory.core.config import setting
 
 KEPT_PROMPTS = 3  # for the report
 MOST_CHARS = 360  # of a kept prompt
@@ -10,17 +12,22 @@ MOST_CHARS = 360  # of a kept prompt
 
 @dataclass(frozen=True)
 class SampleConfig:
-    prompt: str = ""
-    num_samples: int = 3
-    max_new_tokens: int = 200
-    temperature: float = 0.8
-    top_k: int = 50
-    top_p: float = 1.0                      # Holtzman et al., arXiv 1904.09751
-    min_p: float = 0.0                      # Nguyen et al., arXiv 2407.01082
-    repetition_penalty: float = 1.0         # CTRL, arXiv 1909.05858
-    stop: list[str] = field(default_factory=list)
-    seed: int = 1337
-    kept_prompts: list[str] = field(default_factory=list)
+    prompt: str = setting("", "what the samples begin with; also --prompt and --prompt-file")
+    num_samples: int = setting(3, "samples to draw")
+    max_new_tokens: int = setting(200, "of each sample, which ends earlier where the model ends a document")
+    temperature: float = setting(0.8, "below 1 keeps to the likely, above 1 dares more; 0: always the likeliest")
+    top_k: int = setting(50, "choose among the likeliest 50 tokens; 0: among all")
+    top_p: float = setting(1.0,
+        "and of these among the likeliest that together have this probability")  # Holtzman et al., arXiv 1904.09751
+    min_p: float = setting(0.0,
+        "and among those at least this much as likely as the likeliest")  # Nguyen et al., arXiv 2407.01082
+    repetition_penalty: float = setting(1.0,
+        "above 1 makes what stands in the context less likely to come again")  # CTRL, arXiv 1909.05858
+    stop: list[str] = setting([], "texts before which a sample ends, such as [\"\\n\\n\"]")
+    seed: int = setting(1337, "the same seed draws the same samples; the second sample has the next one, and so on")
+    kept_prompts: list[str] = setting([],
+        "three texts that every run's model continues for the report; []: the first words of three validation "
+        "documents, chosen once")
 
     def __post_init__(self) -> None:
         if len(self.kept_prompts) > KEPT_PROMPTS or any(not 0 < len(text) <= MOST_CHARS for text in self.kept_prompts):

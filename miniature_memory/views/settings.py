@@ -1,14 +1,105 @@
-"""Every table of settings and the dataclass that holds its defaults."""
+"""Every setting: config/default.toml and docs/configuration.md, written from the dataclasses that hold the defaults.
+
+    .venv/bin/python -m miniature_memory.views.settings    writes both; a test fails while they differ
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
 from miniature_memory.cleaning.config import CleanConfig
+from miniature_memory.core.paths import PROJECT
 from miniature_memory.crawl.config import ScrapeConfig, SearchConfig, WebConfig
+from miniature_memory.demo_site.config import RunConfig
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.training.config import PrepareConfig, TrainConfig
 from miniature_memory.validation.config import ValidateConfig
 
-CONFIGS: dict[str, type] = {"web": WebConfig, "search": SearchConfig, "scrape": ScrapeConfig, "extract": ExtractConfig,
-                            "validate": ValidateConfig, "clean": CleanConfig, "prepare": PrepareConfig,
-                            "train": TrainConfig, "sample": SampleConfig}
+CONFIGS: dict[str, type] = {"run": RunConfig, "web": WebConfig, "search": SearchConfig, "scrape": ScrapeConfig,
+                            "extract": ExtractConfig, "validate": ValidateConfig, "clean": CleanConfig,
+                            "prepare": PrepareConfig, "train": TrainConfig, "sample": SampleConfig}
+COLUMN, WIDTH = 40, 120  # of default.toml: where its comments start, and end at the latest
+
+TOML_HEAD = """\
+# Every setting with its default and its meaning. Generated from the dataclasses; edit values here as you like.
+# Other ways, each over the one before: config/default.toml in the folder that --root or --topic names,
+# --config FILE, --set table.key=value. None of them needs to be complete.
+"""
+DOCS_HEAD = """\
+# Configuration
+
+Every setting, its default and its meaning. Change one in `config/default.toml`, in the `config/default.toml` of a
+topic or root, in a file of your own (`--config FILE`), or for one run (`--set table.key=value`, where the value is TOML,
+so text needs quotes: `--set 'train.size="4x256"'`). A wrong key or type ends the run with exit code 2 and names the
+nearest right one.
+
+This page is generated: `.venv/bin/python -m miniature_memory.views.settings`.
+"""
+
+
+def settings_of(config: type) -> Iterator[dataclasses.Field[Any]]:
+    """The fields that are settings of this table; those of other tables are dataclasses themselves."""
+    for field in dataclasses.fields(config):
+        described = [found for base in config.__mro__ if (found := getattr(base, "__dataclass_fields__", {})
+                     .get(field.name)) and found.metadata]
+        if described:
+            field.metadata = described[0].metadata  # a class that only changes a default inherits its description
+            yield field
+
+
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    return field.default_factory() if callable(field.default_factory) else field.default
+
+
+def toml(value: Any) -> str:
+    """A default as TOML. JSON's form of texts, lists and truth values is TOML's, too."""
+    if isinstance(value, dict):
+        return "{}"
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000:
+        return f"{value:_}"
+    return json.dumps(value)
+
+
+def default_toml() -> str:
+    lines = [TOML_HEAD]
+    for table, config in CONFIGS.items():
+        lines.append(f"[{table}]")
+        for field in settings_of(config):
+            if heading := field.metadata["heading"]:
+                lines += textwrap.wrap(heading, WIDTH, initial_indent="# ", subsequent_indent="# ")
+            start = f"{field.name} = {toml(default_of(field))}"
+            doc = textwrap.wrap(field.metadata["doc"], WIDTH - COLUMN - 2, break_on_hyphens=False)
+            if len(start) + 2 > COLUMN:
+                lines += [f"# {line}" for line in textwrap.wrap(field.metadata["doc"], WIDTH - 2)] + [start]
+            else:
+                lines.append(f"{start:<{COLUMN}}# {doc[0]}")
+                lines += [" " * COLUMN + f"# {line}" for line in doc[1:]]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def configuration_md() -> str:
+    lines = [DOCS_HEAD]
+    for table, config in CONFIGS.items():
+        lines += [f"## [{table}]", "", "| key | default | meaning |", "|---|---|---|"]
+        for field in settings_of(config):
+            if heading := field.metadata["heading"]:
+                lines.append(f"| | | *{heading}* |")
+            doc = field.metadata["doc"].replace("|", "\\|")
+            lines.append(f"| `{field.name}` | `{toml(default_of(field))}` | {doc} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    (PROJECT / "config/default.toml").write_text(default_toml(), encoding="utf-8")
+    (PROJECT / "docs/configuration.md").write_text(configuration_md(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

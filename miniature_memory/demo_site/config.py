@@ -1,0 +1,12 @@
+"""Settings of run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from miniature_memory.core.config import setting
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    sample_fallback: bool = setting(True, "no provider yields a page and the dataset is empty: run the demonstration")
