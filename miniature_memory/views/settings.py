@@ -34,9 +34,9 @@ DOCS_HEAD = """\
 # Configuration
 
 Every setting, its default and its meaning. Change one in `config/default.toml`, in the `config/default.toml` of a
-topic or root, in a file of your own (`--config FILE`), or for one run (`--set table.key=value`, where the value is TOML,
-so text needs quotes: `--set 'train.size="4x256"'`). A wrong key or type ends the run with exit code 2 and names the
-nearest right one.
+topic or root, in a file of your own (`--config FILE`), or for one run (`--set table.key=value`, where the value is
+TOML, so text needs quotes: `--set 'train.size="4x256"'`). A wrong key or type ends the run with exit code 2 and names
+the nearest right one.
 
 This page is generated: `.venv/bin/python -m miniature_memory.views.settings`.
 """
