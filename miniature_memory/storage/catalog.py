@@ -35,7 +35,7 @@ from miniature_memory.core.paths import make_folder
 from miniature_memory.core.process import uninterrupted
 from miniature_memory.storage.files import crc32_of, fsync_folder
 from miniature_memory.storage.rejections import REJECTED, Rejection
-from miniature_memory.storage.schema import _open_database
+from miniature_memory.storage.schema import open_database
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Catalog:
             raise StageError(f"There is no {path}.", "the catalog of an earlier run.", "run python3 run.py first.")
         if not read_only:
             make_folder(path.parent)
-        self.db = _open_database(path, read_only)
+        self.db = open_database(path, read_only)
         self._appending: dict[str, BinaryIO] = {}  # path -> open file, of the group in progress and earlier ones
         self._lengths: dict[str, int] = {}  # path -> length including what is not committed yet
         self._crcs: dict[str, int] = {}  # path -> CRC-32 of what is not committed yet
@@ -128,7 +128,7 @@ class Catalog:
         return data
 
     def state(self, key: str, default: Any = None) -> Any:
-        text = self.value("SELECT value FROM settings WHERE key = ?", [key])
+        text = self.value("SELECT value FROM state WHERE key = ?", [key])
         return default if text is None else json.loads(text)
 
     def length(self, path: str) -> int:
@@ -235,8 +235,8 @@ class Catalog:
         self.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", [stage, seq])
 
     def set_state(self, key: str, value: Any) -> None:
-        """Store a setting, within a record() block."""
-        self.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", [key, json.dumps(value)])
+        """Keep a value by its key, within a record() block."""
+        self.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", [key, json.dumps(value)])
 
     def commit_if_due(self) -> None:
         """Close the group when it is full or a second old. Call it also while waiting for the next record."""
@@ -363,7 +363,7 @@ class Catalog:
             if (self.root / aside).exists():
                 os.replace(self.root / aside, self.root / path)
                 fsync_folder((self.root / path).parent)
-        self.db.execute("DELETE FROM settings WHERE key = 'swap'")
+        self.db.execute("DELETE FROM state WHERE key = 'swap'")
 
     # --- after damage --------------------------------------------------------
 

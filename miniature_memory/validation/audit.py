@@ -35,12 +35,12 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 from warcio.statusandheaders import StatusAndHeadersParserException
 
-from miniature_memory.cleaning.minhash import forget
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import make_folder
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.text import timestamp
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.duplicates import forget
 from miniature_memory.storage.files import CHUNK_BYTES, crc32_of, fsync_folder
 from miniature_memory.storage.rejections import REJECTED
 from miniature_memory.training import tokenizer as tokenizers
@@ -145,7 +145,7 @@ class Audit:
     def _cut(self, path: str) -> None:
         """Go on from the last whole record that is there."""
         table = self._table_of(path)
-        whole = "AND verdict != 'damaged'" if table == "documents" else ""
+        whole = "AND validation != 'damaged'" if table == "documents" else ""
         end = self.catalog.value(f"SELECT max(offset + length) FROM {table} WHERE file = ? AND offset + length <= ? "
                                  f"{whole}", [path, self.there[path]]) or 0
         self._copy(path, end, self.there[path] - end)
@@ -194,7 +194,7 @@ class Audit:
         """The rows whose records should be whole and are not known to be missing."""
         total = self.catalog.count_new("nobody", table)
         for row in Progress(self.catalog.new_rows("nobody", table), table, total, unit=" rows"):
-            known = table == "documents" and row["verdict"] in NOT_WHOLE
+            known = table == "documents" and row["validation"] in NOT_WHOLE
             lost = row["file"] in self.short and row["offset"] + row["length"] > self.there[row["file"]]
             if not known and not lost:
                 yield row
@@ -377,7 +377,7 @@ class Audit:
     def _pass_over(self, table: str, where: str, parameters: list[Any]) -> None:
         """Let no stage read these rows' records again, within a record() block."""
         if table == "documents":
-            self.catalog.execute(f"UPDATE documents SET verdict = '{DAMAGED}' WHERE {where}", parameters)
+            self.catalog.execute(f"UPDATE documents SET validation = '{DAMAGED}' WHERE {where}", parameters)
             return
         if table == "pages":  # what extract has not read yet is fetched anew
             self.catalog.execute(

@@ -442,7 +442,7 @@ def test_a_host_that_has_enough_is_left_alone(tmp_path, headers, seconds):
         assert run(config_for(server), tmp_path).n_in == 0
         assert server.paths == ["/robots.txt", "/a"]
     with Catalog(tmp_path) as catalog:
-        assert catalog.value("SELECT closed_until FROM hosts") == pytest.approx(time.time() + seconds, abs=10)
+        assert catalog.value("SELECT until FROM backoffs") == pytest.approx(time.time() + seconds, abs=10)
 
 
 def test_a_host_that_keeps_failing_waits_for_the_next_run(tmp_path):
@@ -452,7 +452,7 @@ def test_a_host_that_keeps_failing_waits_for_the_next_run(tmp_path):
         report = run(config_for(server), tmp_path)
     assert report.dropped == {"http_500": 1} and report.facts["still_due"] == 8
     with Catalog(tmp_path) as catalog:
-        assert catalog.value("SELECT closed_until FROM hosts") == pytest.approx(time.time() + 3600, abs=10)
+        assert catalog.value("SELECT until FROM backoffs") == pytest.approx(time.time() + 3600, abs=10)
 
 
 def test_a_page_that_fails_for_a_moment_is_tried_again(tmp_path):
@@ -474,8 +474,8 @@ def test_a_page_that_fails_for_a_moment_is_tried_again(tmp_path):
 def test_a_host_is_closed_twice_as_long_each_time_until_it_answers(tmp_path):
     def closed_sec():
         with Catalog(tmp_path) as catalog, catalog.record():
-            seconds = catalog.value("SELECT closed_until FROM hosts") - time.time()
-            catalog.execute("UPDATE hosts SET closed_until = 0")
+            seconds = catalog.value("SELECT until FROM backoffs") - time.time()
+            catalog.execute("UPDATE backoffs SET until = 0")
             return seconds
     with serve(default=page(status=503)) as server:
         server.routes["/robots.txt"] = page("")

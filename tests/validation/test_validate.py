@@ -84,7 +84,7 @@ def test_the_stage_adds_up_and_remembers(tmp_path: Path) -> None:
     assert [line["reason"] for line in lines(tmp_path / "data/rejected.jsonl")] == ["wrong_language", "too_short"]
     assert run(ValidateConfig(), tmp_path).n_in == 0
     with Catalog(tmp_path, read_only=True) as catalog:
-        rows = catalog.execute("SELECT verdict, language FROM documents ORDER BY seq").fetchall()
+        rows = catalog.execute("SELECT validation, language FROM documents ORDER BY seq").fetchall()
     assert [tuple(row) for row in rows] == [("valid", "en"), ("wrong_language", "de"), ("too_short", "")]
 
 
@@ -243,7 +243,7 @@ def test_a_changed_raw_document_is_named_and_set_aside(root: Path, caplog: pytes
     assert len(found) == 1 and found[0].startswith(f"{RAW}, byte {row['offset']}: document {row['id']} of {row['url']}")
     assert (root / f"data/damaged/raw-000000.jsonl.{row['offset']}").read_bytes() == damaged
     with Catalog(root, read_only=True) as catalog:
-        verdicts = [row["verdict"] for row in catalog.execute("SELECT verdict FROM documents ORDER BY seq")]
+        verdicts = [row["validation"] for row in catalog.execute("SELECT validation FROM documents ORDER BY seq")]
     assert verdicts[6] == "damaged" and set(verdicts[:6] + verdicts[7:]) == {"valid"}
 
 
