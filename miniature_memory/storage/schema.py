@@ -7,6 +7,7 @@ from pathlib import Path
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import root_option, shown
+from miniature_memory.storage.errors import stage_error
 
 CACHE_KB = 32_000  # of the database; SQLite's own 2 MB make a million URLs slow
 WAL_PAGES = 10_000  # of 4 KB, between two checkpoints; SQLite's own 1000 write what is written often more often
@@ -119,13 +120,10 @@ def open_database(path: Path, read_only: bool) -> sqlite3.Connection:
                 step = FROM_3_TO_4 if version else SCHEMA
                 db.executescript(f"BEGIN; {step} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         return db
-    except sqlite3.OperationalError as error:
-        raise StageError(f"{path} cannot be opened ({error}).", "a catalog that this user may write to.",
-                         f"check its owner and free space (ls -l {path}; df -h {path.parent}).") from None
-    except sqlite3.DatabaseError as error:
-        raise StageError(f"{path} is damaged ({error}).", "an SQLite database.",
-                         "put back a copy, or move data/ aside and start again; the .jsonl and .warc.gz files stay "
-                         "readable by themselves.") from None
+    except sqlite3.Error as error:
+        if trouble := stage_error(error, path):
+            raise trouble from None
+        raise
 
 
 def _check_version(path: Path, version: int, read_only: bool) -> None:

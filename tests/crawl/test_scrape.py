@@ -26,6 +26,7 @@ from miniature_memory.crawl import scheduler, visits
 from miniature_memory.crawl.config import ScrapeConfig, WebConfig
 from miniature_memory.crawl.frontier import Archived, add_url, next_visit
 from miniature_memory.demo_site import site as site_module
+from miniature_memory.storage import append_log
 from miniature_memory.storage import catalog as catalog_module
 from miniature_memory.storage.catalog import Catalog
 
@@ -392,7 +393,7 @@ def test_odd_headers_do_not_break_the_archive(tmp_path):
 
 
 def test_every_file_begins_with_a_warcinfo_record(tmp_path, monkeypatch):
-    monkeypatch.setitem(catalog_module.SHARD_BYTES, "data/pages", 1500)
+    monkeypatch.setitem(append_log.SHARD_BYTES, "data/pages", 1500)
     with serve(default=page()) as server:
         add(tmp_path, *[f"{server.url}/{n}" for n in range(6)])
         assert run(config_for(server), tmp_path).n_out == 6
@@ -606,7 +607,7 @@ def test_a_bug_in_a_worker_is_not_swallowed(tmp_path, monkeypatch):
 
 
 def test_extracted_pages_may_be_dropped(tmp_path, monkeypatch):
-    monkeypatch.setitem(catalog_module.SHARD_BYTES, "data/pages", 1500)
+    monkeypatch.setitem(append_log.SHARD_BYTES, "data/pages", 1500)
     with serve(default=page()) as server:
         add(tmp_path, *[f"{server.url}/{n}" for n in range(6)])
         run(config_for(server), tmp_path)

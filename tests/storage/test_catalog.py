@@ -16,8 +16,7 @@ import pytest
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.crawl.frontier import due_urls
-from miniature_memory.storage import backoffs, rejections, schema
-from miniature_memory.storage import catalog as catalog_module
+from miniature_memory.storage import append_log, backoffs, rejections, schema
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import append_line, read_lines
 from miniature_memory.storage.rejections import Rejection
@@ -106,7 +105,7 @@ def test_appending_to_a_file_that_lost_bytes_is_refused(tmp_path: Path) -> None:
 
 
 def test_shards_rotate_when_they_are_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(catalog_module.SHARD_BYTES, "data/raw", 10)
+    monkeypatch.setitem(append_log.SHARD_BYTES, "data/raw", 10)
     with Catalog(tmp_path) as catalog:
         append_rows(catalog, [b"12345\n", b"67890\n", b"a line longer than a shard\n"])
     assert [path.name for path in sorted((tmp_path / "data/raw").iterdir())] == [
@@ -265,7 +264,7 @@ def test_an_abandoned_group_leaves_no_checksum(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_swapped_file_has_checksums_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog_module, "EXTENT_BYTES", 4)
+    monkeypatch.setattr(append_log, "EXTENT_BYTES", 4)
     with Catalog(tmp_path) as catalog:
         with catalog.record():
             catalog.append_to("data/train.bin", b"old and long")
@@ -304,7 +303,7 @@ def test_a_file_that_lost_its_end_goes_on_from_there(tmp_path: Path) -> None:
     os.truncate(tmp_path / "data/raw/000000.jsonl", 6)
     with Catalog(tmp_path) as catalog:
         with catalog.record():
-            catalog.shorten("data/raw/000000.jsonl", 4)
+            catalog.log.shorten("data/raw/000000.jsonl", 4)
         append_rows(catalog, [b"four\n"])
     assert raw_bytes(tmp_path) == b"one\nfour\n"
     assert_proven(tmp_path)

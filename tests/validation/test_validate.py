@@ -17,6 +17,7 @@ import prepare
 from miniature_memory.core.errors import StageError
 from miniature_memory.crawl.warc import exchange_records, info_record
 from miniature_memory.crawl.web import Fetched
+from miniature_memory.storage import append_log
 from miniature_memory.storage import catalog as catalog_module
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.training.config import PrepareConfig
@@ -126,7 +127,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("dataset")
     with pytest.MonkeyPatch.context() as small:
         small.setattr(catalog_module, "GROUP_RECORDS", 4)
-        small.setattr(catalog_module, "EXTENT_BYTES", 1000)
+        small.setattr(append_log, "EXTENT_BYTES", 1000)
         run(ValidateConfig(), root)
         add_pages(root, 10)
         for texts in (TEXTS[:60], TEXTS[60:]):
