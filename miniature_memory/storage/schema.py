@@ -7,7 +7,7 @@ from pathlib import Path
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import root_option, shown
-from miniature_memory.storage.errors import stage_error
+from miniature_memory.storage.errors import explained
 
 CACHE_KB = 32_000  # of the database; SQLite's own 2 MB make a million URLs slow
 WAL_PAGES = 10_000  # of 4 KB, between two checkpoints; SQLite's own 1000 write what is written often more often
@@ -105,7 +105,7 @@ class OlderCatalog(StageError):
 
 
 def open_database(path: Path, read_only: bool) -> sqlite3.Connection:
-    try:
+    with explained(path):
         mode = "ro" if read_only else "rwc"
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=30)
         db.row_factory = sqlite3.Row
@@ -120,10 +120,6 @@ def open_database(path: Path, read_only: bool) -> sqlite3.Connection:
                 step = FROM_3_TO_4 if version else SCHEMA
                 db.executescript(f"BEGIN; {step} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         return db
-    except sqlite3.Error as error:
-        if trouble := stage_error(error, path):
-            raise trouble from None
-        raise
 
 
 def _check_version(path: Path, version: int, read_only: bool) -> None:
