@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miniature_memory.extraction import classifier
-from miniature_memory.extraction.blocks import flatten, parse, segment, text_of
+from miniature_memory.extraction.block_text import text_of
+from miniature_memory.extraction.blocks import segment
 from miniature_memory.extraction.classifier import load_model, probabilities
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.features import features
 from miniature_memory.extraction.page import extract_page
+from miniature_memory.extraction.parsing import flatten, parse
 
 
 def whole_text(html: str) -> str:
@@ -149,7 +151,7 @@ def test_types_of_schema_org_are_read_from_json_ld_and_microdata():
             "<div itemscope itemtype=https://schema.org/Offer/>x"
         )
     )
-    assert page.schema == {"QAPage", "Person", "Offer"}
+    assert page.hints.schema == {"QAPage", "Person", "Offer"}
 
 
 def test_the_model_is_small_and_fits_the_features():
@@ -211,4 +213,4 @@ def test_no_page_raises(html):
 
 def test_extraction_of_nothing():
     root = parse("<script>only()</script>")
-    assert root is None or classifier.judge(root) == ("", "")
+    assert root is None or classifier.classify(root) == ("", "")

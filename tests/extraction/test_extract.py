@@ -2,6 +2,7 @@
 
 import os
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from miniature_memory.extraction import workers
 from miniature_memory.extraction.charset import decode_html
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.page import Extracted, extract_page
-from miniature_memory.extraction.read_mode import text_of
+from miniature_memory.extraction.read_mode import element_text
 from miniature_memory.extraction.workers import extract_all
 
 ONE_WORKER = ExtractConfig(workers=1)
@@ -22,7 +23,7 @@ ARTICLE = "<html lang=en><head><title>Ships - A Site</title></head><body><nav><a
 
 
 def text_of_html(html: str) -> str:
-    return text_of(BeautifulSoup(html, "lxml"))
+    return element_text(BeautifulSoup(html, "lxml"))
 
 
 @pytest.mark.parametrize(("html", "text"), [
@@ -48,7 +49,7 @@ def test_an_article_is_taken_without_its_chrome() -> None:
 
 
 @pytest.mark.parametrize("url", [None, "", "http://[", "no address", "file:///a/b.html", "http://\ud800/"])
-def test_an_odd_address_or_none_is_no_reason_to_fail(url: str | None) -> None:
+def test_an_odd_address_or_none_does_no_harm(url: str | None) -> None:
     page = "<article><h1>The harbour</h1>" + f"<p>{PROSE}</p>" * 3 + "</article>"
     assert PROSE.strip() in extract_page(page, url).text
 
@@ -58,7 +59,7 @@ def test_no_control_character_comes_through() -> None:
     assert page.text.count("old [31mcaptain") == 2 and not set(page.text) & set("\x1b\x07\u202e")
 
 
-def test_what_read_mode_loses_is_taken_whole() -> None:
+def test_a_page_that_read_mode_finds_empty_is_taken_whole() -> None:
     page = extract_page("<body><nav>menu</nav><main><ul><li>tea<li>milk</ul></main></body>")
     assert (page.text, page.extractor) == ("tea\nmilk", "whole_page")
 
@@ -86,8 +87,8 @@ def test_charsets(data: bytes, charset: str) -> None:
 def test_a_changed_text_is_a_new_document_and_the_same_text_is_not(tmp_path: Path) -> None:
     add_pages(tmp_path, {"http://a/1": ARTICLE.encode(), "http://a/2": ARTICLE.encode(), "http://a/3": b"<html></html>",
                          "http://a/4": ARTICLE.replace("captain", "sailor").encode()})
-    report = run(ONE_WORKER, tmp_path)
-    assert (report.n_in, report.n_out, dict(report.dropped)) == (4, 2, {"duplicate_text": 1, "no_text": 1})
+    stats = run(ONE_WORKER, tmp_path)
+    assert (stats.n_in, stats.n_out, dict(stats.dropped)) == (4, 2, {"duplicate_text": 1, "no_text": 1})
     documents = lines(tmp_path / "data/raw/000000.jsonl")
     assert [d["metadata"]["url"] for d in documents] == ["http://a/1", "http://a/4"]  # type: ignore[index]
     assert [d["metadata"]["page_type"] for d in documents] == ["article"] * 2  # type: ignore[index]
@@ -97,8 +98,8 @@ def test_a_second_run_adds_nothing(tmp_path: Path) -> None:
     add_pages(tmp_path, {"http://a/1": ARTICLE.encode()})
     run(ONE_WORKER, tmp_path)
     before = (tmp_path / "data/raw/000000.jsonl").read_bytes()
-    report = run(ONE_WORKER, tmp_path)
-    assert report.n_in == 0 and (tmp_path / "data/raw/000000.jsonl").read_bytes() == before
+    stats = run(ONE_WORKER, tmp_path)
+    assert stats.n_in == 0 and (tmp_path / "data/raw/000000.jsonl").read_bytes() == before
 
 
 def hostile(member: bytes, config: ExtractConfig) -> Extracted:
@@ -110,16 +111,19 @@ def hostile(member: bytes, config: ExtractConfig) -> Extracted:
     return Extracted(text=member.decode())
 
 
-def hostile_worker(connection: object, config: ExtractConfig) -> None:
-    workers.extract_job = hostile
-    workers.serve(connection, config)  # type: ignore[arg-type]
+def hostile_worker(connection: Connection, config: ExtractConfig) -> None:
+    workers.serve(connection, config, hostile)  # type: ignore[arg-type]
 
 
-def test_a_page_that_kills_its_worker_is_recorded_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "WORKER_TARGET", hostile_worker)
+def test_a_page_that_kills_its_worker_is_counted_and_the_rest_continues(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "PAGES_PER_WORKER", 2)
     pages = [b"a", b"crash", b"b", b"hang", b"c", b"d"]
-    config = ExtractConfig(workers=2, page_deadline_sec=3.0, pages_per_worker=2)
-    results = list(extract_all(enumerate(pages), config))
+    results = list(extract_all(enumerate(pages), ExtractConfig(workers=2, page_deadline_sec=3.0), hostile_worker))
     assert [key for key, _ in results] == list(range(6))
     assert [page.text or page.reason for _, page in results] == [
         "a", "extraction_crashed", "b", "extraction_timeout", "c", "d"]
+
+
+def test_an_unknown_mode_is_an_error_that_names_the_modes() -> None:
+    with pytest.raises(ValueError, match="expected blocks or readability"):
+        ExtractConfig(mode="blocs")
