@@ -60,7 +60,7 @@ def read_warc(path: Path) -> Iterator[Input]:
         old, new = shlex.quote(shown(path)), shlex.quote(f"{shown(path)}.new.warc.gz")
         raise StageError(f"{shown(path)} is not a whole WARC file ({what}).",
                          "WARC 1.0 or 1.1, plain or with one gzip member per record.",
-                         "download it again; or, if it is one gzip stream, divide it into members and use the new file: "
+                         "download it again; or, if it is one gzip stream, rewrite it and use the new file: "
                          f".venv/bin/warcio recompress {old} {new}") from None
 
 
