@@ -42,7 +42,7 @@ class Facts(NamedTuple):
     order: np.ndarray  # of blocks: 0, 1, 2...
     words: np.ndarray
     chars: np.ndarray
-    counts: np.ndarray  # characters of each category
+    counts: np.ndarray  # of characters, by category
     ends_sentence: np.ndarray
     link: np.ndarray  # share of the characters that are inside links
     heading: np.ndarray  # 1 to 6, 0 for none
@@ -83,32 +83,14 @@ def facts_of(page: Page) -> Facts:
         return inside
 
     return Facts(
-        order=order,
-        words=words,
-        chars=chars,
-        counts=counts,
-        ends_sentence=(last_category == STOP).astype(float),
-        link=link,
-        heading=heading,
-        tag_id=np.array([TAG_IDS.get(block.tag, 0) for block in blocks]),
-        before=np.cumsum(words) - words,
-        total=max(words.sum(), 1.0),
-        said=said,
-        in_title=in_title,
-        in_about=in_about,
+        order=order, words=words, chars=chars, counts=counts, ends_sentence=(last_category == STOP).astype(float),
+        link=link, heading=heading, tag_id=np.array([TAG_IDS.get(block.tag, 0) for block in blocks]),
+        before=np.cumsum(words) - words, total=max(words.sum(), 1.0), said=said, in_title=in_title, in_about=in_about,
         section=np.maximum.accumulate(np.where(heading > 0, order, -1)),
-        element=np.array([block.element for block in blocks]),
-        parent=np.array(page.parent),
-        depth=np.array(page.depth),
-        end=np.array(page.end),
-        first=first,
-        last=last,
-        bits=np.array(page.bits, np.int64),
-        sum_words=sum_inside(words),
-        sum_link=sum_inside(words * link),
-        sum_stops=sum_inside(counts[:, STOP] + counts[:, COMMA]),
-        sum_long=sum_inside(words * (words >= 15)),
-    )
+        element=np.array([block.element for block in blocks]), parent=np.array(page.parent),
+        depth=np.array(page.depth), end=np.array(page.end), first=first, last=last,
+        bits=np.array(page.bits, np.int64), sum_words=sum_inside(words), sum_link=sum_inside(words * link),
+        sum_stops=sum_inside(counts[:, STOP] + counts[:, COMMA]), sum_long=sum_inside(words * (words >= 15)))
 
 
 def _char_counts(texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -132,7 +114,7 @@ def _char_counts(texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
 
 
 def _said(page: Page, texts: list[str], words: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(bits of what short blocks say, share of the words that are in the title, in the description) of each text."""
+    """(bits of the sayings in short texts, share of the words in the title, in the description) of each text."""
     said = np.zeros(len(texts), np.int64)
     in_title, in_about = np.zeros(len(texts)), np.zeros(len(texts))
     for i, text in enumerate(texts):

@@ -1,4 +1,4 @@
-"""python3 -m pytest tests/extraction/test_extract.py"""
+"""Extract, from page to raw document.   .venv/bin/python -m pytest tests/extraction/test_extract.py"""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""inputs.py: pages and texts from elsewhere.   .venv/bin/python3 -m pytest tests/extraction/test_inputs.py"""
+"""Pages and texts from elsewhere.   .venv/bin/python -m pytest tests/extraction/test_inputs.py"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE = f"<html><head><title>A page</title></head><body><article><p>{PROSE}</p><p
 ONE = ExtractConfig(workers=1)
 
 
-def test_a_foreign_warc_file_is_read_as_a_stream(tmp_path):
+def test_the_html_pages_of_a_warc_file_are_read_in_order(tmp_path):
     members = [warc_member(f"http://a.example/{n}", PAGE.replace("ship", f"ship {n}").encode()) for n in range(3)]
     members.insert(1, warc_member("http://a.example/pdf", b"%PDF", "application/pdf"))
     (tmp_path / "x.warc.gz").write_bytes(b"".join(members))
@@ -127,7 +127,7 @@ def test_old_spellings_work_and_print_a_hint(tmp_path, capsys):
     assert new == ["--import", "a", "b"] and "--files is now --import" in capsys.readouterr().err
 
 
-def test_run_takes_files_for_extract_alone():
+def test_run_takes_files_only_with_only_extract():
     assert run.parse_args(["--only", "extract", "--warc", "a", "b"]).warc == [Path("a"), Path("b")]
     with pytest.raises(ConfigError, match="go with --only extract"):
         run.parse_args(["--files", "a"])
