@@ -78,7 +78,7 @@ class Site:
 
     def __init__(self) -> None:
         self.scenes = load_scenes()
-        self.plays: dict[str, list[Scene]] = defaultdict(list)     # "/tragedies/hamlet/" -> its scenes
+        self.plays: dict[str, list[Scene]] = defaultdict(list)  # "/tragedies/hamlet/" -> its scenes
         for scene in self.scenes:
             self.plays[scene.path.rpartition("/")[0] + "/"].append(scene)
         self._scene_at = {scene.path: scene for scene in self.scenes}

@@ -84,7 +84,7 @@ def _alone(page: Page, facts: Facts) -> Columns:
 
 
 def _place(facts: Facts) -> Columns:
-    """Where the block stands: in the page, after the main heading, below the nearest heading."""
+    """Where the block is: in the page, after the main heading, below the nearest heading."""
     order, before, heading, section = facts.order, facts.before, facts.heading, facts.section
     main = _main_heading(facts)
     has_main = main >= 0
@@ -199,7 +199,7 @@ def _siblings_alike(page: Page, facts: Facts) -> np.ndarray:
 
 
 def _kin(page: Page, facts: Facts) -> tuple[Columns, list[np.ndarray]]:
-    """(what blocks at the same path of (tag, class) are like, wherever they stand; the groups)."""
+    """(what blocks at the same path of (tag, class) are like, wherever they are; the groups)."""
     element, shape = facts.element, np.array(page.shape)
     path, pair = np.array(page.path_shape)[element], shape[element] * 100_003 + shape[facts.parent[element]]
     columns: Columns = {}

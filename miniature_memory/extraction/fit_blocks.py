@@ -91,7 +91,7 @@ class Rows(NamedTuple):
     page: np.ndarray
     y: np.ndarray
     weight: np.ndarray
-    drawn: np.ndarray  # at most 150 blocks of a page are fitted, so that long pages do not rule
+    drawn: np.ndarray  # at most 150 blocks of a page are fitted, so that long pages do not dominate
     offsets: np.ndarray
 
 

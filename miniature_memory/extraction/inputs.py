@@ -47,7 +47,7 @@ class Input(NamedTuple):
 
 
 def read_warc(path: Path) -> Iterator[Input]:
-    """The HTML pages of a WARC file, gzipped or not, Common Crawl's too. Raises StageError if it is none."""
+    """The HTML pages of a WARC file, gzipped or not, Common Crawl's too. Raises StageError if it is damaged."""
     try:
         with open(path, "rb") as stream:
             for record in ArchiveIterator(stream):

@@ -1,4 +1,4 @@
-"""Page type: what tells a shop from a forum, and the small linear model that weighs it."""
+"""Page type: what distinguishes a shop from a forum, and the small linear model that weighs it."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def _collect(root: Tag, pieces: list[str]) -> None:
 
 
 class _End(NamedTuple):
-    """Stands on the stack below an element's children: what the end of the element adds."""
+    """On the stack below an element's children: what the end of the element adds."""
 
     newlines: int
     cell: bool  # another cell of the row follows
