@@ -20,6 +20,7 @@ from miniature_memory.extraction.metadata import one_line
 from miniature_memory.extraction.page import Extracted, extract_page
 
 PAGES_PER_WORKER = 1000  # guess; then a fresh process takes over: extractors leak memory (adbar/trafilatura#216)
+START_DEADLINE_SEC = 60.0  # guess: the imports of a worker take about a second
 
 Job = bytes | Input  # the gzip member of a WARC response record, or what came from elsewhere
 Key = TypeVar("Key")
@@ -44,8 +45,10 @@ def extract_job(job: Job, config: ExtractConfig) -> Extracted:
 
 def serve(connection: Connection, config: ExtractConfig,
           extract: Callable[[Job, ExtractConfig], Extracted] = extract_job) -> None:
-    """A worker's life: receive a page, send its Extracted, until the pipe closes."""
+    """A worker's life: send None when ready; then receive a page, send its Extracted, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes the pipe
+    with contextlib.suppress(OSError):  # the parent has ended; recv() sees it too
+        connection.send(None)
     while True:
         try:
             job = connection.recv()
@@ -73,7 +76,7 @@ class Worker:
         self.process = context.Process(target=self.serve, args=(theirs, self.config), daemon=True)
         self.process.start()
         theirs.close()
-        self.pages = 0
+        self.pages, self.ready = 0, False
 
     def submit(self, job: Job) -> None:
         if self.pages >= PAGES_PER_WORKER:
@@ -85,7 +88,9 @@ class Worker:
 
     def result(self) -> Extracted:
         try:
-            if self.connection.poll(self.config.page_deadline_sec):
+            if not self.ready:  # the deadline of a page does not include the start of its process
+                self.ready = self.connection.poll(START_DEADLINE_SEC) and self.connection.recv() is None
+            if self.ready and self.connection.poll(self.config.page_deadline_sec):
                 answer: Extracted = self.connection.recv()
                 return answer
             reason = "extraction_timeout"
