@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 import pytest
+from bs4 import BeautifulSoup
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.features import features
 from miniature_memory.extraction.page import extract_page
 from miniature_memory.extraction.parsing import flatten, parse
+from miniature_memory.extraction.read_mode import element_text
 
 
 def whole_text(html: str) -> str:
@@ -40,9 +42,15 @@ def whole_text(html: str) -> str:
     ("<p>a<script>b</script><style>c</style>d", "ad"),
     ("<p>a<!-- b -->c", "ac"),
     ("<p>caf\u00e9 \u65e5\u672c\u8a9e", "caf\u00e9 \u65e5\u672c\u8a9e"),
+    ("<p>one<br>two<br>\n three</p>", "one\ntwo\nthree"),
+    ("<div>a<div>b</div>c</div>", "a\n\nb\n\nc"),
 ])
-def test_how_text_is_set(html, text):
-    assert whole_text(f"<body>{html}</body>") == text
+def test_blocks_and_read_mode_set_text_alike(html, text):
+    assert whole_text(f"<body>{html}</body>") == element_text(BeautifulSoup(html, "lxml")) == text
+
+
+def test_read_mode_divides_nested_lists_and_strips_control_characters():
+    assert element_text(BeautifulSoup("<ul><li>a<li>\x1b[31mb<ul><li>c</ul></ul>", "lxml")) == "a\n[31mb\n\nc"
 
 
 words = st.text("abcdefghij", min_size=1, max_size=6)

@@ -6,7 +6,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from bs4 import BeautifulSoup
 from helpers import PROSE, add_pages, lines
 
 from extract import run
@@ -14,7 +13,6 @@ from miniature_memory.extraction import workers
 from miniature_memory.extraction.charset import decode_html
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.page import Extracted, extract_page
-from miniature_memory.extraction.read_mode import element_text
 from miniature_memory.extraction.workers import extract_all
 
 ONE_WORKER = ExtractConfig(workers=1)
@@ -22,27 +20,7 @@ ARTICLE = "<html lang=en><head><title>Ships - A Site</title></head><body><nav><a
           f"</a></nav><article><h1>Ships</h1><p>{PROSE}</p><p>{PROSE}</p></article><footer>Copyright</footer></body></html>"
 
 
-def text_of_html(html: str) -> str:
-    return element_text(BeautifulSoup(html, "lxml"))
-
-
-@pytest.mark.parametrize(("html", "text"), [
-    ("<p>He<b>ll</b>o <i>wor</i>ld</p>", "Hello world"),
-    ("<p>one<br>two<br>\n three</p>", "one\ntwo\nthree"),
-    ("<p>a</p><p>b</p>", "a\n\nb"),
-    ("<div>a<div>b</div>c</div>", "a\n\nb\n\nc"),
-    ("<ul><li>a<li>b<ul><li>c</ul></ul>", "a\nb\n\nc"),
-    ("<table><tr><th>x<th>y<tr><td>1<td>2</table>", "x | y\n1 | 2"),
-    ("<pre>if x:\n    y()\n</pre>", "if x:\n    y()"),
-    ("<p>a&nbsp;b c\u00adut\u200b</p>", "a b cut"),
-    ("<p>a<!-- no --><script>no</script><style>no</style></p>", "a"),
-    ("<p>\x1b[31mred</p>", "[31mred"),
-])
-def test_text_form(html: str, text: str) -> None:
-    assert text_of_html(html) == text
-
-
-def test_an_article_is_taken_without_its_chrome() -> None:
+def test_an_article_is_extracted_without_its_navigation() -> None:
     page = extract_page(ARTICLE.encode(), "http://example.org/")
     assert page.text.count("old captain") == 2 and "About us" not in page.text and "Copyright" not in page.text
     assert (page.title, page.language_hint, page.extractor) == ("Ships - A Site", "en", "blocks")

@@ -91,8 +91,10 @@ def test_files_that_are_too_big_or_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs, "MAX_BYTES", 100)
     (tmp_path / "big.html").write_text(PAGE)
     assert [one.reason for one in read_files([tmp_path / "big.html"])] == ["too_big"]
-    with pytest.raises(StageError, match="cannot be read"):
+    with pytest.raises(StageError, match="cannot be read") as caught:
         list(read_files([tmp_path / "none.html"]))
+    listed = subprocess.run(shlex.split(caught.value.fix.partition("read it: ")[2]), cwd=PROJECT, capture_output=True)
+    assert b"big.html" in listed.stdout
 
 
 @pytest.mark.parametrize("data, is_page", [(PAGE.encode(), True), (b"\n<!DOCTYPE html><p>x", True),
