@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from lxml import etree
@@ -39,16 +39,13 @@ class Model(NamedTuple):
     page_type: TypeModel
 
 
-def model_from(spec: dict[str, Any]) -> Model:
+@lru_cache(maxsize=1)
+def load_model() -> Model:
+    """Read once per process."""
+    spec = json.loads(MODEL_PATH.read_text(encoding="utf-8"))
     return Model(Trees(spec["first"]), Trees(spec["second"]), np.array(spec["first"]["columns"], np.int32),
                  np.array(spec["second"]["columns"], np.int32), spec["names"], spec["choice"],
                  type_model_from(spec["page_type"]))
-
-
-@lru_cache(maxsize=2)
-def load_model(path: Path = MODEL_PATH) -> Model:
-    """Read once per process."""
-    return model_from(json.loads(path.read_text(encoding="utf-8")))
 
 
 # --- a page --------------------------------------------------------------------------------------

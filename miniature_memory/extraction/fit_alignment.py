@@ -87,18 +87,14 @@ class Alignment:
         self.start[block], self.stop[block] = runs[0][0], runs[-1][1]
 
     def _free(self, words: tuple[str, ...], low: int, high: int) -> list[int]:
-        return [
-            at for at in self.places.get(words, ()) if low <= at < high and not self.used[at : at + len(words)].any()
-        ]
+        return [at for at in self.places.get(words, ())
+                if low <= at < high and not self.used[at : at + len(words)].any()]
 
     def _run_end(self, own: list[str], begin: int, size: int, high: int) -> int:
         """How far the reference continues as the block does, from `begin` on, where `size` words are known to match."""
         length = size
-        while (
-            length < len(own)
-            and begin + length < high
-            and own[length] == self.reference[begin + length]
-            and not self.used[begin + length]
-        ):
+        for word, at in zip(own[size:], range(begin + size, high), strict=False):
+            if word != self.reference[at] or self.used[at]:
+                break
             length += 1
         return begin + length

@@ -12,14 +12,13 @@ from xml.etree import ElementTree
 
 import pytest
 import requests
-from bs4 import BeautifulSoup
 from protego import Protego
-from readability import Document
 
 from miniature_memory.demo_site import pages as pages_module
 from miniature_memory.demo_site import site as site_module
-from miniature_memory.demo_site.pages import SITE, PlaysMissingError, Scene, load_scenes, scene_text
+from miniature_memory.demo_site.pages import SITE, PlaysMissingError, load_scenes, scene_text
 from miniature_memory.demo_site.site import DemoSite
+from miniature_memory.extraction.read_mode import read_mode
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +45,6 @@ def f1(found: Counter[str], expected: Counter[str]) -> float:
     return 2 * (found & expected).total() / (found.total() + expected.total())
 
 
-def read_mode(scene: Scene, site: DemoSite) -> str:
-    page = get(site, scene.path).text
-    return str(BeautifulSoup(Document(page).summary(), "lxml").get_text(" "))
-
-
 def test_there_are_781_scenes_with_paths_of_their_own(site: DemoSite) -> None:
     assert len({scene.path for scene in site.site.scenes}) == len(site.site.scenes) == 781
     assert len(site.site.plays) == 38
@@ -73,7 +67,7 @@ def test_scene_text_has_no_markup_left(site: DemoSite) -> None:
 
 def test_read_mode_finds_the_scene_and_not_the_page_around_it(site: DemoSite) -> None:
     chosen = sorted(site.site.scenes, key=lambda scene: len(scene.markdown))[:40] + site.site.scenes[::40]
-    scores = [f1(words(read_mode(scene, site)), words(scene_text(scene))) for scene in chosen]
+    scores = [f1(words(read_mode(get(site, scene.path).text)), words(scene_text(scene))) for scene in chosen]
     assert sum(scores) / len(scores) >= 0.985
     assert min(scores) >= 0.95
 
