@@ -39,7 +39,7 @@ from miniature_memory.cleaning.text import clean_text
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.validation.config import ValidateConfig
-from miniature_memory.validation.documents import judge
+from miniature_memory.validation.documents import validate as validate_line
 
 OLD = (2_000, 200_000)
 METADATA = {"title": "", "author": "", "published": "", "language": "", "host": "", "fetched_at": "", "extractor": "",
@@ -68,13 +68,13 @@ def steps(texts: list[str], root: Path) -> dict[str, float]:
         spent[step] = spent.get(step, 0.0) + time.process_time() - started
         return result
 
-    judge(line_of(texts[0], "")[1], "", validate)  # the language model is loaded by its first text
+    validate_line(line_of(texts[0], "")[1], "", validate)  # the language model is loaded by its first text
     site = Site()
     with Catalog(root) as catalog:
         index = Index(catalog)
         for n, text in enumerate(texts):
             name, line = line_of(text, "http://example.org/")
-            timed("validate: whole, language", lambda: judge(line, name, validate))  # noqa: B023 (called at once)
+            timed("validate: whole, language", lambda: validate_line(line, name, validate))  # noqa: B023 (called at once)
             text = str(timed("fix", lambda: clean_text(text)))  # noqa: B023
             text = timed("boilerplate", lambda: drop_lines(text, site))[0]  # type: ignore[index] # noqa: B023
             timed("rules", lambda: first_broken(ALL_RULES, text, "en", config))  # noqa: B023

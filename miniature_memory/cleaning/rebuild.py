@@ -14,10 +14,11 @@ from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.documents import DAMAGED
 from miniature_memory.storage.duplicates import MERGED
 from miniature_memory.storage.rejections import REJECTED
+from miniature_memory.validation import documents as validation
 from miniature_memory.validation.config import ValidateConfig
-from miniature_memory.validation.documents import DAMAGED, judge
 
 REBUILD = "data/rebuild"  # a root of its own while the clean set is made anew
 
@@ -65,7 +66,7 @@ def _clean_anew(catalog: Catalog, row: Any, cleaner: Cleaner, validate: Validate
     rejudged = validate is not None and verdict != DAMAGED
     line = catalog.read(row["file"], row["offset"], row["length"]) if rejudged or verdict == "valid" else b""
     if validate and rejudged:
-        document, refusal, language = judge(line, row["id"], validate)
+        document, refusal, language = validation.validate(line, row["id"], validate)
         verdict = refusal.reason if refusal else "valid"
         if refusal:
             anew.reject("validate", refusal, row["id"], row["url"], str(document.get("text", "")))

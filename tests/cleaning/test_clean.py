@@ -255,6 +255,14 @@ def test_a_rebuild_with_other_settings_takes_the_old_sets_place(tmp_path: Path) 
     assert kept_texts(tmp_path) == [STORY]
 
 
+def test_a_rebuild_keeps_documents_where_nothing_was_kept_before(tmp_path: Path) -> None:
+    add_at(tmp_path, ["A short one, of the kind that is refused, and of that many words. " * 3])
+    validate.run(ValidateConfig(), tmp_path)
+    assert clean.run(CONFIG, tmp_path).n_out == 0 and not (tmp_path / "data/clean").exists()
+    assert clean.run(CleanConfig(**RULES_OFF), tmp_path, rebuild=True).n_out == 1
+    assert len(lines(tmp_path / "data/clean/000000.jsonl")) == 1
+
+
 RULES_OFF = {rule.threshold: 0 if rule.threshold.startswith(("min_", "refuse_")) else 1 << 30
              for rule in ALL_RULES} | {"min_words": 1}
 
