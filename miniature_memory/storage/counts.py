@@ -69,3 +69,9 @@ def sample_documents(catalog: Catalog, most: int) -> Iterator[DocumentFacts]:
         "language, substr(url, instr(url, '://') + 3) AS rest FROM clean_documents JOIN documents USING (id) "
         "WHERE clean_documents.seq IN (SELECT value FROM json_each(?)))", [json.dumps(chosen)])
     return (DocumentFacts(*row) for row in rows)
+
+
+def bytes_by_folder(catalog: Catalog) -> dict[str, int]:
+    """Committed bytes of each folder or file of data/."""
+    return dict(catalog.execute("SELECT substr(path, 6, instr(substr(path, 6) || '/', '/') - 1), sum(length) "
+                                "FROM files WHERE NOT dropped GROUP BY 1").fetchall())

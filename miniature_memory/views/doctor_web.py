@@ -29,6 +29,7 @@ from miniature_memory.views.history import words_of_reason
 
 ANSWER_SEC = 8.0  # for one answer from the web
 MAX_HOSTS = 3  # of one provider that are asked
+WAIT = "wait, or use other providers meanwhile."
 SEED_KINDS = {"feeds": "feed", "sitemaps": "sitemap", "seeds": "page"}  # provider -> its seeds
 
 
@@ -50,14 +51,14 @@ def check_web(root: Path, tables: Tables) -> list[Finding]:
         if reason := PROVIDERS[name].off(config):
             findings.append(Finding(name, OK, reason))
         elif name in paused:
-            findings.append(Finding(name, NOTE, f"paused until {paused[name]}", "wait, or use other providers meanwhile."))
+            findings.append(Finding(name, NOTE, f"paused until {paused[name]}", WAIT))
         elif not (urls := addresses(name, config, seeds)):
             findings.append(Finding(name, OK, "no seeds for it in config/seeds.txt"))
         else:
             asked[name] = [url for url in urls if host_of(url) not in paused]
             if not asked[name]:
                 findings.append(Finding(name, NOTE, f"{host_of(urls[0])} is paused until {paused[host_of(urls[0])]}",
-                                        "wait, or use other providers meanwhile."))
+                                        WAIT))
     return findings + ask({name: urls for name, urls in asked.items() if urls}, config, shown(root))
 
 
@@ -110,7 +111,7 @@ def ask(asked: dict[str, list[str]], config: SearchConfig, root: str) -> list[Fi
     for name, urls in asked.items():
         failed = [f"{host}: {failures[host]}" for host in map(host_of, urls) if failures[host]]
         if len(failed) == len(urls):
-            findings.append(Finding(name, NOTE, "; ".join(failed), "try again later, or use other providers meanwhile."))
+            findings.append(Finding(name, NOTE, "; ".join(failed), WAIT))
         else:
             findings.append(Finding(name, OK, "reachable" + (f", except {'; '.join(failed)}" if failed else "")))
     return findings

@@ -143,7 +143,7 @@ def next_step(facts: Facts, root: Path, stop_reason: str, flags: str, demo: bool
         return f"The last run ended early; {command} continues from there."
     if dataset["waiting"]:
         listed = ", ".join(f"{n:,} for {stage}" for stage, n in dataset["waiting"].items())
-        return f"Some documents or pages are waiting ({listed}); {command} processes them."
+        return f"Work is waiting ({listed}); {command} continues with it."
     if not dataset["documents"]:
         return (f"No document passed the quality rules: see why with .venv/bin/python clean.py{root_option(root)} "
                 f"--report, or try other queries in {queries}")
@@ -232,7 +232,7 @@ def screen(facts: Facts) -> str:
     dataset, model = facts["dataset"], facts["model"]
     rows = {"folder": facts["root"]}
     if dataset:
-        tokens = f"{dataset['tokens']:,} tokens, {dataset['val_tokens']:,} of them for validation"
+        tokens = f"{dataset['tokens']:,} tokens ({dataset['val_tokens']:,} for validation)"
         rows["documents"] = f"{dataset['documents']:,} kept of {dataset['raw_documents']:,} extracted; {tokens}"
         rows["web"] = (f"{dataset['pages']:,} pages from {dataset['hosts']:,} host{'s' * (dataset['hosts'] != 1)}; "
                        f"{dataset['urls']:,} URLs known, {dataset['urls_due']:,} due now")
