@@ -79,9 +79,6 @@ def plain(page: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", page.partition("<body>")[2]).split())
 
 
-# --- what it shows ---------------------------------------------------------------------------
-
-
 def test_what_was_learned_stands_at_the_top(tmp_path: Path) -> None:
     fill(tmp_path)
     text = plain(page_of(tmp_path))
@@ -138,9 +135,6 @@ def test_the_page_needs_no_catalog(tmp_path: Path) -> None:
     write_lines(tmp_path / "data/runs.jsonl", [a_run(1)])
     text = plain(page_of(tmp_path))
     assert "How well it predicts" in text and "What it cost" in text and "could not be read" not in text
-
-
-# --- damage ----------------------------------------------------------------------
 
 
 def test_an_empty_root(tmp_path: Path) -> None:
@@ -203,9 +197,6 @@ def test_neither_torch_nor_numpy_is_loaded() -> None:
     code = ("import sys; import miniature_memory.views.report; "
             "assert not {'torch', 'numpy'} & set(sys.modules)")
     subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)
-
-
-# --- what a person sees ----------------------------------------------------------------------
 
 
 @pytest.mark.browser
