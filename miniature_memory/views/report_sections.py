@@ -162,15 +162,20 @@ def card(head: str, words: str, kind: str = "model") -> str:
             f"<p dir=auto>… {clean(without_gaps(words), 600) or '(The model ended the text here.)'}</p></article>")
 
 
+def bits_curves(runs: Sequence[Run]) -> dict[str, Points]:
+    """Validation bits per byte; old and new text apart once there is old text."""
+    grown = [run for run in runs if run.figure("train", "val_bpb_old") is not None]
+    return {"all": curve(runs, "train", "val_bpb"), "old text": curve(grown, "train", "val_bpb_old"),
+            "new text": curve(grown, "train", "val_bpb_new")} if grown else {"": curve(runs, "train", "val_bpb")}
+
+
 def learning(runs: Sequence[Run]) -> str:
-    grown = [run for run in runs if run.figure("train", "val_bpb_old") is not None]  # else all text counts as new
-    bits = {"all": curve(runs, "train", "val_bpb"), "old text": curve(grown, "train", "val_bpb_old"),
-            "new text": curve(grown, "train", "val_bpb_new")}
+    bits = bits_curves(runs)
     return section(
         "How well it predicts",
         over_runs("Bits per byte of unseen text", "Lower is better; 8 means no knowledge at all."
-                  + (" New text came with the last growth of the dataset; old text was there before." if grown else ""),
-                  "bits per byte", bits if grown else {"": bits["all"]}, runs),
+                  + (" New text came with the last growth of the dataset; old text was there before."
+                     if len(bits) > 1 else ""), "bits per byte", bits, runs),
         over_runs("Loss", "On the text it trains on, and on validation text, which it never trains on. Where training "
                   "falls below validation, the model is memorizing.", "nats per token",
                   {"validation": curve(runs, "train", "val_loss"), "training": curve(runs, "train", "train_loss")},
