@@ -247,7 +247,7 @@ def serve(config: SampleConfig, root: Path, port: int) -> int:
         server = Server(config, root, port)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or "ports have numbers from 0 to 65535"
-        raise StageError(f"Port {port} cannot be used ({reason}).", "a free port.", "let the system choose one: "
+        raise StageError(f"Port {port} cannot be used ({reason}).", "a free port.", "let the system choose one with "
                          f".venv/bin/python sample.py{root_option(root)} --serve 0") from None
     with server:
         print(f"http://127.0.0.1:{server.server_port}/     Ctrl-C stops it", flush=True)

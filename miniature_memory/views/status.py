@@ -87,7 +87,7 @@ def read_model(root: Path, runs: list[Run], problems: list[Finding]) -> Facts | 
         return None
     except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
         problems.append(Finding("model", NOTE, f"{shown(path)}, a description of the model, cannot be read.",
-                                f"rewrite it by training: python3 run.py{root_option(root)} --only train"))
+                                f"rewrite it with python3 run.py{root_option(root)} --only train"))
         return None
     parameters = [run.figure("train", "parameters") for run in runs if "train" in run.stages]
     return {**model, "parameters": parameters[-1] if parameters else None,
@@ -221,6 +221,11 @@ def provider_rows(facts: Facts) -> dict[str, str]:
     lines += [f"{name}: {words_of_reason(provider['reason'])}, paused until {clock(provider['until'])}"
               for name, provider in providers.items() if "until" in provider]
     return {"providers": "; ".join(lines) or "none configured (search.providers)"}
+
+
+def set_in(root: Path, table: str, line: str) -> str:
+    """The fix that is a setting of `root`."""
+    return f"set {line} under [{table}] in {shown(root / 'config/default.toml')}"
 
 
 def clock(seconds: float) -> str:

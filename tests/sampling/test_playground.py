@@ -266,7 +266,7 @@ def test_a_port_in_use_is_reported(root: Path, capsys: pytest.CaptureFixture[str
 
 def test_without_a_model_it_does_not_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sample.main(["--serve", "0", "--root", str(tmp_path)]) == 1
-    assert f"train one: python3 run.py --root {tmp_path}" in capsys.readouterr().err
+    assert f"train one with python3 run.py --root {tmp_path}" in capsys.readouterr().err
 
 
 # --- in a browser --------------------------------------------------------------------------------

@@ -277,7 +277,7 @@ def test_a_checkpoint_serves_without_a_release(tmp_path: Path, model: GPT, capsy
 
 def test_missing_model_names_the_command_that_makes_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--root", str(tmp_path)]) == 1
-    assert f"train one: python3 run.py --root {tmp_path}" in capsys.readouterr().err
+    assert f"train one with python3 run.py --root {tmp_path}" in capsys.readouterr().err
 
 
 def test_a_model_of_another_tokenizer_is_rejected(tmp_path: Path, model: GPT,
