@@ -21,7 +21,7 @@ from pathlib import Path
 
 from bench.extraction import read_pages
 from miniature_memory.core.paths import PROJECT
-from miniature_memory.core.process import pss_kb, process_tree
+from miniature_memory.core.process import process_tree, pss_kb
 from miniature_memory.crawl.warc import exchange_records
 from miniature_memory.crawl.web import Fetched
 from miniature_memory.storage import pages

@@ -67,7 +67,8 @@ def common_arguments(parser: argparse.ArgumentParser, where: argparse._ArgumentG
     advanced.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE", dest="overrides",
                           help="one setting, as a TOML value; may be repeated")
     advanced.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    advanced.add_argument("--version", action="version", version=f"miniature-memory {VERSION}")
+    advanced.add_argument("--version", action="version", version=f"miniature-memory {VERSION}",
+                          help="print the version")
 
 
 def guarded(prog: str, work: Callable[[], int]) -> int:

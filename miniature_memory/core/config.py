@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import json
 import math
+import shlex
 import tomllib
 import typing
 from pathlib import Path
@@ -13,8 +15,6 @@ from typing import Any
 
 from miniature_memory.core.errors import ConfigError
 from miniature_memory.core.paths import PROJECT
-
-# --- configuration -------------------------------------------------------------------------------
 
 Tables = dict[str, dict[str, Any]]
 RENAMED_SETTINGS: dict[str, str] = {
@@ -25,13 +25,13 @@ T = typing.TypeVar("T")
 
 
 def setting(default: T, doc: str, heading: str = "") -> T:
-    """A field of a configuration's dataclass: its default, and what default.toml and docs/configuration.md say of it.
+    """A field of a configuration's dataclass: its default, and its description in default.toml and the docs.
 
     heading: of the group of settings that begins with this one.
     """
     metadata = {"doc": doc, "heading": heading}
-    if isinstance(default, list):
-        return typing.cast(T, dataclasses.field(default_factory=lambda: list(default), metadata=metadata))
+    if isinstance(default, (list, dict)):
+        return typing.cast(T, dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata))
     field: T = dataclasses.field(default=default, metadata=metadata)
     return field
 
@@ -49,53 +49,69 @@ def read_tables(root: Path, config_file: Path | None = None, overrides: list[str
     for layer in layers:
         for table, keys in _read_toml(layer).items():
             if not isinstance(keys, dict):
-                raise ConfigError(f"{layer}: {table} stands outside a table. Expected: a [table] above it.")
+                raise ConfigError(f"{layer}: {table} is outside a table. Expected: a [table] above it.")
             for key, value in keys.items():
                 _set(tables, table, key, value, str(layer))
     for override in overrides or []:
-        name, sep, text = override.partition("=")
-        table, dot, key = name.strip().partition(".")
-        if not sep or not dot:
-            raise ConfigError(f"--set {override}: expected table.key=value, for example --set train.max_minutes=2")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            hint = f"Text needs its quotes: --set '{name}=\"{text}\"'"
-            raise ConfigError(f"--set {override}: {text!r} is no TOML value. {hint}") from None
-        _set(tables, table, key, value, "--set")
+        _set(tables, *_parse_override(override), "--set")
     return tables
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}). Expected: a TOML file.") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8. Save it as UTF-8 in your editor.") from None
+        raise ConfigError(f"{path} is not UTF-8. Fix: save it as UTF-8 in your editor.") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}. Mend that line; text needs quotes, for example.") from None
+        raise ConfigError(f"{path} is not TOML: {error}. Fix: correct that line; text needs quotes, for example."
+                          ) from None
+
+
+def _parse_override(override: str) -> tuple[str, str, Any]:
+    """table, key and value of "table.key=value"; a key of a table within the table is "key.inner"."""
+    name, equals, text = override.partition("=")
+    table, dot, key = name.strip().partition(".")
+    if not equals or not dot:
+        raise ConfigError(f"--set {override}: expected table.key=value, for example --set train.max_minutes=2")
+    try:
+        return table, key, tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        hint = f"Text needs quotes: --set {shlex.quote(f'{name}={json.dumps(text)}')}"
+        raise ConfigError(f"--set {override}: {text!r} is not a TOML value. {hint}") from None
 
 
 def _set(tables: Tables, table: str, key: str, value: Any, where: str) -> None:
+    name = f"{table}.{key}"
+    if new := RENAMED_SETTINGS.get(name):
+        gone = new.startswith("nothing: ")
+        raise ConfigError(f"{where}: {name} is {f'gone{new[7:]}' if gone else f'now {new}'}")
     if table not in tables:
-        raise ConfigError(f"{where}: there is no table [{table}].{_nearest(table, tables)}")
-    if key not in tables[table]:
-        raise ConfigError(f"{where}: there is no key {table}.{key}.{_nearest(key, tables[table])}")
-    old = tables[table][key]
+        raise ConfigError(f"{where}: there is no table [{table}].{nearest(table, tables)}")
+    key, dot, inner = key.partition(".")
+    if key not in tables[table] or (dot and not isinstance(tables[table][key], dict)):
+        raise ConfigError(f"{where}: there is no key {name}.{nearest(key, tables[table])}")
+    value = _checked({inner: value} if dot else value, tables[table][key], name, where)
+    tables[table][key] = tables[table][key] | value if isinstance(value, dict) else value
+
+
+def _checked(value: Any, old: Any, name: str, where: str) -> Any:
+    """`value` with the type of `old`, the value that it replaces."""
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 1 << 53 else math.inf
     if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{where}: {table}.{key} is no finite number; expected one such as {json.dumps(old)}")
+        raise ConfigError(f"{where}: {name} is not a finite number; expected one such as {json.dumps(old)}")
     if type(value) is not type(old):
-        raise ConfigError(f"{where}: {table}.{key} = {value!r} is of type {type(value).__name__}, "
+        raise ConfigError(f"{where}: {name} = {value!r} is of type {type(value).__name__}, "
                           f"expected {type(old).__name__}, such as {json.dumps(old)}")
-    tables[table][key] = value
+    return value
 
 
-def _nearest(name: str, names: typing.Iterable[str]) -> str:
+def nearest(name: str, names: typing.Iterable[str]) -> str:
+    """A hint at the one of `names` that was probably meant; it starts with a space."""
     close = difflib.get_close_matches(name, list(names), n=1)
-    return f" Did you mean {close[0]}?" if close else f" There are: {', '.join(sorted(names))}."
+    return f" Did you mean {close[0]}?" if close else f" Expected one of: {', '.join(sorted(names))}."
 
 
 def build_config(config_class: type, table: str, tables: Tables) -> Any:
@@ -113,7 +129,7 @@ def build_config(config_class: type, table: str, tables: Tables) -> Any:
             values[item.name] = float(value) if hint is float else value
     try:
         return config_class(**values)
-    except ValueError as error:  # a dataclass may refuse a value that has the right type
+    except ValueError as error:  # the type is right, and the dataclass still rejects the value
         raise ConfigError(f"[{table}] {error}") from None
 
 
@@ -122,4 +138,6 @@ def _has_type(value: Any, hint: Any) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if typing.get_origin(hint) is list:
         return isinstance(value, list) and all(_has_type(v, typing.get_args(hint)[0]) for v in value)
+    if typing.get_origin(hint) is dict:
+        return isinstance(value, dict)  # its values are checked by the dataclass, which knows their names
     return type(value) is hint
