@@ -1,4 +1,7 @@
-"""frontier.py: which URLs are next.   .venv/bin/python3 -m pytest tests/crawl/test_frontier.py"""
+"""frontier.py, urls.py and blocklists.py: which URLs are next, and which are never fetched.
+
+.venv/bin/python3 -m pytest tests/crawl/test_frontier.py
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from hypothesis import strategies as st
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.text import host_of
-from miniature_memory.crawl import urls
-from miniature_memory.crawl.blocklists import Blocklist, url_refusal
-from miniature_memory.crawl.frontier import add_url, count_due, due_urls
+from miniature_memory.crawl import urls as url_module
+from miniature_memory.crawl.blocklists import Blocklist, url_rejection
+from miniature_memory.crawl.frontier import due_urls
 from miniature_memory.crawl.urls import canonical_url
-from miniature_memory.storage import backoffs
+from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
 
 
@@ -29,7 +32,7 @@ def fill(catalog: Catalog, **hosts: int) -> None:
     with catalog.record():
         for host, n in hosts.items():
             for k in range(n):
-                assert add_url(catalog, f"http://{host}.example/{k}", "test") == ""
+                assert urls.add(catalog, f"http://{host}.example/{k}", "test") == ""
 
 
 def test_hosts_take_turns(catalog):
@@ -58,7 +61,7 @@ def test_hosts_know_when_their_first_url_is_due(catalog):
     assert catalog.value("SELECT due_at FROM hosts") is None and due_urls(catalog, 9, 9) == []
 
 
-def test_closed_hosts_wait(catalog):
+def test_paused_hosts_wait(catalog):
     fill(catalog, a=2, b=2)
     with catalog.record():
         backoffs.extend(catalog, "host", "a.example", 60, "http_429")
@@ -67,10 +70,10 @@ def test_closed_hosts_wait(catalog):
 
 def test_only_some_urls_of_a_host_count(catalog):
     fill(catalog, a=9, b=1)
-    assert count_due(catalog, 100, 4) == 5 and count_due(catalog, 3, 4) == 4
+    assert urls.enough_due(catalog, 5, 4) and not urls.enough_due(catalog, 6, 4) and urls.count_due(catalog) == 10
 
 
-# --- blocklists.py -------------------------------------------------------------------------------------
+# --- URLs and block lists ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("url, canonical", [
@@ -94,8 +97,8 @@ def test_a_canonical_url_is_its_own_canonical_form(url):
 
 @given(st.from_regex(r"https?://[a-z0-9.-]{1,20}(/[A-Za-z0-9._~(),:@!*'$&+=-]{0,5}){0,4}", fullmatch=True))
 def test_plain_addresses_need_no_change(url):
-    if urls._PLAIN.fullmatch(url):
-        with mock.patch.object(urls, "_PLAIN", re.compile("(?!)")):
+    if url_module.PLAIN.fullmatch(url):
+        with mock.patch.object(url_module, "PLAIN", re.compile("(?!)")):
             assert canonical_url(url) == url
 
 
@@ -103,8 +106,8 @@ def test_plain_addresses_need_no_change(url):
     ("wiki/Calendar", ""), ("login", "service_page"), ("a/cart/", "service_page"), ("wp-login.php", "service_page"),
     ("search?q=x", "service_page"), ("?s=x", "service_page"), ("x?action=edit&title=A", "service_page"),
     ("research/searching", ""), ("calendar/2024-05", "service_page"), ("a.PDF", "not_html_ending"), ("x?page=2", "")])
-def test_service_pages_are_refused(path, reason):
-    assert url_refusal(f"http://a.example/{path}") == reason
+def test_service_pages_are_rejected(path, reason):
+    assert url_rejection(f"http://a.example/{path}") == reason
 
 
 @pytest.mark.parametrize("text", ["bad.example\nWorse.Example # why\n",
@@ -115,7 +118,7 @@ def test_block_lists_come_in_two_forms(tmp_path, text):
     assert len(blocked) == 2
     for host, reason in {"bad.example": "blocked_host", "www.worse.example": "blocked_host", "good.example": "",
                          "notbad.example": "", "example": ""}.items():
-        assert url_refusal(f"http://{host}/", blocked) == reason
+        assert url_rejection(f"http://{host}/", blocked) == reason
 
 
 def test_a_missing_block_list_is_an_error(tmp_path):
