@@ -34,7 +34,7 @@ class NextVisit(NamedTuple):
 class Seen(NamedTuple):
     """What a visit has seen of a page, for the next, conditional request."""
 
-    body_hash: str
+    payload_hash: str  # sha256 of the body, unpacked
     etag: str
     last_modified: str
 
@@ -59,11 +59,11 @@ def add(catalog: Catalog, url: str, source: str, query: str = "", depth: int = 0
 
 def finish_visit(catalog: Catalog, url_id: int, reason: str, following: NextVisit, seen: Seen | None = None) -> None:
     """Note how a visit ended, and when the next one is due."""
-    catalog.execute("UPDATE urls SET state = ?, due_at = ?, revisit_days = ?, failures = ? WHERE id = ?",
-                    (reason, *following, url_id))
+    values: dict[str, object] = {"state": reason, **following._asdict()}
     if seen:
-        catalog.execute("UPDATE urls SET fetched_at = ?, payload_hash = ?, etag = ?, last_modified = ? WHERE id = ?",
-                        (time.time(), *seen, url_id))
+        values |= {"fetched_at": time.time(), **seen._asdict()}
+    names = ", ".join(f"{name} = ?" for name in values)
+    catalog.execute(f"UPDATE urls SET {names} WHERE id = ?", [*values.values(), url_id])
 
 
 def get(catalog: Catalog, url: str) -> sqlite3.Row | None:

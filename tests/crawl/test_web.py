@@ -1,4 +1,4 @@
-"""web.py, guard.py, robots.py and urls.py on loopback.   .venv/bin/python3 -m pytest tests/crawl/test_web.py"""
+"""web.py and guard.py on loopback.   .venv/bin/python3 -m pytest tests/crawl/test_web.py"""
 
 from __future__ import annotations
 
@@ -14,14 +14,9 @@ import pytest
 from local_server import HTML, OK_HEAD, page, raw, serve
 
 from miniature_memory.crawl import guard
-from miniature_memory.crawl.blocklists import url_rejection
 from miniature_memory.crawl.config import WebConfig
 from miniature_memory.crawl.guard import Address, FetchError, forbidden_address
-from miniature_memory.crawl.robots import Rules, fetch_rules, known_rules, remember_rules, robots_url
-from miniature_memory.crawl.urls import canonical_url
 from miniature_memory.crawl.web import HTML_TYPES, Web, unpack
-from miniature_memory.storage import backoffs
-from miniature_memory.storage.catalog import Catalog
 
 PUBLIC = "93.184.216.34"  # stands for any public address; nothing is ever sent there
 
@@ -67,36 +62,7 @@ def names(monkeypatch, table: dict[str, list[str]]) -> list[str]:
     return asked
 
 
-# --- URLs ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("url, expected", [
-    ("HTTP://Example.ORG", "http://example.org/"),
-    (" https://example.org:443/a#b ", "https://example.org/a"),
-    ("http://user:secret@example.org:8080/", "http://example.org:8080/"),
-    ("http://example.org./a?utm_source=x&id=1&fbclid=2", "http://example.org/a?id=1"),
-    ("http://example.org/a b/ü?q=%C3%BC", "http://example.org/a%20b/%C3%BC?q=%C3%BC"),
-    ("http://bücher.example/", "http://xn--bcher-kva.example/"),
-    ("http://[::1]:80/", "http://[::1]/"),
-    ("ftp://example.org/", ""), ("javascript:alert(1)", ""), ("http://", ""), ("http:///path", ""), ("", ""),
-    ("http://example.org:99999/", ""), ("http://exa mple.org/", ""), ("http://" + "a." * 1000 + "org/", ""),
-    ("http://" + "a" * 64 + ".org/", ""), ("http://example.org/" + "a" * 3000, ""), ("http://[::1/", "")])
-def test_a_page_has_one_spelling(url, expected):
-    assert canonical_url(url) == expected
-    assert canonical_url(expected) == expected
-
-
-@pytest.mark.parametrize("url, reason", [
-    ("", "bad_url"), ("http://example.org/paper.PDF", "not_html_ending"), ("http://example.org/a.tar.gz?x=1",
-     "not_html_ending"), ("http://www.xhamster.com/", "blocked_host"), ("http://books.xxx/", "blocked_host"),
-    ("http://pornsite.example/", "blocked_word"), ("http://example.org/free_nsfw_pictures", "blocked_word"),
-    ("http://example.org/paper.html", ""), ("http://example.org/a.php?file=b.pdf", ""),
-    ("http://sussex.example/essex", ""), ("http://example.org/XXX_Olympiad", "")])
-def test_some_urls_are_rejected(url, reason):
-    assert url_rejection(url) == reason
-
-
-# --- addresses -----------------------------------------------------------------------------------
+# --- addresses ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("address", [
@@ -154,7 +120,7 @@ def test_wrong_settings_are_rejected(settings):
         WebConfig(**settings)
 
 
-# --- proxies -------------------------------------------------------------------------------------
+# --- proxies --------------------------------------------------------------------------------------
 
 
 def test_the_proxies_of_the_environment_are_not_used(monkeypatch):
@@ -172,7 +138,13 @@ def test_a_proxy_gets_only_names_that_were_checked(monkeypatch):
         assert proxy.paths == ["http://public.example/a"]
 
 
-# --- answers -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("proxy", ["socks5://a:1", "http://", "nonsense", "http://a b:1"])
+def test_an_impossible_proxy_is_rejected(proxy):
+    with pytest.raises(ValueError, match="proxy"):
+        WebConfig(proxy=proxy)
+
+
+# --- answers --------------------------------------------------------------------------------------
 
 
 def test_a_page_comes_whole_with_its_headers():
@@ -242,7 +214,18 @@ def test_the_content_type_is_checked_before_the_body_is_read():
         assert still_answers(server)
 
 
-# --- caps ----------------------------------------------------------------------------------------
+def test_several_threads_may_fetch_at_once():
+    with serve({"/": page("<p>shared")}) as server:
+        web, bodies = web_for(server), []
+        threads = [threading.Thread(target=lambda: bodies.append(web.fetch(server.url + "/").body)) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert bodies == [b"<p>shared"] * 20
+
+
+# --- caps -----------------------------------------------------------------------------------------
 
 
 def test_a_body_that_never_ends_is_too_big():
@@ -273,7 +256,7 @@ def test_unpacking():
             unpack(data, encoding, 10**6)
 
 
-# --- deadlines -----------------------------------------------------------------------------------
+# --- deadlines ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("answer", [
@@ -308,7 +291,7 @@ def test_unknown_names_and_closed_ports_are_out_of_reach(monkeypatch):
     assert reason_of(Web(WebConfig()), "http://site.example/") == "unreachable"
 
 
-# --- broken servers ------------------------------------------------------------------------------
+# --- broken servers -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("data", [
@@ -346,7 +329,7 @@ def test_a_request_that_gets_no_answer_is_not_sent_again():
         assert reason_of(web, server.url + "/b") == "bad_response" and server.paths == ["/", "/b"]
 
 
-# --- TLS -----------------------------------------------------------------------------------------
+# --- TLS ------------------------------------------------------------------------------------------
 
 # made with: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500
 #            -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1
@@ -398,89 +381,3 @@ def test_with_a_known_certificate_the_deadline_holds(tls_server, monkeypatch):
 def test_plain_http_where_tls_is_expected_is_a_tls_error():
     with serve({"/": page()}) as server:
         assert reason_of(web_for(server), server.url.replace("http", "https") + "/") == "tls_error"
-
-
-# --- robots.txt ----------------------------------------------------------------------------------
-
-ROBOTS = "User-agent: *\nDisallow: /private/\nAllow: /private/open\nCrawl-delay: 7"
-
-
-@pytest.mark.parametrize("answer, rules", [
-    (page(ROBOTS), Rules(ROBOTS)), (page("\ufeff" + ROBOTS.replace("\n", "\r\n") + "\x1b"), Rules(ROBOTS)),
-    (page(status=404), Rules()), (page(status=403), Rules()),
-    (page(status=302, Location="/elsewhere"), "/elsewhere"),
-    *((answer, Rules(rejection="robots_unavailable")) for answer in (page(status=429), page(status=500), raw(b"")))])
-def test_robots_answers_mean_what_rfc_9309_says(answer, rules):
-    with serve({"/robots.txt": answer}) as server:
-        found = fetch_rules(web_for(server), robots_url(server.url + "/some/page"))
-        assert (found.removeprefix(server.url) if isinstance(found, str) else found) == rules
-
-
-def test_robots_txt_may_redirect_five_times():
-    with serve({"/robots.txt": page(status=302, Location="/x")}) as server:
-        assert isinstance(fetch_rules(web_for(server), server.url + "/robots.txt", 4), str)
-        assert fetch_rules(web_for(server), server.url + "/robots.txt", 5) == Rules()
-        assert fetch_rules(web_for(server), "http://10.0.0.1/robots.txt", 1) == Rules(rejection="robots_unavailable")
-
-
-def test_robots_of_unreachable_and_forbidden_hosts():
-    assert fetch_rules(Web(WebConfig()), "http://10.0.0.1/") == Rules(rejection="blocked_address")
-    with serve() as server:
-        pass
-    assert fetch_rules(web_for(server), server.url).rejection == "unreachable"
-
-
-def test_only_the_first_500_kib_of_robots_txt_count():
-    text = ROBOTS + "\n# comment" * 60_000 + "\nDisallow: /late\n"
-    with serve({"/robots.txt": page(text)}) as server:
-        rules = fetch_rules(web_for(server), server.url + "/robots.txt")
-        assert len(rules.text.encode()) == pytest.approx(500 * 1024, abs=1)
-        assert [rules.rejection_of(server.url + path) for path in ("/private/x", "/late")] == ["robots", ""]
-
-
-def test_rules_are_read_as_written():
-    rules = Rules(ROBOTS + "\nUser-agent: miniature-memory\nDisallow: /ours\n")
-    assert [rules.rejection_of(f"http://a.example/{path}/x") for path in ("ours", "private")] == ["robots", ""]
-    assert Rules(ROBOTS).rejection_of("http://a.example/private/open") == "" and Rules(ROBOTS).delay_sec == 7.0
-    assert Rules().rejection_of("http://a.example/") == "" and Rules().delay_sec == 0.0
-
-
-def test_rules_are_kept_for_a_day(tmp_path, monkeypatch):
-    with Catalog(tmp_path) as catalog:
-        assert known_rules(catalog, "a.example") is None
-        with catalog.record():
-            for host, rules in {"a.example": Rules(ROBOTS), "b.example": Rules(rejection="robots_unavailable"),
-                                "c.example": Rules(rejection="unreachable")}.items():
-                remember_rules(catalog, host, rules)
-        assert known_rules(catalog, "a.example") == Rules(ROBOTS)
-        assert known_rules(catalog, "b.example") == Rules(rejection="robots_unavailable")
-        assert known_rules(catalog, "c.example") is None
-        now = time.time()
-        monkeypatch.setattr(time, "time", lambda: now + 90_000)
-        assert known_rules(catalog, "a.example") is None and known_rules(catalog, "b.example") is None
-
-
-def test_a_paused_host_keeps_its_rules(tmp_path):
-    with Catalog(tmp_path) as catalog, catalog.record():
-        remember_rules(catalog, "a.example", Rules(ROBOTS))
-        backoffs.extend(catalog, "host", "a.example", 60, "http_429")
-        assert known_rules(catalog, "a.example") == Rules(rejection="http_429")
-        backoffs.extend(catalog, "host", "a.example", -1, "")
-        assert known_rules(catalog, "a.example") == Rules(ROBOTS)
-
-
-def test_several_threads_may_fetch_at_once():
-    with serve({"/": page("<p>shared")}) as server:
-        web, bodies = web_for(server), []
-        threads = [threading.Thread(target=lambda: bodies.append(web.fetch(server.url + "/").body)) for _ in range(20)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert bodies == [b"<p>shared"] * 20
-
-
-@pytest.mark.parametrize("proxy", ["socks5://a:1", "http://", "nonsense", "http://a b:1"])
-def test_an_impossible_proxy_is_rejected(proxy):
-    with pytest.raises(ValueError, match="proxy"):
-        WebConfig(proxy=proxy)
