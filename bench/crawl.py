@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import resource
-import socket
 import statistics
 import subprocess
 import sys
@@ -35,7 +34,6 @@ from miniature_memory.storage import pages, urls
 from miniature_memory.storage.catalog import Catalog
 
 MAX_RUN_SEC = 600.0
-SPEED_CLIENTS, SPEED_SEC = 16, 2.0
 
 # What Scrapy does not need for this work is switched off; each body goes to a file, since scrape.py keeps them, too.
 SCRAPY = '''
@@ -80,34 +78,6 @@ SCRAPY_SETTINGS: dict[str, Any] = {
                                     "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": 500},
     "SPIDER_MIDDLEWARES_BASE": {"scrapy.spidermiddlewares.start.StartSpiderMiddleware": 25,
                                 "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": 50}}
-
-
-def server_speed(names: list[str]) -> float:
-    """Requests per second that the web answers to a few raw sockets."""
-    socks = [socket.create_connection((host, int(port)), timeout=10)
-             for host, _, port in (name.partition(":") for name in names[:SPEED_CLIENTS])]
-    n, started = 0, time.monotonic()
-    while time.monotonic() < started + SPEED_SEC:
-        for sock in socks:
-            sock.sendall(b"GET /page-0.html HTTP/1.1\r\nHost: speed\r\n\r\n")
-        for sock in socks:
-            read_answer(sock)
-        n += len(socks)
-    seconds = time.monotonic() - started
-    for sock in socks:
-        sock.close()
-    return n / seconds
-
-
-def read_answer(sock: socket.socket) -> None:
-    data = sock.recv(1 << 16)
-    head, _, body = data.partition(b"\r\n\r\n")
-    left = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]) - len(body)
-    while left > 0:
-        left -= len(sock.recv(1 << 16))
-
-
-# --- the crawlers --------------------------------------------------------------------------------
 
 
 def prepare_ours(folder: Path, web: ManyHosts, args: argparse.Namespace) -> list[str]:
@@ -227,9 +197,6 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=0, help="per crawler; default: 3 with a peer, else 1")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="TABLE.KEY=VALUE")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="crawl-") as temporary:
-        with ManyHosts(Path(temporary), min(args.hosts, SPEED_CLIENTS), 1, longest_sec=60) as web:
-            speed = server_speed(web.names)
     runs: dict[str, list[dict[str, Any]]] = {crawler: [] for crawler in ("ours", args.peer) if crawler}
     for _ in range(args.runs or (3 if args.peer else 1)):
         for crawler, found in runs.items():
@@ -242,7 +209,7 @@ def main() -> None:
                   for key in ("pages_per_sec", "log_pages_per_sec", "peak_mb", "cpu_seconds")}
     print(json.dumps({"bench": "crawl", "hosts": args.hosts, "pages": args.pages, "delay_sec": args.delay,
                       "latency_sec": args.latency, "settings": args.overrides, "cores": os.cpu_count(),
-                      "server_requests_per_sec": round(speed), **ratios, **results}))
+                      **ratios, **results}))
 
 
 if __name__ == "__main__":
