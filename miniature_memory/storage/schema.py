@@ -13,7 +13,14 @@ CACHE_KB = 32_000  # of the database; SQLite's own 2 MB make a million URLs slow
 WAL_PAGES = 10_000  # of 4 KB, between two checkpoints; SQLite's own 1000 write what is written often more often
 
 SCHEMA_VERSION = 4
-SCHEMA = """
+BACKOFFS = """
+CREATE TABLE backoffs (                      -- who refused or failed, and is left alone for a while
+    kind TEXT NOT NULL, name TEXT NOT NULL,  -- kind: provider or host
+    until REAL NOT NULL, reason TEXT NOT NULL,
+    repeats INTEGER NOT NULL,                -- in a row; each doubles the next pause
+    PRIMARY KEY (kind, name)) WITHOUT ROWID;
+"""
+SCHEMA = BACKOFFS + """
 CREATE TABLE files (                         -- committed bytes of each append-only file
     path TEXT PRIMARY KEY, length INTEGER NOT NULL,
     dropped INTEGER NOT NULL DEFAULT 0);     -- 1: removed on purpose, its name is not used again
@@ -38,11 +45,6 @@ CREATE TABLE hosts (
     host TEXT PRIMARY KEY, robots TEXT, robots_at REAL, -- robots.txt as fetched, NULL: not asked yet
     due_at REAL,                             -- the earliest of its URLs, kept by the triggers; NULL: none
     links INTEGER NOT NULL DEFAULT 0);       -- URLs of it that were found by following links
-CREATE TABLE backoffs (                      -- who refused or failed, and is left alone for a while
-    kind TEXT NOT NULL, name TEXT NOT NULL,  -- kind: provider or host
-    until REAL NOT NULL, reason TEXT NOT NULL,
-    repeats INTEGER NOT NULL,                -- in a row; each doubles the next pause
-    PRIMARY KEY (kind, name)) WITHOUT ROWID;
 CREATE TABLE answers (                       -- what a provider was asked, so that it is not asked again too soon
     provider TEXT NOT NULL, query TEXT NOT NULL, page INTEGER NOT NULL,
     asked_at REAL NOT NULL, results INTEGER NOT NULL, new INTEGER NOT NULL, PRIMARY KEY (provider, query, page));
@@ -84,12 +86,9 @@ CREATE TRIGGER url_rescheduled AFTER UPDATE OF due_at ON urls BEGIN
     WHERE host = new.host;
 END;
 """
-FROM_3_TO_4 = """
+FROM_3_TO_4 = BACKOFFS + """
 ALTER TABLE settings RENAME TO state;
 ALTER TABLE documents RENAME COLUMN verdict TO validation;
-CREATE TABLE backoffs (
-    kind TEXT NOT NULL, name TEXT NOT NULL, until REAL NOT NULL, reason TEXT NOT NULL, repeats INTEGER NOT NULL,
-    PRIMARY KEY (kind, name)) WITHOUT ROWID;
 INSERT INTO backoffs SELECT 'provider', provider, closed_until, reason, repeats FROM breakers;
 INSERT INTO backoffs SELECT 'host', host, closed_until, reason, failures FROM hosts WHERE failures > 0 OR reason != '';
 DROP TABLE breakers;

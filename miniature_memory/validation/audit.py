@@ -124,7 +124,8 @@ class Audit:
             span.suspect = False
         return Problem(f"{row['file']}, byte {row['offset']}: {name} is damaged ({why}).",
                        f"run {self.repair}, which sets it aside.{self.afterwards[table]}",
-                       partial(repairs.set_record_aside, self.catalog, table, row))
+                       partial(repairs.set_aside, self.catalog, row["file"], row["offset"],
+                               row["offset"] + row["length"], records.one(table, row)))
 
     def raw(self) -> Iterator[Problem]:
         for row in self._rows("documents"):
@@ -142,7 +143,7 @@ class Audit:
             yield Problem(f"{path}, bytes {span.offset} to {span.end}: titles or other metadata have changed since "
                           "they were written; the texts are whole, by their SHA-256.",
                           f"run {self.repair}, which copies these bytes and accepts them as they are.",
-                          partial(repairs.accept_span, self.catalog, path, span))
+                          partial(repairs.set_aside, self.catalog, path, span.offset, span.end))
 
     def clean(self) -> Iterator[Problem]:
         for row in self._rows("clean_documents"):
@@ -155,12 +156,12 @@ class Audit:
             else:
                 self.tally.clean_words.append(len(text.split()))
         for path, span in self.checksums.suspects("data/clean/"):
-            n = self._count(records.touching(path, span.offset, span.end))
-            yield Problem(f"{path}, bytes {span.offset} to {span.end}: something in {n} has changed since it was "
-                          "written, but nothing shows which one it is.",
+            rows = records.touching(path, span.offset, span.end)
+            yield Problem(f"{path}, bytes {span.offset} to {span.end}: something in {self._count(rows)} has changed "
+                          "since it was written, but nothing shows which one it is.",
                           f"run {self.repair}, which sets all of them aside. {rebuild_command(self.catalog.root)} then "
                           "makes them again from their raw documents.",
-                          partial(repairs.set_span_aside, self.catalog, path, span))
+                          partial(repairs.set_aside, self.catalog, path, span.offset, span.end, rows))
 
     def pages(self) -> Iterator[Problem]:
         for row in self._rows("pages"):
@@ -173,4 +174,4 @@ class Audit:
             yield Problem(f"{path}, byte {offset}: a record that is not a page (a request, a redirect) is damaged; the "
                           "pages are whole.",
                           f"run {self.repair}, which copies these bytes and ignores them; nothing depends on them.",
-                          partial(repairs.accept_span, self.catalog, path, span))
+                          partial(repairs.set_aside, self.catalog, path, span.offset, span.end))

@@ -46,7 +46,7 @@ def _tokenizer_changes(catalog: Catalog, checksums: Checksums, tokenizer_hash: s
     for path, span in changed:
         yield Problem(f"{path}, bytes {span.offset} to {span.end}: changed since they were written.",
                       f"put the file back from a copy, or run {repair}, which accepts it as it is, since it can be "
-                      "loaded.", partial(repairs.accept_span, catalog, path, span))
+                      "loaded.", partial(repairs.set_aside, catalog, path, span.offset, span.end))
     try:
         found = json.loads((catalog.root / BINS_JSON).read_text(encoding="utf-8"))["tokenizer_hash"]
     except FileNotFoundError:

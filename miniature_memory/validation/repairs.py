@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from miniature_memory.core.text import timestamp
 from miniature_memory.storage import growth, records
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import CHUNK_BYTES, free_name, fsync_folder
-from miniature_memory.validation.checksums import Span
+from miniature_memory.storage.records import Rows
 
 ASIDE = "data/damaged"
 BINS = ("data/train.bin", "data/val.bin")
@@ -46,31 +45,14 @@ def prepare_command(root: Path) -> str:
 # --- records and files ---------------------------------------------------------------------------
 
 
-def set_record_aside(catalog: Catalog, table: str, row: sqlite3.Row) -> None:
-    copy_aside(catalog, row["file"], row["offset"], row["length"])
+def set_aside(catalog: Catalog, path: str, offset: int, end: int, rows: Rows | None = None) -> None:
+    """Copy bytes of a file, let the catalog pass over `rows`, and accept the bytes as they are."""
+    copy_aside(catalog, path, offset, end - offset)
     with catalog.record():
-        records.pass_over(catalog, records.one(table, row))
-        _accept(catalog, row["file"], row["offset"], row["length"])
-
-
-def set_span_aside(catalog: Catalog, path: str, span: Span) -> None:
-    """Set all records aside that touch a span."""
-    copy_aside(catalog, path, span.offset, span.end - span.offset)
-    with catalog.record():
-        records.pass_over(catalog, records.touching(path, span.offset, span.end))
-        _accept(catalog, path, span.offset, span.end - span.offset)
-
-
-def accept_span(catalog: Catalog, path: str, span: Span) -> None:
-    """Copy the bytes of a span, and take them for right as they are."""
-    copy_aside(catalog, path, span.offset, span.end - span.offset)
-    with catalog.record():
-        _accept(catalog, path, span.offset, span.end - span.offset)
-
-
-def _accept(catalog: Catalog, path: str, offset: int, length: int) -> None:
-    with contextlib.suppress(OSError):  # they cannot be read and stay a problem: the disk is failing
-        catalog.log.accept(path, offset, length)
+        if rows:
+            records.pass_over(catalog, rows)
+        with contextlib.suppress(OSError):  # they cannot be read and stay a problem: the disk is failing
+            catalog.log.accept(path, offset, end - offset)
 
 
 def cut(catalog: Catalog, path: str, there: int) -> None:
