@@ -124,8 +124,6 @@ def links(asked: Asked) -> Iterator[Piece]:
                 f"{SENTENCE * 5}{asked.host}</p><a href='x'>x</a><a href='{canary}y'>y</a>{others}</body>".encode())
 
 
-# --- charsets ------------------------------------------------------------------------------------
-
 WESTERN, EURO = "Les élèves déjeunent à Besançon près du château", "Le café coûte 5 € à la crémerie"
 CENTRAL, TURKISH = "Příliš žluťoučký kůň úpěl ďábelské ódy", "Pijamalı hasta yağız şoföre çabucak güvendi"
 BALTIC, CYRILLIC = "Glāžšķūņa rūķīši dzērumā čiepj", "Съешь же ещё этих мягких французских булок"
@@ -185,8 +183,6 @@ def charset_cases() -> Iterator[Case]:
     for label, codec, text in MOJIBAKE:
         yield Case(f"charset_mojibake_{label}_{codec}", charset_page(label, codec, text), "fetched")
 
-
-# --- the cases -----------------------------------------------------------------------------------
 
 EITHER = "bad_response fetched"  # the fault may be forgiven
 LARGE = "bad_response too_big"

@@ -50,9 +50,6 @@ SERVER_SEC, STAGE_SEC, ANSWER_SEC = 180.0, 75.0, 20.0  # each ends by then
 ANSWER_BYTES, MOST_CONNECTIONS = 400_000_000, 5000
 
 
-# --- the server ----------------------------------------------------------------------------------
-
-
 class Fetch(NamedTuple):
     """One line of the server's log; times are time.monotonic(), which all processes of a machine share."""
 
@@ -143,8 +140,6 @@ def make_certificates(folder: Path, addresses: dict[str, str]) -> None:
                 "-days", "-1" if name == "expired" else "2")
         (folder / f"{name}.pem").write_bytes((folder / "key").read_bytes() + (folder / "crt").read_bytes())
 
-
-# --- the run -------------------------------------------------------------------------------------
 
 # scrape.py with one more certificate authority: only a trusted certificate can have a wrong name or date
 TRUSTING = ("import sys, requests.adapters; requests.adapters.DEFAULT_CA_BUNDLE_PATH = sys.argv.pop(1); "
