@@ -22,8 +22,8 @@ class WebConfig:
     connect_to: list[str] = setting([],
         "\"host=address:port\", the address to connect to instead; for the demonstration and tests")
     fetch_deadline_sec: float = setting(30.0,
-        "seconds that one fetch may take, redirects included")  # trafilatura's, settings.cfg
-    max_bytes: int = setting(5_000_000, "of one page, as received and as unpacked")
+        "seconds for one fetch, redirects included")  # trafilatura's, settings.cfg
+    max_bytes: int = setting(5_000_000, "bytes of one page, as received and as unpacked; a larger one is rejected")
 
     def __post_init__(self) -> None:
         if not (self.contact.isascii() and self.contact.isprintable()):
@@ -99,12 +99,13 @@ class ScrapeConfig:
     """The table [scrape]: how much is fetched, and how fast."""
 
     max_pages: int = setting(300, "URLs visited in one run")
-    max_pages_per_host: int = setting(50, "of these, at one host, redirects to it included")
-    max_minutes: float = setting(3.0, "of the whole stage; the rest stays due")
+    max_pages_per_host: int = setting(50, "URLs of one host visited in one run, redirects to it included")
+    max_minutes: float = setting(3.0, "minutes for the whole stage; the rest stays due")
     delay_sec: float = setting(5.0, "seconds from the end of an answer to the next request to that host; its "
         "Crawl-delay if that is longer")  # trafilatura's, settings.cfg
     workers: int = setting(16, "threads, each with a host of its own")
-    revisit_days: float = setting(7.0, "until a page is visited again; halved if it has changed by then, else doubled")
+    revisit_days: float = setting(7.0,
+        "days until a page is visited again; halved if it has changed by then, else doubled")
     respect_noai: bool = setting(True, "reject pages marked noindex or noai, or reserved from training in another way")
     follow_links: bool = setting(False, "add a page's links to its own host")
     max_link_depth: int = setting(2, "links between a URL that search found and one that is added")
