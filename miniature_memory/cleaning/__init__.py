@@ -1,1 +1,4 @@
-"""Cleaning: filters, masks, boilerplate and near duplicates. Imports core and storage."""
+"""Cleaning: text normalization, boilerplate, quality filters, personal data, near duplicates, the rebuild.
+
+Imports core and storage; also validation.config and validation.documents because a rebuild validates documents again.
+"""
