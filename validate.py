@@ -54,7 +54,7 @@ def judge_new(catalog: Catalog, config: ValidateConfig) -> StageStats:
     for row in Progress(catalog.new_rows("validate", "documents"), "validate", total, unit=" documents"):
         report.n_in += 1
         with catalog.record():
-            if row["verdict"] == DAMAGED:  # set aside by a repair before it was judged
+            if row["validation"] == DAMAGED:  # set aside by a repair before it was judged
                 report.dropped[DAMAGED] += 1
             else:
                 _judge_one(catalog, row, config, report)
@@ -70,7 +70,7 @@ def _judge_one(catalog: Catalog, row: Any, config: ValidateConfig, report: Stage
         catalog.reject("validate", refusal, row["id"], row["url"], document.get("text", ""))
     else:
         report.n_out += 1
-    catalog.execute("UPDATE documents SET verdict = ?, language = ? WHERE seq = ?",
+    catalog.execute("UPDATE documents SET validation = ?, language = ? WHERE seq = ?",
                     [refusal.reason if refusal else "valid", language, row["seq"]])
 
 
@@ -113,13 +113,13 @@ def statistics(catalog: Catalog, tally: Tally) -> dict[str, Any]:
     days = sorted(tally.days.items())
     return {
         "documents": {"raw": catalog.value("SELECT count(*) FROM documents"),
-                      "valid": catalog.value("SELECT count(*) FROM documents WHERE verdict = 'valid'"),
+                      "valid": catalog.value("SELECT count(*) FROM documents WHERE validation = 'valid'"),
                       "clean": catalog.value("SELECT count(*) FROM clean_documents")},
         "words": {"raw": tally.raw_words, "clean": int(words.sum())},
         "languages": dict(map(tuple, catalog.execute(
-            f"SELECT language, count(*) FROM documents WHERE verdict = 'valid' {top}"))),
+            f"SELECT language, count(*) FROM documents WHERE validation = 'valid' {top}"))),
         "hosts": dict(map(tuple, catalog.execute(
-            f"SELECT hostname(url), count(*) FROM documents WHERE verdict = 'valid' {top}"))),
+            f"SELECT hostname(url), count(*) FROM documents WHERE validation = 'valid' {top}"))),
         "words_a_document": {f"{share:.0%}": int(np.quantile(words, share, method="nearest"))
                              for share in (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)} if len(words) else {},
         "days": len(days), "documents_a_day": dict(days[-TOP:]),

@@ -109,7 +109,7 @@ def add_valid(root: Path, documents: Iterable[tuple[str, str]]) -> None:
             name, line = line_of(text, url)
             with catalog.record():
                 place = catalog.append("data/raw", ".jsonl", line)
-                seq = catalog.execute("INSERT INTO documents (id, url, file, offset, length, verdict, language) "
+                seq = catalog.execute("INSERT INTO documents (id, url, file, offset, length, validation, language) "
                                       "VALUES (?, ?, ?, ?, ?, 'valid', 'en')", [name, url, *place]).lastrowid or 0
                 catalog.advance("validate", seq)
 
@@ -121,7 +121,7 @@ def make_old(root: Path, n: int) -> None:
         index = Index(catalog)
         for i in range(n):
             with catalog.record():
-                catalog.execute("INSERT INTO documents (seq, id, url, file, offset, length, verdict, language) "
+                catalog.execute("INSERT INTO documents (seq, id, url, file, offset, length, validation, language) "
                                 "VALUES (?, ?, '', '', 0, 0, 'valid', 'en')", [i + 1, f"old{i}"])
                 seq = catalog.execute("INSERT INTO clean_documents (id, file, offset, length, text_bytes) "
                                       "VALUES (?, '', 0, 0, 0)", [f"old{i}"]).lastrowid

@@ -35,13 +35,13 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 from warcio.statusandheaders import StatusAndHeadersParserException
 
-from miniature_memory.cleaning.minhash import forget
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import make_folder
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.text import timestamp
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.files import CHUNK_BYTES, crc32_of, fsync_folder
+from miniature_memory.storage.duplicates import forget
+from miniature_memory.storage.files import CHUNK_BYTES, crc32_of, free_name, fsync_folder
 from miniature_memory.storage.rejections import REJECTED
 from miniature_memory.training import tokenizer as tokenizers
 from miniature_memory.validation.documents import DAMAGED, NOT_WHOLE, parse
@@ -145,13 +145,13 @@ class Audit:
     def _cut(self, path: str) -> None:
         """Go on from the last whole record that is there."""
         table = self._table_of(path)
-        whole = "AND verdict != 'damaged'" if table == "documents" else ""
+        whole = "AND validation != 'damaged'" if table == "documents" else ""
         end = self.catalog.value(f"SELECT max(offset + length) FROM {table} WHERE file = ? AND offset + length <= ? "
                                  f"{whole}", [path, self.there[path]]) or 0
         self._copy(path, end, self.there[path] - end)
         with self.catalog.record():
             self._pass_over(table, "file = ? AND offset + length > ?", [path, end])
-            self.catalog.shorten(path, end)
+            self.catalog.log.shorten(path, end)
 
     def _unproven(self, path: str, length: int) -> list[Span]:
         """Where checksums are wrong or missing, in the bytes that are there."""
@@ -194,7 +194,7 @@ class Audit:
         """The rows whose records should be whole and are not known to be missing."""
         total = self.catalog.count_new("nobody", table)
         for row in Progress(self.catalog.new_rows("nobody", table), table, total, unit=" rows"):
-            known = table == "documents" and row["verdict"] in NOT_WHOLE
+            known = table == "documents" and row["validation"] in NOT_WHOLE
             lost = row["file"] in self.short and row["offset"] + row["length"] > self.there[row["file"]]
             if not known and not lost:
                 yield row
@@ -372,12 +372,12 @@ class Audit:
 
     def _take_as_it_is(self, path: str, offset: int, length: int) -> None:
         with contextlib.suppress(OSError):  # it cannot be read and stays a finding: the disk is failing
-            self.catalog.accept(path, offset, length)
+            self.catalog.log.accept(path, offset, length)
 
     def _pass_over(self, table: str, where: str, parameters: list[Any]) -> None:
         """Let no stage read these rows' records again, within a record() block."""
         if table == "documents":
-            self.catalog.execute(f"UPDATE documents SET verdict = '{DAMAGED}' WHERE {where}", parameters)
+            self.catalog.execute(f"UPDATE documents SET validation = '{DAMAGED}' WHERE {where}", parameters)
             return
         if table == "pages":  # what extract has not read yet is fetched anew
             self.catalog.execute(
@@ -395,7 +395,7 @@ class Audit:
             self._rename_aside(self.catalog.root / path)
         with self.catalog.record():
             for path in BINS:
-                self.catalog.shorten(path, 0)
+                self.catalog.log.shorten(path, 0)
             self.catalog.set_state("prepare.stale", True)
 
     def _add_growth(self, held: list[int]) -> None:
@@ -430,12 +430,6 @@ class Audit:
             copy.flush()
             os.fsync(copy.fileno())
         fsync_folder(self.catalog.root / ASIDE)
-
-
-def free_name(path: Path) -> Path:
-    """`path`, or with the first number behind it that is not taken."""
-    names = (path if n == 0 else path.with_name(f"{path.name}.{n}") for n in range(1 << 30))
-    return next(name for name in names if not name.exists())
 
 
 def damaged_catalog(why: str) -> StageError:

@@ -246,7 +246,7 @@ def test_a_rebuild_with_other_settings_takes_the_old_sets_place(tmp_path: Path) 
         line["id"] for line in lines(tmp_path / "data/raw/000000.jsonl")]
     assert lines(tmp_path / "data/rejected.jsonl") == []
     with Catalog(tmp_path, read_only=True) as catalog:
-        assert [row[0] for row in catalog.execute("SELECT verdict FROM documents")] == ["valid"] * 3
+        assert [row[0] for row in catalog.execute("SELECT validation FROM documents")] == ["valid"] * 3
         assert [row[0] for row in catalog.execute("SELECT split FROM clean_documents ORDER BY seq")] == ["val", "", ""]
         assert catalog.state("prepare.stale") is True
         assert (catalog.cursor("prepare"), catalog.cursor("clean")) == (0, 3)

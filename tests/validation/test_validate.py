@@ -17,6 +17,7 @@ import prepare
 from miniature_memory.core.errors import StageError
 from miniature_memory.crawl.warc import exchange_records, info_record
 from miniature_memory.crawl.web import Fetched
+from miniature_memory.storage import append_log
 from miniature_memory.storage import catalog as catalog_module
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.training.config import PrepareConfig
@@ -84,7 +85,7 @@ def test_the_stage_adds_up_and_remembers(tmp_path: Path) -> None:
     assert [line["reason"] for line in lines(tmp_path / "data/rejected.jsonl")] == ["wrong_language", "too_short"]
     assert run(ValidateConfig(), tmp_path).n_in == 0
     with Catalog(tmp_path, read_only=True) as catalog:
-        rows = catalog.execute("SELECT verdict, language FROM documents ORDER BY seq").fetchall()
+        rows = catalog.execute("SELECT validation, language FROM documents ORDER BY seq").fetchall()
     assert [tuple(row) for row in rows] == [("valid", "en"), ("wrong_language", "de"), ("too_short", "")]
 
 
@@ -126,7 +127,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("dataset")
     with pytest.MonkeyPatch.context() as small:
         small.setattr(catalog_module, "GROUP_RECORDS", 4)
-        small.setattr(catalog_module, "EXTENT_BYTES", 1000)
+        small.setattr(append_log, "EXTENT_BYTES", 1000)
         run(ValidateConfig(), root)
         add_pages(root, 10)
         for texts in (TEXTS[:60], TEXTS[60:]):
@@ -243,7 +244,7 @@ def test_a_changed_raw_document_is_named_and_set_aside(root: Path, caplog: pytes
     assert len(found) == 1 and found[0].startswith(f"{RAW}, byte {row['offset']}: document {row['id']} of {row['url']}")
     assert (root / f"data/damaged/raw-000000.jsonl.{row['offset']}").read_bytes() == damaged
     with Catalog(root, read_only=True) as catalog:
-        verdicts = [row["verdict"] for row in catalog.execute("SELECT verdict FROM documents ORDER BY seq")]
+        verdicts = [row["validation"] for row in catalog.execute("SELECT validation FROM documents ORDER BY seq")]
     assert verdicts[6] == "damaged" and set(verdicts[:6] + verdicts[7:]) == {"valid"}
 
 
