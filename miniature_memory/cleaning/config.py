@@ -42,7 +42,7 @@ THRESHOLDS = (
     Threshold("max_bullet_lines_frac", "lines that begin with a bullet", GOPHER, 0.9, 0.9),
     Threshold("max_ellipsis_lines_frac", "lines that end in an ellipsis", GOPHER, 0.3, 0.3),
     Threshold("min_letter_words_frac", "words with a letter; 0.8 rejects a fifth of good pages", GOPHER, 0.8, 0.5),
-    Threshold("min_stop_words", "different words of: the, be, to, of, and, that, have, with; English only", GOPHER, 2, 2),
+    Threshold("min_stop_words", "different words of the, be, to, of, and, that, have, with; English", GOPHER, 2, 2),
     Threshold("max_duplicate_paragraphs_frac", "repeated paragraphs; 0.3 rejects drama", REPETITION, 0.3, 1.0),
     Threshold("max_duplicate_paragraph_chars_frac", "characters in repeated paragraphs", REPETITION, 0.2, 0.2),
     Threshold("max_duplicate_lines_frac", "repeated lines; 0.3 rejects drama", REPETITION, 0.3, 1.0),
@@ -54,8 +54,8 @@ THRESHOLDS = (
     Threshold("reject_lorem_ipsum", "filler text", C4, True, True),
     Threshold("reject_curly_brackets", "`{`; rejects every page with code", C4, True, False),
     Threshold("min_sentences", "sentences in lines of at least three words", C4, 5, 5),
-    Threshold("min_punctuated_lines_frac", "lines that end a sentence; 0.12 rejects verse and code", FINEWEB, 0.12, 0.0),
-    Threshold("max_short_lines_frac", "lines of at most 30 characters; 0.67 rejects verse and code", FINEWEB, 0.67, 1.0),
+    Threshold("min_punctuated_lines_frac", "lines that end a sentence; 0.12 rejects verse, code", FINEWEB, 0.12, 0.0),
+    Threshold("max_short_lines_frac", "lines of at most 30 characters; 0.67 rejects verse, code", FINEWEB, 0.67, 1.0),
     Threshold("max_repeated_line_chars_frac", "characters in repeated lines, as max_duplicate_line_chars_frac", FINEWEB,
               0.1, 1.0),
     Threshold("max_newlines_per_word", "newlines per word; many in lists", DATATROVE, 0.3, 1.0),
@@ -81,7 +81,7 @@ PRESETS: dict[str, dict[str, float]] = {
 
 
 def thresholds_of(preset: str, overrides: Mapping[str, float] | None = None) -> dict[str, float]:
-    """Every threshold by name: those of `preset` with `overrides` over them. Raises ValueError for a bad name or value."""
+    """Every threshold by name: the preset's, changed by `overrides`. Raises ValueError for a bad name or value."""
     if preset not in PRESETS:
         raise ValueError(f"preset = {preset!r}: expected {', '.join(PRESETS)}.{_nearest(preset, PRESETS)}")
     values = dict(PRESETS[preset])
@@ -109,9 +109,9 @@ class CleanConfig:
     """Which documents are kept, and what is masked in them."""
 
     preset: str = setting("prose",
-        "of the quality rules: prose (keeps verse, drama, recipes and code), papers (the papers' numbers) or off")
+        "quality rules: prose (keeps verse, drama, recipes and code), papers (the papers' numbers) or off")
     thresholds: dict[str, float] = setting({},
-        "of single rules, over the preset's: { min_words = 30 }; docs/configuration.md lists them all")
+        "changes to the preset, such as min_words = 30; docs/configuration.md lists all thresholds")
     mask_personal_data: bool = setting(True,
         "e-mail addresses, phone, card and account numbers and public IP addresses become words such as [phone number]")
     validate: ValidateConfig = field(default_factory=ValidateConfig)  # for --rebuild, which detects languages again

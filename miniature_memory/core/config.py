@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import json
@@ -18,6 +19,20 @@ from miniature_memory.core.paths import PROJECT
 
 Tables = dict[str, dict[str, Any]]
 T = typing.TypeVar("T")
+RENAMED_SETTINGS: dict[str, str] = {}  # "table.old_key" -> "table.new_key", or what replaces it
+RENAMED_SETTINGS |= {f"clean.{name}": f"clean.thresholds.{name}" for name in (
+    "min_words", "max_words", "min_mean_word_chars", "max_mean_word_chars", "max_hashes_per_word",
+    "max_ellipses_per_word", "max_bullet_lines_frac", "max_ellipsis_lines_frac", "min_letter_words_frac",
+    "min_stop_words", "max_duplicate_paragraphs_frac", "max_duplicate_paragraph_chars_frac", "max_duplicate_lines_frac",
+    "max_duplicate_line_chars_frac", "min_sentences", "min_punctuated_lines_frac", "max_short_lines_frac",
+    "max_repeated_line_chars_frac", "max_newlines_per_word", "max_digits_frac", "max_url_chars_frac",
+    "max_whitespace_frac", "min_list_function_words_frac", "max_site_phrases_frac")}
+RENAMED_SETTINGS |= {f"clean.refuse_{name}": f"clean.thresholds.reject_{name}"
+                     for name in ("lorem_ipsum", "curly_brackets")}
+RENAMED_SETTINGS |= {f"clean.max_top_{n}gram_chars_frac": "clean.thresholds.max_top_ngram_chars_frac (that of pairs)"
+                     for n in (2, 3, 4)}
+RENAMED_SETTINGS |= {f"clean.max_duplicate_{n}gram_chars_frac":
+                     "clean.thresholds.max_duplicate_ngram_chars_frac (that of 5-grams)" for n in range(5, 11)}
 
 
 def setting(default: T, doc: str, heading: str = "") -> T:
@@ -26,8 +41,8 @@ def setting(default: T, doc: str, heading: str = "") -> T:
     heading: of the group of settings that begins with this one.
     """
     metadata = {"doc": doc, "heading": heading}
-    if isinstance(default, list):
-        return typing.cast(T, dataclasses.field(default_factory=lambda: list(default), metadata=metadata))
+    if isinstance(default, (list, dict)):
+        return typing.cast(T, dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata))
     field: T = dataclasses.field(default=default, metadata=metadata)
     return field
 
@@ -118,4 +133,6 @@ def _has_type(value: Any, hint: Any) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if typing.get_origin(hint) is list:
         return isinstance(value, list) and all(_has_type(v, typing.get_args(hint)[0]) for v in value)
+    if typing.get_origin(hint) is dict:
+        return isinstance(value, dict)  # its values are checked by the dataclass, which knows their names
     return type(value) is hint
