@@ -101,6 +101,11 @@ class Check(NamedTuple):
     threshold: float
     in_force: bool
 
+    def shown(self) -> str:
+        factor = "" if self.rule.factor == 1 else f"{self.rule.factor:.3g} x "
+        value = "off" if not self.in_force else "true" if self.threshold is True else f"{self.threshold:g}"
+        return f"{factor}{self.rule.threshold} = {value}"
+
     def breaks(self, value: float) -> bool:
         if not self.in_force:
             return False

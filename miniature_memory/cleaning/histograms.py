@@ -51,5 +51,4 @@ def _histogram(check: Check, values: np.ndarray) -> str:
     place = min(BINS, int(threshold / end * BINS))
     n_broken = sum(map(check.breaks, values.tolist()))
     drawn = f"{bars[:place]}|{bars[place:]}" if check.in_force else f"{bars} "
-    return (f"{check.rule.reason:<28} {n_broken:>5} broken  {drawn} {end:.3g}   "
-            f"{check.rule.threshold} = {f'{check.threshold:g}' if check.in_force else 'off'}")
+    return f"{check.rule.reason:<28} {n_broken:>5} broken  {drawn} {end:.3g}   {check.shown()}"
