@@ -27,6 +27,7 @@ from miniature_memory.cleaning.rebuild import rebuild_clean
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.documents import VALID
 
 __all__ = ["c4_quality", "fineweb_quality", "gopher_quality", "gopher_repetition", "main", "run"]
 
@@ -47,7 +48,7 @@ def clean_new_documents(catalog: Catalog, config: CleanConfig, stats: StageStats
     rows = catalog.new_rows("clean", "documents", until)
     for row in Progress(rows, "clean", catalog.count_new("clean", "documents", until), unit=" documents"):
         with catalog.record():
-            if row["validation"] == "valid":
+            if row["validation"] == VALID:
                 cleaner.add(read_document(catalog, row), row["url"], row["language"])
             catalog.advance("clean", row["seq"])
     stats.facts = cleaner.facts()

@@ -42,7 +42,7 @@ from miniature_memory.storage import clean_documents, documents
 from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.validation.config import ValidateConfig
-from miniature_memory.validation.documents import judge
+from miniature_memory.validation.documents import validate as validate_line
 
 OLD = (2_000, 200_000)
 NOWHERE = Place("", 0, 0)
@@ -72,13 +72,13 @@ def steps(texts: list[str], root: Path) -> dict[str, float]:
         spent[step] = spent.get(step, 0.0) + time.process_time() - started
         return result
 
-    judge(line_of(texts[0], "")[1], "", validate)  # the language model is loaded by its first text
+    validate_line(line_of(texts[0], "")[1], "", validate)  # the language model is loaded by its first text
     site = Site()
     with Catalog(root) as catalog:
         index = Index(catalog)
         for n, text in enumerate(texts):
             name, line = line_of(text, "http://example.org/")
-            timed("validate: whole, language", lambda: judge(line, name, validate))  # noqa: B023 (called at once)
+            timed("validate", lambda: validate_line(line, name, validate))  # noqa: B023 (called at once)
             text = str(timed("normalize", lambda: normalize_text(text)))  # noqa: B023
             text = timed("boilerplate", lambda: remove_boilerplate(text, site))[0]  # type: ignore[index] # noqa: B023
             timed("rules", lambda: first_broken(checks, text, "en"))  # noqa: B023

@@ -36,7 +36,7 @@ def explain(config: CleanConfig, root: Path, wanted: str) -> str:
                  f"clean      {_outcome(catalog, row)}"]
         lines += [f"rejected   {line['stage']}: {line['reason']}, found {line['value']}, threshold {line['threshold']}"
                   for line in read_lines(root / REJECTED, 1 << 62) if line.get("id") == row["id"]]
-        if row["validation"] == "valid":
+        if row["validation"] == documents.VALID:
             site = load_site(catalog, hostname(row["url"]))
             text = read_document(catalog, row)["text"]
             lines += _steps(text, row["language"], config_checks(config), site)

@@ -14,9 +14,10 @@ from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats
 from miniature_memory.storage import rebuilt
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.documents import DAMAGED, VALID
 from miniature_memory.storage.rejections import REJECTED
+from miniature_memory.validation import documents as validation
 from miniature_memory.validation.config import ValidateConfig
-from miniature_memory.validation.documents import DAMAGED, judge
 
 FOLDER = "data/rebuild"  # a root of its own while the clean set is rebuilt
 
@@ -64,16 +65,16 @@ def _begin(folder: Path, settings: dict[str, object]) -> Catalog:
 
 def rebuild_document(catalog: Catalog, row: sqlite3.Row, cleaner: Cleaner, validate: ValidateConfig | None) -> None:
     """One raw document into the new set; validated again if `validate` is given and it was not found damaged."""
-    new, validation, language = cleaner.catalog, row["validation"], row["language"]
-    revalidate = validate is not None and validation != DAMAGED
-    line = catalog.read(row["file"], row["offset"], row["length"]) if revalidate or validation == "valid" else b""
+    new, outcome, language = cleaner.catalog, row["validation"], row["language"]
+    revalidate = validate is not None and outcome != DAMAGED
+    line = catalog.read(row["file"], row["offset"], row["length"]) if revalidate or outcome == VALID else b""
     if validate and revalidate:
-        document, rejection, language = judge(line, row["id"], validate)
-        validation = rejection.reason if rejection else "valid"
+        document, rejection, language = validation.validate(line, row["id"], validate)
+        outcome = rejection.reason if rejection else VALID
         if rejection:
             new.reject("validate", rejection, row["id"], row["url"], str(document.get("text", "")))
-    rebuilt.add_validated(new, row, validation, language)
-    if validation == "valid":
+    rebuilt.add_validated(new, row, outcome, language)
+    if outcome == VALID:
         cleaner.add(json.loads(line), row["url"], language)
 
 

@@ -51,8 +51,6 @@ class AppendLog:
         self._shards: dict[str, str] = {}  # folder -> its last shard
         self._reading: tuple[str, BinaryIO] | None = None
 
-    # --- reading and appending -----------------------------------------------
-
     def read(self, place: Place) -> bytes:
         """One committed record. Raises StageError if its bytes are not there any more."""
         if self._reading is None or self._reading[0] != place.file:
@@ -118,8 +116,6 @@ class AppendLog:
                              self._fix())
         return stream
 
-    # --- for the commit rule of the catalog ----------------------------------
-
     def mark(self) -> Mark:
         return Mark(dict(self._lengths), dict(self._crcs))
 
@@ -176,8 +172,6 @@ class AppendLog:
         for stream in self._appending.values():
             stream.close()
         self._stop_reading()
-
-    # --- other files in the place of these -----------------------------------
 
     def drop(self, path: str) -> None:
         """Take a file out of the log; its name is not used again."""
@@ -242,4 +236,4 @@ class AppendLog:
 
     def _fix(self) -> str:
         return ("put the file back from a copy, or set aside what is damaged: "
-                f".venv/bin/python validate.py --full --repair{root_option(self.root)}")
+                f".venv/bin/python validate.py --repair{root_option(self.root)}")

@@ -6,9 +6,12 @@ import sqlite3
 from collections.abc import Iterator
 
 from miniature_memory.core.text import hostname
-from miniature_memory.storage.catalog import Catalog, Place
+from miniature_memory.storage.append_log import Place
+from miniature_memory.storage.catalog import Catalog
 
-VALID = "valid"  # the validation of a document that was not rejected; '' before it was validated
+# Values of the column validation; any other is the reason for rejection
+NOT_VALIDATED, VALID = "", "valid"
+DAMAGED = "damaged"  # whole once, and set aside by a repair since
 
 
 def add(catalog: Catalog, document_id: str, url: str, place: Place) -> int:
@@ -42,6 +45,12 @@ def valid(catalog: Catalog, step: int = 1) -> Iterator[sqlite3.Row]:
 def set_validation(catalog: Catalog, seq: int, validation: str, language: str) -> None:
     """Keep the outcome of validate: 'valid' or the reason for rejection. Within a record() block."""
     catalog.execute("UPDATE documents SET validation = ?, language = ? WHERE seq = ?", [validation, language, seq])
+
+
+def is_any_kept_after(catalog: Catalog, seq: int) -> bool:
+    """Whether clean has kept a document after `seq`."""
+    return catalog.value("SELECT 1 FROM documents WHERE seq > ? AND id IN (SELECT id FROM clean_documents) LIMIT 1",
+                         [seq]) is not None
 
 
 def languages(catalog: Catalog, most: int) -> dict[str, int]:

@@ -75,7 +75,7 @@ def read_lines(path: Path, last_bytes: int) -> Iterator[dict[str, Any]]:
             first = stream.seek(0, os.SEEK_END) - last_bytes
             stream.seek(max(0, first))
             if first > 0:
-                stream.readline()  # whose beginning lies before
+                stream.readline()  # its beginning comes before
             for line in stream:
                 try:
                     value = json.loads(line)

@@ -7,13 +7,20 @@ from pathlib import Path
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import root_option, shown
-from miniature_memory.storage.errors import stage_error
+from miniature_memory.storage.errors import explained
 
 CACHE_KB = 32_000  # of the database; SQLite's own 2 MB make a million URLs slow
 WAL_PAGES = 10_000  # of 4 KB, between two checkpoints; SQLite's own 1000 write what is written often more often
 
 SCHEMA_VERSION = 4
-SCHEMA = """
+BACKOFFS = """
+CREATE TABLE backoffs (                      -- who refused or failed, and is left alone for a while
+    kind TEXT NOT NULL, name TEXT NOT NULL,  -- kind: provider or host
+    until REAL NOT NULL, reason TEXT NOT NULL,
+    repeats INTEGER NOT NULL,                -- in a row; each doubles the next pause
+    PRIMARY KEY (kind, name)) WITHOUT ROWID;
+"""
+SCHEMA = BACKOFFS + """
 CREATE TABLE files (                         -- committed bytes of each append-only file
     path TEXT PRIMARY KEY, length INTEGER NOT NULL,
     dropped INTEGER NOT NULL DEFAULT 0);     -- 1: removed on purpose, its name is not used again
@@ -38,11 +45,6 @@ CREATE TABLE hosts (
     host TEXT PRIMARY KEY, robots TEXT, robots_at REAL, -- robots.txt as fetched, NULL: not asked yet
     due_at REAL,                             -- the earliest of its URLs, kept by the triggers; NULL: none
     links INTEGER NOT NULL DEFAULT 0);       -- URLs of it that were found by following links
-CREATE TABLE backoffs (                      -- who refused or failed, and is left alone for a while
-    kind TEXT NOT NULL, name TEXT NOT NULL,  -- kind: provider or host
-    until REAL NOT NULL, reason TEXT NOT NULL,
-    repeats INTEGER NOT NULL,                -- in a row; each doubles the next pause
-    PRIMARY KEY (kind, name)) WITHOUT ROWID;
 CREATE TABLE answers (                       -- what a provider was asked, so that it is not asked again too soon
     provider TEXT NOT NULL, query TEXT NOT NULL, page INTEGER NOT NULL,
     asked_at REAL NOT NULL, results INTEGER NOT NULL, new INTEGER NOT NULL, PRIMARY KEY (provider, query, page));
@@ -84,12 +86,9 @@ CREATE TRIGGER url_rescheduled AFTER UPDATE OF due_at ON urls BEGIN
     WHERE host = new.host;
 END;
 """
-FROM_3_TO_4 = """
+FROM_3_TO_4 = BACKOFFS + """
 ALTER TABLE settings RENAME TO state;
 ALTER TABLE documents RENAME COLUMN verdict TO validation;
-CREATE TABLE backoffs (
-    kind TEXT NOT NULL, name TEXT NOT NULL, until REAL NOT NULL, reason TEXT NOT NULL, repeats INTEGER NOT NULL,
-    PRIMARY KEY (kind, name)) WITHOUT ROWID;
 INSERT INTO backoffs SELECT 'provider', provider, closed_until, reason, repeats FROM breakers;
 INSERT INTO backoffs SELECT 'host', host, closed_until, reason, failures FROM hosts WHERE failures > 0 OR reason != '';
 DROP TABLE breakers;
@@ -105,7 +104,7 @@ class OlderCatalog(StageError):
 
 
 def open_database(path: Path, read_only: bool) -> sqlite3.Connection:
-    try:
+    with explained(path):
         mode = "ro" if read_only else "rwc"
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=30)
         db.row_factory = sqlite3.Row
@@ -120,10 +119,6 @@ def open_database(path: Path, read_only: bool) -> sqlite3.Connection:
                 step = FROM_3_TO_4 if version else SCHEMA
                 db.executescript(f"BEGIN; {step} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         return db
-    except sqlite3.Error as error:
-        if trouble := stage_error(error, path):
-            raise trouble from None
-        raise
 
 
 def _check_version(path: Path, version: int, read_only: bool) -> None:
