@@ -47,10 +47,10 @@ THRESHOLDS = (
     Threshold("max_duplicate_paragraph_chars_frac", "characters in repeated paragraphs", REPETITION, 0.2, 0.2),
     Threshold("max_duplicate_lines_frac", "repeated lines; 0.3 rejects drama", REPETITION, 0.3, 1.0),
     Threshold("max_duplicate_line_chars_frac", "characters in repeated lines", REPETITION, 0.2, 0.4),
-    Threshold("max_top_ngram_chars_frac", "characters in the commonest pair of words; less for three and four words, "
-              "as 20:18:16", REPETITION, 0.2, 0.2),
-    Threshold("max_duplicate_ngram_chars_frac", "characters in repeated runs of five words; less for six to ten words, "
-              "as 15:14:13:12:11:10", REPETITION, 0.15, 0.45),
+    Threshold("max_top_ngram_chars_frac", "characters in the commonest pair of words; of 3 or 4 words, 0.9 or 0.8 of "
+              "it", REPETITION, 0.2, 0.2),
+    Threshold("max_duplicate_ngram_chars_frac", "characters in repeated runs of 5 words; of 6 to 10 words, 14/15 to "
+              "10/15 of it", REPETITION, 0.15, 0.45),
     Threshold("reject_lorem_ipsum", "filler text", C4, True, True),
     Threshold("reject_curly_brackets", "`{`; rejects every page with code", C4, True, False),
     Threshold("min_sentences", "sentences in lines of at least three words", C4, 5, 5),

@@ -13,28 +13,12 @@ datatrove, with which bench/clean_speed.py compares them: words are divided as s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from miniature_memory.cleaning.config import thresholds_of
-from miniature_memory.cleaning.measures import NO_SPACES, Measures, measure
+from miniature_memory.cleaning.measures import NO_FULL_STOPS, NO_SPACES, Measures, measure
 from miniature_memory.storage.rejections import Rejection
-
-
-def any_language(language: str) -> bool:
-    return True
-
-
-def english(language: str) -> bool:
-    return language == "en"
-
-
-def with_spaces(language: str) -> bool:
-    return language not in NO_SPACES
-
-
-def with_full_stops(language: str) -> bool:
-    return language not in ("th", "lo")
 
 
 class Rule(NamedTuple):
@@ -43,30 +27,34 @@ class Rule(NamedTuple):
     reason: str
     measure: Callable[[Measures], float]
     threshold: str
-    applies: Callable[[str], bool] = any_language
+    skips: Collection[str] = ()  # languages that it does not apply to
+    english_only: bool = False
     factor: float = 1.0  # of the threshold: longer n-grams have lower ones
+
+    def applies(self, language: str) -> bool:
+        return language == "en" if self.english_only else language not in self.skips
 
 
 FAMILIES: dict[str, tuple[Rule, ...]] = {
     "gopher_quality": (
         Rule("too_few_words", lambda m: m.n_words, "min_words"),
         Rule("too_many_words", lambda m: m.n_words, "max_words"),
-        Rule("words_too_short", lambda m: m.mean_word_chars, "min_mean_word_chars", with_spaces),
-        Rule("words_too_long", lambda m: m.mean_word_chars, "max_mean_word_chars", with_spaces),
+        Rule("words_too_short", lambda m: m.mean_word_chars, "min_mean_word_chars", NO_SPACES),
+        Rule("words_too_long", lambda m: m.mean_word_chars, "max_mean_word_chars", NO_SPACES),
         Rule("too_many_hashes", lambda m: m.hashes_per_word, "max_hashes_per_word"),
         Rule("too_many_ellipses", lambda m: m.ellipses / m.n_tokens, "max_ellipses_per_word"),
         Rule("too_many_bullet_lines", lambda m: m.bullet_lines_frac, "max_bullet_lines_frac"),
         Rule("too_many_ellipsis_lines", lambda m: m.ellipsis_lines_frac, "max_ellipsis_lines_frac"),
-        Rule("too_few_letter_words", lambda m: m.letter_words_frac, "min_letter_words_frac", with_spaces),
-        Rule("too_few_stop_words", lambda m: m.stop_words, "min_stop_words", english)),
+        Rule("too_few_letter_words", lambda m: m.letter_words_frac, "min_letter_words_frac", NO_SPACES),
+        Rule("too_few_stop_words", lambda m: m.stop_words, "min_stop_words", english_only=True)),
     "gopher_repetition": (
         Rule("duplicate_paragraphs", lambda m: m.duplicate_paragraphs[0], "max_duplicate_paragraphs_frac"),
         Rule("duplicate_paragraph_chars", lambda m: m.duplicate_paragraphs[1], "max_duplicate_paragraph_chars_frac"),
         Rule("duplicate_lines", lambda m: m.duplicate_lines[0], "max_duplicate_lines_frac"),
         Rule("duplicate_line_chars", lambda m: m.duplicate_lines[1], "max_duplicate_line_chars_frac"),
-        Rule("top_2gram", lambda m: m.ngrams.top[2], "max_top_ngram_chars_frac", with_spaces),
-        Rule("top_3gram", lambda m: m.ngrams.top[3], "max_top_ngram_chars_frac", with_spaces, 18 / 20),
-        Rule("top_4gram", lambda m: m.ngrams.top[4], "max_top_ngram_chars_frac", with_spaces, 16 / 20),
+        Rule("top_2gram", lambda m: m.ngrams.top[2], "max_top_ngram_chars_frac", NO_SPACES),
+        Rule("top_3gram", lambda m: m.ngrams.top[3], "max_top_ngram_chars_frac", NO_SPACES, factor=18 / 20),
+        Rule("top_4gram", lambda m: m.ngrams.top[4], "max_top_ngram_chars_frac", NO_SPACES, factor=16 / 20),
         Rule("duplicate_5grams", lambda m: m.ngrams.duplicate[5], "max_duplicate_ngram_chars_frac"),
         Rule("duplicate_6grams", lambda m: m.ngrams.duplicate[6], "max_duplicate_ngram_chars_frac", factor=14 / 15),
         Rule("duplicate_7grams", lambda m: m.ngrams.duplicate[7], "max_duplicate_ngram_chars_frac", factor=13 / 15),
@@ -76,10 +64,10 @@ FAMILIES: dict[str, tuple[Rule, ...]] = {
     "c4_quality": (
         Rule("lorem_ipsum", lambda m: m.has_lorem_ipsum, "reject_lorem_ipsum"),
         Rule("curly_bracket", lambda m: m.has_curly_bracket, "reject_curly_brackets"),
-        Rule("too_few_sentences", lambda m: m.sentences, "min_sentences", with_spaces)),
+        Rule("too_few_sentences", lambda m: m.sentences, "min_sentences", NO_SPACES)),
     "fineweb_quality": (
         Rule("too_few_punctuated_lines", lambda m: m.punctuated_lines_frac, "min_punctuated_lines_frac",
-             with_full_stops),
+             NO_FULL_STOPS),
         Rule("too_many_short_lines", lambda m: m.short_lines_frac, "max_short_lines_frac"),
         Rule("repeated_line_chars", lambda m: m.repeated_line_chars_frac, "max_repeated_line_chars_frac"),
         Rule("too_many_newlines", lambda m: m.newlines_per_word, "max_newlines_per_word")),
@@ -88,8 +76,9 @@ FAMILIES: dict[str, tuple[Rule, ...]] = {
         Rule("too_many_url_chars", lambda m: m.url_chars_frac, "max_url_chars_frac"),
         Rule("too_much_white_space", lambda m: m.whitespace_frac, "max_whitespace_frac")),
     "lists": (
-        Rule("too_few_function_words", lambda m: m.list_function_words_frac, "min_list_function_words_frac", english),
-        Rule("too_many_site_phrases", lambda m: m.site_phrases_frac, "max_site_phrases_frac", english)),
+        Rule("too_few_function_words", lambda m: m.list_function_words_frac, "min_list_function_words_frac",
+             english_only=True),
+        Rule("too_many_site_phrases", lambda m: m.site_phrases_frac, "max_site_phrases_frac", english_only=True)),
 }
 
 

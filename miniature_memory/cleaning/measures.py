@@ -9,9 +9,10 @@ import numpy as np
 
 from miniature_memory.cleaning.ngrams import NgramShares, ngram_shares
 from miniature_memory.cleaning.sentences import ENOUGH_SENTENCES, c4_sentences, ended_sentences, lines_with_words
-from miniature_memory.cleaning.words import ALPHA, FUNCTION, SENTENCE_ENDS, STOP, WORD, split_words
+from miniature_memory.cleaning.words import ALPHA, FUNCTION, SENTENCE_ENDS, STOP, WORD, Words, split_words
 
 NO_SPACES = frozenset({"zh", "ja", "th", "lo", "km", "my", "bo"})  # languages written without spaces between words
+NO_FULL_STOPS = frozenset({"th", "lo"})  # languages whose sentences end without a mark
 BULLETS = frozenset("•‣▶◀◦■□▪▫–-*")
 SHORT_LINE_CHARS = 30
 LIST_SHORT_LINES_FRAC = 0.67  # FineWeb's share: a text with more short lines is a list
@@ -31,43 +32,31 @@ class Measures:
     # words
 
     @cached_property
-    def _words(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def words(self) -> Words:
         # In a language without spaces, each character is a word.
         return split_words(" ".join(self.text) if self.language in NO_SPACES else self.text)
-
-    @property
-    def ids(self) -> np.ndarray:
-        return self._words[0]
-
-    @property
-    def chars(self) -> np.ndarray:
-        return self._words[1]
-
-    @property
-    def kinds(self) -> np.ndarray:
-        return self._words[2]
 
     @cached_property
     def n_words(self) -> int:
         """Words, not counting punctuation."""
-        return int(np.count_nonzero(self.kinds & WORD))
+        return int(np.count_nonzero(self.words.kinds & WORD))
 
     @property
     def n_tokens(self) -> int:
         """Words and punctuation."""
-        return max(1, len(self.ids))
+        return max(1, len(self.words.ids))
 
     @property
     def mean_word_chars(self) -> float:
-        return float(self.chars[(self.kinds & WORD) > 0].sum()) / max(1, self.n_words)
+        return float(self.words.chars[(self.words.kinds & WORD) > 0].sum()) / max(1, self.n_words)
 
     @property
     def letter_words_frac(self) -> float:
-        return int(np.count_nonzero(self.kinds & ALPHA)) / self.n_tokens
+        return int(np.count_nonzero(self.words.kinds & ALPHA)) / self.n_tokens
 
     @property
     def stop_words(self) -> int:
-        return len(np.unique(self.ids[(self.kinds & STOP) > 0]))
+        return len(np.unique(self.words.ids[(self.words.kinds & STOP) > 0]))
 
     @property
     def hashes_per_word(self) -> float:
@@ -134,7 +123,7 @@ class Measures:
 
     @cached_property
     def ngrams(self) -> NgramShares:
-        return ngram_shares(self.ids, self.chars, self.n_chars)
+        return ngram_shares(self.words.ids, self.words.chars, self.n_chars)
 
     # sentences and what C4 rejects at once
 
@@ -155,17 +144,13 @@ class Measures:
     # lists and notices
 
     @property
-    def is_list(self) -> bool:
-        """Are most lines short, or are there fewer than five sentences in lines that end as sentences do?"""
-        return (self.short_lines_frac > LIST_SHORT_LINES_FRAC
-                or ended_sentences(self.stripped_lines) < ENOUGH_SENTENCES)
-
-    @property
     def list_function_words_frac(self) -> float:
-        """Share of function words in a text that looks like a list; 1 for any other text."""
-        if not self.is_list:
+        """Share of function words in a text of short lines, or of few lines that end as sentences do; else 1."""
+        if self.short_lines_frac <= LIST_SHORT_LINES_FRAC and (
+                ended_sentences(self.stripped_lines) >= ENOUGH_SENTENCES):
             return 1.0
-        return int(np.count_nonzero(self.kinds & FUNCTION)) / max(1, int(np.count_nonzero(self.kinds & ALPHA)))
+        return int(np.count_nonzero(self.words.kinds & FUNCTION)) / max(
+            1, int(np.count_nonzero(self.words.kinds & ALPHA)))
 
     @property
     def site_phrases_frac(self) -> float:

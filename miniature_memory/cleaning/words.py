@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from typing import NamedTuple
 
 import numpy as np
 import regex
@@ -105,6 +106,14 @@ def _split_infixes(chunk: str) -> list[str]:
     return [*words, chunk[end:]]
 
 
+class Words(NamedTuple):
+    """The words of a text in order, each by its number, its length and its kind: int32, int32, int8 (n_words,)."""
+
+    ids: np.ndarray
+    chars: np.ndarray
+    kinds: np.ndarray
+
+
 class Vocabulary(dict[str, int]):
     """Words as numbers, so that counting them is arithmetic. A key is a chunk without white space, of one word or more.
 
@@ -140,18 +149,17 @@ class Vocabulary(dict[str, int]):
                              WORD * (not PUNCTUATION.issuperset(word)) | ALPHA * any(map(str.isalpha, word)))
         return self.word_ids[word]
 
-    def split(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Number, characters and kind of each word of `text`, int32, int32, int8 (n_words,)."""
+    def split(self, text: str) -> Words:
         if len(self) > self.MAX_CHUNKS:
             self.start_over()
         chunks = np.fromiter(map(self.__getitem__, text.split()), dtype=np.int32)
         if not len(chunks):
-            return np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int8)
+            return Words(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int8))
         count = np.frombuffer(self.count, np.int32)[chunks]
         ends = np.cumsum(count)
         places = np.arange(ends[-1]) + np.repeat(np.frombuffer(self.first, np.int32)[chunks] - (ends - count), count)
         ids = np.frombuffer(self.words, np.int32)[places]
-        return ids, np.frombuffer(self.chars, np.int32)[ids], np.frombuffer(self.kind, np.int8)[ids]
+        return Words(ids, np.frombuffer(self.chars, np.int32)[ids], np.frombuffer(self.kind, np.int8)[ids])
 
 
 split_words = Vocabulary().split  # shared: a growing dataset keeps repeating its chunks
