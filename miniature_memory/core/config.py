@@ -23,7 +23,6 @@ RENAMED_SETTINGS: dict[str, str] = {
     "extract.min_chars": "nothing: extract tries read mode when a page gives less than 200 characters",
 }
 T = typing.TypeVar("T")
-RENAMED_SETTINGS: dict[str, str] = {}  # "table.old_key" -> "table.new_key", or what replaces it
 RENAMED_SETTINGS |= {f"clean.{name}": f"clean.thresholds.{name}" for name in (
     "min_words", "max_words", "min_mean_word_chars", "max_mean_word_chars", "max_hashes_per_word",
     "max_ellipses_per_word", "max_bullet_lines_frac", "max_ellipsis_lines_frac", "min_letter_words_frac",
@@ -77,7 +76,8 @@ def read_tables(root: Path, config_file: Path | None = None, overrides: list[str
         except tomllib.TOMLDecodeError:
             hint = f"Text needs its quotes: --set '{name}=\"{text}\"'"
             raise ConfigError(f"--set {override}: {text!r} is no TOML value. {hint}") from None
-        _set(tables, table, key, value, "--set")
+        key, dot, inner = key.partition(".")  # clean.thresholds.min_words: a key of an inner table
+        _set(tables, table, key, {inner: value} if dot else value, "--set")
     return tables
 
 
@@ -98,6 +98,8 @@ def _set(tables: Tables, table: str, key: str, value: Any, where: str) -> None:
     if key not in tables[table]:
         raise ConfigError(f"{where}: there is no key {table}.{key}.{_nearest(key, tables[table])}")
     old = tables[table][key]
+    if isinstance(old, dict) and isinstance(value, dict):
+        value = {**old, **value}  # a table of its own, such as [clean.thresholds]: the dataclass checks what is in it
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 1 << 53 else math.inf
     if isinstance(value, float) and not math.isfinite(value):

@@ -13,7 +13,7 @@ from miniature_memory.cleaning.filters import FAMILIES, PAPERS, Check, checks_of
 from miniature_memory.cleaning.measures import Measures
 from miniature_memory.cleaning.sentences import count_sentences
 from miniature_memory.cleaning.words import Vocabulary, split_chunk
-from miniature_memory.core.config import build_config, read_tables
+from miniature_memory.core.config import RENAMED_SETTINGS, build_config, read_tables
 from miniature_memory.core.errors import ConfigError
 
 LONG = PROSE.strip()
@@ -175,7 +175,13 @@ def test_a_wrong_threshold_is_a_configuration_error(tmp_path: Path, text: str, m
         build_config(CleanConfig, "clean", read_tables(tmp_path, tmp_path / "mine.toml"))
 
 
-def test_thresholds_are_read_from_their_own_table(tmp_path: Path) -> None:
+def test_thresholds_are_set_one_by_one_over_each_other(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("[clean.thresholds]\nmin_words = 30\nreject_curly_brackets = true\n")
-    config = build_config(CleanConfig, "clean", read_tables(tmp_path, tmp_path / "mine.toml"))
-    assert config.thresholds == {"min_words": 30, "reject_curly_brackets": True}
+    tables = read_tables(tmp_path, tmp_path / "mine.toml", ["clean.thresholds.min_words=40"])
+    assert build_config(CleanConfig, "clean", tables).thresholds == {"min_words": 40, "reject_curly_brackets": True}
+
+
+def test_every_old_setting_is_named_with_its_new_one() -> None:
+    named = {new.removeprefix("clean.thresholds.").split(" ")[0] for old, new in RENAMED_SETTINGS.items()
+             if old.startswith("clean.")}
+    assert named == {row.name for row in THRESHOLDS}
