@@ -75,10 +75,10 @@ def test_lines_that_no_text_needs_are_recognized(line: str, reason: str) -> None
 @given(st.text(st.sampled_from("ab 1\n\t.☃"), max_size=200), st.lists(st.sampled_from(LINES), max_size=8))
 def test_removing_boilerplate_removes_whole_lines_and_is_idempotent(text: str, more: list[str]) -> None:
     text = normalize_text(text + "\n" + "\n".join(more))
-    once, dropped = remove_boilerplate(text)
+    once, removed = remove_boilerplate(text)
     rest = iter(text.split("\n"))
     assert all(line in rest for line in once.split("\n") if line)  # whole lines, in their order
-    assert not set(once.split("\n")).difference([""]).intersection(line for line, _ in dropped)
+    assert not set(once.split("\n")).difference([""]).intersection(line for line, _ in removed)
     assert remove_boilerplate(normalize_text(once)) == (normalize_text(once), [])
 
 
