@@ -17,6 +17,15 @@ from miniature_memory.core.paths import PROJECT
 # --- configuration -------------------------------------------------------------------------------
 
 Tables = dict[str, dict[str, Any]]
+RENAMED_SETTINGS: dict[str, str] = {
+    "extract.pages_per_worker": "nothing: extract starts a fresh worker process after 1,000 pages",
+    "extract.min_chars": "nothing: extract tries read mode when a page gives less than 200 characters",
+    "web.connect_timeout_sec": "nothing: it is always 5 seconds",
+    "web.read_timeout_sec": "nothing: it is always 10 seconds, within web.fetch_deadline_sec",
+    "web.max_redirects": "nothing: it is always 5, as RFC 9309 says",
+    "scrape.retry_days": "nothing: it is always 1 day, doubled with each further failure",
+    "scrape.host_pause_sec": "nothing: it is always 3,600 seconds, doubled each time in a row",
+}
 T = typing.TypeVar("T")
 
 
