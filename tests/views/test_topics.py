@@ -19,9 +19,6 @@ from miniature_memory.views import topics
 NO_WIKIPEDIA = ["search.wikis=[]"]
 
 
-# --- the folder ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("topic", "name"), [
     ("bread baking", "bread-baking"), ("  Bread\tBaking\n", "bread-baking"), ("bread-baking", "bread-baking"),
     ("Brot & Käse", "brot-käse-"), ("C++", "c-"), ("хлеб", "хлеб"), ("हिन्दी", "हिन्दी"), ("面包 烘焙", "面包-烘焙"),
@@ -49,9 +46,6 @@ def test_the_same_words_are_the_same_topic_and_others_are_not() -> None:
 def test_what_is_no_topic_is_refused(tmp_path: Path, topic: str) -> None:
     with pytest.raises(ConfigError, match="expected a few words"):
         topic_folders.folder(tmp_path, topic)
-
-
-# --- a new topic -----------------------------------------------------------------------------
 
 
 def test_a_new_topic_has_queries_without_a_network(tmp_path: Path) -> None:
@@ -122,9 +116,6 @@ def test_a_silent_wikipedia_is_given_up(tmp_path: Path, monkeypatch: pytest.Monk
     assert suggest(tmp_path, lambda handler: time.sleep(1)) == []
 
 
-# --- the list, and the command ---------------------------------------------------------------
-
-
 def test_the_list(tmp_path: Path) -> None:
     assert topics.table(tmp_path) == []
     for name in ("ships", "bread"):
@@ -134,9 +125,9 @@ def test_the_list(tmp_path: Path) -> None:
     (tmp_path / "topics/ships/data").mkdir()
     (tmp_path / "topics/ships/data/catalog.sqlite3").write_bytes(b"no database " * 99)
     rows = topics.table(tmp_path)
-    assert [(row["topic"], row["documents"], row["bits_per_byte"]) for row in rows] == [("bread", 1, 2.0),
+    assert [(row.topic, row.documents, row.bits_per_byte) for row in rows] == [("bread", 1, 2.0),
                                                                                      ("ships", None, None)]
-    assert "damaged" in topics.screen(rows, tmp_path).splitlines()[2]
+    assert "has problems" in topics.screen(rows, tmp_path).splitlines()[2]
 
 
 def test_a_topic_runs_in_its_folder_and_is_listed(tmp_path: Path) -> None:
