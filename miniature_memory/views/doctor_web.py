@@ -95,7 +95,7 @@ def ask(asked: dict[str, list[str]], config: SearchConfig, root: Path) -> list[F
 
     def failure(url: str) -> str:
         rules = fetch_rules(web, robots_url(url), seconds=ANSWER_SEC)
-        reason = rules.refusal if isinstance(rules, Rules) else ""
+        reason = rules.rejection if isinstance(rules, Rules) else ""
         return "no valid answer" if reason == "robots_unavailable" else words_of_reason(reason)
 
     urls = list({host_of(url): url for urls in asked.values() for url in urls}.values())

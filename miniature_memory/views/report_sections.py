@@ -17,6 +17,7 @@ from miniature_memory.views import plots
 from miniature_memory.views.history import Run, words_of_reason
 from miniature_memory.views.plots import Points, short, thin
 from miniature_memory.views.report_data import Dataset, Reason, Sample
+from miniature_memory.views.status import Facts
 
 REJECTED_CHARS = 200  # that the catalog keeps of a rejected text
 TOP = 10  # hosts, languages and reasons drawn
@@ -285,7 +286,7 @@ def bars_of_stages(caption: str, values: dict[str, list[float]], unit: str, size
                                                     for stage, last, median in rows]))
 
 
-def settings(tables: Tables, defaults: Tables, shape: dict[str, int], runs: Sequence[Run]) -> str:
+def settings(tables: Tables, defaults: Tables, model: Facts | None) -> str:
     rows, changed = [], []
     for name, keys in tables.items():
         for key, value in keys.items():
@@ -294,11 +295,10 @@ def settings(tables: Tables, defaults: Tables, shape: dict[str, int], runs: Sequ
             rows.append(row)
             if value != defaults[name][key]:
                 changed.append(row)
-    parameters = curve(runs, "train", "parameters")
-    model = ("{n_layer} layers of {n_embd}, a context of {block_size} tokens, a vocabulary of {vocab_size:,} tokens"
-             .format(**shape) if shape else "")
-    model += f", {short(parameters[-1][1])} parameters" if model and parameters else ""
-    return section("Configuration", f"<p class=note>The model: {model}.</p>" if model else "",
+    shape = ("The model: {n_layer} layers of {n_embd}, a context of {block_size} tokens, {vocab_size:,} tokens in its "
+             "vocabulary".format(**model) if model else "")
+    shape += f", {short(model['parameters'])} parameters" if model and model["parameters"] else ""
+    return section("Configuration", f"<p class=note>{shape}.</p>" if shape else "",
                    f"<h3>Changed from the defaults</h3><table class=settings>{''.join(changed)}</table>"
                    if changed else "<p class=note>Every setting has its default value.</p>",
                    f"<details><summary>All settings</summary><table class=settings>{''.join(rows)}</table></details>")

@@ -29,15 +29,8 @@ from miniature_memory.storage import counts
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.counts import Counts
 from miniature_memory.storage.schema import OlderCatalog
-from miniature_memory.views.history import (
-    Run,
-    bits_history,
-    last_stats,
-    read_history,
-    to_time,
-    words_of_outcome,
-    words_of_reason,
-)
+from miniature_memory.views import history
+from miniature_memory.views.history import Run, to_time, words_of_reason
 
 Facts = dict[str, Any]  # what --json prints
 
@@ -99,7 +92,7 @@ def read_model(root: Path, runs: list[Run], problems: list[Finding]) -> Facts | 
 
 def collect(root: Path, tables: Tables, flags: str = "", demo: bool = False) -> Facts:
     """Everything that is shown, as plain values. flags: what a command line needs to mean this root."""
-    runs, problems = read_history(root)
+    runs, problems = history.read_history(root)
     dataset = read_counts(root, problems)
     backoffs = {name: {"reason": backoff.reason, "until": backoff.until}
                 for name, backoff in (dataset.backoffs if dataset else {}).items()}
@@ -107,17 +100,17 @@ def collect(root: Path, tables: Tables, flags: str = "", demo: bool = False) -> 
         "root": str(root), "at_work": lock_holder(root),
         "dataset": {**dataset._asdict(), "backoffs": backoffs,
                     "last_growth": dataset.last_growth and dataset.last_growth._asdict()} if dataset else {},
-        "model": read_model(root, runs, problems), "bits_per_byte": bits_history(runs), "last_run": None}
+        "model": read_model(root, runs, problems), "bits_per_byte": history.bits_history(runs), "last_run": None}
     if runs:
         last = runs[-1]
         facts["last_run"] = {"started": last.started, "finished": last.finished, "exit_code": last.exit_code,
                              "stages": {stage: {"in": stats.n_in, "out": stats.n_out, "dropped": dict(stats.dropped)}
                                         for stage, stats in last.stages.items()}}
-    search, train = last_stats(runs, "search"), last_stats(runs, "train")
+    search, train = history.last_stats(runs, "search"), history.last_stats(runs, "train")
     outcomes = search.facts.get("providers") if search else None
     if not isinstance(outcomes, dict):
         outcomes = dict.fromkeys(tables["search"]["providers"], "")
-    facts["providers"] = {name: {"outcome": words_of_outcome(outcome), **backoffs.get(name, {})}
+    facts["providers"] = {name: {"outcome": history.words_of_outcome(outcome), **backoffs.get(name, {})}
                           for name, outcome in outcomes.items()}
     facts["problems"] = [finding._asdict() for finding in problems]
     facts["next"] = next_step(facts, root, str(train.facts.get("stop_reason", "")) if train else "", flags, demo)

@@ -170,7 +170,7 @@ def test_a_damaged_catalog_is_reported(tmp_path: Path) -> None:
     write_lines(tmp_path / "data/runs.jsonl", [a_run(1)])
     (tmp_path / "data/catalog.sqlite3").write_bytes(b"no database " * 500)
     text = plain(page_of(tmp_path))
-    assert "The catalog could not be read" in text and "How well it predicts" in text
+    assert "data/catalog.sqlite3 is damaged" in text and "How well it predicts" in text
 
 
 def test_a_report_that_cannot_be_written_ends_with_a_message(tmp_path: Path,
@@ -188,8 +188,8 @@ def test_a_long_history_makes_no_long_page(tmp_path: Path) -> None:
 def test_many_documents_are_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path)
     monkeypatch.setattr(report_data, "MOST_DOCUMENTS", 10)
-    dataset = report_data.read_dataset(tmp_path)
-    assert dataset.counts.documents == 40 and len(dataset.lengths) == 10
+    dataset = report_data.read_dataset(tmp_path, [])
+    assert dataset and dataset.counts.documents == 40 and len(dataset.lengths) == 10
     assert "Based on 10 documents, evenly sampled." in page_of(tmp_path)
 
 
