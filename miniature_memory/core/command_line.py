@@ -80,7 +80,8 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
         code = next(code for kind, code in codes.items() if isinstance(error, kind))
         message = str(error)
     except KeyboardInterrupt as stop:  # Stopped, and Ctrl-C before signals are caught
-        code, message = getattr(stop, "exit_code", 130), f"stopped by {stop}; run the same command again to resume"
+        code = getattr(stop, "exit_code", 130)
+        message = f"stopped by {str(stop) or 'SIGINT'}; run the same command again to resume"
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
