@@ -1,0 +1,54 @@
+"""The table clean_documents: the documents that were kept, in raw order."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from miniature_memory.storage.catalog import Catalog
+
+# --- for prepare ---------------------------------------------------------------------------------
+
+
+class Totals(NamedTuple):
+    documents: int
+    text_bytes: int
+    last_seq: int
+
+
+def totals(catalog: Catalog, until: int = 1 << 62) -> Totals:
+    """Of the documents up to and including the sequence number `until`. Counts rows: takes longer the more there are."""
+    row = catalog.execute("SELECT count(*), coalesce(sum(text_bytes), 0), coalesce(max(seq), 0) FROM clean_documents "
+                          "WHERE seq <= ?", [until]).fetchone()
+    return Totals(*row)
+
+
+def are_there_any(catalog: Catalog) -> bool:
+    return bool(catalog.value("SELECT 1 FROM clean_documents LIMIT 1"))
+
+
+def in_order(catalog: Catalog) -> Iterator[sqlite3.Row]:
+    return catalog.rows_after(0, "clean_documents")
+
+
+def by_id(catalog: Catalog) -> Iterator[sqlite3.Row]:
+    yield from catalog.execute("SELECT * FROM clean_documents ORDER BY id")
+
+
+def read_text(catalog: Catalog, row: sqlite3.Row) -> str:
+    text: str = json.loads(catalog.read(row["file"], row["offset"], row["length"]))["text"]
+    return text
+
+
+def set_splits(catalog: Catalog, splits: Iterable[tuple[int, str]]) -> None:
+    """Store (sequence number, "train" or "val") for good, within a record() block."""
+    catalog.db.executemany("UPDATE clean_documents SET split = ? WHERE seq = ?",
+                           [(split, seq) for seq, split in splits])
+
+
+def draw_missing_splits(catalog: Catalog, split_of: Callable[[str], str]) -> None:
+    """Store the split that `split_of` gives an id, where none is stored yet, within a record() block."""
+    catalog.db.create_function("split_of", 1, split_of, deterministic=True)
+    catalog.execute("UPDATE clean_documents SET split = split_of(id) WHERE split = ''")
