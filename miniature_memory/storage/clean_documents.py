@@ -1,4 +1,4 @@
-"""The table clean_documents: the documents that were kept, in raw order."""
+"""Clean documents: what clean kept, in raw order."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from typing import NamedTuple
 
 from miniature_memory.storage.catalog import Catalog
 
+
+def count(catalog: Catalog) -> int:
+    return int(catalog.value("SELECT count(*) FROM clean_documents"))
+
+
 # --- for prepare ---------------------------------------------------------------------------------
 
 
@@ -18,11 +23,10 @@ class Totals(NamedTuple):
     last_seq: int
 
 
-def totals(catalog: Catalog, until: int = 1 << 62) -> Totals:
-    """Of the documents up to and including the sequence number `until`. Counts rows: takes longer the more there are."""
-    row = catalog.execute("SELECT count(*), coalesce(sum(text_bytes), 0), coalesce(max(seq), 0) FROM clean_documents "
-                          "WHERE seq <= ?", [until]).fetchone()
-    return Totals(*row)
+def totals(catalog: Catalog) -> Totals:
+    """Reads all rows, so it takes longer the more there are."""
+    return Totals(*catalog.execute("SELECT count(*), coalesce(sum(text_bytes), 0), coalesce(max(seq), 0) "
+                                   "FROM clean_documents").fetchone())
 
 
 def are_there_any(catalog: Catalog) -> bool:
@@ -33,8 +37,8 @@ def in_order(catalog: Catalog) -> Iterator[sqlite3.Row]:
     return catalog.rows_after(0, "clean_documents")
 
 
-def by_id(catalog: Catalog) -> Iterator[sqlite3.Row]:
-    yield from catalog.execute("SELECT * FROM clean_documents ORDER BY id")
+def by_id(catalog: Catalog) -> sqlite3.Cursor:
+    return catalog.execute("SELECT * FROM clean_documents ORDER BY id")
 
 
 def read_text(catalog: Catalog, row: sqlite3.Row) -> str:
@@ -43,12 +47,12 @@ def read_text(catalog: Catalog, row: sqlite3.Row) -> str:
 
 
 def set_splits(catalog: Catalog, splits: Iterable[tuple[int, str]]) -> None:
-    """Store (sequence number, "train" or "val") for good, within a record() block."""
+    """Store (sequence number, "train" or "val") pairs for good, within a record() block."""
     catalog.db.executemany("UPDATE clean_documents SET split = ? WHERE seq = ?",
                            [(split, seq) for seq, split in splits])
 
 
-def draw_missing_splits(catalog: Catalog, split_of: Callable[[str], str]) -> None:
-    """Store the split that `split_of` gives an id, where none is stored yet, within a record() block."""
+def set_missing_splits(catalog: Catalog, split_of: Callable[[str], str]) -> None:
+    """Store the split that `split_of` gives an id where none is stored yet, within a record() block."""
     catalog.db.create_function("split_of", 1, split_of, deterministic=True)
     catalog.execute("UPDATE clean_documents SET split = split_of(id) WHERE split = ''")

@@ -1,10 +1,9 @@
-"""The table growth: how long the bins were after each growth step."""
+"""Growth: how long the bins were after each growth step."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from miniature_memory.core.text import timestamp
 from miniature_memory.storage.catalog import Catalog
 
 
@@ -25,16 +24,18 @@ def steps(catalog: Catalog, last: int = 1 << 62) -> list[GrowthStep]:
     return [GrowthStep(*row) for row in reversed(rows)]
 
 
-def last_step(catalog: Catalog) -> GrowthStep | None:
-    return next(iter(steps(catalog, last=1)), None)
+def last_tokens(catalog: Catalog) -> tuple[int, int] | None:
+    """(train tokens, val tokens) after the last growth step, or None."""
+    found = steps(catalog, last=1)
+    return (found[0].train_tokens, found[0].val_tokens) if found else None
 
 
-def add_step(catalog: Catalog, documents: int, train_tokens: int, val_tokens: int) -> None:
-    """Add a step, within a record() block."""
+def add(catalog: Catalog, at: str, documents: int, train_tokens: int, val_tokens: int) -> None:
+    """Within a record() block."""
     catalog.execute("INSERT INTO growth (at, documents, train_tokens, val_tokens) VALUES (?, ?, ?, ?)",
-                    [timestamp(), documents, train_tokens, val_tokens])
+                    [at, documents, train_tokens, val_tokens])
 
 
 def clear(catalog: Catalog) -> None:
-    """Forget all steps, within a record() block: the bins are rebuilt."""
+    """Forget all steps, since the bins are rebuilt, within a record() block."""
     catalog.execute("DELETE FROM growth")
