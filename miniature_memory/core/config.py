@@ -19,6 +19,16 @@ from miniature_memory.core.paths import PROJECT
 Tables = dict[str, dict[str, Any]]
 T = typing.TypeVar("T")
 
+RENAMED_SETTINGS: dict[str, str] = {
+    "prepare.min_val_tokens": "nothing: it is always 512",
+    "prepare.tokenizer_bytes": "nothing: it is always 50,000,000",
+    "prepare.drift_frac": "nothing: it is always 0.15",
+    "train.beta1": "nothing: it is always 0.9",
+    "train.beta2": "nothing: it is always 0.99",
+    "train.eval_windows": "nothing: it is always 64",
+    "train.save_minutes": "train.eval_minutes, since each look at the validation loss saves ckpt.pt",
+}
+
 
 def setting(default: T, doc: str, heading: str = "") -> T:
     """A field of a configuration's dataclass: its default, and what default.toml and docs/configuration.md say of it.

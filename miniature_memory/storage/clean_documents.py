@@ -41,6 +41,11 @@ def by_id(catalog: Catalog) -> sqlite3.Cursor:
     return catalog.execute("SELECT * FROM clean_documents ORDER BY id")
 
 
+def last_by_id(catalog: Catalog) -> int:
+    """The sequence number of the document with the highest id."""
+    return int(catalog.value("SELECT seq FROM clean_documents ORDER BY id DESC LIMIT 1"))
+
+
 def read_text(catalog: Catalog, row: sqlite3.Row) -> str:
     text: str = json.loads(catalog.read(row["file"], row["offset"], row["length"]))["text"]
     return text

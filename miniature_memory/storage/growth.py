@@ -19,9 +19,9 @@ class GrowthStep(NamedTuple):
 
 def steps(catalog: Catalog, last: int = 1 << 62) -> list[GrowthStep]:
     """The last growth steps, oldest first."""
-    rows = catalog.execute("SELECT step, at, documents, train_tokens, val_tokens FROM growth ORDER BY step DESC LIMIT ?",
-                           [last]).fetchall()
-    return [GrowthStep(*row) for row in reversed(rows)]
+    rows = catalog.execute("SELECT step, at, documents, train_tokens, val_tokens FROM growth "
+                           "ORDER BY step DESC LIMIT ?", [last])
+    return [GrowthStep(*row) for row in rows][::-1]
 
 
 def last_tokens(catalog: Catalog) -> tuple[int, int] | None:

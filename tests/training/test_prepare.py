@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import PROSE, add_clean_documents, bins, decoded, lines
+from miniature_memory.training.growth import split_of
 
 import prepare
 from miniature_memory.core.config import build_config, read_tables
@@ -17,7 +18,6 @@ from miniature_memory.storage.catalog import Catalog
 from miniature_memory.training import growth as growth_module
 from miniature_memory.training.checkpoint import load_state
 from miniature_memory.training.config import PrepareConfig, TrainConfig
-from miniature_memory.training.growth import split_of
 from miniature_memory.training.tokenizer import load
 from train import train
 
