@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import pickle
@@ -80,12 +81,12 @@ def load_state(path: Path, *names: str, mmap: bool = False) -> State | None:
         if not path.exists():
             return None
         state: State = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except OSError as error:
+    except (OSError, *DAMAGED) as error:
+        if not isinstance(error, OSError) or error.errno == errno.EINVAL:  # a seek to before the start of a torn file
+            raise DamagedCheckpoint(f"{path} is damaged ({type(error).__name__}).", "a whole checkpoint.",
+                                    recover(path)) from None
         raise StageError(f"{path} cannot be read ({error.strerror}).", "a file that this user may read.",
                          f"chmod u+r {quoted(path)} (with sudo if another user owns it), then run again") from None
-    except DAMAGED as error:
-        raise DamagedCheckpoint(f"{path} is damaged ({type(error).__name__}).", "a whole checkpoint.",
-                                recover(path)) from None
     wanted = {"model", "model_args", "tokenizer_hash", *names}
     if not isinstance(state, dict) or not wanted <= state.keys() or not isinstance(state["model_args"], dict):
         raise DamagedCheckpoint(f"{path} is damaged (entries are missing).", "a whole checkpoint.", recover(path))
