@@ -36,7 +36,7 @@ def run(config: CleanConfig, root: Path, rebuild: bool = False) -> StageStats:
         rows = catalog.new_rows("clean", "documents", until)
         for row in Progress(rows, "clean", catalog.count_new("clean", "documents", until), unit=" documents"):
             with catalog.record():
-                if row["verdict"] == "valid":
+                if row["validation"] == "valid":
                     cleaner.add(read_document(catalog, row), row["url"], row["language"])
                 catalog.advance("clean", row["seq"])
         report.facts = cleaner.facts()

@@ -213,7 +213,7 @@ def tell_waiting(night: Night, stage: str) -> None:
     """Say how much waits before a skipped stage."""
     if night.args.only or stage not in night.args.skip or not (night.args.root / "data/catalog.sqlite3").exists():
         return
-    with Catalog(night.args.root, read_only=True) as catalog:
+    with Catalog(night.args.root) as catalog:  # may be the first to open it, and then migrates it
         table, until = {"extract": ("pages", None), "validate": ("documents", None),
                         "clean": ("documents", catalog.cursor("validate")),
                         "prepare": ("clean_documents", None)}.get(stage, ("", None))

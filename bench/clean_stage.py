@@ -39,7 +39,7 @@ from miniature_memory.cleaning.text import clean_text
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.validation.config import ValidateConfig
-from miniature_memory.validation.documents import judge
+from miniature_memory.validation.documents import validate as validate_line
 
 OLD = (2_000, 200_000)
 METADATA = {"title": "", "author": "", "published": "", "language": "", "host": "", "fetched_at": "", "extractor": "",
@@ -68,13 +68,13 @@ def steps(texts: list[str], root: Path) -> dict[str, float]:
         spent[step] = spent.get(step, 0.0) + time.process_time() - started
         return result
 
-    judge(line_of(texts[0], "")[1], "", validate)  # the language model is loaded by its first text
+    validate_line(line_of(texts[0], "")[1], "", validate)  # the language model is loaded by its first text
     site = Site()
     with Catalog(root) as catalog:
         index = Index(catalog)
         for n, text in enumerate(texts):
             name, line = line_of(text, "http://example.org/")
-            timed("validate: whole, language", lambda: judge(line, name, validate))  # noqa: B023 (called at once)
+            timed("validate: whole, language", lambda: validate_line(line, name, validate))  # noqa: B023 (called at once)
             text = str(timed("fix", lambda: clean_text(text)))  # noqa: B023
             text = timed("boilerplate", lambda: drop_lines(text, site))[0]  # type: ignore[index] # noqa: B023
             timed("rules", lambda: first_broken(ALL_RULES, text, "en", config))  # noqa: B023
@@ -109,7 +109,7 @@ def add_valid(root: Path, documents: Iterable[tuple[str, str]]) -> None:
             name, line = line_of(text, url)
             with catalog.record():
                 place = catalog.append("data/raw", ".jsonl", line)
-                seq = catalog.execute("INSERT INTO documents (id, url, file, offset, length, verdict, language) "
+                seq = catalog.execute("INSERT INTO documents (id, url, file, offset, length, validation, language) "
                                       "VALUES (?, ?, ?, ?, ?, 'valid', 'en')", [name, url, *place]).lastrowid or 0
                 catalog.advance("validate", seq)
 
@@ -121,7 +121,7 @@ def make_old(root: Path, n: int) -> None:
         index = Index(catalog)
         for i in range(n):
             with catalog.record():
-                catalog.execute("INSERT INTO documents (seq, id, url, file, offset, length, verdict, language) "
+                catalog.execute("INSERT INTO documents (seq, id, url, file, offset, length, validation, language) "
                                 "VALUES (?, ?, '', '', 0, 0, 'valid', 'en')", [i + 1, f"old{i}"])
                 seq = catalog.execute("INSERT INTO clean_documents (id, file, offset, length, text_bytes) "
                                       "VALUES (?, '', 0, 0, 0)", [f"old{i}"]).lastrowid

@@ -30,8 +30,8 @@ from typing import Any
 from miniature_memory.core.process import PeakMemory
 from miniature_memory.crawl import frontier
 from miniature_memory.crawl.blocklists import url_refusal
-from miniature_memory.crawl.robots import close_host
 from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 
 HUGE_HOSTS, HUGE_SHARE = 5, 0.1  # of the URLs, each
@@ -162,17 +162,18 @@ def visit(catalog: Catalog, odd: bool, watch: Stopwatch) -> float:
 def choose(catalog: Catalog, watch: Stopwatch) -> dict[str, Any]:
     result: dict[str, Any] = {"all_due": time_due(catalog)}
     with catalog.record():
-        close_host(catalog, "www.big-0.example.com", 3600.0, "bench")
+        backoffs.extend(catalog, "host", "www.big-0.example.com", 3600.0, "bench")
     catalog.commit()
     result["a_large_host_closed"] = time_due(catalog)
     result["visit_seconds"] = round(visit(catalog, False, watch), 1)
     result["half_visited"] = time_due(catalog)
     with catalog.record():
-        catalog.execute("UPDATE hosts SET closed_until = ?", [time.time() + 3600])
+        catalog.execute("INSERT OR REPLACE INTO backoffs SELECT 'host', host, ?, 'bench', 1 FROM hosts",
+                        [time.time() + 3600])
     catalog.commit()
     result["all_hosts_closed"] = time_due(catalog)
     with catalog.record():
-        catalog.execute("UPDATE hosts SET closed_until = 0")
+        catalog.execute("DELETE FROM backoffs")
     visit(catalog, True, watch)
     result["nothing_due"] = time_due(catalog)
     return result

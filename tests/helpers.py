@@ -51,7 +51,7 @@ def add_clean_documents(root: Path, texts: list[str]) -> None:
             add_clean_line(catalog, document(text))
         last = catalog.value("SELECT max(seq) FROM documents")
         with catalog.record():
-            catalog.execute("UPDATE documents SET verdict = 'valid', language = 'en' WHERE verdict = ''")
+            catalog.execute("UPDATE documents SET validation = 'valid', language = 'en' WHERE validation = ''")
             for stage in ("validate", "clean"):
                 catalog.advance(stage, last)
 

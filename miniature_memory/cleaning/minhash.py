@@ -20,15 +20,15 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.duplicates import MERGED
 
 NGRAM, BANDS, ROWS = 5, 14, 8
 PENDING = 16_384  # documents whose keys are held in memory: 25 MB
-MERGED = "duplicate_keys.merged"  # setting: seq of the last document whose keys are in the table
 CACHE_KB = 8_000  # of the database, for the stage that has an index
 BLOCK = 1024  # 5-grams at once: 0.5 MB, so that a long text takes no more and stays in the cache
 NO_SPACES = re.compile(r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
@@ -164,17 +164,3 @@ class Index:
         self.catalog.db.executemany("INSERT OR IGNORE INTO duplicate_keys VALUES (?, ?)", in_order)
         self.catalog.set_state(MERGED, seq)
         self.pending.clear()
-
-
-def forget(catalog: Catalog, where: str, parameters: list[Any]) -> None:
-    """Take the keys of some clean documents back, within a record() block that then deletes their rows.
-
-    The numbers of the last rows are used again, so what stood for them must be gone.
-    """
-    rows = catalog.execute(f"SELECT seq, signature FROM clean_documents WHERE {where}", parameters).fetchall()
-    for row in rows:
-        keys = np.frombuffer(row["signature"] or b"", dtype="<i8").tolist()
-        catalog.db.executemany("DELETE FROM duplicate_keys WHERE key = ? AND seq = ?",
-                               [(key, row["seq"]) for key in keys])
-    last = catalog.value(f"SELECT max(seq) FROM clean_documents WHERE NOT ({where})", parameters) or 0
-    catalog.set_state(MERGED, min(last, catalog.state(MERGED, 0)))

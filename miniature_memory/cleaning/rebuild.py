@@ -11,13 +11,14 @@ from typing import Any
 
 from miniature_memory.cleaning.cleaner import Cleaner
 from miniature_memory.cleaning.config import CleanConfig
-from miniature_memory.cleaning.minhash import MERGED
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.documents import DAMAGED
+from miniature_memory.storage.duplicates import MERGED
 from miniature_memory.storage.rejections import REJECTED
+from miniature_memory.validation import documents as validation
 from miniature_memory.validation.config import ValidateConfig
-from miniature_memory.validation.documents import DAMAGED, judge
 
 REBUILD = "data/rebuild"  # a root of its own while the clean set is made anew
 
@@ -61,15 +62,15 @@ def _begun_with(root: Path) -> Any:
 
 def _clean_anew(catalog: Catalog, row: Any, cleaner: Cleaner, validate: ValidateConfig | None) -> None:
     """One raw document into the new set; judged anew if `validate` is given and it was not found damaged."""
-    anew, verdict, language = cleaner.catalog, row["verdict"], row["language"]
+    anew, verdict, language = cleaner.catalog, row["validation"], row["language"]
     rejudged = validate is not None and verdict != DAMAGED
     line = catalog.read(row["file"], row["offset"], row["length"]) if rejudged or verdict == "valid" else b""
     if validate and rejudged:
-        document, refusal, language = judge(line, row["id"], validate)
+        document, refusal, language = validation.validate(line, row["id"], validate)
         verdict = refusal.reason if refusal else "valid"
         if refusal:
             anew.reject("validate", refusal, row["id"], row["url"], str(document.get("text", "")))
-    anew.execute("INSERT INTO documents (seq, id, url, file, offset, length, verdict, language) "
+    anew.execute("INSERT INTO documents (seq, id, url, file, offset, length, validation, language) "
                  "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                  [*(row[key] for key in ("seq", "id", "url", "file", "offset", "length")), verdict, language])
     if verdict == "valid":
@@ -102,10 +103,10 @@ def _finish_rebuild(catalog: Catalog, config: CleanConfig, until: int, rejudged:
         for table in ("duplicate_keys", "site_lines"):
             catalog.execute(f"DELETE FROM {table}")
             catalog.execute(f"INSERT INTO {table} SELECT * FROM anew.{table}")
-        catalog.execute("INSERT OR REPLACE INTO settings SELECT key, value FROM anew.settings "
+        catalog.execute("INSERT OR REPLACE INTO state SELECT key, value FROM anew.state "
                         "WHERE key = ?", [MERGED])
         if rejudged:
-            catalog.execute("UPDATE documents SET verdict = new.verdict, language = new.language "
+            catalog.execute("UPDATE documents SET validation = new.validation, language = new.language "
                             "FROM anew.documents AS new WHERE new.seq = documents.seq")
             catalog.set_state("validate.config", asdict(config.validate))
         catalog.advance("clean", until)

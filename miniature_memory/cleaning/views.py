@@ -34,7 +34,7 @@ def explain(config: CleanConfig, root: Path, wanted: str) -> str:
                              "data/rejected.jsonl list them, or its first characters.", "look there.")
         told = [f"document   {row['id']}", f"url        {row['url']}",
                 f"raw        {row['file']}, byte {row['offset']}, {row['length']} bytes",
-                f"validate   {row['verdict'] or 'not judged yet'}, language {row['language'] or 'unknown'}"]
+                f"validate   {row['validation'] or 'not judged yet'}, language {row['language'] or 'unknown'}"]
         kept = catalog.execute("SELECT * FROM clean_documents WHERE id = ?", [row["id"]]).fetchone()
         waits = row["seq"] > catalog.cursor("clean")
         refusals = [f"{line['stage']}: {line['reason']}, found {line['value']}, threshold {line['threshold']}"
@@ -42,7 +42,7 @@ def explain(config: CleanConfig, root: Path, wanted: str) -> str:
         told.append(f"clean      {'kept in ' + kept['file'] + ', byte ' + str(kept['offset']) if kept else ''}"
                     f"{'waits for its turn' if waits else ''}{'' if kept or waits else 'not kept'}")
         told += [f"refused    {refusal}" for refusal in refusals]
-        if row["verdict"] == "valid":
+        if row["validation"] == "valid":
             site = load_site(catalog, hostname(row["url"]))
             told += _explain_text(read_document(catalog, row)["text"], row["language"], config, site)
     return "\n".join(told)
@@ -77,9 +77,9 @@ def show_report(config: CleanConfig, root: Path, _: str) -> str:
     """A histogram a rule: how about SAMPLE_DOCUMENTS of the valid documents lie about its threshold."""
     values: dict[Rule, list[float]] = {rule: [] for rule in ALL_RULES}
     with Catalog(root, read_only=True) as catalog:
-        total = catalog.value("SELECT count(*) FROM documents WHERE verdict = 'valid'")
+        total = catalog.value("SELECT count(*) FROM documents WHERE validation = 'valid'")
         step = max(1, total // SAMPLE_DOCUMENTS)
-        rows = catalog.execute("SELECT * FROM documents WHERE verdict = 'valid' AND seq % ? = 0", [step])
+        rows = catalog.execute("SELECT * FROM documents WHERE validation = 'valid' AND seq % ? = 0", [step])
         n = 0
         for row in rows:
             n += 1

@@ -26,12 +26,13 @@ from miniature_memory.crawl.robots import Rules, fetch_rules, known_rules, remem
 from miniature_memory.crawl.seeds import Seed
 from miniature_memory.crawl.urls import canonical_url
 from miniature_memory.crawl.web import Web
+from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 
 logger = logging.getLogger(__name__)
 
 ENGINES_FRAC = 0.6  # of the time is for the engines, so that some is left for the seeds. Guess
-MAX_BLOCK_SEC = 30 * DAY_SEC  # a provider's breaker doubles no further
+MAX_BLOCK_SEC = 30 * DAY_SEC  # a provider's back-off doubles no further
 DEAD_SEEDS = 3  # so many seeds out of reach and no answer from anywhere: there is no network
 CANARY = "wikipedia"  # a query that has results: an engine without one for it gives none to anything
 RELATED_FRAC = 0.25  # of the results have a word of the query in them, or they belong to another one. Guess
@@ -92,10 +93,10 @@ class Search:
 
     def closed(self, name: str) -> str:
         """Why a provider is left alone since an earlier run; '' when it is not."""
-        row = self.catalog.execute("SELECT * FROM breakers WHERE provider = ?", [name]).fetchone()
-        if not row or row["closed_until"] <= time.time():
+        backoff = backoffs.get(self.catalog, backoffs.PROVIDER, name)
+        if not backoff or backoff.until <= time.time():
             return ""
-        return f"{row['reason']}, left alone until {time.strftime('%d %b %H:%M', time.localtime(row['closed_until']))}"
+        return f"{backoff.reason}, left alone until {time.strftime('%d %b %H:%M', time.localtime(backoff.until))}"
 
     def run(self, queries: list[str], seeds: list[Seed]) -> None:
         """Ask all providers in order. Those that take queries and follow each other stand in for one another."""
@@ -203,7 +204,7 @@ class Search:
                 return None
             if found and not doubt:
                 with self.catalog.record():
-                    self.catalog.execute("DELETE FROM breakers WHERE provider = ?", [name])
+                    backoffs.clear(self.catalog, backoffs.PROVIDER, name)
             return found
         self.asked_at[name] = time.monotonic()
         return None
@@ -237,12 +238,10 @@ class Search:
             logger.info("%s gives nothing in this run: %s", name, reason)
             return
         self.answered = True
-        repeats = self.catalog.value("SELECT repeats FROM breakers WHERE provider = ?", [name]) or 0
-        seconds = min(max(BLOCK_SEC[reason] * 2.0 ** min(repeats, 30), retry_after_sec or 0), MAX_BLOCK_SEC)
-        logger.info("%s refuses (%s) and is left alone for %.0f hours", name, reason, seconds / 3600)
         with self.catalog.record():
-            self.catalog.execute("INSERT OR REPLACE INTO breakers VALUES (?, ?, ?, ?)",
-                                 [name, time.time() + seconds, reason, repeats + 1])
+            seconds = backoffs.extend(self.catalog, backoffs.PROVIDER, name, BLOCK_SEC[reason], reason,
+                                      retry_after_sec or 0.0, MAX_BLOCK_SEC)
+        logger.info("%s refuses (%s) and is left alone for %.0f hours", name, reason, seconds / 3600)
 
     # --- providers that take seeds -------------------------------------------
 

@@ -13,9 +13,11 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from miniature_memory.core.text import host_of
+from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 
 DAY_SEC = 86400.0
+_OPEN = "host NOT IN (SELECT name FROM backoffs WHERE kind = 'host' AND until > ?)"  # parameter: now
 MIN_REVISIT_DAYS, MAX_REVISIT_DAYS = 1.0, 90.0  # guess
 MAX_RETRY_DAYS = 30.0
 NEVER_AGAIN = {"http_410", "not_html"}
@@ -64,7 +66,7 @@ def due_urls(catalog: Catalog, limit: int, per_host: int, unlimited: Collection[
         rows += _of_host(catalog, host, now, 1 << 40)
     marks = ", ".join("?" * len(unlimited))
     hosts = [host for (host,) in catalog.execute(
-        f"SELECT host FROM hosts WHERE due_at <= ? AND closed_until <= ? AND host NOT IN ({marks}) "
+        f"SELECT host FROM hosts WHERE due_at <= ? AND {_OPEN} AND host NOT IN ({marks}) "
         "ORDER BY due_at LIMIT ?", [now, now, *unlimited, limit])]
     share = min(per_host, math.ceil(limit / max(len(hosts), 1)))
     found: list[list[sqlite3.Row]] = []
@@ -85,8 +87,7 @@ def _of_host(catalog: Catalog, host: str, now: float, limit: int) -> list[sqlite
 def count_due(catalog: Catalog, enough: int, per_host: int) -> int:
     """How many URLs are due, `per_host` of one host at most; counting stops at `enough`."""
     now, n = time.time(), 0
-    for (host,) in catalog.execute("SELECT host FROM hosts WHERE due_at <= ? AND closed_until <= ? ORDER BY due_at",
-                                   [now, now]):
+    for (host,) in catalog.execute(f"SELECT host FROM hosts WHERE due_at <= ? AND {_OPEN} ORDER BY due_at", [now, now]):
         n += catalog.value("SELECT count(*) FROM (SELECT 1 FROM urls WHERE host = ? AND due_at <= ? LIMIT ?)",
                            (host, now, per_host))
         if n >= enough:
@@ -144,9 +145,7 @@ def status_table(catalog: Catalog, most_hosts: int = 40) -> str:
         table.append(f"{name:<{width}}  {sum(n for _, n in of_host):>9,}  {parts}")
     if len(hosts) > most_hosts:
         table.append(f"... and {catalog.value('SELECT count(DISTINCT host) FROM urls') - most_hosts:,} hosts more")
-    for host, reason, until in catalog.execute(
-            "SELECT host, reason, closed_until FROM hosts WHERE closed_until > ? ORDER BY closed_until LIMIT ?",
-            [time.time(), most_hosts]):
-        clock = time.strftime("%d %b %H:%M", time.localtime(until))
-        table.append(f"{host:<{width}}  left alone until {clock}: {reason}")
+    for host, backoff in list(backoffs.active(catalog, backoffs.HOST, time.time()).items())[:most_hosts]:
+        clock = time.strftime("%d %b %H:%M", time.localtime(backoff.until))
+        table.append(f"{host:<{width}}  left alone until {clock}: {backoff.reason}")
     return "\n".join(table)

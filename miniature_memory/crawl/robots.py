@@ -15,6 +15,7 @@ from miniature_memory.core.text import strip_control
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.signals import robots_forbid_training
 from miniature_memory.crawl.web import NAME, Web
+from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 
 ROBOTS_BYTES = 500 * 1024  # RFC 9309, section 2.5: at least so much is parsed
@@ -87,9 +88,10 @@ def robots_url(url: str) -> str:
 
 def known_rules(catalog: Catalog, host: str) -> Rules | None:
     """The rules that the catalog keeps, if they are of today."""
+    backoff = backoffs.get(catalog, backoffs.HOST, host)
+    if backoff and backoff.until > time.time():
+        return Rules(refusal=backoff.reason)
     row = catalog.execute("SELECT * FROM hosts WHERE host = ?", [host]).fetchone()
-    if row and row["closed_until"] > time.time():
-        return Rules(refusal=row["reason"])
     if row and row["robots"] is not None and row["robots_at"] > time.time() - ROBOTS_FRESH_SEC:
         return Rules(row["robots"])
     return None
@@ -98,14 +100,7 @@ def known_rules(catalog: Catalog, host: str) -> Rules | None:
 def remember_rules(catalog: Catalog, host: str, rules: Rules) -> None:
     """Keep rules for a day, within a record() block. No network says nothing about a host: it is asked again."""
     if rules.refusal == "robots_unavailable":
-        close_host(catalog, host, ROBOTS_FRESH_SEC, rules.refusal)
+        backoffs.extend(catalog, backoffs.HOST, host, ROBOTS_FRESH_SEC, rules.refusal, at_most_sec=ROBOTS_FRESH_SEC)
     elif not rules.refusal:
         catalog.execute("INSERT INTO hosts (host, robots, robots_at) VALUES (?, ?, ?) ON CONFLICT (host) DO UPDATE "
                         "SET robots = excluded.robots, robots_at = excluded.robots_at", [host, rules.text, time.time()])
-
-
-def close_host(catalog: Catalog, host: str, seconds: float, reason: str) -> None:
-    """Ask a host for nothing until `seconds` have passed, within a record() block."""
-    catalog.execute("INSERT INTO hosts (host, closed_until, reason, failures) VALUES (?, ?, ?, 1) ON CONFLICT (host) "
-                    "DO UPDATE SET closed_until = excluded.closed_until, reason = excluded.reason, "
-                    "failures = failures + 1", [host, time.time() + seconds, reason])

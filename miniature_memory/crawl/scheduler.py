@@ -23,10 +23,11 @@ from miniature_memory.crawl.blocklists import Blocklist, url_refusal
 from miniature_memory.crawl.config import ScrapeConfig
 from miniature_memory.crawl.frontier import add_url, next_visit
 from miniature_memory.crawl.guard import FetchError
-from miniature_memory.crawl.robots import Rules, close_host, known_rules, remember_rules, robots_url
+from miniature_memory.crawl.robots import Rules, known_rules, remember_rules, robots_url
 from miniature_memory.crawl.visits import ARCHIVE, Done, Host, Job, Outcome, Page, RobotsFetch, Visit, work
 from miniature_memory.crawl.warc import info_record, revisit_record
 from miniature_memory.crawl.web import Web
+from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 
 logger = logging.getLogger(__name__)
@@ -115,9 +116,9 @@ class Crawl:
         name = host_of(url)
         if name not in self.hosts:
             own = ARCHIVE_DELAY_SEC if url.startswith(ARCHIVE) else self.config.delay_sec
-            closed = self.catalog.value("SELECT failures FROM hosts WHERE host = ?", [name]) or 0
+            backoff = backoffs.get(self.catalog, backoffs.HOST, name)
             self.hosts[name] = Host(name, known_rules(self.catalog, name), 0.0 if self.web.is_stand_in(url) else own,
-                                    closed_before=closed)
+                                    backed_off=backoff is not None)
         return self.hosts[name]
 
     def enqueue(self, host: Host) -> None:
@@ -184,10 +185,10 @@ class Crawl:
         if isinstance(job, Visit) and isinstance(outcome, Page):
             self.answered = host.answered = True
             host.failures = 0
-            if host.closed_before:
-                host.closed_before = 0
+            if host.backed_off:
+                host.backed_off = False
                 with self.catalog.record():
-                    self.catalog.execute("UPDATE hosts SET failures = 0 WHERE host = ?", [host.name])
+                    backoffs.clear(self.catalog, backoffs.HOST, host.name)
             self.on_response(job, outcome)
 
     def run_on(self, errand: RobotsFetch, outcome: Outcome, ended: float) -> None:
@@ -252,9 +253,9 @@ class Crawl:
         self.progress.total = (self.progress.total or 0) - len(host.visits)
         host.visits.clear()
         host.rules = Rules(refusal=reason)  # for what may yet redirect to it
-        seconds = min((asked_sec or self.config.host_pause_sec) * 2.0 ** min(host.closed_before, 30), MAX_CLOSED_SEC)
         with self.catalog.record():
-            close_host(self.catalog, host.name, seconds, reason)
+            backoffs.extend(self.catalog, backoffs.HOST, host.name, asked_sec or self.config.host_pause_sec, reason,
+                            at_most_sec=MAX_CLOSED_SEC)
 
     def on_response(self, visit: Visit, page: Page) -> None:
         """Deal with an answer: a redirect, nothing new, or a page to keep."""

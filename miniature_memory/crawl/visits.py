@@ -57,7 +57,7 @@ class Host:
     queued: bool = False  # it stands in line, or a worker is busy with it
     answered: bool = False  # in this run
     failures: int = 0  # in a row
-    closed_before: int = 0  # times in a row, in earlier runs
+    backed_off: bool = False  # in earlier runs, and has not answered since
     planned: int = 0  # visits of this run
 
 

@@ -31,6 +31,7 @@ from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.paths import PROJECT, config_path, root_option
 from miniature_memory.core.process import lock_holder
 from miniature_memory.core.text import strip_control
+from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.rejections import REJECTED
 from miniature_memory.views import history, status
@@ -265,9 +266,9 @@ def closed_until(root: Path) -> dict[str, str]:
     found = {}
     try:
         with Catalog(root, read_only=True) as catalog:
-            for table, key in (("breakers", "provider"), ("hosts", "host")):
-                for row in catalog.execute(f"SELECT * FROM {table} WHERE closed_until > ?", [time.time()]):
-                    found[row[key]] = f"{status.clock(row['closed_until'])}: {row['reason']}"
+            for kind in (backoffs.PROVIDER, backoffs.HOST):
+                for name, backoff in backoffs.active(catalog, kind, time.time()).items():
+                    found[name] = f"{status.clock(backoff.until)}: {backoff.reason}"
     except (StageError, sqlite3.Error):
         pass  # check_dataset tells what is wrong with it
     return found

@@ -23,8 +23,9 @@ from miniature_memory.core.findings import BAD, NOTE, Finding
 from miniature_memory.core.paths import root_option, shown
 from miniature_memory.core.process import lock_holder
 from miniature_memory.core.text import strip_control
+from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.schema import SCHEMA_VERSION
+from miniature_memory.storage.schema import OlderCatalog
 from miniature_memory.views.history import Facts, bits_history, last_report, number, read_runs, to_time
 
 MAX_JSON_BYTES = 1 << 20  # of ckpt.json, which has 1.3 KB
@@ -46,13 +47,10 @@ def read_dataset(root: Path, problems: list[Finding]) -> Facts:
         return {}
     try:
         with Catalog(root, read_only=True) as catalog:
-            version = catalog.value("PRAGMA user_version")
-            if version < SCHEMA_VERSION:
-                problems.append(Finding("catalog", NOTE, f"data/catalog.sqlite3 is of an earlier release (version "
-                                     f"{version}, now {SCHEMA_VERSION}).", "the next run brings it up to date."))
-                return {}
             catalog.execute("BEGIN")  # one view of it all, whatever a run commits meanwhile
             return count_all(catalog)
+    except OlderCatalog as error:
+        problems.append(Finding("catalog", NOTE, error.found, error.fix))
     except StageError as error:
         problems.append(Finding("catalog", BAD, error.found, error.fix))
     except sqlite3.Error as error:
@@ -76,8 +74,8 @@ def count_all(catalog: Catalog) -> Facts:
         "tokens": totals[0], "val_tokens": growth[0]["val_tokens"] if growth else 0,
         "last_growth": {"at": growth[0]["at"], "tokens": totals[0] - totals[1]} if growth else None,
         "waiting": {stage: n for stage, n in waiting.items() if n},
-        "breakers": {row["provider"]: {"reason": row["reason"], "until": row["closed_until"]} for row in
-                     catalog.execute("SELECT * FROM breakers WHERE closed_until > ? ORDER BY 1", [time.time()])},
+        "breakers": {name: {"reason": backoff.reason, "until": backoff.until} for name, backoff in
+                     sorted(backoffs.active(catalog, backoffs.PROVIDER, time.time()).items())},
     }
 
 

@@ -246,13 +246,21 @@ def test_a_rebuild_with_other_settings_takes_the_old_sets_place(tmp_path: Path) 
         line["id"] for line in lines(tmp_path / "data/raw/000000.jsonl")]
     assert lines(tmp_path / "data/rejected.jsonl") == []
     with Catalog(tmp_path, read_only=True) as catalog:
-        assert [row[0] for row in catalog.execute("SELECT verdict FROM documents")] == ["valid"] * 3
+        assert [row[0] for row in catalog.execute("SELECT validation FROM documents")] == ["valid"] * 3
         assert [row[0] for row in catalog.execute("SELECT split FROM clean_documents ORDER BY seq")] == ["val", "", ""]
         assert catalog.state("prepare.stale") is True
         assert (catalog.cursor("prepare"), catalog.cursor("clean")) == (0, 3)
     assert clean.run(CONFIG, tmp_path).n_in == 0
     clean.run(CONFIG, tmp_path, rebuild=True)
     assert kept_texts(tmp_path) == [STORY]
+
+
+def test_a_rebuild_keeps_documents_where_nothing_was_kept_before(tmp_path: Path) -> None:
+    add_at(tmp_path, ["A short one, of the kind that is refused, and of that many words. " * 3])
+    validate.run(ValidateConfig(), tmp_path)
+    assert clean.run(CONFIG, tmp_path).n_out == 0 and not (tmp_path / "data/clean").exists()
+    assert clean.run(CleanConfig(**RULES_OFF), tmp_path, rebuild=True).n_out == 1
+    assert len(lines(tmp_path / "data/clean/000000.jsonl")) == 1
 
 
 RULES_OFF = {rule.threshold: 0 if rule.threshold.startswith(("min_", "refuse_")) else 1 << 30

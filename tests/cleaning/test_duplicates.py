@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from miniature_memory.cleaning import minhash
 from miniature_memory.cleaning.minhash import BANDS, Index, keys_of, normalised_words, shingles
+from miniature_memory.storage import duplicates
 from miniature_memory.storage.catalog import Catalog
 
 
@@ -114,7 +115,7 @@ def test_a_forgotten_document_leaves_no_key_and_its_number_may_be_used_again(
 
     numbers = [add(text) for text in texts[:4]]
     with Catalog(tmp_path) as catalog, catalog.record():
-        minhash.forget(catalog, "seq = ?", [numbers[-1]])
+        duplicates.forget(catalog, "seq = ?", [numbers[-1]])
         catalog.execute("DELETE FROM clean_documents WHERE seq = ?", [numbers[-1]])
     assert add(texts[4]) == numbers[-1]
     add(texts[3])

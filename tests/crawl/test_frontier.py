@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from unittest import mock
 
 import pytest
@@ -16,6 +15,7 @@ from miniature_memory.crawl import urls
 from miniature_memory.crawl.blocklists import Blocklist, url_refusal
 from miniature_memory.crawl.frontier import add_url, count_due, due_urls
 from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 
 
@@ -61,7 +61,7 @@ def test_hosts_know_when_their_first_url_is_due(catalog):
 def test_closed_hosts_wait(catalog):
     fill(catalog, a=2, b=2)
     with catalog.record():
-        catalog.execute("UPDATE hosts SET closed_until = ? WHERE host = 'a.example'", [time.time() + 60])
+        backoffs.extend(catalog, "host", "a.example", 60, "http_429")
     assert {row["host"] for row in due_urls(catalog, 9, 9)} == {"b.example"}
 
 

@@ -26,6 +26,7 @@ from miniature_memory.crawl import scheduler, visits
 from miniature_memory.crawl.config import ScrapeConfig, WebConfig
 from miniature_memory.crawl.frontier import Archived, add_url, next_visit
 from miniature_memory.demo_site import site as site_module
+from miniature_memory.storage import append_log
 from miniature_memory.storage import catalog as catalog_module
 from miniature_memory.storage.catalog import Catalog
 
@@ -392,7 +393,7 @@ def test_odd_headers_do_not_break_the_archive(tmp_path):
 
 
 def test_every_file_begins_with_a_warcinfo_record(tmp_path, monkeypatch):
-    monkeypatch.setitem(catalog_module.SHARD_BYTES, "data/pages", 1500)
+    monkeypatch.setitem(append_log.SHARD_BYTES, "data/pages", 1500)
     with serve(default=page()) as server:
         add(tmp_path, *[f"{server.url}/{n}" for n in range(6)])
         assert run(config_for(server), tmp_path).n_out == 6
@@ -442,7 +443,7 @@ def test_a_host_that_has_enough_is_left_alone(tmp_path, headers, seconds):
         assert run(config_for(server), tmp_path).n_in == 0
         assert server.paths == ["/robots.txt", "/a"]
     with Catalog(tmp_path) as catalog:
-        assert catalog.value("SELECT closed_until FROM hosts") == pytest.approx(time.time() + seconds, abs=10)
+        assert catalog.value("SELECT until FROM backoffs") == pytest.approx(time.time() + seconds, abs=10)
 
 
 def test_a_host_that_keeps_failing_waits_for_the_next_run(tmp_path):
@@ -452,7 +453,7 @@ def test_a_host_that_keeps_failing_waits_for_the_next_run(tmp_path):
         report = run(config_for(server), tmp_path)
     assert report.dropped == {"http_500": 1} and report.facts["still_due"] == 8
     with Catalog(tmp_path) as catalog:
-        assert catalog.value("SELECT closed_until FROM hosts") == pytest.approx(time.time() + 3600, abs=10)
+        assert catalog.value("SELECT until FROM backoffs") == pytest.approx(time.time() + 3600, abs=10)
 
 
 def test_a_page_that_fails_for_a_moment_is_tried_again(tmp_path):
@@ -474,8 +475,8 @@ def test_a_page_that_fails_for_a_moment_is_tried_again(tmp_path):
 def test_a_host_is_closed_twice_as_long_each_time_until_it_answers(tmp_path):
     def closed_sec():
         with Catalog(tmp_path) as catalog, catalog.record():
-            seconds = catalog.value("SELECT closed_until FROM hosts") - time.time()
-            catalog.execute("UPDATE hosts SET closed_until = 0")
+            seconds = catalog.value("SELECT until FROM backoffs") - time.time()
+            catalog.execute("UPDATE backoffs SET until = 0")
             return seconds
     with serve(default=page(status=503)) as server:
         server.routes["/robots.txt"] = page("")
@@ -606,7 +607,7 @@ def test_a_bug_in_a_worker_is_not_swallowed(tmp_path, monkeypatch):
 
 
 def test_extracted_pages_may_be_dropped(tmp_path, monkeypatch):
-    monkeypatch.setitem(catalog_module.SHARD_BYTES, "data/pages", 1500)
+    monkeypatch.setitem(append_log.SHARD_BYTES, "data/pages", 1500)
     with serve(default=page()) as server:
         add(tmp_path, *[f"{server.url}/{n}" for n in range(6)])
         run(config_for(server), tmp_path)

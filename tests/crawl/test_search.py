@@ -26,6 +26,7 @@ from miniature_memory.crawl.listings import Sitemap, feed_links, read_sitemap
 from miniature_memory.crawl.provider import BLOCK_SEC, Ask, Found, ProviderError
 from miniature_memory.crawl.web import Web
 from miniature_memory.demo_site import site as site_module
+from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 
 BASE = "http://a.example/feed"
@@ -372,7 +373,7 @@ def test_a_provider_that_finds_nothing_at_all_is_left_alone(root, monkeypatch):
     report = run(config_for(queries_per_run=4), root)
     assert report.facts["providers"]["google"] == "silent" and [name for name, _ in asked].count("google") == 1
     with Catalog(root) as catalog:
-        assert catalog.value("SELECT closed_until FROM breakers") == pytest.approx(time.time() + 3600, abs=60)
+        assert catalog.value("SELECT until FROM backoffs") == pytest.approx(time.time() + 3600, abs=60)
 
 
 def test_a_provider_with_results_for_the_canary_is_believed(root, monkeypatch):
@@ -398,8 +399,8 @@ def test_a_refusal_that_looks_like_results_doubles_too(root, monkeypatch):
     for days in (1, 2):
         run(config_for(), root)
         with Catalog(root) as catalog, catalog.record():
-            closed = catalog.value("SELECT closed_until FROM breakers") - time.time()
-            catalog.execute("UPDATE breakers SET closed_until = 0")
+            closed = catalog.value("SELECT until FROM backoffs") - time.time()
+            catalog.execute("UPDATE backoffs SET until = 0")
         assert closed == pytest.approx(days * 86400, abs=60)
 
 
@@ -407,7 +408,7 @@ def test_a_canary_without_the_time_to_sing_condemns_nobody(root, monkeypatch):
     engines(monkeypatch)
     run(config_for(providers=["google"], pause_sec=5.0, max_minutes=0.05), root)
     with Catalog(root) as catalog:
-        assert catalog.value("SELECT count(*) FROM breakers") == 0
+        assert catalog.value("SELECT count(*) FROM backoffs") == 0
 
 
 def test_results_in_other_words_are_believed_of_an_engine_that_works(root, monkeypatch):
@@ -442,7 +443,7 @@ def test_urls_of_closed_hosts_are_not_enough(root, monkeypatch):
     with Catalog(root) as catalog, catalog.record():
         for n in range(9):
             add_url(catalog, f"http://closed.example/{n}", "test")
-        catalog.execute("UPDATE hosts SET closed_until = ?", [time.time() + 999])
+        backoffs.extend(catalog, "host", "closed.example", 999, "http_429")
     run(config_for(enough_urls=4), root)
     assert asked
 
@@ -511,8 +512,8 @@ def test_a_refusal_closes_the_provider_for_hours_and_doubles(root, monkeypatch):
     for _ in range(2):
         run(config_for(), root)
         with Catalog(root) as catalog, catalog.record():
-            closed.append(catalog.value("SELECT closed_until FROM breakers") - now)
-            catalog.execute("UPDATE breakers SET closed_until = 0")
+            closed.append(catalog.value("SELECT until FROM backoffs") - now)
+            catalog.execute("UPDATE backoffs SET until = 0")
     assert closed == [pytest.approx(3600, abs=60), pytest.approx(7200, abs=60)]
     assert sum(name == "google" for name, _ in asked) == 2
 
@@ -527,7 +528,7 @@ def test_a_closed_provider_is_not_asked_until_its_time_has_come(root, monkeypatc
     monkeypatch.setattr(time, "time", lambda: now + 90_100)
     assert run(config_for(), root).facts["providers"]["google"] == "9 results"
     with Catalog(root) as catalog:
-        assert catalog.value("SELECT count(*) FROM breakers") == 0
+        assert catalog.value("SELECT count(*) FROM backoffs") == 0
 
 
 def test_no_network_closes_no_provider(root, monkeypatch):
@@ -535,7 +536,7 @@ def test_no_network_closes_no_provider(root, monkeypatch):
     run(config_for(), root)
     assert len(asked) == 2
     with Catalog(root) as catalog:
-        assert catalog.value("SELECT count(*) FROM breakers") == 0
+        assert catalog.value("SELECT count(*) FROM backoffs") == 0
         assert catalog.state("search.next_query", 0) == 0  # the queries wait for a better night
 
 

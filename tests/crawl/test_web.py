@@ -17,9 +17,10 @@ from miniature_memory.crawl import guard
 from miniature_memory.crawl.blocklists import url_refusal
 from miniature_memory.crawl.config import WebConfig
 from miniature_memory.crawl.guard import Address, FetchError, forbidden_address
-from miniature_memory.crawl.robots import Rules, close_host, fetch_rules, known_rules, remember_rules, robots_url
+from miniature_memory.crawl.robots import Rules, fetch_rules, known_rules, remember_rules, robots_url
 from miniature_memory.crawl.urls import canonical_url
 from miniature_memory.crawl.web import HTML_TYPES, Web, unpack
+from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 
 PUBLIC = "93.184.216.34"  # stands for any public address; nothing is ever sent there
@@ -460,9 +461,9 @@ def test_rules_are_kept_for_a_day(tmp_path, monkeypatch):
 def test_a_closed_host_keeps_its_rules(tmp_path):
     with Catalog(tmp_path) as catalog, catalog.record():
         remember_rules(catalog, "a.example", Rules(ROBOTS))
-        close_host(catalog, "a.example", 60, "http_429")
+        backoffs.extend(catalog, "host", "a.example", 60, "http_429")
         assert known_rules(catalog, "a.example") == Rules(refusal="http_429")
-        close_host(catalog, "a.example", -1, "")
+        backoffs.extend(catalog, "host", "a.example", -1, "")
         assert known_rules(catalog, "a.example") == Rules(ROBOTS)
 
 

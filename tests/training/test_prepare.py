@@ -308,7 +308,7 @@ def test_short_nights_add_up_to_one_verdict(drifting: Path) -> None:
 
 def test_a_dataset_of_an_earlier_release_goes_on_without_a_verdict(drifting: Path) -> None:
     with Catalog(drifting) as catalog, catalog.record():
-        catalog.execute("DELETE FROM settings WHERE key IN ('prepare.held', 'prepare.judged', 'prepare.tokenizers')")
+        catalog.execute("DELETE FROM state WHERE key IN ('prepare.held', 'prepare.judged', 'prepare.tokenizers')")
     add_clean(drifting, range(100, 180))
     facts = prepare.run(FROZEN, drifting).facts
     assert facts["documents"] == 140 == growth(drifting)[-1]["documents"] and "drift_frac" not in facts

@@ -17,6 +17,7 @@ from miniature_memory.core.config import read_tables
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import run_lock
+from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import doctor
 
@@ -155,9 +156,8 @@ def test_a_private_address_is_asked_only_where_the_user_named_it(tmp_path: Path)
 
 def test_a_provider_that_rests_is_not_asked(tmp_path: Path) -> None:
     with Catalog(tmp_path) as catalog, catalog.record():
-        catalog.execute("INSERT INTO breakers VALUES ('searxng', ?, 'captcha', 1)", [time.time() + 3600])
-        catalog.execute("INSERT INTO hosts (host, closed_until, reason) VALUES ('wiki.test', ?, 'http_429')",
-                        [time.time() + 3600])
+        backoffs.extend(catalog, "provider", "searxng", 3600, "captcha")
+        backoffs.extend(catalog, "host", "wiki.test", 3600, "http_429")
     with serve() as site:
         findings = check_web(tmp_path, 'search.providers=["searxng", "mediawiki"]', f'search.searxng_url="{site.url}"',
                              'search.wikis=["http://wiki.test/api.php"]', 'web.contact="me@example.org"',

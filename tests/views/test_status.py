@@ -16,6 +16,7 @@ from miniature_memory.core.config import read_tables
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import run_lock
 from miniature_memory.core.stage import StageStats
+from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import history, status
 
@@ -69,8 +70,8 @@ def test_a_breaker_is_told_until_it_opens(tmp_path: Path) -> None:
     search = StageStats("search", facts={"providers": {"google": "captcha", "ddgs": "10 results", "searxng": "off"}})
     add_run(tmp_path, search)
     with Catalog(tmp_path) as catalog, catalog.record():
-        catalog.execute("INSERT INTO breakers VALUES ('google', ?, 'captcha', 1)", [time.time() + 3600])
-        catalog.execute("INSERT INTO breakers VALUES ('ddgs', ?, 'denied', 1)", [time.time() - 1])
+        backoffs.extend(catalog, "provider", "google", 3600, "captcha")
+        backoffs.extend(catalog, "provider", "ddgs", -1, "denied")
     text = " ".join(status.screen(facts_of(tmp_path)).split())
     assert f"google: captcha, left alone until {time.strftime('%d %b', time.localtime(time.time() + 3600))}" in text
     assert "ddgs: 10 results" in text and "denied" not in text
@@ -179,7 +180,8 @@ def test_a_missing_catalog_is_told(tmp_path: Path) -> None:
     assert "is missing" in problems(facts_of(tmp_path))
 
 
-@pytest.mark.parametrize(("version", "message"), [(99, "catalog version 99"), (1, "earlier release (version 1")])
+@pytest.mark.parametrize(("version", "message"), [
+    (99, "catalog version 99"), (3, "run python3 run.py --root"), (1, "git checkout")])
 def test_a_catalog_of_another_release(tmp_path: Path, version: int, message: str) -> None:
     Catalog(tmp_path).close()
     db = sqlite3.connect(tmp_path / "data/catalog.sqlite3")
