@@ -31,7 +31,7 @@ from typing import Any
 from bench.many_hosts import ManyHosts, Request
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import PeakMemory
-from miniature_memory.crawl import frontier
+from miniature_memory.storage import pages, urls
 from miniature_memory.storage.catalog import Catalog
 
 MAX_RUN_SEC = 600.0
@@ -115,12 +115,12 @@ def read_answer(sock: socket.socket) -> None:
 
 def prepare_ours(folder: Path, web: ManyHosts, args: argparse.Namespace) -> list[str]:
     """A root with all URLs in its catalog; returns the command that crawls it."""
-    urls = web.page_urls() + web.private_urls()
+    addresses = web.page_urls() + web.private_urls()
     (folder / "config").mkdir()
     with Catalog(folder) as catalog, catalog.record():
-        for url in urls:
-            frontier.add_url(catalog, url, "bench")
-    settings = [f"scrape.delay_sec={args.delay}", f"scrape.max_pages={len(urls)}",
+        for url in addresses:
+            urls.add(catalog, url, "bench")
+    settings = [f"scrape.delay_sec={args.delay}", f"scrape.max_pages={len(addresses)}",
                 f"scrape.max_pages_per_host={args.pages + 1}", f"scrape.max_minutes={MAX_RUN_SEC / 60}",
                 f"web.allow_private={json.dumps(web.names)}", *args.overrides]
     return [sys.executable, str(PROJECT / "scrape.py"), "--root", str(folder), "--quiet",
@@ -144,7 +144,7 @@ def stored(folder: Path, crawler: str) -> int:
     if crawler == "scrapy":
         return len(os.listdir(folder / "pages"))
     with Catalog(folder, read_only=True) as catalog:
-        return int(catalog.value("SELECT count(*) FROM pages"))
+        return pages.count(catalog)
 
 
 def crawl(crawler: str, args: argparse.Namespace) -> dict[str, Any]:

@@ -42,11 +42,11 @@ from typing import Any, NamedTuple
 
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import PeakMemory
-from miniature_memory.crawl.frontier import add_url
 from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.storage import urls as catalog_urls
 from miniature_memory.storage.catalog import Catalog
 
-DEADLINE_SEC, READ_TIMEOUT_SEC, PAGE_DEADLINE_SEC, WORKERS = 3.0, 2.0, 5.0, 16
+DEADLINE_SEC, PAGE_DEADLINE_SEC, WORKERS = 3.0, 5.0, 16
 GRACE_SEC = 1.0  # by which a fetch may pass its deadline: the machine is busy
 SPARE_SEC = 10.0  # for the start of the stage, its pauses before a second try, and all that is no fetch
 MAX_MB = 300
@@ -597,10 +597,10 @@ def measure(chosen: list[Case], folder: Path) -> dict[str, Any]:
         urls = {case.name: canonical_url(case.url.format(host=hosts[case.name], canary=canary_port)) for case in chosen}
         with Catalog(root) as catalog, catalog.record():
             for url in filter(None, urls.values()):
-                add_url(catalog, url, "bench")
+                catalog_urls.add(catalog, url, "bench")
         scrape = run_stage(command, root, {
             "web.allow_private": list(hosts.values()), "web.fetch_deadline_sec": DEADLINE_SEC,
-            "web.read_timeout_sec": READ_TIMEOUT_SEC, "scrape.workers": WORKERS, "scrape.max_minutes": 1.0,
+            "scrape.workers": WORKERS, "scrape.max_minutes": 1.0,
             "scrape.max_pages": 2 * len(chosen), "scrape.follow_links": True, "scrape.max_links_per_host": 5,
             "scrape.delay_sec": 0.01})  # not 0: then a Crawl-delay does not count either
         extract = run_stage(["extract.py"], root, {"extract.page_deadline_sec": PAGE_DEADLINE_SEC})

@@ -34,7 +34,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 from bench.many_hosts import ManyHosts, Request
 from miniature_memory.core.paths import PROJECT
-from miniature_memory.crawl import frontier
+from miniature_memory.storage import urls
 from miniature_memory.storage.catalog import GROUP_RECORDS, Catalog
 
 HOSTS, LATENCY_SEC = 20, 0.25  # so that 2,000 pages last longer than 50 kills: at most 80 of them come in a second
@@ -190,7 +190,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     with ManyHosts(folder, HOSTS, args.pages // HOSTS, latency_sec=LATENCY_SEC, longest_sec=LONGEST_SEC) as web:
         with Catalog(root) as catalog, catalog.record():
             for url in web.page_urls():
-                frontier.add_url(catalog, url, "bench")
+                urls.add(catalog, url, "bench")
         command = crawl_command(root, web, args.overrides)
         try:
             while time.monotonic() < started + LONGEST_SEC:
@@ -219,8 +219,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
             raise subprocess.CalledProcessError(code, command[:2])
     look(root, findings)
     with Catalog(root, read_only=True) as catalog:
-        states = {row["state"]: row["n"] for row in
-                  catalog.execute("SELECT state, count(*) AS n FROM urls GROUP BY state")}
+        states = dict(urls.states(catalog))
     return {"kills": len(findings.at), "kills_amid_writing": findings.amid_writing, "pages": len(findings.pages),
             "states": states, "lost": findings.lost, "unreadable": findings.unreadable, "doubled": findings.doubled,
             **judge(web.log(), findings), "warc_check": warc_check(root),

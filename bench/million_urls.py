@@ -29,9 +29,9 @@ from typing import Any
 
 from miniature_memory.core.process import PeakMemory
 from miniature_memory.crawl import frontier
-from miniature_memory.crawl.blocklists import url_refusal
+from miniature_memory.crawl.blocklists import url_rejection
 from miniature_memory.crawl.urls import canonical_url
-from miniature_memory.storage import backoffs
+from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
 
 HUGE_HOSTS, HUGE_SHARE = 5, 0.1  # of the URLs, each
@@ -107,15 +107,15 @@ class Stopwatch:
 def add_all(catalog: Catalog, path: Path, raw: bool, watch: Stopwatch, what: str) -> dict[str, Any]:
     """Add the URLs of a file; seconds, and what add_url or the filter said to how many."""
     n, said, peaks, started = 0, {"added": 0}, {}, time.monotonic()
-    urls = read_urls(path)
-    while block := list(islice(urls, URLS_A_RECORD)):
+    lines = read_urls(path)
+    while block := list(islice(lines, URLS_A_RECORD)):
         with catalog.record():
             for url in block:
                 reason = ""
                 if raw:
                     url = canonical_url(url)
-                    reason = url_refusal(url)
-                reason = reason or frontier.add_url(catalog, url, "bench")
+                    reason = url_rejection(url)
+                reason = reason or urls.add(catalog, url, "bench")
                 said[reason or "added"] = said.get(reason or "added", 0) + 1
         n += len(block)
         if n == 100_000:
@@ -149,10 +149,8 @@ def visit(catalog: Catalog, odd: bool, watch: Stopwatch) -> float:
         with catalog.record():
             for row in catalog.execute("SELECT * FROM urls WHERE id >= ? AND id < ? AND id % 2 = ?",
                                        [first, first + 2 * URLS_A_RECORD, odd]).fetchall():
-                due_at, days, failures = frontier.next_visit(row, "fetched", 7.0, 1.0)
-                catalog.execute("UPDATE urls SET state = 'fetched', due_at = ?, revisit_days = ?, failures = ?, "
-                                "fetched_at = ?, payload_hash = ? WHERE id = ?",
-                                [due_at, days, failures, time.time(), f"{row['id']:064x}", row["id"]])
+                urls.finish_visit(catalog, row["id"], "fetched", frontier.next_visit(row, "fetched", 7.0),
+                                  urls.Seen(f"{row['id']:064x}", "", ""))
                 n += 1
         watch.look(n, started, "visited")
     catalog.commit()

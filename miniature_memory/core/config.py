@@ -19,6 +19,14 @@ from miniature_memory.core.paths import PROJECT
 Tables = dict[str, dict[str, Any]]
 T = typing.TypeVar("T")
 
+RENAMED_SETTINGS: dict[str, str] = {
+    "web.connect_timeout_sec": "nothing: it is always 5 seconds",
+    "web.read_timeout_sec": "nothing: it is always 10 seconds, within web.fetch_deadline_sec",
+    "web.max_redirects": "nothing: it is always 5, as RFC 9309 says",
+    "scrape.retry_days": "nothing: it is always 1 day, doubled with each further failure",
+    "scrape.host_pause_sec": "nothing: it is always 3,600 seconds, doubled each time in a row",
+}
+
 
 def setting(default: T, doc: str, heading: str = "") -> T:
     """A field of a configuration's dataclass: its default, and what default.toml and docs/configuration.md say of it.

@@ -16,17 +16,17 @@ from urllib.parse import unquote
 
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import host_of
-from miniature_memory.crawl.blocklists import Blocklist, url_refusal
+from miniature_memory.crawl.blocklists import Blocklist, url_rejection
 from miniature_memory.crawl.config import SearchConfig
-from miniature_memory.crawl.frontier import DAY_SEC, add_url, count_due
+from miniature_memory.crawl.frontier import DAY_SEC
 from miniature_memory.crawl.guard import FetchError, bounded
 from miniature_memory.crawl.provider import BLOCK_SEC, Ask, Found, ProviderError
 from miniature_memory.crawl.providers import PROVIDERS
 from miniature_memory.crawl.robots import Rules, fetch_rules, known_rules, remember_rules, robots_url
 from miniature_memory.crawl.seeds import Seed
 from miniature_memory.crawl.urls import canonical_url
-from miniature_memory.crawl.web import Web
-from miniature_memory.storage import backoffs
+from miniature_memory.crawl.web import MAX_REDIRECTS, Web
+from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Search:
     def has_enough(self) -> bool:
         """Whether scrape has enough to do. Only some URLs of one host count: it may be asked only so often."""
         enough = self.config.enough_urls
-        return count_due(self.catalog, enough, self.config.enough_per_host) >= enough
+        return urls.enough_due(self.catalog, enough, self.config.enough_per_host)
 
     def add(self, found: Iterable[Found], provider: str, query: str = "", most_new: int = 1 << 30) -> int:
         """Put URLs into the catalog until `most_new` of them were not known, within a record() block."""
@@ -81,8 +81,8 @@ class Search:
             if self.report.n_out - before == most_new:
                 break
             url = canonical_url(url)
-            reason = url_refusal(url, self.blocklist)
-            reason = reason or add_url(self.catalog, url, provider, query, archived=archived)
+            reason = url_rejection(url, self.blocklist)
+            reason = reason or urls.add(self.catalog, url, provider, query, archived=archived)
             self.found[provider] += 1
             self.report.n_in += 1
             if reason:
@@ -292,8 +292,8 @@ class Search:
 
     def fetch(self, url: str) -> bytes:
         """A feed or sitemap; the beginning of one that is too long. Each hop waits until its host may be asked."""
-        for _ in range(self.config.web.max_redirects + 1):
-            if reason := self.rules_for(url).refuse(url):
+        for _ in range(MAX_REDIRECTS + 1):
+            if reason := self.rules_for(url).rejection_of(url):
                 raise FetchError(reason)
             with self.turn(url):
                 answer = self.web.fetch(url, follow=False, truncate=True, seconds=max(self.seconds_left(), 0.1))
@@ -313,7 +313,7 @@ class Search:
             if isinstance(rules, str):
                 at, hops, self.answered = rules, hops + 1, True
                 continue
-            self.answered = self.answered or rules.refusal not in ("unreachable", "blocked_address")
+            self.answered = self.answered or rules.rejection not in ("unreachable", "blocked_address")
             with self.catalog.record():
                 remember_rules(self.catalog, host_of(url), rules)
         return rules

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from miniature_memory.core.text import host_of
-from miniature_memory.crawl.frontier import Archived
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.provider import BLOCK_SEC, Ask, Found, ProviderError
 from miniature_memory.crawl.urls import canonical_url
 from miniature_memory.crawl.web import Web, retry_after_sec
+from miniature_memory.storage.urls import Archived
 
 DDGS_BACKENDS = {"duckduckgo": "html.duckduckgo.com", "brave": "search.brave.com", "mojeek": "www.mojeek.com"}
 DDGS_TIMEOUT_SEC = 5.0  # of each backend
@@ -48,7 +48,7 @@ def google(ask: Ask) -> list[Found]:
             return _Answer()  # one page of results an ask; the library would go on
         params |= {"num": ask.n + 2, "start": ask.page * ask.n}  # it counts wrongly from the second page on
         cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
-        answer = ask.web.fetch(f"{url}?{urlencode(params)}", headers=headers | cookie, allowed=_google_wall)
+        answer = ask.web.fetch(f"{url}?{urlencode(params)}", headers=headers | cookie, rejection_of=_google_wall)
         texts.append(answer.body.decode("utf-8", "replace"))
         return _Answer(texts[0])
 

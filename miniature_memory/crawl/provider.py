@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from miniature_memory.crawl.config import ProviderConfig
-from miniature_memory.crawl.frontier import Archived
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.web import Web
+from miniature_memory.storage.urls import Archived
 
 # How long a provider that refused is left alone, doubled on repeats: SearXNG's suspended_times (settings.yml)
 BLOCK_SEC = {"too_many_requests": 3600.0, "silent": 3600.0, "denied": 86400.0, "captcha": 86400.0, "js_wall": 86400.0,

@@ -24,7 +24,7 @@ _META = re.compile(rb"<meta\b([^<>]{1,500})>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(rb"""([a-z-]{1,30})\s{0,9}=\s{0,9}("[^"]*"|'[^']*'|[^\s"'>]+)""", re.IGNORECASE)
 
 
-def refusal(headers: Iterable[tuple[str, str]], body: bytes, agent: str) -> str:
+def rejection(headers: Iterable[tuple[str, str]], body: bytes, agent: str) -> str:
     """Why this page must not be used: noindex, noai, or ''.
 
     X-Robots-Tag and <meta name=robots> (developers.google.com/search/docs/crawling-indexing/robots-meta-tag), noai of

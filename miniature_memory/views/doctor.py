@@ -302,7 +302,7 @@ def answers(asked: dict[str, list[str]], config: Any) -> list[Finding]:
 
     def ask(url: str) -> str:
         rules = fetch_rules(web, robots_url(url), seconds=ANSWER_SEC)
-        refusal = rules.refusal if isinstance(rules, Rules) else ""
+        refusal = rules.rejection if isinstance(rules, Rules) else ""
         return "no proper answer" if refusal == "robots_unavailable" else refusal
 
     urls = list({host_of(url): url for urls in asked.values() for url in urls}.values())

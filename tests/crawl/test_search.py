@@ -20,14 +20,14 @@ from miniature_memory.crawl import engines as engines_module
 from miniature_memory.crawl.config import SearchConfig, WebConfig
 from miniature_memory.crawl.discovery import related
 from miniature_memory.crawl.engines import commoncrawl, ddgs, google, mediawiki, searxng
-from miniature_memory.crawl.frontier import Archived, add_url
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.listings import Sitemap, feed_links, read_sitemap
 from miniature_memory.crawl.provider import BLOCK_SEC, Ask, Found, ProviderError
 from miniature_memory.crawl.web import Web
 from miniature_memory.demo_site import site as site_module
-from miniature_memory.storage import backoffs
+from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.urls import Archived
 
 BASE = "http://a.example/feed"
 SEED_LIST = ["feeds", "sitemaps", "seeds"]
@@ -51,7 +51,7 @@ def write(root: Path, name: str, text: str | bytes) -> Path:
 
 
 def config_for(*servers, **settings) -> SearchConfig:
-    web = WebConfig(allow_private=[f"127.0.0.1:{server.port}" for server in servers], connect_timeout_sec=0.3)
+    web = WebConfig(allow_private=[f"127.0.0.1:{server.port}" for server in servers])
     names = ["google", "ddgs", "searxng", *SEED_LIST]
     return SearchConfig(**{"providers": names, "queries_per_run": 3, "pause_sec": 0.0, "seed_delay_sec": 0.0,
                            "give_up_sec": 2.0, "web": web} | settings)
@@ -442,7 +442,7 @@ def test_urls_of_closed_hosts_are_not_enough(root, monkeypatch):
     asked = engines(monkeypatch, google=results)
     with Catalog(root) as catalog, catalog.record():
         for n in range(9):
-            add_url(catalog, f"http://closed.example/{n}", "test")
+            urls.add(catalog, f"http://closed.example/{n}", "test")
         backoffs.extend(catalog, "host", "closed.example", 999, "http_429")
     run(config_for(enough_urls=4), root)
     assert asked
