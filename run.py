@@ -313,7 +313,7 @@ def main(argv: list[str] | None = None) -> int:
         tables = read_tables(args.root, args.config, args.overrides)
         catch_signals()
         if args.status:
-            return status.show(args.root, tables, flags_of(args), args.json)
+            return status.show(args.root, tables, flags_of(args), args.json, args.demo)
         if args.report:
             from miniature_memory.views import report  # a tenth of a second that the others need not wait for
 

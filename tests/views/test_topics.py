@@ -134,9 +134,9 @@ def test_the_list(tmp_path: Path) -> None:
     (tmp_path / "topics/ships/data").mkdir()
     (tmp_path / "topics/ships/data/catalog.sqlite3").write_bytes(b"no database " * 99)
     rows = topics.table(tmp_path)
-    assert [(row["topic"], row["documents"], row["bits_per_byte"]) for row in rows] == [("bread", 1, 2.0),
+    assert [(row.topic, row.documents, row.bits_per_byte) for row in rows] == [("bread", 1, 2.0),
                                                                                      ("ships", None, None)]
-    assert "damaged" in topics.screen(rows, tmp_path).splitlines()[2]
+    assert "has problems" in topics.screen(rows, tmp_path).splitlines()[2]
 
 
 def test_a_topic_runs_in_its_folder_and_is_listed(tmp_path: Path) -> None:
