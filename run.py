@@ -42,6 +42,7 @@ from miniature_memory.core.process import LOCK_FD_VARIABLE, PARENT_VARIABLE, cat
 from miniature_memory.core.stage import ArgumentParser, StageStats, common_arguments, guarded
 from miniature_memory.core.text import timestamp
 from miniature_memory.crawl import new_topic
+from miniature_memory.crawl.outcomes import in_words
 from miniature_memory.demo_site.demo import demo_web
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import append_line
@@ -229,8 +230,8 @@ def is_empty(root: Path) -> bool:
 def fall_back(night: Night) -> int:
     """No page from anywhere and no documents: run the demonstration instead, in a root of its own."""
     search, scrape = night.report("search"), night.report("scrape")
-    providers = search.facts.get("providers", {}) if search else {}
-    tried = "; ".join(f"{name}: {outcome}" for name, outcome in providers.items()) or "no provider is configured"
+    outcomes = search.facts.get("providers", {}) if search else {}
+    tried = "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in outcomes.items()) or "no provider is configured"
     pages = ", ".join(f"{reason} {n}" for reason, n in scrape.dropped.items()) if scrape else ""
     tried += f". Pages: {pages}" if pages else ""
     if night.args.demo or not night.tables["run"]["sample_fallback"]:

@@ -20,6 +20,13 @@ Tables = dict[str, dict[str, Any]]
 T = typing.TypeVar("T")
 
 RENAMED_SETTINGS: dict[str, str] = {
+    "search.enough_urls": "scrape.max_pages",
+    "search.enough_per_host": "scrape.max_pages_per_host",
+    "search.results_per_query": "nothing: it is always 10",
+    "search.give_up_sec": "nothing: it is always 15 seconds",
+    "search.provider_sec": "nothing: it is always 10 seconds",
+    "search.sitemaps_per_seed": "nothing: it is always 10",
+    "search.seed_delay_sec": "nothing: it is always 1 second, or the host's Crawl-delay",
     "web.connect_timeout_sec": "nothing: it is always 5 seconds",
     "web.read_timeout_sec": "nothing: it is always 10 seconds, within web.fetch_deadline_sec",
     "web.max_redirects": "nothing: it is always 5, as RFC 9309 says",
