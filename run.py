@@ -231,7 +231,7 @@ def fall_back(night: Night) -> int:
     """No page from anywhere and no documents: run the demonstration instead, in a root of its own."""
     search, scrape = night.report("search"), night.report("scrape")
     outcomes = search.facts.get("providers", {}) if search else {}
-    tried = "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in outcomes.items()) or "no provider is configured"
+    tried = "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in outcomes.items()) or "no providers"
     pages = ", ".join(f"{reason} {n}" for reason, n in scrape.dropped.items()) if scrape else ""
     tried += f". Pages: {pages}" if pages else ""
     if night.args.demo or not night.tables["run"]["sample_fallback"]:

@@ -30,22 +30,24 @@ class TimeBudget:
     """How long the next request may take."""
 
     def __init__(self, minutes: float) -> None:
-        self.total_sec = minutes * 60
         self.started = time.monotonic()
-        self.ends_at = 1.0  # of the time: when the current step has to be done
+        self.total_sec = self.step_ends_sec = minutes * 60  # from the start
         self.answered = False  # whether anything has answered at all: then there is a network
 
+    def passed_sec(self) -> float:
+        return time.monotonic() - self.started
+
     def begin_step(self, with_engines: bool, steps_left: int) -> None:
-        """Give the next step its share. steps_left: with this one."""
-        spent = (time.monotonic() - self.started) / self.total_sec
-        share = ENGINES_FRAC if with_engines else spent + (1 - spent) / steps_left
-        self.ends_at = share if steps_left > 1 else 1.0
+        """Give the next step its share of the time. steps_left: with this one."""
+        passed = self.passed_sec()
+        share = self.total_sec * ENGINES_FRAC if with_engines else passed + (self.total_sec - passed) / steps_left
+        self.step_ends_sec = share if steps_left > 1 else self.total_sec
 
     def seconds_left(self, waiting: int = 1) -> float:
         """Of the current step. As long as nothing has answered, a request gets its part of GIVE_UP_SEC, which it
         shares with the `waiting` providers that have not been tried."""
-        passed = time.monotonic() - self.started
-        left = self.total_sec * self.ends_at - passed
+        passed = self.passed_sec()
+        left = self.step_ends_sec - passed
         return left if self.answered else min(left, (GIVE_UP_SEC - passed) / waiting)
 
 

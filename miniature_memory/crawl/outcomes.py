@@ -37,7 +37,7 @@ def in_words(outcome: object) -> str:
     if isinstance(until, (int, float)):
         why += f"; paused until {time.strftime('%d %b %H:%M', time.localtime(until)).lstrip('0')}"
     if not isinstance(results, int) or not results:
-        return why or "no results"
+        return why or "0 results"
     return f"{results:,} result{'s' * (results != 1)}" + (f", then {why}" if why else "")
 
 

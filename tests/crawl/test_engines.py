@@ -1,10 +1,12 @@
-"""Providers before a server that answers as the real ones do.   .venv/bin/python -m pytest tests/crawl/test_engines.py"""
+"""Providers before a server that answers as the real ones.   .venv/bin/python -m pytest tests/crawl/test_engines.py"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 
+import ddgs.base as ddgs_base
+import googlesearch
 import pytest
 from local_server import page, serve
 
@@ -102,13 +104,42 @@ def test_how_ddgs_refuses(world, answer, reason):
         assert len(world.log) == 3  # a backend that refused is not asked again in this run
 
 
-def test_ddgs_goes_on_with_the_backends_that_answer(world):
+def test_ddgs_continues_with_the_backends_that_answer(world):
     world.routes |= {"/html.duckduckgo.com/html/": page(DDG_RESULT.format(1))}
     world.default = page(status=429)
     question = ask(world)
     for _ in range(2):
         assert urls_of(ddgs(question)) == ["http://d.example/1"]
     assert len(world.log) <= 4 and "html.duckduckgo.com" not in question.memory["refused"]
+
+
+@pytest.mark.parametrize("changed", ["client gone", "client not called", "caller gone"])
+@pytest.mark.parametrize("provider", [google, ddgs])
+def test_a_library_that_may_use_its_own_client_sends_nothing(world, monkeypatch, provider, changed):
+    def own_client(*args, **kwargs):
+        raise AssertionError("sent by the library's own client")
+    library, client, owner, caller = {google: (googlesearch, "get", googlesearch, "_req"),
+                                      ddgs: (ddgs_base, "HttpClient", ddgs_base.BaseSearchEngine, "__init__")}[provider]
+    monkeypatch.setattr(library, client, own_client)
+    if changed == "client gone":
+        monkeypatch.delattr(library, client)
+    elif changed == "client not called":
+        monkeypatch.setattr(owner, caller, own_client)
+    elif provider is google:
+        monkeypatch.delattr(owner, caller)
+    else:
+        monkeypatch.delattr(ddgs_base, "BaseSearchEngine")
+    with pytest.raises(ProviderError, match="library_changed"):
+        provider(ask(world))
+    assert world.log == []
+
+
+def test_a_library_that_sent_nothing_through_our_client_is_off(world, monkeypatch):
+    monkeypatch.setattr(googlesearch, "search", lambda *args, **kwargs: [])
+    monkeypatch.setattr("ddgs.DDGS.text", lambda *args, **kwargs: [])
+    for provider in (google, ddgs):
+        with pytest.raises(ProviderError, match="library_changed"):
+            provider(ask(world))
 
 
 def json_page(content: object, status: int = 200, **headers):

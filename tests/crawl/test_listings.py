@@ -35,10 +35,8 @@ def test_what_is_no_feed_has_no_links(data):
 def test_entities_are_not_expanded():
     bomb = b"<!DOCTYPE r [<!ENTITY a 'x'>" + b"".join(
         b"<!ENTITY %c '%s'>" % (98 + n, b"&%c;" % (97 + n) * 10) for n in range(9)) + b"]>"
-    started = time.monotonic()
     assert feed_links(bomb + b"<rss><item><link>http://a.example/&j;</link></item></rss>", BASE) in (
         ["http://a.example/"], [])
-    assert time.monotonic() - started < 1
 
 
 URLSET = b"<urlset xmlns='http://www.sitemaps.org/schemas/sitemap/0.9'><url><loc>http://a.example/1</loc></url></urlset>"
