@@ -33,8 +33,10 @@ from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.demo_site.pages import scene_text
 from miniature_memory.demo_site.site import Site
-from miniature_memory.extraction import blocks
+from miniature_memory.extraction.block_text import text_of
+from miniature_memory.extraction.blocks import segment
 from miniature_memory.extraction.page import extract_page
+from miniature_memory.extraction.parsing import parse
 from miniature_memory.validation.documents import language_of
 
 GOALS = {"good_kept": 0.95, "bad_dropped": 0.95, "scenes_kept": 0.98, "extracted_scenes_kept": 0.98}
@@ -74,11 +76,11 @@ def read_picks(path: Path) -> dict[str, list[Pick]]:
 
 def element_texts(html: str) -> Iterator[str]:
     """The text of each element of a page that begins a block; what is in <noscript> as without scripts."""
-    root = blocks.parse(html)
+    root = parse(html)
     for top in () if root is None else (root, *root.iter("noscript")):
-        page = blocks.segment(top)
+        page = segment(top)
         for first, last in set(zip(page.first, page.last, strict=True)):
-            yield blocks.text_of(page.blocks[first:last])
+            yield text_of(page.blocks[first:last])
 
 
 def judge_pages(pages: Iterable[dict[str, Any]], picks: dict[str, list[Pick]], judge: Judge) -> Iterator[Verdict]:

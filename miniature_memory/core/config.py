@@ -17,6 +17,10 @@ from miniature_memory.core.paths import PROJECT
 # --- configuration -------------------------------------------------------------------------------
 
 Tables = dict[str, dict[str, Any]]
+RENAMED_SETTINGS: dict[str, str] = {
+    "extract.pages_per_worker": "nothing: extract starts a fresh worker process after 1,000 pages",
+    "extract.min_chars": "nothing: extract tries read mode when a page gives less than 200 characters",
+}
 T = typing.TypeVar("T")
 
 RENAMED_SETTINGS: dict[str, str] = {

@@ -14,6 +14,10 @@ def count(catalog: Catalog) -> int:
     return int(catalog.value("SELECT count(*) FROM pages"))
 
 
+def count_urls(catalog: Catalog) -> int:
+    return int(catalog.value("SELECT count(DISTINCT url) FROM pages"))
+
+
 def add(catalog: Catalog, url_id: int, url: str, fetched_at: str, place: Place, payload_digest: str) -> None:
     """Add a response record, within a record() block."""
     catalog.execute("INSERT INTO pages (url_id, url, fetched_at, file, offset, length, payload_hash) "
