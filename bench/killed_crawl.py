@@ -1,12 +1,12 @@
 """Killed crawl: what does a SIGKILL cost?
 
-    .venv/bin/python bench/killed_crawl.py             2,000 pages, killed at 50 moments, begun again each time
-    .venv/bin/python bench/killed_crawl.py --kills 5   shorter
+    .venv/bin/python -m bench.killed_crawl             2,000 pages, killed 50 times, restarted each time
+    .venv/bin/python -m bench.killed_crawl --kills 5   shorter
 
-scrape.py crawls bench/many_hosts.py and is killed, by a signal that it cannot see, up to 2.2 seconds after it took the
-lock of its root; the moments are drawn from a seed. After each kill the catalog is read without fixing anything: every
-page that it knew before must still lie where it lay, and every page must be a whole WARC record within the committed
-length of its file. In the end the web's own log says which pages were asked for again. Ends in one JSON line.
+scrape.py crawls bench/many_hosts.py and is killed up to 2.2 seconds after it took the lock of its root, at moments
+drawn from a seed. After each kill the catalog is read without repairing anything: every page that it knew before must
+be where it was, and every page must be a whole WARC record within the committed length of its file. At the end the
+web's log shows which pages were requested again. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -55,20 +55,17 @@ class Page(NamedTuple):
 
 @dataclass
 class Findings:
-    """What the looks after the kills have found."""
+    """What was found after the kills."""
 
     pages: dict[int, Page] = field(default_factory=dict)  # by seq, as known after the last kill
     digests: dict[int, str] = field(default_factory=dict)  # seq -> of its bytes, once they were found to be a record
-    lost: int = 0  # pages that were known and are not there, or not the same, any more
+    lost: int = 0  # known pages that are gone or different
     unreadable: int = 0
-    doubled: int = 0  # most pages of which the catalog had two
+    doubled: int = 0  # the most pages that the catalog had twice
     amid_writing: int = 0  # kills that left bytes behind which were not committed
     begun: list[float] = field(default_factory=list)  # time.monotonic() just before each kill
     at: list[float] = field(default_factory=list)  # and when the process was gone
     known: list[set[str]] = field(default_factory=list)  # URLs that were committed at each kill
-
-
-# --- the crawl, and the kill ---------------------------------------------------------------------
 
 
 def crawl_command(root: Path, web: ManyHosts, overrides: list[str]) -> list[str]:
@@ -83,7 +80,7 @@ def start(command: list[str]) -> subprocess.Popen[bytes]:
 
 
 def wait_for_work(process: subprocess.Popen[bytes], root: Path) -> None:
-    """Until the crawl has taken the lock of its root: Python has started then, and the catalog is opened next."""
+    """Until the crawl has taken the lock of its root: it opens the catalog next."""
     lock, mine = root / "data/run.lock", f"{process.pid}\n"
     while process.poll() is None and not (lock.exists() and lock.read_text() == mine):
         time.sleep(0.005)
@@ -94,9 +91,6 @@ def kill(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # a group of its own: itself and all that it started
     process.wait()
-
-
-# --- the look after a kill -----------------------------------------------------------------------
 
 
 def read_catalog(root: Path) -> tuple[list[Page], dict[str, int]]:
@@ -110,7 +104,7 @@ def read_catalog(root: Path) -> tuple[list[Page], dict[str, int]]:
 def is_whole(member: bytes, page: Page) -> bool:
     """Whether these bytes are one WARC response record of that page, digests included."""
     try:
-        gzip.decompress(member)  # which checks that the member ends here, and its checksum
+        gzip.decompress(member)  # checks that the member ends here, and its checksum
         record = next(iter(ArchiveIterator(io.BytesIO(member), check_digests=True)))
         body = record.content_stream().read()
         return bool(body and record.rec_type == "response" and record.digest_checker.passed
@@ -156,11 +150,8 @@ def warc_check(root: Path) -> bool:
     return subprocess.run([sys.executable, "-m", "warcio.cli", "check", *files], stdout=sys.stderr).returncode == 0
 
 
-# --- what the web has seen -----------------------------------------------------------------------
-
-
 def judge(log: list[Request], findings: Findings) -> dict[str, Any]:
-    """What was asked for again, by the kill after which it had to be."""
+    """What was requested again, after which kill."""
     pages = [request for request in log if request.path.startswith("/page-")]
     last: dict[str, int] = {}  # URL -> in which run it was asked for last
     refetched: Counter[int] = Counter()
@@ -177,9 +168,6 @@ def judge(log: list[Request], findings: Findings) -> dict[str, Any]:
             "most_refetched_after_a_kill": max(refetched.values(), default=0),
             "most_allowed": GROUP_RECORDS + HOSTS, "most_in_flight_at_a_kill": max(in_flight, default=0),
             "robots_requests": sum(request.path == "/robots.txt" for request in log)}
-
-
-# --- the question --------------------------------------------------------------------------------
 
 
 def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:

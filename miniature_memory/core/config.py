@@ -20,10 +20,6 @@ Tables = dict[str, dict[str, Any]]
 RENAMED_SETTINGS: dict[str, str] = {
     "extract.pages_per_worker": "nothing: extract starts a fresh worker process after 1,000 pages",
     "extract.min_chars": "nothing: extract tries read mode when a page gives less than 200 characters",
-}
-T = typing.TypeVar("T")
-
-RENAMED_SETTINGS: dict[str, str] = {
     "search.enough_urls": "scrape.max_pages",
     "search.enough_per_host": "scrape.max_pages_per_host",
     "search.results_per_query": "nothing: it is always 10",
@@ -37,6 +33,7 @@ RENAMED_SETTINGS: dict[str, str] = {
     "scrape.retry_days": "nothing: it is always 1 day, doubled with each further failure",
     "scrape.host_pause_sec": "nothing: it is always 3,600 seconds, doubled each time in a row",
 }
+T = typing.TypeVar("T")
 
 
 def setting(default: T, doc: str, heading: str = "") -> T:

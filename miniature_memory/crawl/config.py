@@ -22,8 +22,8 @@ class WebConfig:
     connect_to: list[str] = setting([],
         "\"host=address:port\", the address to connect to instead; for the demonstration and tests")
     fetch_deadline_sec: float = setting(30.0,
-        "seconds that one fetch may take, redirects included")  # trafilatura's, settings.cfg
-    max_bytes: int = setting(5_000_000, "of one page, as received and as unpacked")
+        "seconds for one fetch, redirects included")  # trafilatura's, settings.cfg
+    max_bytes: int = setting(5_000_000, "bytes of one page, as received and as unpacked; a larger one is rejected")
 
     def __post_init__(self) -> None:
         if not (self.contact.isascii() and self.contact.isprintable()):
@@ -43,7 +43,7 @@ class ScrapeLimits:
     """What search needs of the table [scrape]: how many due URLs are enough for one run."""
 
     max_pages: int = setting(300, "URLs visited in one run; search stops when so many are due")
-    max_pages_per_host: int = setting(50, "of these, at one host, redirects to it included")
+    max_pages_per_host: int = setting(50, "URLs of one host visited in one run, redirects to it included")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class SearchConfig(ProviderConfig):
     pages_per_query: int = setting(5, "pages of results requested for one query, one each time its turn comes")
     requery_days: float = setting(7.0, "days between a query's last page of results and its first page again")
     pause_sec: float = setting(5.0, "seconds between two queries to one provider, varied from 0.75 to 1.5 times that")
-    max_minutes: float = setting(1.0, "minutes that the whole stage may take")
+    max_minutes: float = setting(1.0, "minutes for the whole stage")
     urls_per_seed: int = setting(1000, "new URLs taken from one feed or sitemap in one run, at most")
     blocklists: list[str] = setting([],
         "files of hosts that are never visited: one domain per line, or in hosts format, such as UT1's")
@@ -101,11 +101,12 @@ class BlocklistConfig:
 class ScrapeConfig(ScrapeLimits):
     """The table [scrape]: how much is fetched, and how fast."""
 
-    max_minutes: float = setting(3.0, "of the whole stage; the rest stays due")
+    max_minutes: float = setting(3.0, "minutes for the whole stage; the rest stays due")
     delay_sec: float = setting(5.0, "seconds from the end of an answer to the next request to that host; its "
         "Crawl-delay if that is longer")  # trafilatura's, settings.cfg
     workers: int = setting(16, "threads, each with a host of its own")
-    revisit_days: float = setting(7.0, "until a page is visited again; halved if it has changed by then, else doubled")
+    revisit_days: float = setting(7.0,
+        "days until a page is visited again; halved if it has changed by then, else doubled")
     respect_noai: bool = setting(True, "reject pages marked noindex or noai, or reserved from training in another way")
     follow_links: bool = setting(False, "add a page's links to its own host")
     max_link_depth: int = setting(2, "links between a URL that search found and one that is added")

@@ -20,7 +20,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
+from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
+from urllib3 import ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
@@ -119,22 +121,18 @@ def _seconds_allowed(seconds: float) -> float:
     return min(seconds, left)
 
 
-class DeadlineSocket:
+class DeadlineSocket(socket.socket):
     """Each read waits at most until the deadline of the fetch, so that one byte per second does not prolong it."""
 
     def recv_into(self, *args: Any) -> int:
-        self.settimeout(_seconds_allowed(READ_TIMEOUT_SEC))  # type: ignore[attr-defined]
-        n = int(super().recv_into(*args))  # type: ignore[misc]
+        self.settimeout(_seconds_allowed(READ_TIMEOUT_SEC))
+        n = super().recv_into(*args)
         if not n and fetching.in_head:
             raise ConnectionResetError("closed within the headers")  # http.client would take them for complete
         fetching.bytes_left -= n
         if fetching.bytes_left < 0:
             raise FetchError("too_big")  # endless headers, trailers, or a chunk of size -1
         return n
-
-
-class PlainSocket(DeadlineSocket, socket.socket):
-    pass
 
 
 class TlsSocket(DeadlineSocket, ssl.SSLSocket):
@@ -181,7 +179,7 @@ class Guard:
 
 def connect_socket(address: Address, seconds: float) -> socket.socket:
     """The one place where a connection is opened."""
-    sock = PlainSocket(address.family, socket.SOCK_STREAM)
+    sock = DeadlineSocket(address.family, socket.SOCK_STREAM)
     try:
         sock.settimeout(seconds)
         sock.connect(address.sockaddr)
@@ -203,7 +201,7 @@ class GuardedAdapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self.pools
 
-    def build_response(self, req: Any, resp: Any) -> Any:
+    def build_response(self, req: PreparedRequest, resp: Any) -> Response:
         """Without cookies, which nobody needs: parsing hostile ones takes seconds."""
         original, resp._original_response = resp._original_response, None
         try:
@@ -211,8 +209,8 @@ class GuardedAdapter(HTTPAdapter):
         finally:
             resp._original_response = original
 
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **kwargs)
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
+        manager: ProxyManager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = self.pools
         return manager
 
@@ -235,7 +233,7 @@ class _Response(http.client.HTTPResponse):
             http.client._read_headers(self.fp)  # type: ignore[attr-defined]
 
 
-def _pool_classes(guard: Guard) -> dict[str, Any]:
+def _pool_classes(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
     """urllib3's pools by scheme. A connection to a proxy is trusted, because the user named the proxy."""
 
     class Plain(HTTPConnection):

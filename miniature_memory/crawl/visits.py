@@ -83,9 +83,6 @@ class Network:
         return self.unreachable_hosts >= NO_NETWORK_HOSTS and not self.answered
 
 
-# --- what the workers do -------------------------------------------------------------------------
-
-
 class Page(NamedTuple):
     """An answer, ready to be written."""
 
@@ -126,7 +123,7 @@ def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[Job], done: que
 
 
 def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
-    """Fetch one page and prepare its records. Raises FetchError with the reason when there is no page to keep."""
+    """Fetch one page and prepare its records. Raises FetchError with the reason if there is no page to keep."""
     at = timestamp()
     row, source = visit.row, {}
     if row["archive"]:

@@ -76,9 +76,6 @@ def is_another(catalog: Catalog, url: str, url_id: int) -> bool:
     return catalog.value("SELECT 1 FROM urls WHERE url = ? AND id != ?", [url, url_id]) is not None
 
 
-# --- what is due ---------------------------------------------------------------------------------
-
-
 def hosts_due(catalog: Catalog, now: float, limit: int = -1, without: Collection[str] = ()) -> Iterator[str]:
     """The hosts with a URL that is due, longest due first; none that is paused."""
     marks = ", ".join("?" * len(without))
@@ -108,9 +105,6 @@ def count_due(catalog: Catalog) -> int:
     return int(catalog.value("SELECT count(*) FROM urls WHERE due_at <= ?", [time.time()]))
 
 
-# --- counts --------------------------------------------------------------------------------------
-
-
 def count(catalog: Catalog) -> int:
     return int(catalog.value("SELECT count(*) FROM urls"))
 
@@ -125,9 +119,6 @@ def states(catalog: Catalog, host: str = "") -> list[tuple[str, int]]:
 def hosts_by_size(catalog: Catalog) -> list[str]:
     """Those with most URLs first."""
     return [host for (host,) in catalog.execute("SELECT host FROM urls GROUP BY host ORDER BY count(*) DESC, host")]
-
-
-# --- hosts ---------------------------------------------------------------------------------------
 
 
 def robots(catalog: Catalog, host: str, since: float) -> str | None:

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from helpers import warc_member
+from helpers import run_py, warc_member
 from local_server import HTML, OK_HEAD, page, raw, serve
 from scraping import add, config_for, due_again, records, row_of, run, states
 
@@ -29,9 +29,6 @@ from miniature_memory.storage.urls import Archived
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch):
     monkeypatch.setattr(scheduler, "BACKOFF_SEC", 0.01)
-
-
-# --- the sample site ------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +55,6 @@ def test_pages_of_the_sample_site_come_once(site, tmp_path):
     assert first.bytes_written == (tmp_path / "data/pages/000000.warc.gz").stat().st_size
 
 
-# --- every visit ends with a reason ---------------------------------------------------------------
-
-
 @pytest.mark.parametrize("answer, reason", [
     (page(status=404), "http_404"), (page(status=410), "http_410"), (page(status=500), "http_500"),
     (page(Content_Type="audio/mpeg"), "not_html"), (page("x" * 2000), "too_big"), (page(" \n"), "empty"),
@@ -79,8 +73,9 @@ def test_a_visit_without_a_page_has_a_reason(tmp_path, answer, reason):
 
 
 @pytest.mark.parametrize("robots, reason", [
-    (page("User-agent: *\nDisallow: /"), "robots"), (page(status=503), "robots_unavailable")])
-def test_robots_are_obeyed(tmp_path, robots, reason):
+    (page("User-agent: *\nDisallow: /"), "robots"), (page(status=503), "robots_unavailable"),
+    (page("User-agent: *\nContent-Signal: search=yes, ai-train=no\n"), "noai")])
+def test_robots_txt_is_obeyed(tmp_path, robots, reason):
     with serve({"/robots.txt": robots}, default=page()) as server:
         add(tmp_path, server.url + "/a", server.url + "/b")
         assert run(config_for(server), tmp_path).dropped == {reason: 2}
@@ -107,7 +102,7 @@ def test_a_page_that_did_not_change_is_not_stored_again(tmp_path):
         ("response", b"<p>one"), ("revisit", b""), ("response", b"<p>two")]
 
 
-def test_pages_are_asked_for_conditionally(tmp_path):
+def test_known_pages_get_conditional_requests(tmp_path):
     validators = {"ETag": '"v1"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
     with serve({"/": page(**validators)}) as server:
         add(tmp_path, server.url + "/")
@@ -152,15 +147,6 @@ def test_pages_that_forbid_their_use_are_rejected(tmp_path, answer, reason):
     assert row_of(tmp_path, server.url + "/")["failures"] == 0
 
 
-def test_a_robots_txt_against_training_is_obeyed(tmp_path):
-    with serve({"/robots.txt": page("User-agent: *\nContent-Signal: search=yes, ai-train=no\n")}) as server:
-        add(tmp_path, server.url + "/")
-        assert run(config_for(server), tmp_path).dropped == {"noai": 1} and server.paths == ["/robots.txt"]
-
-
-# --- pages that Common Crawl has ------------------------------------------------------------------
-
-
 def archive_of(member: bytes):
     """Answers with a range of a file that holds `member` from byte 100 on."""
     def answer(handler):
@@ -181,7 +167,7 @@ def test_an_archived_page_is_fetched_from_the_archive(tmp_path, monkeypatch):
         monkeypatch.setattr(visits, "ARCHIVE", server.url + "/")
         add_archived(tmp_path, url, member)
         assert run(config_for(server), tmp_path).n_out == 1
-        assert server.paths == ["/robots.txt", "/crawl/x.warc.gz"]  # the origin is asked for nothing
+        assert server.paths == ["/robots.txt", "/crawl/x.warc.gz"]  # the origin gets no request
         add_archived(tmp_path, url, member)
         assert run(config_for(server), tmp_path).n_in == 0
         server.routes["/crawl/y.warc.gz"] = server.routes["/crawl/x.warc.gz"]
@@ -194,11 +180,11 @@ def test_an_archived_page_is_fetched_from_the_archive(tmp_path, monkeypatch):
 
 
 def test_a_closed_archive_is_not_the_fault_of_its_pages(tmp_path, monkeypatch):
-    url, member = "http://a.example/page", warc_member("http://a.example/page", b"<p>x")
+    url = "http://a.example/page"
     with serve(default=page(status=503)) as server:
         server.routes["/robots.txt"] = page("")
         monkeypatch.setattr(visits, "ARCHIVE", server.url + "/")
-        add_archived(tmp_path, url, member)
+        add_archived(tmp_path, url, warc_member(url, b"<p>x"))
         run(config_for(server), tmp_path)
         due_again(tmp_path)
         assert run(config_for(server), tmp_path).n_in == 0 and row_of(tmp_path, url)["failures"] == 1
@@ -216,9 +202,6 @@ def test_anything_but_the_archived_page_is_rejected(tmp_path, monkeypatch, membe
         monkeypatch.setattr(visits, "ARCHIVE", server.url + "/")
         add_archived(tmp_path, "http://a.example/page", member)
         assert run(config_for(server), tmp_path).dropped == {reason: 1}
-
-
-# --- WARC -----------------------------------------------------------------------------------------
 
 
 def test_the_payload_is_kept_as_it_came_over_the_wire(tmp_path):
@@ -251,9 +234,6 @@ def test_every_file_begins_with_a_warcinfo_record(tmp_path, monkeypatch):
     files = len(list((tmp_path / "data/pages").glob("*.warc.gz")))
     kinds = [kind for kind, _, _, _ in records(tmp_path)]
     assert files > 1 and kinds[0] == "warcinfo" and kinds.count("warcinfo") == files
-
-
-# --- the end of a run -----------------------------------------------------------------------------
 
 
 def test_the_time_limit_holds_with_fetches_in_flight(tmp_path):
@@ -325,6 +305,11 @@ def test_the_status_of_nothing_names_the_command_that_helps(tmp_path, capsys):
         pass
     assert scrape.main(["--root", str(tmp_path), "--status"]) == 0
     assert f"Fix: python3 run.py --only search --root {tmp_path}" in capsys.readouterr().out
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/seeds.txt").write_text("page http://a.example/\n")
+    assert run_py("--only", "search", "--root", tmp_path, "--set", 'search.providers=["seeds"]').returncode == 0
+    assert scrape.main(["--root", str(tmp_path), "--status"]) == 0
+    assert "1 new" in capsys.readouterr().out
 
 
 def test_nothing_due_is_no_failure(tmp_path):

@@ -79,4 +79,6 @@ def test_block_lists_come_in_two_forms(tmp_path, text):
 
 def test_a_missing_block_list_is_an_error(tmp_path):
     with pytest.raises(StageError, match=r"block list .*cannot be read.*search\.blocklists"):
-        Blocklist([tmp_path / "none"])
+        Blocklist.load(tmp_path, ["none"])
+    (tmp_path / "hosts").write_text("bad.example\n")
+    assert len(Blocklist.load(tmp_path, ["hosts"])) == 1

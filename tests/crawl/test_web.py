@@ -62,9 +62,6 @@ def names(monkeypatch, table: dict[str, list[str]]) -> list[str]:
     return asked
 
 
-# --- addresses ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("address", [
     "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
     "100.100.100.200", "168.63.129.16", "192.0.0.8", "198.18.0.1", "203.0.113.1", "224.0.0.1", "240.0.0.1",
@@ -120,9 +117,6 @@ def test_wrong_settings_are_rejected(settings):
         WebConfig(**settings)
 
 
-# --- proxies --------------------------------------------------------------------------------------
-
-
 def test_the_proxies_of_the_environment_are_not_used(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with serve({"/": page()}) as server:
@@ -142,9 +136,6 @@ def test_a_proxy_gets_only_names_that_were_checked(monkeypatch):
 def test_an_impossible_proxy_is_rejected(proxy):
     with pytest.raises(ValueError, match="proxy"):
         WebConfig(proxy=proxy)
-
-
-# --- answers --------------------------------------------------------------------------------------
 
 
 def test_a_page_comes_whole_with_its_headers():
@@ -225,9 +216,6 @@ def test_several_threads_may_fetch_at_once():
         assert bodies == [b"<p>shared"] * 20
 
 
-# --- caps -----------------------------------------------------------------------------------------
-
-
 def test_a_body_that_never_ends_is_too_big():
     def endless(handler):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
@@ -254,9 +242,6 @@ def test_unpacking():
     for data, encoding in [(gzip.compress(text)[:-9], "gzip"), (text, "gzip"), (text, "br"), (text, "gzip, gzip")]:
         with pytest.raises(FetchError, match="bad_encoding"):
             unpack(data, encoding, 10**6)
-
-
-# --- deadlines ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("answer", [
@@ -289,9 +274,6 @@ def test_unknown_names_and_closed_ports_are_out_of_reach(monkeypatch):
     assert reason_of(web_for(server), server.url + "/") == "unreachable"
     names(monkeypatch, {})
     assert reason_of(Web(WebConfig()), "http://site.example/") == "unreachable"
-
-
-# --- broken servers -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("data", [
@@ -328,8 +310,6 @@ def test_a_request_that_gets_no_answer_is_not_sent_again():
         web.fetch(server.url + "/")
         assert reason_of(web, server.url + "/b") == "bad_response" and server.paths == ["/", "/b"]
 
-
-# --- TLS ------------------------------------------------------------------------------------------
 
 # made with: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500
 #            -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1
