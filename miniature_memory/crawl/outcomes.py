@@ -43,4 +43,4 @@ def in_words(outcome: object) -> str:
 
 def reason_in_words(reason: str) -> str:
     """A code such as too_many_requests or http_404 as people read it."""
-    return REASONS.get(reason) or reason.replace("http_", "HTTP ").replace("_", " ")
+    return REASONS.get(reason) or reason.replace("http_", "HTTP ").replace("html", "HTML").replace("_", " ")

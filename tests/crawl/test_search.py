@@ -17,7 +17,7 @@ from miniature_memory.core.log import DETAIL
 from miniature_memory.core.stage import StageStats
 from miniature_memory.crawl import discovery, listings, query_search, seed_search, seeds
 from miniature_memory.crawl.config import ScrapeLimits, SearchConfig, WebConfig
-from miniature_memory.crawl.outcomes import in_words
+from miniature_memory.crawl.outcomes import Outcome, in_words
 from miniature_memory.crawl.provider import Ask, Found, ProviderError
 from miniature_memory.crawl.providers import PROVIDERS
 from miniature_memory.demo_site import site as site_module
@@ -124,6 +124,17 @@ class Clock:
 
 
 # --- the order of the providers ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome, words", [
+    (Outcome(status="ok", results=1234, reason="", until=None), "1,234 results"),
+    (Outcome(status="ok", results=0, reason="", until=None), "0 results"),
+    (Outcome(status="failed", results=1, reason="http_404", until=None), "1 result, then HTTP 404"),
+    (Outcome(status="backed_off", results=0, reason="js_wall", until=0.0), "page requires JavaScript; paused until "),
+    (Outcome(status="off", results=0, reason="library_changed", until=None), "off: its library no longer sends "),
+    ("10 results, then captcha", "10 results, then captcha"), ({}, "0 results")])
+def test_outcomes_in_words(outcome, words):
+    assert in_words(outcome).startswith(words)
 
 
 @pytest.mark.parametrize("name, setting", [("mediawiki", "web.contact"), ("searxng", "search.searxng_url")])
