@@ -122,10 +122,11 @@ def load_model(root: Path, path: Path | None = None) -> Loaded:
         logger.warning("no release.pt yet: using ckpt.pt, which is still in training")
     if state is None:
         raise StageError(f"There is no model in {shown(folder)}.", "release.pt or ckpt.pt.",
-                         f"train one: python3 run.py{root_option(root)}")
+                         f"train one with python3 run.py{root_option(root)}")
     tokenizer = tokenizers.load(root / "data/tokenizer")
     if state["tokenizer_hash"] != tokenizer.hash:
-        fix = "choose a newer model." if path else f"train with it: python3 run.py{root_option(root)} --only train"
+        fix = ("choose a newer model." if path and path.parent.name == "history" else
+               f"train one for it with python3 run.py{root_option(root)} --only train")
         raise StageError(f"The model in {shown(path or folder)} was trained with an earlier tokenizer.",
                          f"the one in {shown(root / 'data/tokenizer')}.", fix)
     model = GPT(GPTConfig(**state["model_args"]))
@@ -146,7 +147,7 @@ def read_prompt(name: str, root: Path) -> str:
         return content.decode("utf-8-sig").replace("\r\n", "\n").removesuffix("\n")
     except OSError as error:
         raise StageError(f"{source} cannot be read ({error.strerror}).", "a text file.",
-                         f"check its name and owner: ls -l {shlex.quote(name)}") from None
+                         f"check its name and owner with ls -l {shlex.quote(name)}") from None
     except UnicodeDecodeError:
         raise StageError(f"{source} is not UTF-8.", "text in UTF-8.", "convert it, from Windows-1252 for example: "
                          f"iconv -f WINDOWS-1252 -t UTF-8 {shlex.quote(name)} | {again}") from None

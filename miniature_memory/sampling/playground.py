@@ -53,9 +53,6 @@ POLICY = ("default-src 'none'; style-src 'nonce-{0}'; script-src 'nonce-{0}'; co
           "base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 
 
-# --- the models ----------------------------------------------------------------------------------
-
-
 def model_files(root: Path) -> list[Path]:
     """The release, earlier releases from the newest to the oldest, then the checkpoints of training."""
     folder = root / "checkpoints"
@@ -84,9 +81,6 @@ def describe(root: Path) -> list[dict[str, Any]]:
 @functools.lru_cache(maxsize=2)  # two, to compare
 def _load(root: Path, path: Path, _changed: int) -> Loaded:
     return load_model(root, path)
-
-
-# --- one answer ----------------------------------------------------------------------------------
 
 
 def settings_of(request: object, config: SampleConfig) -> SampleConfig:
@@ -123,9 +117,6 @@ def answer(loaded: Loaded, config: SampleConfig) -> Iterator[dict[str, Any]]:
         yield {"text": step.text, "token": shown(step.token), "p": round(float(p[step.token]), 5),
                "likeliest": [[shown(token), round(float(p[token]), 5)] for token in likeliest.tolist()]}
     yield {"done": n, "seconds": round(time.monotonic() - began, 3)}
-
-
-# --- the server ----------------------------------------------------------------------------------
 
 
 class RequestError(Exception):
@@ -247,7 +238,7 @@ def serve(config: SampleConfig, root: Path, port: int) -> int:
         server = Server(config, root, port)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or "ports have numbers from 0 to 65535"
-        raise StageError(f"Port {port} cannot be used ({reason}).", "a free port.", "let the system choose one: "
+        raise StageError(f"Port {port} cannot be used ({reason}).", "a free port.", "let the system choose one with "
                          f".venv/bin/python sample.py{root_option(root)} --serve 0") from None
     with server:
         print(f"http://127.0.0.1:{server.server_port}/     Ctrl-C stops it", flush=True)

@@ -64,3 +64,11 @@ def hosts(catalog: Catalog, most: int) -> dict[str, int]:
     catalog.db.create_function("hostname", 1, hostname, deterministic=True)
     return dict(catalog.execute("SELECT hostname(url), count(*) FROM documents WHERE validation = 'valid' "
                                 "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?", [most]).fetchall())
+
+
+def find(catalog: Catalog, id_or_url: str) -> sqlite3.Row | None:
+    """The newest document with this id, with an id that begins so, or with this URL."""
+    row: sqlite3.Row | None = catalog.execute(
+        "SELECT * FROM documents WHERE id >= ? AND id < ? || 'g' OR url = ? ORDER BY seq DESC",
+        [id_or_url] * 3).fetchone()
+    return row

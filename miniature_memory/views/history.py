@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
@@ -43,7 +44,7 @@ def read_history(root: Path, last_bytes: int = LAST_RUNS_BYTES) -> History:
         return History([], [])
     except OSError as error:
         return History([], [Finding("history", BAD, f"{shown(path)} cannot be read ({error.strerror}).",
-                                    f"check its owner: ls -l {shown(path)}")])
+                                    f"check its owner with ls -l {shlex.quote(shown(path))}")])
     parsed = [parse_run(n, line) for n, line in enumerate(read_lines(path, last_bytes), 1)]
     runs = [run for run in parsed if run]
     if len(runs) == len(parsed):

@@ -86,9 +86,6 @@ def ticks(low: float, high: float, about: int, whole: bool = False) -> list[floa
     return [round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-# --- parts ---------------------------------------------------------------------------------------
-
-
 def frame(title: str, description: str, body: Iterable[str], height: float = HEIGHT) -> str:
     name = f"plot-{zlib.crc32(title.encode()):08x}"
     return (f'<svg class="plot" viewBox="0 0 {WIDTH} {height:g}" role="img" aria-labelledby="{name}-t {name}-d">'
@@ -114,9 +111,6 @@ def spread(places: Sequence[float], low: float, high: float) -> list[float]:
     for after, i in zip([None, *order[::-1]], order[::-1], strict=False):
         moved[i] = min(moved[i], high if after is None else moved[after] - LINE)
     return moved
-
-
-# --- plots ---------------------------------------------------------------------------------------
 
 
 def lines(title: str, series: Mapping[str, Points], x_name: str, y_name: str,

@@ -11,25 +11,16 @@ came from outside is escaped, and the page forbids itself scripts and requests.
 from __future__ import annotations
 
 import logging
-import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
 from miniature_memory.core.config import Tables, read_tables
-from miniature_memory.core.errors import EXIT_DONE, StageError, cannot_write
+from miniature_memory.core.errors import EXIT_DONE, cannot_write
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.storage.files import write_aside
-from miniature_memory.views import plots, report_sections
+from miniature_memory.views import plots, report_data, status
+from miniature_memory.views import report_sections as sections
 from miniature_memory.views.history import read_history
-from miniature_memory.views.report_data import (
-    HISTORY_BYTES,
-    count_dropped,
-    read_dataset,
-    read_examples,
-    read_queries,
-    read_samples,
-    read_shape,
-)
 
 STYLESHEET = Path(__file__).with_name("report.css")
 HEAD = """<!doctype html>
@@ -49,23 +40,18 @@ HEAD = """<!doctype html>
 
 def page(root: Path, tables: Tables) -> str:
     """The whole report. Damage is reported on it and raises nothing."""
-    problems, dataset = [], None
-    try:
-        dataset = read_dataset(root)
-    except (StageError, sqlite3.Error) as error:
-        if (root / "data/catalog.sqlite3").exists():
-            problems.append(f"The catalog could not be read: {error}")
-    history = read_history(root, HISTORY_BYTES)
-    runs = history.runs
-    problems += [finding.found for finding in history.problems]
-    title = report_sections.title(read_queries(root))
-    sections = [report_sections.notices(runs, problems), report_sections.samples(read_samples(root), runs),
-                report_sections.learning(runs), report_sections.dataset(runs, dataset),
-                report_sections.rejected(count_dropped(runs), read_examples(root)), report_sections.cost(runs),
-                report_sections.settings(tables, read_tables(PROJECT), read_shape(root), runs)]
+    runs, problems = read_history(root, report_data.HISTORY_BYTES)
+    dataset = report_data.read_dataset(root, problems)
+    model = status.read_model(root, runs, problems)
+    title = sections.title(report_data.read_queries(root))
+    parts = [sections.notices(runs, [finding.found for finding in problems]),
+             sections.samples(report_data.read_samples(root), runs), sections.learning(runs),
+             sections.dataset(runs, dataset),
+             sections.rejected(report_data.count_dropped(runs), report_data.read_examples(root)), sections.cost(runs),
+             sections.settings(tables, read_tables(PROJECT), model)]
     style = plots.THEMED_STYLE + STYLESHEET.read_text(encoding="utf-8")
-    return (HEAD.replace("STYLE", style).replace("TITLE", title) + report_sections.header(title, runs, dataset)
-            + f"<main>{''.join(sections)}</main><footer><p>Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by "
+    return (HEAD.replace("STYLE", style).replace("TITLE", title) + sections.header(title, runs, dataset)
+            + f"<main>{''.join(parts)}</main><footer><p>Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by "
             "<code>python3 run.py --report</code>. This page loads nothing and sends nothing.</p></footer>\n"
             "</body>\n</html>\n")
 

@@ -1,4 +1,4 @@
-"""What the report shows of a root: samples, rejected documents, the dataset, the model's shape. Forgives damage.
+"""What the report shows of a root: samples, rejected documents, the dataset, the queries. Forgives damage.
 
 Of each file only the last bytes are read, and a large dataset is looked at through MOST_DOCUMENTS documents, spread
 over all of it, so that time and memory stay small.
@@ -7,17 +7,18 @@ over all of it, so that time and memory stay small.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import Counter, defaultdict, deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from miniature_memory.core.findings import Finding
 from miniature_memory.core.paths import config_path
 from miniature_memory.storage import counts
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.counts import Counts
 from miniature_memory.storage.files import read_lines
-from miniature_memory.views.history import Run, number, numbers
+from miniature_memory.views import status
+from miniature_memory.views.history import Run, number
 
 MOST_DOCUMENTS = 20_000  # looked at for hosts, languages and lengths
 HISTORY_BYTES = 32_000_000  # of runs.jsonl and samples.jsonl, each, from their ends: more than ten thousand runs
@@ -44,11 +45,13 @@ class Sample(NamedTuple):
     originals: list[str]
 
 
-def read_dataset(root: Path) -> Dataset:
-    """Raises StageError or sqlite3.Error."""
+def read_dataset(root: Path, problems: list[Finding]) -> Dataset | None:
+    """None, and a problem, if there is no catalog that can be read."""
+    everything = status.read_counts(root, problems)
+    if not everything:
+        return None
     hosts, languages, lengths = Counter[str](), Counter[str](), list[int]()
     with Catalog(root, read_only=True) as catalog:
-        everything = counts.read(catalog)
         for text_bytes, language, host in counts.sample_documents(catalog, MOST_DOCUMENTS):
             lengths.append(text_bytes)
             languages[language or "unknown"] += 1
@@ -92,10 +95,3 @@ def read_queries(root: Path) -> list[str]:
         lines = config_path(root, "queries.txt").read_text(encoding="utf-8").splitlines()
         return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     return []
-
-
-def read_shape(root: Path) -> dict[str, int]:
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
-        shape = numbers(json.loads((root / "checkpoints/ckpt.json").read_bytes())["model_args"])
-        return {key: int(shape[key]) for key in ("n_layer", "n_embd", "block_size", "vocab_size")}
-    return {}

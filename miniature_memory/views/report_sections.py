@@ -17,6 +17,7 @@ from miniature_memory.views import plots
 from miniature_memory.views.history import Run, words_of_reason
 from miniature_memory.views.plots import Points, short, thin
 from miniature_memory.views.report_data import Dataset, Reason, Sample
+from miniature_memory.views.status import Facts
 
 REJECTED_CHARS = 200  # that the catalog keeps of a rejected text
 TOP = 10  # hosts, languages and reasons drawn
@@ -162,15 +163,20 @@ def card(head: str, words: str, kind: str = "model") -> str:
             f"<p dir=auto>… {clean(without_gaps(words), 600) or '(The model ended the text here.)'}</p></article>")
 
 
+def bits_curves(runs: Sequence[Run]) -> dict[str, Points]:
+    """Validation bits per byte; old and new text apart once there is old text."""
+    grown = [run for run in runs if run.figure("train", "val_bpb_old") is not None]
+    return {"all": curve(runs, "train", "val_bpb"), "old text": curve(grown, "train", "val_bpb_old"),
+            "new text": curve(grown, "train", "val_bpb_new")} if grown else {"": curve(runs, "train", "val_bpb")}
+
+
 def learning(runs: Sequence[Run]) -> str:
-    grown = [run for run in runs if run.figure("train", "val_bpb_old") is not None]  # else all text counts as new
-    bits = {"all": curve(runs, "train", "val_bpb"), "old text": curve(grown, "train", "val_bpb_old"),
-            "new text": curve(grown, "train", "val_bpb_new")}
+    bits = bits_curves(runs)
     return section(
         "How well it predicts",
         over_runs("Bits per byte of unseen text", "Lower is better; 8 means no knowledge at all."
-                  + (" New text came with the last growth of the dataset; old text was there before." if grown else ""),
-                  "bits per byte", bits if grown else {"": bits["all"]}, runs),
+                  + (" New text came with the last growth of the dataset; old text was there before."
+                     if len(bits) > 1 else ""), "bits per byte", bits, runs),
         over_runs("Loss", "On the text it trains on, and on validation text, which it never trains on. Where training "
                   "falls below validation, the model is memorizing.", "nats per token",
                   {"validation": curve(runs, "train", "val_loss"), "training": curve(runs, "train", "train_loss")},
@@ -280,7 +286,7 @@ def bars_of_stages(caption: str, values: dict[str, list[float]], unit: str, size
                                                     for stage, last, median in rows]))
 
 
-def settings(tables: Tables, defaults: Tables, shape: dict[str, int], runs: Sequence[Run]) -> str:
+def settings(tables: Tables, defaults: Tables, model: Facts | None) -> str:
     rows, changed = [], []
     for name, keys in tables.items():
         for key, value in keys.items():
@@ -289,11 +295,10 @@ def settings(tables: Tables, defaults: Tables, shape: dict[str, int], runs: Sequ
             rows.append(row)
             if value != defaults[name][key]:
                 changed.append(row)
-    parameters = curve(runs, "train", "parameters")
-    model = ("{n_layer} layers of {n_embd}, a context of {block_size} tokens, a vocabulary of {vocab_size:,} tokens"
-             .format(**shape) if shape else "")
-    model += f", {short(parameters[-1][1])} parameters" if model and parameters else ""
-    return section("Configuration", f"<p class=note>The model: {model}.</p>" if model else "",
+    shape = ("The model: {n_layer} layers of {n_embd}, a context of {block_size} tokens, {vocab_size:,} tokens in its "
+             "vocabulary".format(**model) if model else "")
+    shape += f", {short(model['parameters'])} parameters" if model and model["parameters"] else ""
+    return section("Configuration", f"<p class=note>{shape}.</p>" if shape else "",
                    f"<h3>Changed from the defaults</h3><table class=settings>{''.join(changed)}</table>"
                    if changed else "<p class=note>Every setting has its default value.</p>",
                    f"<details><summary>All settings</summary><table class=settings>{''.join(rows)}</table></details>")

@@ -30,14 +30,8 @@ from miniature_memory.storage import counts
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.counts import Counts
 from miniature_memory.storage.schema import OlderCatalog
-from miniature_memory.views.history import (
-    Run,
-    bits_history,
-    last_stats,
-    read_history,
-    to_time,
-    words_of_reason,
-)
+from miniature_memory.views import history
+from miniature_memory.views.history import Run, to_time, words_of_reason
 
 Facts = dict[str, Any]  # what --json prints
 
@@ -87,7 +81,7 @@ def read_model(root: Path, runs: list[Run], problems: list[Finding]) -> Facts | 
         return None
     except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
         problems.append(Finding("model", NOTE, f"{shown(path)}, a description of the model, cannot be read.",
-                                f"rewrite it by training: python3 run.py{root_option(root)} --only train"))
+                                f"rewrite it with python3 run.py{root_option(root)} --only train"))
         return None
     parameters = [run.figure("train", "parameters") for run in runs if "train" in run.stages]
     return {**model, "parameters": parameters[-1] if parameters else None,
@@ -99,7 +93,7 @@ def read_model(root: Path, runs: list[Run], problems: list[Finding]) -> Facts | 
 
 def collect(root: Path, tables: Tables, flags: str = "", demo: bool = False) -> Facts:
     """Everything that is shown, as plain values. flags: what a command line needs to mean this root."""
-    runs, problems = read_history(root)
+    runs, problems = history.read_history(root)
     dataset = read_counts(root, problems)
     backoffs = {name: {"reason": backoff.reason, "until": backoff.until}
                 for name, backoff in (dataset.backoffs if dataset else {}).items()}
@@ -107,13 +101,13 @@ def collect(root: Path, tables: Tables, flags: str = "", demo: bool = False) -> 
         "root": str(root), "at_work": lock_holder(root),
         "dataset": {**dataset._asdict(), "backoffs": backoffs,
                     "last_growth": dataset.last_growth and dataset.last_growth._asdict()} if dataset else {},
-        "model": read_model(root, runs, problems), "bits_per_byte": bits_history(runs), "last_run": None}
+        "model": read_model(root, runs, problems), "bits_per_byte": history.bits_history(runs), "last_run": None}
     if runs:
         last = runs[-1]
         facts["last_run"] = {"started": last.started, "finished": last.finished, "exit_code": last.exit_code,
                              "stages": {stage: {"in": stats.n_in, "out": stats.n_out, "dropped": dict(stats.dropped)}
                                         for stage, stats in last.stages.items()}}
-    search, train = last_stats(runs, "search"), last_stats(runs, "train")
+    search, train = history.last_stats(runs, "search"), history.last_stats(runs, "train")
     outcomes = search.facts.get("providers") if search else None
     if not isinstance(outcomes, dict):
         outcomes = dict.fromkeys(tables["search"]["providers"], "")
@@ -221,6 +215,11 @@ def provider_rows(facts: Facts) -> dict[str, str]:
     lines += [f"{name}: {reason_in_words(provider['reason'])}, paused until {clock(provider['until'])}"
               for name, provider in providers.items() if "until" in provider]
     return {"providers": "; ".join(lines) or "none configured (search.providers)"}
+
+
+def set_in(root: Path, table: str, line: str) -> str:
+    """The fix that is a setting of `root`."""
+    return f"set {line} under [{table}] in {shown(root / 'config/default.toml')}"
 
 
 def clock(seconds: float) -> str:

@@ -90,9 +90,6 @@ def request(**settings: object) -> dict[str, object]:
     return {"model": "release.pt", "prompt": "ab", **settings}
 
 
-# --- what it serves ------------------------------------------------------------------------------
-
-
 def test_it_listens_on_this_machine_only(server: Server) -> None:
     assert server.socket.getsockname()[0] == "127.0.0.1"
 
@@ -132,9 +129,6 @@ def test_an_earlier_release_writes_other_text(server: Server) -> None:
     now, then = (lines_of(send(server, "/continue", request(model=name)))[:-1]
                  for name in ("release.pt", "history/2026-01-01-020000.pt"))
     assert [line["text"] for line in now] != [line["text"] for line in then]
-
-
-# --- what it rejects -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "evil.example:80", "", None])
@@ -186,9 +180,6 @@ def test_other_paths_are_not_there(server: Server) -> None:
     assert send(server, "/playground.py").status == send(server, "/models", request()).status == 404
 
 
-# --- one at a time -------------------------------------------------------------------------------
-
-
 def test_answers_are_written_in_turn_and_the_queue_is_bounded(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
 
@@ -235,9 +226,6 @@ def test_a_waiting_reader_that_disconnects_leaves_the_queue(server: Server) -> N
     server.places.release()
 
 
-# --- the command ---------------------------------------------------------------------------------
-
-
 def test_the_command_prints_its_address_and_ends_with_ctrl_c(root: Path) -> None:
     command = [sys.executable, str(Path(sample.__file__)), "--serve", "0", "--root", str(root)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -266,10 +254,7 @@ def test_a_port_in_use_is_reported(root: Path, capsys: pytest.CaptureFixture[str
 
 def test_without_a_model_it_does_not_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sample.main(["--serve", "0", "--root", str(tmp_path)]) == 1
-    assert f"train one: python3 run.py --root {tmp_path}" in capsys.readouterr().err
-
-
-# --- in a browser --------------------------------------------------------------------------------
+    assert f"train one with python3 run.py --root {tmp_path}" in capsys.readouterr().err
 
 
 def address(server: Server) -> str:

@@ -52,9 +52,6 @@ def tokens_of(model: GPT, prompt: list[int], config: SampleConfig) -> list[int]:
     return [token for token, _ in generate(model, prompt, config, EOT)]
 
 
-# --- the decoder ---------------------------------------------------------------------------------
-
-
 def logits_one_by_one(model: GPT, ids: list[int], n_prompt: int) -> np.ndarray:
     """Those after each of the tokens from the prompt's last on."""
     decoder = Decoder(model)
@@ -106,8 +103,6 @@ def test_matches_beyond_the_context_are_those_of_its_last_tokens() -> None:
         assert decoder._rows(token) == expected
 
 
-# --- choosing ------------------------------------------------------------------------------------
-
 LOGITS = np.array([1.0, 5.0, 4.0, 0.0], np.float32)
 
 
@@ -144,9 +139,6 @@ def test_repetition_penalty_makes_earlier_tokens_less_likely() -> None:
     assert chosen({1}, logits, temperature=0.0, repetition_penalty=2.0) == {2}
     assert chosen({0}, logits[[0, 3]], temperature=0.0, repetition_penalty=2.0) == {1}  # a negative logit, too
     assert logits.tolist() == [-1.0, 3.0, 2.0, -1.5]
-
-
-# --- whole samples -------------------------------------------------------------------------------
 
 
 def test_samples_stop_at_the_end_of_text(model: GPT) -> None:
@@ -212,9 +204,6 @@ def test_only_what_may_begin_a_stop_string_is_held_back() -> None:
     assert next(stream).text == "b" and asked == ["a", "b", "c", "d"]
 
 
-# --- the command ---------------------------------------------------------------------------------
-
-
 def output(root: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     assert main(["--root", str(root), "--set", "sample.max_new_tokens=5", *arguments]) == 0
     return capsys.readouterr().out.split(SEPARATOR + "\n")
@@ -277,7 +266,7 @@ def test_a_checkpoint_serves_without_a_release(tmp_path: Path, model: GPT, capsy
 
 def test_missing_model_names_the_command_that_makes_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--root", str(tmp_path)]) == 1
-    assert f"train one: python3 run.py --root {tmp_path}" in capsys.readouterr().err
+    assert f"train one with python3 run.py --root {tmp_path}" in capsys.readouterr().err
 
 
 def test_a_model_of_another_tokenizer_is_rejected(tmp_path: Path, model: GPT,
@@ -296,8 +285,6 @@ def test_impossible_setting_is_a_configuration_error(tmp_path: Path, capsys: pyt
     assert main(["--root", str(tmp_path), "--set", f"sample.{setting}"]) == 2
     assert setting in capsys.readouterr().err
 
-
-# --- kept for the report -------------------------------------------------------------------------
 
 WORDS = [f"word{i}" for i in range(40)]
 

@@ -41,9 +41,6 @@ def apply(finding: Finding) -> Tables:
     return read_tables(Path(path).parents[1])
 
 
-# --- the machine -----------------------------------------------------------------------------
-
-
 def test_every_problem_has_a_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "available_mb", lambda: 100)
     monkeypatch.setattr(doctor, "check_in_child", lambda *_: [])
@@ -87,9 +84,6 @@ def test_every_required_package_can_be_imported_by_its_name() -> None:
     names = re.findall(r"(?m)^([\w.-]+)>=", (PROJECT / "requirements.txt").read_text())
     assert [name for name in names
             if not importlib.util.find_spec(doctor.IMPORTED_AS.get(name, name.replace("-", "_")))] == []
-
-
-# --- with missing and broken packages --------------------------------------------------
 
 
 def copy_project(folder: Path) -> Path:
@@ -142,9 +136,6 @@ def test_settings_and_checkpoints_are_tried(tmp_path: Path, monkeypatch: pytest.
 def test_the_contact_that_the_fix_names_is_accepted(tmp_path: Path) -> None:
     finding = doctor.check_contact(tmp_path, read_tables(tmp_path))
     assert finding.level == NOTE and doctor.check_contact(tmp_path, apply(finding)).level == OK
-
-
-# --- the web ---------------------------------------------------------------------------------
 
 
 def test_providers_that_answer_and_one_that_does_not() -> None:
@@ -200,9 +191,8 @@ def test_queries_that_cannot_be_used(tmp_path: Path, content: bytes, message: st
     (tmp_path / "config/seeds.txt").write_text("")
     (level, found), = of(check_web(tmp_path, NOWHERE), "queries")
     assert level == BAD and message in found
-
-
-# --- the dataset -----------------------------------------------------------------------------
+    (tmp_path / "config/queries.txt").write_text("ships\n")
+    assert of(check_web(tmp_path, NOWHERE), "queries") == [(OK, "queries: 1, seeds: 0")]
 
 
 def test_a_whole_dataset(tmp_path: Path) -> None:
@@ -236,9 +226,6 @@ def test_an_active_run_is_reported(tmp_path: Path) -> None:
     assert doctor.check_lock(tmp_path).level == OK
     with run_lock(tmp_path):
         assert doctor.check_lock(tmp_path).level == NOTE
-
-
-# --- the command -----------------------------------------------------------------------------
 
 
 def test_the_demonstration_needs_no_network(tmp_path: Path) -> None:

@@ -79,9 +79,6 @@ def plain(page: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", page.partition("<body>")[2]).split())
 
 
-# --- what it shows ---------------------------------------------------------------------------
-
-
 def test_what_was_learned_stands_at_the_top(tmp_path: Path) -> None:
     fill(tmp_path)
     text = plain(page_of(tmp_path))
@@ -140,9 +137,6 @@ def test_the_page_needs_no_catalog(tmp_path: Path) -> None:
     assert "How well it predicts" in text and "What it cost" in text and "could not be read" not in text
 
 
-# --- damage ----------------------------------------------------------------------
-
-
 def test_an_empty_root(tmp_path: Path) -> None:
     text = plain(page_of(tmp_path))
     assert "Nothing has been collected here yet" in text and "Configuration" in text
@@ -176,7 +170,7 @@ def test_a_damaged_catalog_is_reported(tmp_path: Path) -> None:
     write_lines(tmp_path / "data/runs.jsonl", [a_run(1)])
     (tmp_path / "data/catalog.sqlite3").write_bytes(b"no database " * 500)
     text = plain(page_of(tmp_path))
-    assert "The catalog could not be read" in text and "How well it predicts" in text
+    assert "data/catalog.sqlite3 is damaged" in text and "How well it predicts" in text
 
 
 def test_a_report_that_cannot_be_written_ends_with_a_message(tmp_path: Path,
@@ -194,8 +188,8 @@ def test_a_long_history_makes_no_long_page(tmp_path: Path) -> None:
 def test_many_documents_are_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path)
     monkeypatch.setattr(report_data, "MOST_DOCUMENTS", 10)
-    dataset = report_data.read_dataset(tmp_path)
-    assert dataset.counts.documents == 40 and len(dataset.lengths) == 10
+    dataset = report_data.read_dataset(tmp_path, [])
+    assert dataset and dataset.counts.documents == 40 and len(dataset.lengths) == 10
     assert "Based on 10 documents, evenly sampled." in page_of(tmp_path)
 
 
@@ -203,9 +197,6 @@ def test_neither_torch_nor_numpy_is_loaded() -> None:
     code = ("import sys; import miniature_memory.views.report; "
             "assert not {'torch', 'numpy'} & set(sys.modules)")
     subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)
-
-
-# --- what a person sees ----------------------------------------------------------------------
 
 
 @pytest.mark.browser

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, trained
+from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, run_py, trained
 
 from miniature_memory.core.config import read_tables
 from miniature_memory.core.paths import PROJECT
@@ -27,9 +27,6 @@ def facts_of(root: Path) -> dict[str, Any]:
 
 def problems(facts: dict[str, Any]) -> str:
     return " ".join(f"{finding['found']} {finding['fix']}" for finding in facts["problems"])
-
-
-# --- what is shown ----------------------------------------------------------------------------
 
 
 def test_an_empty_root_says_what_to_do_and_makes_nothing(tmp_path: Path) -> None:
@@ -127,9 +124,6 @@ def test_control_characters_do_not_reach_the_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in (text := status.screen(facts_of(tmp_path))) and "\x07" not in text
 
 
-# --- what is next ----------------------------------------------------------------------------
-
-
 def test_the_next_step_follows_the_state(tmp_path: Path) -> None:
     add_raw_documents(tmp_path, [PROSE])
     add_run(tmp_path, exit_code=143)
@@ -165,9 +159,6 @@ def test_the_model_is_described(tmp_path: Path) -> None:
     write_model(tmp_path)
     add_run(tmp_path, trained(2.0))
     assert "2 layers of 128, 1.5 M parameters; 7 iterations" in status.screen(facts_of(tmp_path))
-
-
-# --- what is broken --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("line", [b"{", b"[]", b"null", b"\xff\xfe", b'{"stages": [{"stage": 1}]}', b"[" * 9000,
@@ -231,14 +222,6 @@ def test_a_damaged_description_of_the_model(tmp_path: Path, text: str) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/ckpt.json").write_text(text)
     assert "ckpt.json, a description of the model, cannot be read" in problems(facts_of(tmp_path))
-
-
-# --- the command -----------------------------------------------------------------------------
-
-
-def run_py(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, PROJECT / "run.py", *arguments], capture_output=True, text=True, timeout=60,
-                          check=False)
 
 
 def test_it_works_during_a_run_and_as_json(tmp_path: Path) -> None:

@@ -16,9 +16,6 @@ from miniature_memory.views import topics
 NO_WIKIPEDIA = ["search.wikis=[]"]
 
 
-# --- the folder ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("topic", "name"), [
     ("bread baking", "bread-baking"), ("  Bread\tBaking\n", "bread-baking"), ("bread-baking", "bread-baking"),
     ("Brot & Käse", "brot-käse-"), ("C++", "c-"), ("хлеб", "хлеб"), ("हिन्दी", "हिन्दी"), ("面包 烘焙", "面包-烘焙"),
@@ -46,9 +43,6 @@ def test_the_same_words_are_the_same_topic_and_others_are_not() -> None:
 def test_what_is_no_topic_is_refused(tmp_path: Path, topic: str) -> None:
     with pytest.raises(ConfigError, match="expected a few words"):
         topic_folders.folder(tmp_path, topic)
-
-
-# --- the list, and the command ---------------------------------------------------------------
 
 
 def test_the_list(tmp_path: Path) -> None:
