@@ -1,52 +1,64 @@
 """Clean: valid raw documents in, kept documents out.
 
-Reads   data/raw/*.jsonl      id, text, metadata; append-only, never rewritten; up to where validate has come
+Reads   data/raw/*.jsonl      id, text, metadata; append-only, never rewritten; up to the last validated document
 Writes  data/clean/*.jsonl    the kept ones, in raw order, each with its raw id;  data/rejected.jsonl  the rest
-Alone   .venv/bin/python clean.py --set clean.min_words=30
-        .venv/bin/python clean.py --explain ID    why a document was dropped, or what became of it
-        .venv/bin/python clean.py --report        how the documents lie about each threshold
-        .venv/bin/python clean.py --rebuild       the clean set anew from raw, with the settings as they are now
+Alone   .venv/bin/python clean.py --set clean.thresholds.min_words=30
+        .venv/bin/python clean.py --explain ID     why a document was rejected, or what became of it
+        .venv/bin/python clean.py --histograms     how the documents are spread around each threshold
+        .venv/bin/python clean.py --rebuild        the clean set rebuilt from raw, with the settings as they are now
 
-Four steps: the text is fixed and loses its boilerplate (boilerplate.py), the rules judge it (rules.py), what leads to
-a person is masked (privacy.py), and what an earlier document has said already is dropped (duplicates.py). Every
-decision depends on the document and on earlier ones in raw order alone, never on where a night ended.
+Four steps, in miniature_memory/cleaning/: the text is normalized (normalize.py) and loses its boilerplate
+(boilerplate.py), the quality rules judge it (filters.py), personal data is masked (privacy.py), and what an earlier
+document has already said is rejected (minhash.py). Every decision depends on the document and on earlier ones in raw
+order alone, never on where a run ended.
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from miniature_memory.cleaning.cleaner import Cleaner, read_document
 from miniature_memory.cleaning.config import CleanConfig
+from miniature_memory.cleaning.explain import explain
+from miniature_memory.cleaning.filters import c4_quality, fineweb_quality, gopher_quality, gopher_repetition
+from miniature_memory.cleaning.histograms import histograms
 from miniature_memory.cleaning.rebuild import rebuild_clean
-from miniature_memory.cleaning.views import explain, show_report
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.documents import VALID
+
+__all__ = ["c4_quality", "fineweb_quality", "gopher_quality", "gopher_repetition", "main", "run"]
 
 
 def run(config: CleanConfig, root: Path, rebuild: bool = False) -> StageStats:
-    report = StageStats("clean")
+    stats = StageStats("clean")
     with Catalog(root) as catalog:
         if rebuild:
-            rebuild_clean(catalog, config, report)
-            return report
-        cleaner = Cleaner(catalog, config, report)
-        until = catalog.cursor("validate")
-        rows = catalog.new_rows("clean", "documents", until)
-        for row in Progress(rows, "clean", catalog.count_new("clean", "documents", until), unit=" documents"):
-            with catalog.record():
-                if row["verdict"] == "valid":
-                    cleaner.add(read_document(catalog, row), row["url"], row["language"])
-                catalog.advance("clean", row["seq"])
-        report.facts = cleaner.facts()
-    return report
+            rebuild_clean(catalog, config, stats)
+        else:
+            clean_new_documents(catalog, config, stats)
+    return stats
+
+
+def clean_new_documents(catalog: Catalog, config: CleanConfig, stats: StageStats) -> None:
+    cleaner = Cleaner(catalog, config, stats)
+    until = catalog.cursor("validate")
+    rows = catalog.new_rows("clean", "documents", until)
+    for row in Progress(rows, "clean", catalog.count_new("clean", "documents", until), unit=" documents"):
+        with catalog.record():
+            if row["validation"] == VALID:
+                cleaner.add(read_document(catalog, row), row["url"], row["language"])
+            catalog.advance("clean", row["seq"])
+    stats.facts = cleaner.facts()
 
 
 def main(argv: list[str] | None = None) -> int:
-    views = {"--explain": View(explain, "tell what became of a document and why", "ID"),
-             "--report": View(show_report, "draw a histogram for each rule")}
-    options = {"--rebuild": {"action": "store_true", "help": "make the clean set anew from raw and swap it in"}}
+    views = {"--explain": View(explain, "print what became of a document, and why", "ID"),
+             "--histograms": View(histograms, "draw a histogram for each quality rule"),
+             "--report": View(histograms, argparse.SUPPRESS)}  # its old name
+    options = {"--rebuild": {"action": "store_true", "help": "rebuild the clean set from raw and swap it in"}}
     return stage_main(run, CleanConfig, "clean", argv, views, options)
 
 

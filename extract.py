@@ -3,34 +3,82 @@
 Reads   data/pages/*.warc.gz   WARC response records, as they came over the wire
 Writes  data/raw/*.jsonl       id, text, metadata; append-only, never rewritten
 Alone   .venv/bin/python extract.py --set extract.workers=1
-        .venv/bin/python extract.py --file PAGE.html             prints the text of a page
-        .venv/bin/python extract.py --explain PAGE.html          its type; every block, whether it is kept, and why
-        .venv/bin/python extract.py --warc FILE... --files PATH...   takes pages and texts from elsewhere
+        .venv/bin/python extract.py --print PAGE.html            print the text of a page; - is standard input
+        .venv/bin/python extract.py --explain PAGE.html          print its type, and why each block is kept or dropped
+        .venv/bin/python extract.py --import PATH... --warc FILE...   add your own files, and WARC files
 
-The work is done by worker processes, which may be killed by a page without harm to the stage.
+Worker processes do the work, so that a page that kills its process does no harm to the stage.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import shlex
+import sqlite3
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from miniature_memory.core.errors import StageError
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
 from miniature_memory.core.text import hostname
-from miniature_memory.extraction import blocks, classifier
 from miniature_memory.extraction.charset import decode_html
+from miniature_memory.extraction.classifier import explain
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.inputs import Input, read_files, read_stdin, read_warc
-from miniature_memory.extraction.page import Extracted
+from miniature_memory.extraction.page import Extracted, extract_page
+from miniature_memory.extraction.parsing import parse
 from miniature_memory.extraction.workers import Job, extract_all, extract_job
+from miniature_memory.storage import documents
 from miniature_memory.storage.catalog import Catalog
 
-# --- the stage -----------------------------------------------------------------------------------
+__all__ = ["ExtractConfig", "extract_page", "main", "run"]
+RENAMED_FLAGS = {"--file": "--print", "--files": "--import"}  # the old spellings keep working
+
+
+def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Sequence[Path] = (),
+        stdin: bool = False) -> StageStats:
+    """Extract the new pages; or, if any are named, the WARC files, other files and standard input instead."""
+    stats = StageStats("extract")
+    with Catalog(root) as catalog:
+        if warc or files or stdin:
+            inputs = chain(*map(read_warc, warc), read_files(files), read_stdin() if stdin else ())
+            for source, extracted in Progress(extract_all(((one, one) for one in inputs), config), "extract",
+                                              unit=" pages"):
+                with catalog.record():
+                    _store(catalog, extracted, source.url, source.fetched_at, stats)
+        elif total := catalog.count_new("extract", "pages"):
+            for page, extracted in Progress(extract_all(_new_pages(catalog), config), "extract", total, unit=" pages"):
+                with catalog.record():
+                    _store(catalog, extracted, page["url"], page["fetched_at"], stats)
+                    catalog.advance("extract", page["seq"])
+    return stats
+
+
+def _new_pages(catalog: Catalog) -> Iterator[tuple[sqlite3.Row, Job]]:
+    """(row, WARC record) of the pages that scrape has added since the last run."""
+    for row in catalog.new_rows("extract", "pages"):
+        yield row, catalog.read(row["file"], row["offset"], row["length"])
+
+
+def _store(catalog: Catalog, extracted: Extracted, url: str, fetched_at: str, stats: StageStats) -> None:
+    """Append the document, or count why there is none. A known text is not stored again; its further URL is noted."""
+    stats.n_in += 1
+    if extracted.reason:
+        stats.dropped[extracted.reason] += 1
+        return
+    document_id, line = to_document(extracted, url, fetched_at)
+    if documents.has(catalog, document_id):
+        documents.add_url(catalog, document_id, url)
+        stats.dropped["duplicate_text"] += 1
+        return
+    documents.add(catalog, document_id, url, catalog.append("data/raw", ".jsonl", line))
+    stats.n_out += 1
+    stats.bytes_written += len(line)
 
 
 def to_document(extracted: Extracted, url: str, fetched_at: str) -> tuple[str, bytes]:
@@ -43,68 +91,60 @@ def to_document(extracted: Extracted, url: str, fetched_at: str) -> tuple[str, b
     return document_id, line.encode() + b"\n"
 
 
-def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Sequence[Path] = (),
-        stdin: bool = False) -> StageStats:
-    """Extract the pages that are new; or, if any are named, what WARC files, other files or standard input hold."""
-    report = StageStats("extract")
-    with Catalog(root) as catalog:
-        if warc or files or stdin:
-            inputs = chain(*map(read_warc, warc), read_files(files), read_stdin() if stdin else ())
-            jobs: Iterable[tuple[Any, Job]] = ((one, one) for one in inputs)
-            total = None
-        else:
-            total = catalog.count_new("extract", "pages")
-            if not total:
-                return report
-            rows = catalog.new_rows("extract", "pages")
-            jobs = ((row, catalog.read(row["file"], row["offset"], row["length"])) for row in rows)
-        for key, extracted in Progress(extract_all(jobs, config), "extract", total, unit=" pages"):
-            report.n_in += 1
-            with catalog.record():
-                url, at = (key.url, key.fetched_at) if isinstance(key, Input) else (key["url"], key["fetched_at"])
-                reason = extracted.reason or _store(catalog, extracted, url, at, report)
-                if reason:
-                    report.dropped[reason] += 1
-                else:
-                    report.n_out += 1
-                if not isinstance(key, Input):
-                    catalog.advance("extract", key["seq"])
-    return report
+# --- looking at one page -------------------------------------------------------------------------
 
 
-def _store(catalog: Catalog, extracted: Extracted, url: str, fetched_at: str, report: StageStats) -> str:
-    """Append the document; the reason if it is already there."""
-    document_id, line = to_document(extracted, url, fetched_at)
-    if catalog.value("SELECT 1 FROM documents WHERE id = ?", [document_id]):
-        catalog.execute("INSERT OR IGNORE INTO also_at VALUES (?, ?)", [document_id, url])
-        return "duplicate_text"
-    place = catalog.append("data/raw", ".jsonl", line)
-    catalog.execute("INSERT INTO documents (id, url, file, offset, length) VALUES (?, ?, ?, ?, ?)",
-                    [document_id, url, *place])
-    report.bytes_written += len(line)
-    return ""
+def print_page(config: ExtractConfig, root: Path, value: str) -> str:
+    """The text of the page or file at `value`."""
+    extracted = extract_job(_only(value), config)
+    if not extracted.text:
+        raise StageError(f"{value} has no text ({extracted.reason.replace('_', ' ')}).", "a page or a text.",
+                         f"look at its blocks: .venv/bin/python extract.py --explain {shlex.quote(value)}")
+    return extracted.text
 
 
-def show_file(config: ExtractConfig, root: Path, value: str) -> str:
-    return next((extract_job(one, config).text for one in read_files([Path(value)])), "")
+def explain_page(config: ExtractConfig, root: Path, value: str) -> str:
+    """The type of the page at `value`, and each block with what decided it."""
+    page = _only(value)
+    tree = parse(decode_html(page.html, page.charset)) if page.html else None
+    return "The page has no blocks." if tree is None else explain(tree, page.url)
 
 
-def show_blocks(config: ExtractConfig, root: Path, value: str) -> str:
-    page = next(iter(read_files([Path(value)])), None)
-    tree = blocks.parse(decode_html(page.html, page.charset)) if page and page.html else None
-    return "no page" if page is None or tree is None else classifier.explain(tree, page.url)
+def _only(value: str) -> Input:
+    """The one page or text at the path `value`; the first one of a file of several."""
+    found: Iterable[Input] = read_stdin() if value == "-" else read_files([Path(value)])
+    page = next(iter(found), None)
+    if page is None:
+        raise StageError(f"{value} contains no page.", "an .html, .txt, .md or .jsonl file, or - for standard input.",
+                         "name such a file, or a folder that contains one.")
+    return page
+
+
+# --- the command line ----------------------------------------------------------------------------
 
 
 def main(argv: list[str] | None = None) -> int:
-    return stage_main(run, ExtractConfig, "extract", argv,
-                      {"--file": View(show_file, "print the text of one local page, and do nothing else", "PAGE"),
-                       "--explain": View(show_blocks, "print a page's type, and why each block is kept or dropped",
-                                         "PAGE")},
-                      {"--warc": {"nargs": "+", "type": Path, "default": [], "metavar": "FILE",
-                                  "help": "read these WARC files rather than the crawl's"},
-                       "--files": {"nargs": "+", "type": Path, "default": [], "metavar": "PATH",
-                                   "help": "read local files and folders: .html .txt .md .jsonl"},
-                       "--stdin": {"action": "store_true", "help": "read one page or text from standard input"}})
+    views = {"--print": View(print_page, "print the text of one page and do nothing else; - is standard input", "PAGE"),
+             "--explain": View(explain_page, "print a page's type, and why each block is kept or dropped", "PAGE")}
+    paths: dict[str, Any] = {"nargs": "+", "type": Path, "default": []}
+    options = {"--warc": {**paths, "metavar": "FILE", "help": "read these WARC files instead of the crawl's"},
+               "--import": {**paths, "metavar": "PATH", "dest": "files",
+                            "help": "read local files and folders of them: .html .txt .md .jsonl"},
+               "--stdin": {"action": "store_true", "help": "read one page or text from standard input"}}
+    return stage_main(run, ExtractConfig, "extract", with_new_flags(sys.argv[1:] if argv is None else argv), views,
+                      options)
+
+
+def with_new_flags(argv: list[str]) -> list[str]:
+    """`argv` with renamed flags in their new spelling; a hint is printed for each."""
+    out = []
+    for argument in argv:
+        flag, equals, value = argument.partition("=")
+        if flag in RENAMED_FLAGS:
+            print(f"extract.py: {flag} is now {RENAMED_FLAGS[flag]}", file=sys.stderr)
+            argument = f"{RENAMED_FLAGS[flag]}{equals}{value}"
+        out.append(argument)
+    return out
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ from miniature_memory.core.process import LOCK_FD_VARIABLE, PARENT_VARIABLE, cat
 from miniature_memory.core.stage import ArgumentParser, StageStats, common_arguments, guarded
 from miniature_memory.core.text import timestamp
 from miniature_memory.crawl import new_topic
+from miniature_memory.crawl.outcomes import in_words
 from miniature_memory.demo_site.demo import demo_web
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import append_line
@@ -213,7 +214,7 @@ def tell_waiting(night: Night, stage: str) -> None:
     """Say how much waits before a skipped stage."""
     if night.args.only or stage not in night.args.skip or not (night.args.root / "data/catalog.sqlite3").exists():
         return
-    with Catalog(night.args.root, read_only=True) as catalog:
+    with Catalog(night.args.root) as catalog:  # may be the first to open it, and then migrates it
         table, until = {"extract": ("pages", None), "validate": ("documents", None),
                         "clean": ("documents", catalog.cursor("validate")),
                         "prepare": ("clean_documents", None)}.get(stage, ("", None))
@@ -229,8 +230,8 @@ def is_empty(root: Path) -> bool:
 def fall_back(night: Night) -> int:
     """No page from anywhere and no documents: run the demonstration instead, in a root of its own."""
     search, scrape = night.report("search"), night.report("scrape")
-    providers = search.facts.get("providers", {}) if search else {}
-    tried = "; ".join(f"{name}: {outcome}" for name, outcome in providers.items()) or "no provider is configured"
+    outcomes = search.facts.get("providers", {}) if search else {}
+    tried = "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in outcomes.items()) or "no providers"
     pages = ", ".join(f"{reason} {n}" for reason, n in scrape.dropped.items()) if scrape else ""
     tried += f". Pages: {pages}" if pages else ""
     if night.args.demo or not night.tables["run"]["sample_fallback"]:
@@ -313,7 +314,7 @@ def main(argv: list[str] | None = None) -> int:
         tables = read_tables(args.root, args.config, args.overrides)
         catch_signals()
         if args.status:
-            return status.show(args.root, tables, flags_of(args), args.json)
+            return status.show(args.root, tables, flags_of(args), args.json, args.demo)
         if args.report:
             from miniature_memory.views import report  # a tenth of a second that the others need not wait for
 

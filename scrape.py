@@ -1,12 +1,12 @@
 """Scrape: URLs that are due in, pages out.
 
-Reads   the catalog's urls that are due
-Writes  data/pages/*.warc.gz    WARC 1.1: responses as they came over the wire, their requests, revisits
+Reads   the catalog's URLs that are due
+Writes  data/pages/*.warc.gz    WARC 1.1: responses as received, their requests, revisits
 Alone   .venv/bin/python scrape.py --set scrape.max_pages=20
         .venv/bin/python scrape.py --status          what became of every URL, by host and reason
 
-Many hosts at once, one request a host at a time, and from the end of one answer to the next request at least
-scrape.delay_sec or the host's own Crawl-delay. The main thread decides and writes; the workers fetch and look at pages.
+Many hosts at once, one request at a time to each, and at least scrape.delay_sec or the host's own Crawl-delay from the
+end of one answer to the next request. The main thread schedules and writes; worker threads fetch and examine pages.
 """
 
 from __future__ import annotations
@@ -17,43 +17,37 @@ from pathlib import Path
 
 from miniature_memory.core.stage import StageStats, View, stage_main
 from miniature_memory.crawl.config import ScrapeConfig
+from miniature_memory.crawl.crawler import Crawler
 from miniature_memory.crawl.frontier import due_urls, status_table
-from miniature_memory.crawl.scheduler import PAGES, Crawl
+from miniature_memory.storage import pages, urls
 from miniature_memory.storage.catalog import Catalog
 
 logger = logging.getLogger(__name__)
 
-# --- the stage -----------------------------------------------------------------------------------
-
-
-def drop_extracted(catalog: Catalog) -> int:
-    """Remove the WARC files that extract has read to their end; the bytes that this frees."""
-    freed = 0
-    for path, in catalog.execute("SELECT path FROM files WHERE path LIKE ? AND length > 0", [PAGES + "/%"]).fetchall():
-        waiting = catalog.value("SELECT 1 FROM pages WHERE file = ? AND seq > ? LIMIT 1",
-                                [path, catalog.cursor("extract")])
-        freed += 0 if waiting else catalog.drop(path)
-    return freed
-
-
 
 def run(config: ScrapeConfig, root: Path) -> StageStats:
-    report = StageStats("scrape")
+    stats = StageStats("scrape")
     with Catalog(root) as catalog:
-        if not config.keep_pages and (freed := drop_extracted(catalog)):
-            logger.info("dropped %.1f MB of pages that have been extracted (scrape.keep_pages = false)", freed / 1e6)
-        crawl, started = Crawl(config, catalog, report), time.monotonic()
-        rows = due_urls(catalog, config.max_pages, config.max_pages_per_host, list(crawl.web.guard.connect_to))
-        if rows:
-            crawl.run(rows)
+        if not config.keep_pages:
+            remove_extracted(catalog)
+        crawler, started = Crawler(config, catalog, stats), time.monotonic()
+        stand_ins = list(crawler.web.guard.connect_to)
+        if rows := due_urls(catalog, config.max_pages, config.max_pages_per_host, stand_ins):
+            crawler.run(rows)
         else:
-            logger.info("no address is due: search found no new one, and the known ones are visited again later")
-        still_due = catalog.value("SELECT count(*) FROM urls WHERE due_at <= ?", [time.time()])
-        report.facts = {"hosts": len(crawl.hosts), "still_due": still_due, "pages_per_sec": round(
-            report.n_in / max(time.monotonic() - started, 1e-9), 1)}
-        if crawl.links:
-            report.facts["links"] = dict(crawl.links)
-    return report
+            logger.info("No URL is due: search found no new one, and the known ones are due later.")
+        seconds = max(time.monotonic() - started, 1e-9)
+        stats.facts = {"hosts": len(crawler.scheduler.hosts), "still_due": urls.count_due(catalog),
+                       "pages_per_sec": round(stats.n_in / seconds, 1)}
+        if crawler.recorder.links:
+            stats.facts["links"] = dict(crawler.recorder.links)
+    return stats
+
+
+def remove_extracted(catalog: Catalog) -> None:
+    """Remove the WARC files that extract has read to their end."""
+    if freed := sum(catalog.drop(path) for path in pages.extracted_files(catalog)):
+        logger.info("Removed %.1f MB of pages that have been extracted (scrape.keep_pages = false).", freed / 1e6)
 
 
 def show_status(config: ScrapeConfig, root: Path, value: str) -> str:

@@ -1,14 +1,14 @@
-"""Cleaning rules: how fast are the four published families beside datatrove, and do both give the same verdicts?
+"""Quality rules: how fast are the four published families compared with datatrove, and do both decide the same?
 
-    .venv/bin/python bench/clean_speed.py --data wcxb-dev.jsonl.xz --peer-python PEER    three runs, about 15 minutes
-    .venv/bin/python bench/clean_speed.py --data wcxb-dev.jsonl.xz --peer-python PEER --every 5 --runs 1
+    .venv/bin/python -m bench.clean_speed --data wcxb-dev.jsonl.xz --peer-python PEER    three runs, about 15 minutes
+    .venv/bin/python -m bench.clean_speed --data wcxb-dev.jsonl.xz --peer-python PEER --every 5 --runs 1
 
-PEER is the Python of an environment of its own, FOLDER/bin/python, since datatrove and its spaCy are heavy:
-requirements-bench.txt says how to make it. The documents are the main_content texts of WCXB's development pages (see
-extraction.py). Each system passes them one by one through Gopher quality, Gopher repetition, C4 (without terminal
-punctuation) and FineWeb (duplicate characters 0.1) in a fresh process, in turns; seconds are those of the processor on
-one core, without imports. Both sides keep the words that they have divided: the first pass over the texts begins with
-none, the second, as in a growing dataset, knows most. Ends in one JSON line: medians over the runs.
+PEER is the Python of a separate environment, FOLDER/bin/python, since datatrove and its spaCy are heavy:
+requirements-bench.txt explains how to make it. The documents are the main_content texts of WCXB's development pages
+(see extraction.py). Each system passes them one by one through Gopher quality, Gopher repetition, C4 (without terminal
+punctuation) and FineWeb (duplicate characters 0.1) in a fresh process, in turns; seconds are CPU time on one core,
+without imports. Both sides remember the words that they have divided: the first pass over the texts begins with none,
+the second, as in a growing dataset, knows most. Ends with one JSON line: medians over the runs.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ def read_texts(data: Path, every: int) -> list[str]:
 
 
 def filters_of(system: str) -> dict[str, Any]:
-    """Each family as a function from a text to the reason of refusal, or None."""
+    """Each family as a function from a text to the reason for rejection, or None."""
     if system == "ours":
-        import rules
+        import clean
 
-        return {family: getattr(rules, family) for family in FAMILIES}
+        return {family: getattr(clean, family) for family in FAMILIES}
     from datatrove.data import Document
     from datatrove.pipeline.filters.c4_filters import C4QualityFilter
     from datatrove.pipeline.filters.fineweb_quality_filter import FineWebQualityFilter
     from datatrove.pipeline.filters.gopher_quality_filter import GopherQualityFilter
     from datatrove.pipeline.filters.gopher_repetition_filter import GopherRepetitionFilter
 
-    def asked(peer: Any) -> Any:
+    def reason_of(peer: Any) -> Any:
         def reason(text: str) -> str | None:
-            verdict = peer.filter(Document(text=text, id=""))
-            return None if verdict is True else verdict[1]
+            result = peer.filter(Document(text=text, id=""))
+            return None if result is True else result[1]
         reason("The tokenizer is loaded by its first text.")
         return reason
 
-    return dict(zip(FAMILIES, map(asked, (
+    return dict(zip(FAMILIES, map(reason_of, (
         GopherQualityFilter(), GopherRepetitionFilter(), C4QualityFilter(filter_no_terminal_punct=False),
         FineWebQualityFilter(char_duplicates_ratio=0.1))), strict=True))
 
 
 def measure(system: str, texts: list[str]) -> dict[str, Any]:
-    """Verdicts of each family over the texts, and its seconds in a first and a second pass, in this process."""
+    """The reasons that each family gives for the texts, and its seconds in a first and a second pass."""
     filters = filters_of(system)
     reasons: dict[str, list[str | None]] = {}
     passes: list[dict[str, float]] = []
@@ -85,7 +85,7 @@ def in_fresh_process(python: str, system: str, args: argparse.Namespace) -> dict
 
 
 def differences(ours: dict[str, list[str | None]], peer: dict[str, list[str | None]]) -> dict[str, Counter[str]]:
-    """By family: (our reason, the peer's) -> number of documents that one keeps and the other drops."""
+    """By family: (our reason, the peer's) -> number of documents that one keeps and the other rejects."""
     return {family: Counter(f"ours {a or 'keeps'}, peer {b or 'keeps'}"
                             for a, b in zip(ours[family], peer[family], strict=True) if (a is None) != (b is None))
             for family in FAMILIES}
@@ -113,7 +113,7 @@ def main() -> None:
     found = differences(ours, peer)
     for family, classes in found.items():
         for kind, n in classes.most_common():
-            print(f"{family}: {n} x {kind}: words divided otherwise move a share across its threshold", file=sys.stderr)
+            print(f"{family}: {n} x {kind}: words divided differently move a share across a limit", file=sys.stderr)
     total = {system: [[sum(seconds.values()) for seconds in run["passes"]] for run in of]
              for system, of in runs.items()}
     rate = {f"{system}_{name}": round(len(texts) / median(run[i] for run in of), 1)
@@ -124,8 +124,8 @@ def main() -> None:
         "ratio_first_pass": ratios[0], "ratio_second_pass": ratios[1],
         "ours_us": {family: [round(1e6 * median(run["passes"][i][family] for run in runs["ours"]) / len(texts))
                              for i in (0, 1)] for family in FAMILIES},
-        "same_verdict": {family: round(1 - found[family].total() / len(texts), 4) for family in FAMILIES},
-        "dropped": {family: sum(reason is not None for reason in ours[family]) for family in FAMILIES}}))
+        "same_decision": {family: round(1 - found[family].total() / len(texts), 4) for family in FAMILIES},
+        "rejected": {family: sum(reason is not None for reason in ours[family]) for family in FAMILIES}}))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Crawl: how many pages a second, in how much memory, and how politely?
+"""Crawl: how many pages per second, in how much memory, and how politely?
 
-    .venv/bin/python bench/crawl.py                  200 hosts of 20 pages without any delay: what scrape.py can do
-    .venv/bin/python bench/crawl.py --peer scrapy    the same beside Scrapy: in turns, both the median of three runs
-    .venv/bin/python bench/crawl.py --delay 1        a second between two requests to a host: is no time wasted?
+    .venv/bin/python -m bench.crawl                  200 hosts of 20 pages without any delay: the top speed of scrape.py
+    .venv/bin/python -m bench.crawl --peer scrapy    compared with Scrapy: in turns, the median of three runs each
+    .venv/bin/python -m bench.crawl --delay 1        a second between two requests to a host: is no time wasted?
 
-Both crawlers get every page's URL and one of each host that robots.txt forbids, and keep the pages on disk. The web is
-bench/many_hosts.py; its own log says what was asked, twice, too soon, at once, or against robots.txt. Pages a second
-count once for the whole process, start-up included, and once from the first page's request to the last page's answer.
-Memory is the proportional set size of the crawler and all that it starts. The peer is the fastest Scrapy that we could
-set up, one request a host at a time, as ours. Ends in one JSON line.
+Both crawlers get every page's URL and one per host that robots.txt forbids, and keep the pages on disk. The web is
+bench/many_hosts.py; its log shows what was requested twice, too soon, at once, or against robots.txt. Pages per second
+are given for the whole process, start-up included, and from the first page's request to the last page's answer.
+Memory is the proportional set size of the crawler and all its processes. The peer is the fastest Scrapy that we could
+configure, with one request at a time per host, as ours. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import resource
-import socket
 import statistics
 import subprocess
 import sys
@@ -31,13 +30,12 @@ from typing import Any
 from bench.many_hosts import ManyHosts, Request
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import PeakMemory
-from miniature_memory.crawl import frontier
+from miniature_memory.storage import pages, urls
 from miniature_memory.storage.catalog import Catalog
 
 MAX_RUN_SEC = 600.0
-SPEED_CLIENTS, SPEED_SEC = 16, 2.0
 
-# What Scrapy does not need for this work is switched off; bodies go to one file each, as scrape.py keeps them, too.
+# What Scrapy does not need for this work is switched off; each body goes to a file, since scrape.py keeps them, too.
 SCRAPY = '''
 import json, logging, sys
 from pathlib import Path
@@ -71,9 +69,9 @@ if __name__ == "__main__":
 SCRAPY_SETTINGS: dict[str, Any] = {
     "ROBOTSTXT_OBEY": True, "USER_AGENT": "scrapy-bench", "DOWNLOAD_TIMEOUT": 30,
     "CONCURRENT_REQUESTS_PER_DOMAIN": 1, "DOWNLOAD_DELAY_JITTER": 0.0,
-    "CONCURRENT_ITEMS": 1,  # there are none, yet Scrapy makes so many tasks for each answer
+    "CONCURRENT_ITEMS": 1,  # there are none, but Scrapy creates this many tasks for each answer
     "LOG_LEVEL": "ERROR", "STATS_DUMP": False, "DOWNLOADER_STATS": False, "HTTPPROXY_ENABLED": False,
-    # neither telnet, memory watch nor statistics; neither cookies, retries, redirects nor Referer
+    # no telnet, memory watch, statistics, cookies, retries, redirects or Referer
     "EXTENSIONS_BASE": {},
     "DOWNLOADER_MIDDLEWARES_BASE": {"scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": 100,
                                     "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": 350,
@@ -82,45 +80,14 @@ SCRAPY_SETTINGS: dict[str, Any] = {
                                 "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": 50}}
 
 
-# --- the web's own speed -------------------------------------------------------------------------
-
-
-def server_speed(names: list[str]) -> float:
-    """Requests a second that a few raw sockets get answered when each asks again as soon as it may."""
-    socks = [socket.create_connection((host, int(port)), timeout=10)
-             for host, _, port in (name.partition(":") for name in names[:SPEED_CLIENTS])]
-    n, started = 0, time.monotonic()
-    while time.monotonic() < started + SPEED_SEC:
-        for sock in socks:
-            sock.sendall(b"GET /page-0.html HTTP/1.1\r\nHost: speed\r\n\r\n")
-        for sock in socks:
-            read_answer(sock)
-        n += len(socks)
-    seconds = time.monotonic() - started
-    for sock in socks:
-        sock.close()
-    return n / seconds
-
-
-def read_answer(sock: socket.socket) -> None:
-    data = sock.recv(1 << 16)
-    head, _, body = data.partition(b"\r\n\r\n")
-    left = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]) - len(body)
-    while left > 0:
-        left -= len(sock.recv(1 << 16))
-
-
-# --- the crawlers --------------------------------------------------------------------------------
-
-
 def prepare_ours(folder: Path, web: ManyHosts, args: argparse.Namespace) -> list[str]:
     """A root with all URLs in its catalog; returns the command that crawls it."""
-    urls = web.page_urls() + web.private_urls()
+    addresses = web.page_urls() + web.private_urls()
     (folder / "config").mkdir()
     with Catalog(folder) as catalog, catalog.record():
-        for url in urls:
-            frontier.add_url(catalog, url, "bench")
-    settings = [f"scrape.delay_sec={args.delay}", f"scrape.max_pages={len(urls)}",
+        for url in addresses:
+            urls.add(catalog, url, "bench")
+    settings = [f"scrape.delay_sec={args.delay}", f"scrape.max_pages={len(addresses)}",
                 f"scrape.max_pages_per_host={args.pages + 1}", f"scrape.max_minutes={MAX_RUN_SEC / 60}",
                 f"web.allow_private={json.dumps(web.names)}", *args.overrides]
     return [sys.executable, str(PROJECT / "scrape.py"), "--root", str(folder), "--quiet",
@@ -132,10 +99,8 @@ def prepare_scrapy(folder: Path, web: ManyHosts, args: argparse.Namespace) -> li
     (folder / "spider.py").write_text(SCRAPY)
     (folder / "pages").mkdir()
     requests = 2 * args.hosts if args.delay else 64  # those that wait for their host's turn count, too
-    settings = SCRAPY_SETTINGS | {"DOWNLOAD_DELAY": args.delay,
-                                  "CONCURRENT_REQUESTS": args.scrapy_requests or requests}
-    if args.scrapy_client == "aiohttp":
-        settings |= {"TWISTED_REACTOR_ENABLED": False}
+    settings = SCRAPY_SETTINGS | {"DOWNLOAD_DELAY": args.delay, "CONCURRENT_REQUESTS": requests,
+                                  "TWISTED_REACTOR_ENABLED": False}
     return [sys.executable, str(folder / "spider.py"), str(folder / "urls.txt"), str(folder / "pages"),
             json.dumps(settings)]
 
@@ -144,11 +109,11 @@ def stored(folder: Path, crawler: str) -> int:
     if crawler == "scrapy":
         return len(os.listdir(folder / "pages"))
     with Catalog(folder, read_only=True) as catalog:
-        return int(catalog.value("SELECT count(*) FROM pages"))
+        return pages.count(catalog)
 
 
 def crawl(crawler: str, args: argparse.Namespace) -> dict[str, Any]:
-    """One run of one crawler over a web of its own: seconds, memory, and what the web's log says."""
+    """One run of one crawler over a web of its own: seconds, memory, and what the web's log shows."""
     with tempfile.TemporaryDirectory(prefix="crawl-") as temporary:
         folder = Path(temporary) / crawler
         folder.mkdir()
@@ -160,13 +125,13 @@ def crawl(crawler: str, args: argparse.Namespace) -> dict[str, Any]:
         result = {"seconds": round(seconds, 2), "peak_mb": round(peak_mb, 1), "cpu_seconds": round(cpu_sec, 2),
                   "stored": stored(folder, crawler), **judge(log, args)}
     result["pages_per_sec"] = round(result["stored"] / seconds, 1)
-    print(f"{crawler}: {result['stored']} pages in {seconds:.1f} s, {result['pages_per_sec']:.0f} a second, "
+    print(f"{crawler}: {result['stored']} pages in {seconds:.1f} s, {result['pages_per_sec']:.0f} per second, "
           f"{peak_mb:.0f} MB", file=sys.stderr)
     return result
 
 
 def timed(command: list[str]) -> tuple[float, float, float]:
-    """(seconds, peak MB, processor seconds) of a command and all it starts. Raises CalledProcessError if it fails."""
+    """(seconds, peak MB, CPU seconds) of a command and its children. Raises CalledProcessError if it fails."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     memory = PeakMemory(process.pid)
@@ -184,9 +149,6 @@ def timed(command: list[str]) -> tuple[float, float, float]:
     return seconds, peak_mb, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-# --- what the web has seen -----------------------------------------------------------------------
-
-
 def judge(log: list[Request], args: argparse.Namespace) -> dict[str, Any]:
     """Speed and manners, from the web's log alone."""
     pages = [request for request in log if request.path.startswith("/page-")]
@@ -198,7 +160,7 @@ def judge(log: list[Request], args: argparse.Namespace) -> dict[str, Any]:
     waits = [after.started - before.ended for requests in by_host.values() for before, after in pairwise(requests)]
     page_sec = max(request.ended for request in pages) - min(request.started for request in pages)
     whole_sec = max(request.ended for request in log) - min(request.started for request in log)
-    # robots.txt, then each page after a delay, and the time that the answers themselves took: no host can be quicker
+    # robots.txt, then each page after a delay, and the time that the answers took: no host can be faster
     least_sec = max(args.pages * args.delay + sum(request.ended - request.started for request in requests)
                     for requests in by_host.values())
     return {"log_pages_per_sec": round(len(pages) / max(page_sec, 1e-9), 1),
@@ -211,17 +173,10 @@ def judge(log: list[Request], args: argparse.Namespace) -> dict[str, Any]:
             "agents": sorted({request.agent for request in log})}
 
 
-# --- the question --------------------------------------------------------------------------------
-
-
-def median(runs: list[dict[str, Any]], key: str) -> float:
-    return round(statistics.median(run[key] for run in runs), 2)
-
-
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Medians of what is measured; of what must not happen, the sum over all runs."""
+    """Medians of measurements; sums of what must not happen."""
     keys = ["pages_per_sec", "log_pages_per_sec", "seconds", "peak_mb", "cpu_seconds"]
-    result: dict[str, Any] = {key: median(runs, key) for key in keys}
+    result: dict[str, Any] = {key: round(statistics.median(run[key] for run in runs), 2) for key in keys}
     if runs[0]["schedule_frac"]:
         result["schedule_frac"] = min(run["schedule_frac"] for run in runs)
     result |= {key: sum(run[key] for run in runs) for key in ("forbidden", "too_soon", "at_once", "twice", "missing")}
@@ -235,23 +190,17 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, default=200, choices=range(1, 2001), metavar="1..2000")
-    parser.add_argument("--pages", type=int, default=20, help="of each host")
+    parser.add_argument("--pages", type=int, default=20, help="per host")
     parser.add_argument("--delay", type=float, default=0.0, help="scrape.delay_sec, Scrapy's DOWNLOAD_DELAY")
     parser.add_argument("--latency", type=float, default=0.0, help="mean seconds before an answer")
     parser.add_argument("--peer", choices=["scrapy"])
-    parser.add_argument("--runs", type=int, default=0, help="of each crawler; default: 3 beside a peer, else 1")
-    parser.add_argument("--scrapy-requests", type=int, default=0, help="its CONCURRENT_REQUESTS")
-    parser.add_argument("--scrapy-client", choices=["twisted", "aiohttp"], default="aiohttp")
+    parser.add_argument("--runs", type=int, default=0, help="per crawler; default: 3 with a peer, else 1")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="TABLE.KEY=VALUE")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="crawl-") as temporary:
-        with ManyHosts(Path(temporary), min(args.hosts, SPEED_CLIENTS), 1, longest_sec=60) as web:
-            speed = server_speed(web.names)
-    crawlers = ["ours", args.peer] if args.peer else ["ours"]
-    runs: dict[str, list[dict[str, Any]]] = {crawler: [] for crawler in crawlers}
+    runs: dict[str, list[dict[str, Any]]] = {crawler: [] for crawler in ("ours", args.peer) if crawler}
     for _ in range(args.runs or (3 if args.peer else 1)):
-        for crawler in crawlers:
-            runs[crawler].append(crawl(crawler, args))
+        for crawler, found in runs.items():
+            found.append(crawl(crawler, args))
     results = {crawler: summary(found) for crawler, found in runs.items()}
     ratios = {}
     if args.peer:
@@ -260,7 +209,7 @@ def main() -> None:
                   for key in ("pages_per_sec", "log_pages_per_sec", "peak_mb", "cpu_seconds")}
     print(json.dumps({"bench": "crawl", "hosts": args.hosts, "pages": args.pages, "delay_sec": args.delay,
                       "latency_sec": args.latency, "settings": args.overrides, "cores": os.cpu_count(),
-                      "server_requests_per_sec": round(speed), **ratios, **results}))
+                      **ratios, **results}))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Duplicates: how many planted duplicates are found, how many others are merged, how fast, and in how much memory?
 
-    .venv/bin/python bench/dedup.py                       200,000 documents, some minutes
-    .venv/bin/python bench/dedup.py --documents 20000
+    .venv/bin/python -m bench.dedup                       200,000 documents, some minutes
+    .venv/bin/python -m bench.dedup --documents 20000
 
 Documents of 300 words; half of them in pairs whose sets of word 5-grams have a known Jaccard similarity: a run of the
-second one's words, or single words here and there, are others. Each document goes through duplicates.py as clean.py
-uses it, with its commits, in a fresh process; the time to make the documents is not counted. The curve that recall is
-held against is 1 - (1 - s^8)^14, at the exact similarity of each pair. Ends in one JSON line.
+second one's words, or single words here and there, are different. Each document goes through cleaning/minhash.py as
+clean.py uses it, with its commits, in a fresh process; the time to make the documents is not counted. Recall is
+compared with the curve 1 - (1 - s^8)^14 at the exact similarity of each pair. Ends with one JSON line.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ import numpy as np
 
 from miniature_memory.cleaning.minhash import BANDS, NGRAM, ROWS, Index, keys_of
 from miniature_memory.core.process import PeakMemory
+from miniature_memory.storage import clean_documents
+from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
 
 SIMILARITIES = (0.2, 0.3, 0.39, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
@@ -92,9 +94,7 @@ def measure(root: Path, n: int) -> dict[str, object]:
             first = index.first(keys)
             with catalog.record():
                 if first is None:
-                    seq = catalog.execute("INSERT INTO clean_documents (id, file, offset, length, text_bytes) "
-                                          "VALUES (?, '', 0, 0, 0)", [name]).lastrowid
-                    index.add(seq or 0, keys)
+                    index.add(clean_documents.add(catalog, name, Place("", 0, 0), 0), keys)
                 catalog.advance("clean", i)
             seconds += time.perf_counter() - started
             if similarity >= 0:

@@ -1,66 +1,51 @@
-"""Extraction memory: does the memory of extract's workers stay where it is over thousands of pages?
+"""Extraction memory: does the memory of extract's workers stay constant over thousands of pages?
 
-    .venv/bin/python bench/extraction_memory.py --data wcxb-dev.jsonl.xz                10,000 pages, some minutes
-    .venv/bin/python bench/extraction_memory.py --data wcxb-dev.jsonl.xz --pages 2000
+    .venv/bin/python -m bench.extraction_memory --data wcxb-dev.jsonl.xz                10,000 pages, some minutes
+    .venv/bin/python -m bench.extraction_memory --data wcxb-dev.jsonl.xz --pages 2000
 
-The pages of WCXB (see extraction.py), over and over, as a WARC file that extract.py reads. Each process of the stage is
-sampled five times a second: its proportional set size, in thousands of pages. Ends in one JSON line.
+The pages of WCXB (see extraction.py), repeated, as a WARC file that extract.py reads. The proportional set size of each
+process of the stage is sampled five times a second, and printed per thousand pages. Prints one JSON line at the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import lzma
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any
 
+from bench.extraction import read_pages
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import _pss_kb, process_tree
 from miniature_memory.crawl.warc import exchange_records
 from miniature_memory.crawl.web import Fetched
+from miniature_memory.storage import pages
 from miniature_memory.storage.catalog import Catalog
 
 LONGEST_SEC = 3600
+AT = "2026-01-01T00:00:00Z"
 
 
-def add_pages(root: Path, data: Path, pages: int) -> None:
+def add_pages(root: Path, data: Path, n_pages: int) -> None:
     """Put the pages into a catalog as scrape does."""
-    n = 0
+    endless = chain.from_iterable(read_pages(data, 1) for _ in count())
     with Catalog(root) as catalog:
-        while n < pages:
-            with lzma.open(data, "rt", encoding="utf-8") as lines:
-                for line in lines:
-                    if n == pages:
-                        return
-                    html = json.loads(line)["html"].encode()
-                    page = Fetched(
-                        f"http://page-{n}.example/",
-                        200,
-                        "OK",
-                        [("Content-Type", "text/html; charset=utf-8")],
-                        html,
-                        html,
-                    )
-                    with catalog.record():
-                        place = catalog.append(
-                            "data/pages", ".warc.gz", exchange_records(page, "2026-01-01T00:00:00Z", {}).response
-                        )
-                        catalog.execute(
-                            "INSERT INTO pages (url_id, url, fetched_at, file, offset, length) "
-                            "VALUES (?, ?, '2026-01-01T00:00:00Z', ?, ?, ?)",
-                            [n, page.url, *place],
-                        )
-                    n += 1
+        for n, row in enumerate(islice(endless, n_pages)):
+            html = row["html"].encode()
+            page = Fetched(f"http://page-{n}.example/", 200, "OK", [("Content-Type", "text/html; charset=utf-8")], html,
+                           html)
+            with catalog.record():
+                place = catalog.append("data/pages", ".warc.gz", exchange_records(page, AT, {}).response)
+                pages.add(catalog, n, page.url, AT, place, "")
 
 
 class Watch(threading.Thread):
-    """The largest worker and the whole tree, by thousands of pages."""
+    """The memory of the largest worker and of all processes, by thousands of pages."""
 
     def __init__(self, pid: int, root: Path) -> None:
         super().__init__(daemon=True)
@@ -87,28 +72,17 @@ def main() -> None:
         root = Path(temporary)
         add_pages(root, args.data, args.pages)
         started = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, str(PROJECT / "extract.py"), "--root", str(root)], stdout=subprocess.PIPE
-        )
+        process = subprocess.Popen([sys.executable, str(PROJECT / "extract.py"), "--root", str(root)],
+                                   stdout=subprocess.PIPE)
         watch = Watch(process.pid, root)
         watch.start()
-        output = process.communicate(timeout=LONGEST_SEC)[0]
-        report: dict[str, Any] = json.loads(output.splitlines()[-1])
-        print(
-            json.dumps(
-                {
-                    "bench": "extraction_memory",
-                    "pages": args.pages,
-                    "seconds": round(time.monotonic() - started, 1),
-                    "pages_per_sec": round(args.pages / (time.monotonic() - started), 1),
-                    "dropped": report["dropped"],
-                    "peak_mb": report["peak_mb"],
-                    "worker_peak_mb": round(max(watch.worker_mb.values()), 1),
-                    "worker_mb_by_thousand": {n: round(mb, 1) for n, mb in sorted(watch.worker_mb.items())},
-                    "tree_mb_by_thousand": {n: round(mb, 1) for n, mb in sorted(watch.tree_mb.items())},
-                }
-            )
-        )
+        stats = json.loads(process.communicate(timeout=LONGEST_SEC)[0].splitlines()[-1])
+        seconds = time.monotonic() - started
+    print(json.dumps({"bench": "extraction_memory", "pages": args.pages, "seconds": round(seconds, 1),
+                      "pages_per_sec": round(args.pages / seconds, 1), "dropped": stats["dropped"],
+                      "peak_mb": stats["peak_mb"], "worker_peak_mb": round(max(watch.worker_mb.values()), 1),
+                      "worker_mb_by_thousand": {n: round(mb, 1) for n, mb in sorted(watch.worker_mb.items())},
+                      "tree_mb_by_thousand": {n: round(mb, 1) for n, mb in sorted(watch.tree_mb.items())}}))
 
 
 if __name__ == "__main__":

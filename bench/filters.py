@@ -1,18 +1,18 @@
-"""Filters: do the default cleaning rules keep good documents and drop bad ones?
+"""Filters: do the default quality rules keep good documents and reject bad ones?
 
-    .venv/bin/python bench/filters.py --data wcxb-dev.jsonl.xz     about a minute
+    .venv/bin/python -m bench.filters --data wcxb-dev.jsonl.xz     about a minute
 
 The data are the development pages of WCXB (see extraction.py). filters.json names 200 good documents, each the
 main_content of a page, and 200 bad ones, each the text of one element outside of it: a menu, a footer, a list of links
-or keywords, a cookie notice, a form, an error. It holds page, kind and a hash of the words, no text. They were drawn by
-seed within kinds and read, before any rule was asked: what was mislabelled went out, and so did what is neither
-(teasers in whole sentences, biographies of authors). The thresholds were tuned on the half whose hashes begin with an
-even digit. The other half is not unseen: its reasons showed that rules on short lines drop long pages of documentation,
-and the last values were chosen with it in view. WCXB has no verse and no drama: for drama stand the scenes of the
-sample site, as they are written and as extract finds them on their pages; verse has tests. All main contents are asked.
+or keywords, a cookie notice, a form, an error. It has page, kind and a hash of the words, no text. They were drawn by
+seed within kinds and read before any rule was applied; what was mislabeled or neither good nor bad (teasers in whole
+sentences, biographies of authors) was taken out. The thresholds were tuned on the half whose hashes begin with an even
+digit. The other half is not unseen: its reasons showed that rules on short lines reject long pages of documentation,
+and the last values were chosen with it in view. WCXB has no verse and no drama: the scenes of the demo site stand for
+drama, as they are written and as extract finds them on their pages; verse has tests. All main contents are judged, too.
 
-A verdict is clean's own, with boilerplate lines dropped first, for a document that validate takes for English. Wrong
-verdicts go to standard error. Ends in one JSON line.
+Each decision is clean's own, after boilerplate is removed, for a document that validate takes for English. Wrong
+decisions are printed to standard error. Ends with one JSON line.
 """
 
 from __future__ import annotations
@@ -28,17 +28,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.extraction import read_pages
-from miniature_memory.cleaning.cleaner import cleaned
-from miniature_memory.cleaning.config import CleanConfig
+from miniature_memory.cleaning.cleaner import clean_text, config_checks
+from miniature_memory.cleaning.config import PRESETS, CleanConfig
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.demo_site.pages import scene_text
 from miniature_memory.demo_site.site import Site
-from miniature_memory.extraction import blocks
+from miniature_memory.extraction.block_text import text_of
+from miniature_memory.extraction.blocks import segment
 from miniature_memory.extraction.page import extract_page
+from miniature_memory.extraction.parsing import parse
 from miniature_memory.validation.documents import language_of
 
-GOALS = {"good_kept": 0.95, "bad_dropped": 0.95, "scenes_kept": 0.98, "extracted_scenes_kept": 0.98}
-MIN_WORDS = 50  # shorter scenes and main contents are not asked: min_words drops them
+GOALS = {"good_kept": 0.95, "bad_rejected": 0.95, "scenes_kept": 0.98, "extracted_scenes_kept": 0.98}
+MIN_WORDS = 50  # shorter scenes and main contents are not judged: min_words rejects them
 
 
 class Pick(NamedTuple):
@@ -51,15 +53,15 @@ class Pick(NamedTuple):
         return "held_out" if int(self.hash[0], 16) % 2 else "tuned_on"
 
 
-class Verdict(NamedTuple):
+class Decision(NamedTuple):
     side: str  # good, bad, scenes, extracted_scenes, all
     group: str  # kind of document
     name: str
     half: str
-    reason: str  # why it is dropped; "" for what is kept
+    reason: str  # why it is rejected; "" for what is kept
 
 
-Judge = Callable[[str, str], str]  # (text, language) -> why it is dropped, or ""
+Judge = Callable[[str, str], str]  # (text, language) -> why it is rejected, or ""
 
 
 def words_hash(text: str) -> str:
@@ -74,15 +76,15 @@ def read_picks(path: Path) -> dict[str, list[Pick]]:
 
 def element_texts(html: str) -> Iterator[str]:
     """The text of each element of a page that begins a block; what is in <noscript> as without scripts."""
-    root = blocks.parse(html)
+    root = parse(html)
     for top in () if root is None else (root, *root.iter("noscript")):
-        page = blocks.segment(top)
+        page = segment(top)
         for first, last in set(zip(page.first, page.last, strict=True)):
-            yield blocks.text_of(page.blocks[first:last])
+            yield text_of(page.blocks[first:last])
 
 
-def judge_pages(pages: Iterable[dict[str, Any]], picks: dict[str, list[Pick]], judge: Judge) -> Iterator[Verdict]:
-    """Verdicts on the picks, and on all main contents. Raises LookupError for a pick that is not in the data."""
+def judge_pages(pages: Iterable[dict[str, Any]], picks: dict[str, list[Pick]], judge: Judge) -> Iterator[Decision]:
+    """Decisions on the picks, and on all main contents. Raises LookupError for a pick that is not in the data."""
     wanted: dict[tuple[str, str], dict[str, Pick]] = defaultdict(dict)
     for side, of_side in picks.items():
         for pick in of_side:
@@ -95,41 +97,41 @@ def judge_pages(pages: Iterable[dict[str, Any]], picks: dict[str, list[Pick]], j
             for text in texts:
                 if (key := words_hash(text)) in left:
                     pick = left.pop(key)
-                    yield Verdict(side, pick.kind, f"{number} {pick.hash}", pick.half, judge(text, "en"))
+                    yield Decision(side, pick.kind, f"{number} {pick.hash}", pick.half, judge(text, "en"))
         if len(main.split()) >= MIN_WORDS:
-            yield Verdict("all", page["page_type"], number, "", judge(main, language_of(main)[0]))
+            yield Decision("all", page["page_type"], number, "", judge(main, language_of(main)[0]))
     if lost := [pick for left in wanted.values() for pick in left.values()]:
         raise LookupError(f"not in the data: {', '.join(f'{pick.page} {pick.hash}' for pick in lost)}")
 
 
-def judge_scenes(judge: Judge) -> Iterator[Verdict]:
+def judge_scenes(judge: Judge) -> Iterator[Decision]:
     site = Site()
     for scene in site.scenes:
         page = site.answer(scene.path)[0].body
         for side, text in (("scenes", scene_text(scene)), ("extracted_scenes", extract_page(page, scene.url).text)):
             if len(text.split()) >= MIN_WORDS:
-                yield Verdict(side, scene.category, scene.path, "", judge(text, "en"))
+                yield Decision(side, scene.category, scene.path, "", judge(text, "en"))
 
 
-def tell(side: str, verdicts: list[Verdict]) -> None:
-    """Kept and dropped by kind, and why."""
-    kept, n = Counter(one.group for one in verdicts if not one.reason), Counter(one.group for one in verdicts)
-    print(f"{side}: {len(verdicts)}, kept {kept.total()}")
+def print_side(side: str, decisions: list[Decision]) -> None:
+    """Print what was kept and rejected by kind, and why."""
+    kept, n = Counter(one.group for one in decisions if not one.reason), Counter(one.group for one in decisions)
+    print(f"{side}: {len(decisions)}, kept {kept.total()}")
     for group in sorted(n):
-        reasons = Counter(one.reason for one in verdicts if one.group == group and one.reason).most_common()
+        reasons = Counter(one.reason for one in decisions if one.group == group and one.reason).most_common()
         print(f"    {group:<15} {n[group]:>4}, kept {kept[group]:>4}   {', '.join(f'{why} {k}' for why, k in reasons)}")
 
 
-def share_kept(verdicts: list[Verdict]) -> float:
-    return sum(not one.reason for one in verdicts) / max(1, len(verdicts))
+def share_kept(decisions: list[Decision]) -> float:
+    return sum(not one.reason for one in decisions) / max(1, len(decisions))
 
 
-def summary(by_side: dict[str, list[Verdict]]) -> dict[str, Any]:
+def summary(by_side: dict[str, list[Decision]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for side, halves in (("good", by_side["good"]), ("bad", by_side["bad"])):
         for half in ("", "tuned_on", "held_out"):
             kept = share_kept([one for one in halves if half in ("", one.half)])
-            name = f"{side}_{'kept' if side == 'good' else 'dropped'}{'_' * bool(half)}{half}"
+            name = f"{side}_{'kept' if side == 'good' else 'rejected'}{'_' * bool(half)}{half}"
             result[name] = kept if side == "good" else 1 - kept
     result["scenes_kept"] = share_kept(by_side["scenes"])
     result["extracted_scenes_kept"] = share_kept(by_side["extracted_scenes"])
@@ -137,10 +139,10 @@ def summary(by_side: dict[str, list[Verdict]]) -> dict[str, Any]:
     by_type = defaultdict(list)
     for one in by_side["all"]:
         by_type[one.group].append(one)
-    result["all_dropped"] = 1 - share_kept(by_side["all"])
-    result["all_dropped_by_type"] = {kind: round(1 - share_kept(of_type), 3)
+    result["all_rejected"] = 1 - share_kept(by_side["all"])
+    result["all_rejected_by_type"] = {kind: round(1 - share_kept(of_type), 3)
                                      for kind, of_type in sorted(by_type.items())}
-    result["all_dropped_by_reason"] = dict(Counter(one.reason for one in by_side["all"] if one.reason).most_common())
+    result["all_rejected_by_reason"] = dict(Counter(one.reason for one in by_side["all"] if one.reason).most_common())
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in result.items()}
 
 
@@ -148,21 +150,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="FILE")
     parser.add_argument("--picks", type=Path, default=PROJECT / "bench" / "filters.json", metavar="FILE")
+    parser.add_argument("--preset", default="prose", choices=PRESETS)
     args = parser.parse_args()
-    config = CleanConfig()
+    checks = config_checks(CleanConfig(preset=args.preset))
 
     def judge(text: str, language: str) -> str:
-        refusal = cleaned(text, language, config, None).refusal
-        return refusal.reason if refusal else ""
+        rejection = clean_text(text, language, checks, None).rejection
+        return rejection.reason if rejection else ""
 
-    by_side: dict[str, list[Verdict]] = defaultdict(list)
+    by_side: dict[str, list[Decision]] = defaultdict(list)
     for one in judge_pages(read_pages(args.data, 1), read_picks(args.picks), judge):
         by_side[one.side].append(one)
     for one in judge_scenes(judge):
         by_side[one.side].append(one)
-    for side, verdicts in by_side.items():
-        tell(side, verdicts)
-        for one in verdicts:
+    for side, decisions in by_side.items():
+        print_side(side, decisions)
+        for one in decisions:
             if side != "all" and bool(one.reason) == (side != "bad"):
                 print(f"wrong: {side} {one.group} {one.name} {one.half} {one.reason or 'kept'}", file=sys.stderr)
     print(json.dumps({"bench": "filters", **summary(by_side)}))

@@ -1,12 +1,12 @@
 """Killed crawl: what does a SIGKILL cost?
 
-    .venv/bin/python bench/killed_crawl.py             2,000 pages, killed at 50 moments, begun again each time
-    .venv/bin/python bench/killed_crawl.py --kills 5   shorter
+    .venv/bin/python -m bench.killed_crawl             2,000 pages, killed 50 times, restarted each time
+    .venv/bin/python -m bench.killed_crawl --kills 5   shorter
 
-scrape.py crawls bench/many_hosts.py and is killed, by a signal that it cannot see, up to 2.2 seconds after it took the
-lock of its root; the moments are drawn from a seed. After each kill the catalog is read without fixing anything: every
-page that it knew before must still lie where it lay, and every page must be a whole WARC record within the committed
-length of its file. In the end the web's own log says which pages were asked for again. Ends in one JSON line.
+scrape.py crawls bench/many_hosts.py and is killed up to 2.2 seconds after it took the lock of its root, at moments
+drawn from a seed. After each kill the catalog is read without repairing anything: every page that it knew before must
+be where it was, and every page must be a whole WARC record within the committed length of its file. At the end the
+web's log shows which pages were requested again. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 from bench.many_hosts import ManyHosts, Request
 from miniature_memory.core.paths import PROJECT
-from miniature_memory.crawl import frontier
+from miniature_memory.storage import urls
 from miniature_memory.storage.catalog import GROUP_RECORDS, Catalog
 
 HOSTS, LATENCY_SEC = 20, 0.25  # so that 2,000 pages last longer than 50 kills: at most 80 of them come in a second
@@ -55,20 +55,17 @@ class Page(NamedTuple):
 
 @dataclass
 class Findings:
-    """What the looks after the kills have found."""
+    """What was found after the kills."""
 
     pages: dict[int, Page] = field(default_factory=dict)  # by seq, as known after the last kill
     digests: dict[int, str] = field(default_factory=dict)  # seq -> of its bytes, once they were found to be a record
-    lost: int = 0  # pages that were known and are not there, or not the same, any more
+    lost: int = 0  # known pages that are gone or different
     unreadable: int = 0
-    doubled: int = 0  # most pages of which the catalog had two
+    doubled: int = 0  # the most pages that the catalog had twice
     amid_writing: int = 0  # kills that left bytes behind which were not committed
     begun: list[float] = field(default_factory=list)  # time.monotonic() just before each kill
     at: list[float] = field(default_factory=list)  # and when the process was gone
     known: list[set[str]] = field(default_factory=list)  # URLs that were committed at each kill
-
-
-# --- the crawl, and the kill ---------------------------------------------------------------------
 
 
 def crawl_command(root: Path, web: ManyHosts, overrides: list[str]) -> list[str]:
@@ -83,7 +80,7 @@ def start(command: list[str]) -> subprocess.Popen[bytes]:
 
 
 def wait_for_work(process: subprocess.Popen[bytes], root: Path) -> None:
-    """Until the crawl has taken the lock of its root: Python has started then, and the catalog is opened next."""
+    """Until the crawl has taken the lock of its root: it opens the catalog next."""
     lock, mine = root / "data/run.lock", f"{process.pid}\n"
     while process.poll() is None and not (lock.exists() and lock.read_text() == mine):
         time.sleep(0.005)
@@ -94,9 +91,6 @@ def kill(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # a group of its own: itself and all that it started
     process.wait()
-
-
-# --- the look after a kill -----------------------------------------------------------------------
 
 
 def read_catalog(root: Path) -> tuple[list[Page], dict[str, int]]:
@@ -110,7 +104,7 @@ def read_catalog(root: Path) -> tuple[list[Page], dict[str, int]]:
 def is_whole(member: bytes, page: Page) -> bool:
     """Whether these bytes are one WARC response record of that page, digests included."""
     try:
-        gzip.decompress(member)  # which checks that the member ends here, and its checksum
+        gzip.decompress(member)  # checks that the member ends here, and its checksum
         record = next(iter(ArchiveIterator(io.BytesIO(member), check_digests=True)))
         body = record.content_stream().read()
         return bool(body and record.rec_type == "response" and record.digest_checker.passed
@@ -156,11 +150,8 @@ def warc_check(root: Path) -> bool:
     return subprocess.run([sys.executable, "-m", "warcio.cli", "check", *files], stdout=sys.stderr).returncode == 0
 
 
-# --- what the web has seen -----------------------------------------------------------------------
-
-
 def judge(log: list[Request], findings: Findings) -> dict[str, Any]:
-    """What was asked for again, by the kill after which it had to be."""
+    """What was requested again, after which kill."""
     pages = [request for request in log if request.path.startswith("/page-")]
     last: dict[str, int] = {}  # URL -> in which run it was asked for last
     refetched: Counter[int] = Counter()
@@ -179,9 +170,6 @@ def judge(log: list[Request], findings: Findings) -> dict[str, Any]:
             "robots_requests": sum(request.path == "/robots.txt" for request in log)}
 
 
-# --- the question --------------------------------------------------------------------------------
-
-
 def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     rng, findings, started = random.Random(args.seed), Findings(), time.monotonic()
     root = folder / "root"
@@ -190,7 +178,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     with ManyHosts(folder, HOSTS, args.pages // HOSTS, latency_sec=LATENCY_SEC, longest_sec=LONGEST_SEC) as web:
         with Catalog(root) as catalog, catalog.record():
             for url in web.page_urls():
-                frontier.add_url(catalog, url, "bench")
+                urls.add(catalog, url, "bench")
         command = crawl_command(root, web, args.overrides)
         try:
             while time.monotonic() < started + LONGEST_SEC:
@@ -219,8 +207,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
             raise subprocess.CalledProcessError(code, command[:2])
     look(root, findings)
     with Catalog(root, read_only=True) as catalog:
-        states = {row["state"]: row["n"] for row in
-                  catalog.execute("SELECT state, count(*) AS n FROM urls GROUP BY state")}
+        states = dict(urls.states(catalog))
     return {"kills": len(findings.at), "kills_amid_writing": findings.amid_writing, "pages": len(findings.pages),
             "states": states, "lost": findings.lost, "unreadable": findings.unreadable, "doubled": findings.doubled,
             **judge(web.log(), findings), "warc_check": warc_check(root),

@@ -1,10 +1,10 @@
-"""Many hosts: a web of N small hosts on loopback, for the scripts in bench/ that crawl; no question of its own.
+"""Many hosts: a web of N small hosts on loopback, for the benchmarks that crawl.
 
-    .venv/bin/python bench/many_hosts.py --hosts 3 --longest-sec 60     by hand: prints the hosts, ends with Ctrl-C
+    .venv/bin/python -m bench.many_hosts --hosts 3 --longest-sec 60     prints the hosts, ends with Ctrl-C
 
-Each host is an address of its own (127.0.1.1, 127.0.1.2, ...), all at one port, with a robots.txt that forbids
-/private/ and pages of about 10 KB of prose, the same at every visit. One process, one thread and no parsing beyond the
-request line, so that a crawler is slower than its web. What was asked, when and by whom is written down at the end.
+Each host has its own address (127.0.1.1, 127.0.1.2, ...), all at one port, with a robots.txt that forbids /private/ and
+pages of about 10 KB of prose, the same at every visit. One process, one thread and no parsing beyond the request line
+and headers, so that the web is faster than any crawler. Its log shows what was requested, when and by whom.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 PRIVATE = "/private/x.html"
 FIRST_ADDRESS = (127 << 24) + (1 << 8) + 1  # 127.0.1.1
 MOST_HOSTS, PER_NETWORK = 2000, 254
-MOST_REQUESTS = 500_000
+MOST_REQUESTS = 500_000  # then the server ends
 WORDS = ("the of and to in a ship harbour captain sky morning light cargo weather week water with that have be old new "
          "long still men mate deck sails looked spoke said listened ready filled night tide anchor rope letter island "
          "nothing under after before wind every voice hand years again found sea road stood house came went")
@@ -39,15 +38,12 @@ class Request(NamedTuple):
     host: str  # address:port
     path: str
     started: float  # the first byte of the request was read
-    ended: float  # the last byte of the answer was about to be written, or the crawler hung up: it had nothing earlier
+    ended: float  # just before the last byte of the answer was written, or when the crawler hung up
     status: int  # 0: it hung up
     agent: str
 
 
-# --- what it serves ------------------------------------------------------------------------------
-
-
-Parts = tuple[bytes, ...]  # of an answer; the pages share their paragraphs, which keeps thousands of hosts small
+Parts = tuple[bytes, ...]  # of an answer; pages share their paragraphs, which keeps thousands of hosts small
 
 
 def make_paragraphs() -> list[bytes]:
@@ -78,16 +74,15 @@ def with_head(status: str, kind: str, body: Parts) -> Parts:
 class Site:
     """All hosts: their answers, and the log."""
 
-    def __init__(self, pages: int, crawl_delay: float, latency_sec: float, most_requests: int) -> None:
-        self.pages, self.latency_sec, self.most_requests = pages, latency_sec, most_requests
+    def __init__(self, pages: int, latency_sec: float) -> None:
+        self.pages, self.latency_sec = pages, latency_sec
         self.log: list[Request] = []
         self.requests = 0
         self.ended = asyncio.Event()
         self._paragraphs = make_paragraphs()
         self._known = {f"/page-{n}.html" for n in range(pages)} | {PRIVATE}
         self._answers: dict[tuple[str, str], Parts] = {}
-        delay = f"Crawl-delay: {crawl_delay:g}\n" if crawl_delay else ""
-        self._robots = with_head("200 OK", "text/plain", (f"User-agent: *\nDisallow: /private/\n{delay}".encode(),))
+        self._robots = with_head("200 OK", "text/plain", (b"User-agent: *\nDisallow: /private/\n",))
         self._none = with_head("404 Not Found", "text/html", (b"<p>None</p>",))
 
     def answer(self, host: str, path: str) -> tuple[int, bytes]:
@@ -103,7 +98,7 @@ class Site:
         return 200, b"".join(parts)
 
     def prepare(self, hosts: list[str]) -> None:
-        """Make all pages beforehand: the first crawl over this web is as quick as the second."""
+        """Make all pages in advance: the first crawl of this web is as fast as the second."""
         for host in hosts:
             for path in self._known:
                 self.answer(host, path)
@@ -141,7 +136,7 @@ class Connection(asyncio.Protocol):
             return
         head, _, self.received = self.received.partition(b"\r\n\r\n")
         self.site.requests += 1
-        if self.site.requests > self.site.most_requests:
+        if self.site.requests > MOST_REQUESTS:
             self.site.ended.set()
             self.transport.abort()
             return
@@ -158,9 +153,9 @@ class Connection(asyncio.Protocol):
             self.send(answer, close)
 
     def send(self, answer: bytes, close: bool) -> None:
-        if self.transport.is_closing():  # connection_lost has written it down
+        if self.transport.is_closing():  # connection_lost has logged it
             return
-        ended = time.monotonic()  # not afterwards: the crawler may be quicker to read than we to look at the clock
+        ended = time.monotonic()  # before writing: the crawler may read faster than we look at the clock
         self.transport.write(answer)
         if not self.transport.get_write_buffer_size():
             self.finish(ended)
@@ -175,16 +170,13 @@ class Connection(asyncio.Protocol):
             self.site.log.append(self.pending._replace(ended=ended))
             self.pending, self.busy = None, False
             if self.received:
-                self.started = time.monotonic()  # it came while we were busy with the one before
+                self.started = time.monotonic()  # it came during the answer before it
                 self.take_request()
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.pending:
             self.site.log.append(self.pending._replace(ended=time.monotonic(), status=0))
             self.pending = None
-
-
-# --- the process of its own ----------------------------------------------------------------------
 
 
 def listen(hosts: int) -> list[socket.socket]:
@@ -197,7 +189,7 @@ def listen(hosts: int) -> list[socket.socket]:
             for address in addresses:
                 sockets.append(socket.create_server((address, sockets[0].getsockname()[1] if sockets else 0)))
             return sockets
-        except OSError:  # somebody has this port at one of the addresses: try another
+        except OSError:  # the port is taken at one of the addresses: try another
             for sock in sockets:
                 sock.close()
     raise OSError("no port is free at all addresses")
@@ -225,16 +217,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, default=3, choices=range(1, MOST_HOSTS + 1), metavar=f"1..{MOST_HOSTS}")
     parser.add_argument("--pages", type=int, default=20, help="of each host")
-    parser.add_argument("--crawl-delay", type=float, default=0.0, help="in robots.txt; 0: none")
     parser.add_argument("--latency", type=float, default=0.0, help="mean seconds before an answer")
-    parser.add_argument("--longest-sec", type=float, default=600.0, help="whatever happens, it ends by then")
-    parser.add_argument("--most-requests", type=int, default=MOST_REQUESTS, help="and after so many requests")
-    parser.add_argument("--log", type=Path, help="where to write down the requests at the end")
+    parser.add_argument("--longest-sec", type=float, default=600.0, help="the server ends by then")
+    parser.add_argument("--log", type=Path, help="where to write the log at the end")
     args = parser.parse_args()
     sockets = listen(args.hosts)
 
     async def work() -> Site:
-        site = Site(args.pages, args.crawl_delay, args.latency, args.most_requests)
+        site = Site(args.pages, args.latency)
         await serve(site, sockets, args.longest_sec)
         return site
 
@@ -244,26 +234,21 @@ def main() -> None:
             stream.writelines(json.dumps(request) + "\n" for request in site.log)
 
 
-# --- for the scripts that use it -----------------------------------------------------------------
-
-
 class ManyHosts:
-    """The server in a process of its own, until the end of the with block; after that its log can be read."""
+    """The server in a process of its own, until the end of the with block; then its log can be read."""
 
-    def __init__(self, folder: Path, hosts: int, pages: int, crawl_delay: float = 0.0, latency_sec: float = 0.0,
-                 longest_sec: float = 600.0, most_requests: int = MOST_REQUESTS) -> None:
+    def __init__(self, folder: Path, hosts: int, pages: int, latency_sec: float = 0.0,
+                 longest_sec: float = 600.0) -> None:
         self.pages = pages
         self.log_file = folder / f"requests-{time.monotonic_ns()}.jsonl"
         self.names: list[str] = []  # address:port of each host
         self._command = [sys.executable, "-m", "bench.many_hosts", "--hosts", str(hosts), "--pages", str(pages),
-                         "--crawl-delay", str(crawl_delay), "--latency", str(latency_sec),
-                         "--longest-sec", str(longest_sec), "--most-requests", str(most_requests),
-                         "--log", str(self.log_file)]
+                         "--latency", str(latency_sec), "--longest-sec", str(longest_sec), "--log", str(self.log_file)]
 
     def __enter__(self) -> ManyHosts:
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
         assert self._process.stdout
-        line = self._process.stdout.readline()  # it ends by itself, so that this cannot hang
+        line = self._process.stdout.readline()  # the server ends after longest_sec, so this cannot hang
         if not line:
             raise RuntimeError(f"the server ended at once, with code {self._process.wait()}")
         self.names = json.loads(line)
@@ -290,13 +275,8 @@ class ManyHosts:
 
     def log(self) -> list[Request]:
         """All requests, in the order in which they began."""
-        return sorted(self._read_log(), key=lambda request: request.started)
-
-    def _read_log(self) -> Iterator[Request]:
-        with open(self.log_file, encoding="utf-8") as stream:
-            for line in stream:
-                values: list[Any] = json.loads(line)
-                yield Request(*values)
+        lines = self.log_file.read_text(encoding="utf-8").splitlines()
+        return sorted((Request(*json.loads(line)) for line in lines), key=lambda request: request.started)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Million URLs: does a catalog that knows 1,000,000 URLs stay fast and small?
 
-    .venv/bin/python bench/million_urls.py                    a million, in a few minutes
-    .venv/bin/python bench/million_urls.py --urls 50000       a short trial
+    .venv/bin/python -m bench.million_urls                    a million, in a few minutes
+    .venv/bin/python -m bench.million_urls --urls 50000       a short trial
 
-The URLs are as the web has them: five hosts with a tenth of them each and thousands of small ones, some with an
-upper-case host, a fragment, tracking parameters or an unsorted query. They are made canonical, filtered and added; then
-those that were kept are added to a fresh catalog, and to the same once more. They come in turns from all hosts, which
-is the worst order for an index. Choosing what to visit next is timed when all are due, when a large host is closed,
-when half of them have been visited, when all hosts are closed, and when nothing is due; each time is the median of
-several. Memory is the proportional set size of this process, which keeps no list of the URLs. Ends in one JSON line.
+The URLs are like those of the web: five hosts with a tenth of them each and thousands of small hosts, some URLs with an
+upper-case host, a fragment, tracking parameters or an unsorted query. They are canonicalized, filtered and added; those
+kept are then added to a new catalog, and to the same once more. The hosts take turns, which is the worst order for an
+index. Choosing what to visit next is timed when all are due, when a large host is paused, when half of them have been
+visited, when all hosts are paused, and when nothing is due; each time is the median of several. Memory is the
+proportional set size of this process, which keeps no list of the URLs. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from typing import Any
 
 from miniature_memory.core.process import PeakMemory
 from miniature_memory.crawl import frontier
-from miniature_memory.crawl.blocklists import url_refusal
-from miniature_memory.crawl.robots import close_host
+from miniature_memory.crawl.blocklists import url_rejection
 from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
 
 HUGE_HOSTS, HUGE_SHARE = 5, 0.1  # of the URLs, each
 URLS_OF_A_SMALL_HOST = 60
-REFUSED_EVERY = 50  # so many that are kept to one that is filtered: an image, a document
+REJECTED_EVERY = 50  # URLs that are kept for each one that is filtered: an image, a document
 URLS_A_RECORD = 1000  # search.urls_per_seed: what one feed or sitemap brings
 LIMIT, PER_HOST, CALLS = 1000, 50, 9  # of due_urls
 LONGEST_SEC = 900.0  # of everything
@@ -44,11 +44,8 @@ TOPICS = re.findall(r"\w+", "history science weather travel music garden letters
                             "winter rivers bridges painting language birds islands markets")
 
 
-# --- the URLs ------------------------------------------------------------------------------------
-
-
 def make_urls(n: int) -> Iterator[str]:
-    """`n` URLs that are distinct also in their canonical form, and between them some that the filter refuses."""
+    """`n` URLs that are distinct in their canonical form, and between them some that the filter rejects."""
     rng = random.Random(1337)
     n_huge = round(n * HUGE_SHARE)
     small = max(1, (n - HUGE_HOSTS * n_huge) // URLS_OF_A_SMALL_HOST)
@@ -57,12 +54,12 @@ def make_urls(n: int) -> Iterator[str]:
         number = rng.randrange(small)
         host = f"www.big-{i % 10}.example.com" if huge else f"{TOPICS[number % 20]}-{number}.example.org"
         yield decorated(host, i, rng)
-        if i % REFUSED_EVERY == 0:
+        if i % REJECTED_EVERY == 0:
             yield f"https://{host}/images/{i}.{rng.choice(['jpg', 'pdf', 'zip', 'mp4'])}"
 
 
 def decorated(host: str, i: int, rng: random.Random) -> str:
-    """A page of `host` that no other `i` has, written in one of the ways in which the web writes URLs."""
+    """A page of `host` that no other `i` has, in one of the ways in which URLs are written on the web."""
     topic, other = rng.choice(TOPICS), rng.choice(TOPICS)
     path = rng.choice((f"/{topic}/{2000 + i % 25}/{1 + i % 12:02d}/{other}-of-the-{topic}-{i}",
                        f"/articles/{i}/{topic}-and-{other}.html", f"/wiki/{topic.capitalize()}_({i})",
@@ -85,11 +82,8 @@ def read_urls(path: Path) -> Iterator[str]:
         yield from (line[:-1] for line in stream)
 
 
-# --- adding --------------------------------------------------------------------------------------
-
-
 class Stopwatch:
-    """Progress on stderr, memory on the way, and an end when it takes too long."""
+    """Prints progress and memory to stderr, and ends what takes too long."""
 
     def __init__(self) -> None:
         self.memory = PeakMemory()
@@ -105,17 +99,17 @@ class Stopwatch:
 
 
 def add_all(catalog: Catalog, path: Path, raw: bool, watch: Stopwatch, what: str) -> dict[str, Any]:
-    """Add the URLs of a file; seconds, and what add_url or the filter said to how many."""
+    """Add the URLs of a file; seconds, and the reasons of the filter and of urls.add with their counts."""
     n, said, peaks, started = 0, {"added": 0}, {}, time.monotonic()
-    urls = read_urls(path)
-    while block := list(islice(urls, URLS_A_RECORD)):
+    lines = read_urls(path)
+    while block := list(islice(lines, URLS_A_RECORD)):
         with catalog.record():
             for url in block:
                 reason = ""
                 if raw:
                     url = canonical_url(url)
-                    reason = url_refusal(url)
-                reason = reason or frontier.add_url(catalog, url, "bench")
+                    reason = url_rejection(url)
+                reason = reason or urls.add(catalog, url, "bench")
                 said[reason or "added"] = said.get(reason or "added", 0) + 1
         n += len(block)
         if n == 100_000:
@@ -125,9 +119,6 @@ def add_all(catalog: Catalog, path: Path, raw: bool, watch: Stopwatch, what: str
     seconds = time.monotonic() - started
     return {"seconds": round(seconds, 1), "urls_per_sec": round(n / seconds), **peaks,
             "peak_mb": round(watch.memory.peak_mb, 1), **said}
-
-
-# --- choosing ------------------------------------------------------------------------------------
 
 
 def time_due(catalog: Catalog) -> dict[str, Any]:
@@ -142,17 +133,15 @@ def time_due(catalog: Catalog) -> dict[str, Any]:
 
 
 def visit(catalog: Catalog, odd: bool, watch: Stopwatch) -> float:
-    """Mark every second URL as visited and due in a week, each in the way of a crawl; the seconds that took."""
+    """Mark every second URL as visited and due in a week, as a crawl does; the seconds that this took."""
     started, n = time.monotonic(), 0
     highest = catalog.value("SELECT max(id) FROM urls")
     for first in range(1, highest + 1, 2 * URLS_A_RECORD):
         with catalog.record():
             for row in catalog.execute("SELECT * FROM urls WHERE id >= ? AND id < ? AND id % 2 = ?",
                                        [first, first + 2 * URLS_A_RECORD, odd]).fetchall():
-                due_at, days, failures = frontier.next_visit(row, "fetched", 7.0, 1.0)
-                catalog.execute("UPDATE urls SET state = 'fetched', due_at = ?, revisit_days = ?, failures = ?, "
-                                "fetched_at = ?, payload_hash = ? WHERE id = ?",
-                                [due_at, days, failures, time.time(), f"{row['id']:064x}", row["id"]])
+                urls.finish_visit(catalog, row["id"], "fetched", frontier.next_visit(row, "fetched", 7.0),
+                                  urls.Seen(f"{row['id']:064x}", "", ""))
                 n += 1
         watch.look(n, started, "visited")
     catalog.commit()
@@ -162,23 +151,21 @@ def visit(catalog: Catalog, odd: bool, watch: Stopwatch) -> float:
 def choose(catalog: Catalog, watch: Stopwatch) -> dict[str, Any]:
     result: dict[str, Any] = {"all_due": time_due(catalog)}
     with catalog.record():
-        close_host(catalog, "www.big-0.example.com", 3600.0, "bench")
+        backoffs.extend(catalog, "host", "www.big-0.example.com", 3600.0, "bench")
     catalog.commit()
-    result["a_large_host_closed"] = time_due(catalog)
+    result["a_large_host_paused"] = time_due(catalog)
     result["visit_seconds"] = round(visit(catalog, False, watch), 1)
     result["half_visited"] = time_due(catalog)
     with catalog.record():
-        catalog.execute("UPDATE hosts SET closed_until = ?", [time.time() + 3600])
+        catalog.execute("INSERT OR REPLACE INTO backoffs SELECT 'host', host, ?, 'bench', 1 FROM hosts",
+                        [time.time() + 3600])
     catalog.commit()
-    result["all_hosts_closed"] = time_due(catalog)
+    result["all_hosts_paused"] = time_due(catalog)
     with catalog.record():
-        catalog.execute("UPDATE hosts SET closed_until = 0")
+        catalog.execute("DELETE FROM backoffs")
     visit(catalog, True, watch)
     result["nothing_due"] = time_due(catalog)
     return result
-
-
-# --- the question --------------------------------------------------------------------------------
 
 
 def measure(folder: Path, n: int) -> dict[str, Any]:
@@ -197,7 +184,7 @@ def measure(folder: Path, n: int) -> dict[str, Any]:
         result["due_urls"] = choose(catalog, watch)
     result["peak_mb"] = round(watch.memory.stop(), 1)
     if result["raw"]["added"] != n or result["again"].get("already_known") != n:
-        raise AssertionError(f"of {n} distinct URLs not all were added once: {result}")
+        raise AssertionError(f"not all of {n} distinct URLs were added once: {result}")
     return result
 
 

@@ -1,20 +1,19 @@
-"""Sampling: how many tokens a second, beside nanoGPT? And does text beyond the context stay as good as within it?
+"""Sampling: how many tokens per second, compared with nanoGPT? Does text beyond the context stay as good as within it?
 
-    .venv/bin/python bench/sampling.py --nanogpt DIR                 speed, some 2 minutes
-    .venv/bin/python bench/sampling.py --nanogpt DIR --root demo     and of the model there: memory, bits per byte
+    .venv/bin/python -m bench.sampling --nanogpt DIR                 speed, about 2 minutes
+    .venv/bin/python -m bench.sampling --nanogpt DIR --root demo     also memory and bits per byte of the model there
 
 DIR is a checkout of karpathy/nanoGPT. Both continue a prompt that fills the context, with random weights and models of
-one shape, ours with sample.generate, nanoGPT with model.generate as its sample.py calls it, in turns. nanoGPT gets
-torch's threads in one turn and a single one in the next, and the faster counts; cpu_ratio is that of tokens a second of
-a core's time, one thread each, and so holds on a busy machine too. Tokens a second include reading the prompt. Bytes a
-token are those of the weights and of what is kept of the context; how fast they could be read at best is measured with
-a product of that many numbers with themselves.
+one shape, in turns: ours with generation.generate, nanoGPT with model.generate as its sample.py calls it. nanoGPT runs
+with all of torch's threads in one turn and with one thread in the next; the faster counts. cpu_ratio compares tokens
+per second of CPU time with one thread each, so it holds on a busy machine too. Tokens per second include reading the
+prompt. megabytes_per_token is the weights plus what is kept of the context; the limit is how fast they could be read,
+measured by the dot product of as many numbers with themselves.
 
 Bits per byte are those of the first --tokens of val.bin. windows: context by context, as train.py reports them;
-sliding: by the decoder, in one go; recomputed: each token after the block_size ones before it, all computed again, as
-nanoGPT
-does beyond its context. The last two on every --step-th token from the second context on, in quarters of the text.
-Ends in one JSON line.
+sliding: by the decoder, in one pass; recomputed: each token from the block_size tokens before it, all computed again,
+as nanoGPT does beyond its context. The last two are measured on every --step-th token from the second context on, in
+quarters of the text. Ends in one JSON line.
 """
 
 from __future__ import annotations
@@ -32,27 +31,23 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from miniature_memory.core.paths import PROJECT
-
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as train.py has it: torch's threads give way to other programs
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as sample.py has it, before numpy
 
-
-from miniature_memory.sampling.config import SampleConfig
-from miniature_memory.sampling.decoder import Decoder
-from miniature_memory.sampling.generation import generate, load_model
-
-# sample.py sets up numpy's threads, so it comes first
-# isort: split
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import PeakMemory
+from miniature_memory.sampling.config import SampleConfig
+from miniature_memory.sampling.decoder import Decoder
+from miniature_memory.sampling.generation import generate, load_model
 from miniature_memory.training.evaluation import evaluate
 from model import GPT, GPTConfig
 
 SHAPES = {"default": GPTConfig(), "6x256": GPTConfig(block_size=256, n_layer=6, n_head=4, n_embd=256)}
-NEW_TOKENS = 500  # of ours, as nanoGPT's sample.py has it; nanoGPT makes a tenth, all at the same cost
+NEW_TOKENS = 500  # of ours, as in nanoGPT's sample.py; nanoGPT writes a tenth, all at the same cost
 THREADS = torch.get_num_threads()
 
 
@@ -70,14 +65,14 @@ def nanogpt_model(folder: Path, shape: GPTConfig) -> Any:
 
 
 def rates_of(n: int, make: Callable[[int], object]) -> tuple[float, float]:
-    """Tokens a second, and a second of a core's time."""
+    """Tokens per second, and per second of CPU time."""
     began, cpu_began = time.perf_counter(), time.process_time()
     make(n)
     return n / (time.perf_counter() - began), n / (time.process_time() - cpu_began)
 
 
 def read_rate(n_bytes: int) -> float:
-    """Bytes a second, of numbers that were read just before."""
+    """Bytes per second of numbers that were just read."""
     numbers = np.ones(n_bytes // 4, np.float32)
     seconds = []
     for _ in range(20):
@@ -150,12 +145,12 @@ def beyond_the_context(root: Path, n_tokens: int, step: int) -> dict[str, Any]:
     S, sizes = model.config.block_size, tokenizer.token_bytes()
     ids = np.fromfile(root / "data/val.bin", dtype="<u2", count=n_tokens).astype(np.int64)
     decoder = Decoder(model)
-    rows = []  # nats sliding, nats recomputed, bytes: of a target each
+    rows = []  # one per target: nats sliding, nats recomputed, bytes
     for i, token in enumerate(ids[:-1].tolist()):
         logits = decoder.read([token])
         if i >= S and i % step == 0 and sizes[ids[i + 1]]:
-            anew = model.head(model.stream(torch.from_numpy(ids[None, i + 1 - S:i + 1]))[:, -1])
-            nats = F.cross_entropy(anew, torch.from_numpy(ids[i + 1:i + 2])).item()
+            logits_again = model.head(model.stream(torch.from_numpy(ids[None, i + 1 - S:i + 1]))[:, -1])
+            nats = F.cross_entropy(logits_again, torch.from_numpy(ids[i + 1:i + 2])).item()
             rows.append((nats_of(logits, ids[i + 1]), nats, sizes[ids[i + 1]]))
 
     def bits_per_byte(part: np.ndarray) -> dict[str, float]:
@@ -171,7 +166,7 @@ def beyond_the_context(root: Path, n_tokens: int, step: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nanogpt", type=Path, metavar="DIR")
-    parser.add_argument("--root", type=Path, metavar="DIR", help="where a trained model lies")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="the folder of a trained model")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--tokens", type=int, default=40_000)
     parser.add_argument("--step", type=int, default=4)

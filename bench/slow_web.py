@@ -1,11 +1,11 @@
 """Slow web: do the defaults keep a first run's collecting short when hosts answer as slowly as real ones do?
 
-    .venv/bin/python bench/slow_web.py                 8 hosts: too few for 300 pages in three minutes at 5 s a host
-    .venv/bin/python bench/slow_web.py --hosts 40      many hosts: the page limit is met first
+    .venv/bin/python -m bench.slow_web                 8 hosts: too few for 300 pages in three minutes at 5 s per host
+    .venv/bin/python -m bench.slow_web --hosts 40      many hosts: the page limit is reached first
 
-Each host is an address of its own on loopback, with a feed of pages that take 0.3 to 3 seconds to answer; one host in
-ten takes the connection and never answers. search.py and scrape.py run with their defaults but for the seeds. With
-train.max_minutes = 5 a whole first run then takes collect_seconds + process_seconds + 300. Ends in one JSON line.
+Each host has its own address on loopback, with a feed of pages that take 0.3 to 3 seconds to answer; one host in ten
+accepts connections and never answers. search.py and scrape.py run with their defaults except for the seeds. With
+train.max_minutes = 5 a whole first run takes collect_seconds + process_seconds + 300. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from miniature_memory.core.paths import PROJECT
 PAGES_PER_HOST = 60
 TEXT = ("the of and to in a ship harbour captain sky morning light cargo weather week water with that have be old new "
          "long still men mate deck sails looked spoke said listened ready filled")
-LONGEST_RUN_SEC = 900  # whatever happens, the servers end by then
+LONGEST_RUN_SEC = 900  # the servers end by then
 
 
 class SlowHost(BaseHTTPRequestHandler):

@@ -1,13 +1,13 @@
 """Whole way: how long, in how much memory, and with what result does a newcomer's first run go?
 
-    .venv/bin/python bench/whole_way.py                         clone, ./setup.sh, python3 run.py, and run.py again
-    .venv/bin/python bench/whole_way.py --memory-limit-mb 2048  the same inside a memory control group (needs root)
-    .venv/bin/python bench/whole_way.py --network vanishing     the same where every packet to the world is lost (root)
-    .venv/bin/python bench/whole_way.py --no-clone --set train.max_minutes=0.5    this checkout, shorter
+    .venv/bin/python -m bench.whole_way                         clone, ./setup.sh, python3 run.py, and run.py again
+    .venv/bin/python -m bench.whole_way --memory-limit-mb 2048  the same in a memory control group (needs root)
+    .venv/bin/python -m bench.whole_way --network vanishing     the same where every packet to the world is lost (root)
+    .venv/bin/python -m bench.whole_way --no-clone --set train.max_minutes=0.5    this checkout, shorter
 
-Memory is the proportional set size summed over run.py and all it starts, sampled five times a second. What arrived is
-held against the plays' Markdown: word F1 of each raw document, the share that cleaning kept, and the bins decoded.
-Ends in one JSON line.
+Memory is the proportional set size summed over run.py and all it starts, sampled five times a second. The result is
+compared with the plays' Markdown: word F1 of each raw document, the share that cleaning kept, and the decoded bins.
+Prints one JSON line at the end.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -26,13 +25,15 @@ from typing import Any
 
 import numpy as np
 
+from bench.extraction import word_f1
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import PeakMemory
-from miniature_memory.demo_site import site as site_module
+from miniature_memory.demo_site.pages import load_scenes, scene_text
+from miniature_memory.storage import pages
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.training.tokenizer import load
 
-# a network of its own whose only way out leads nowhere: names are asked for, and no answer ever comes
+# A network of its own whose only way out leads nowhere: names are looked up, and no answer ever arrives
 VANISHING = ["unshare", "--net", "--mount", "sh", "-c", """
     ip link set lo up && ip link add nowhere type veth peer name nobody && ip addr add 10.99.0.2/24 dev nowhere &&
     ip link set nowhere up && ip link set nobody up && ip route add default via 10.99.0.1 &&
@@ -79,12 +80,6 @@ def memory_group(limit_mb: int) -> Path:
 # --- what arrived --------------------------------------------------------------------------------
 
 
-def word_f1(found: str, expected: str) -> float:
-    """F1 of the two texts' words as multisets."""
-    a, b = (Counter(re.findall(r"\w+", text.lower())) for text in (found, expected))
-    return 2 * sum((a & b).values()) / max(1, sum(a.values()) + sum(b.values()))
-
-
 def read_lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.open(encoding="utf-8")]
 
@@ -101,24 +96,24 @@ def decoded(root: Path) -> Counter[str]:
 
 
 def arrived(root: Path) -> dict[str, Any]:
-    scenes = {site_module.SITE.rstrip("/") + scene.path: scene for scene in site_module.load_scenes()}
+    scenes = {scene.url: scene for scene in load_scenes()}
     raw = {d["metadata"]["url"]: d for d in read_lines(root / "data/raw") if d["metadata"]["url"] in scenes}
     clean = read_lines(root / "data/clean")
     kept = {d["id"] for d in clean}
-    long = [d["id"] for url, d in raw.items() if len(site_module.scene_text(scenes[url]).split()) >= 50]
+    long = [d["id"] for url, d in raw.items() if len(scene_text(scenes[url]).split()) >= 50]
     with Catalog(root, read_only=True) as catalog:
-        pages = catalog.value("SELECT count(*) FROM pages")
-        refetched = pages - catalog.value("SELECT count(DISTINCT url) FROM pages")
-    return {"pages": pages, "scene_pages": len(raw), "refetched": refetched, "documents": len(clean),
-            "word_f1": round(sum(word_f1(d["text"], site_module.scene_text(scenes[url]))
-                                 for url, d in raw.items()) / max(1, len(raw)), 4),
+        n_pages = pages.count(catalog)
+        refetched = n_pages - pages.count_urls(catalog)
+    return {"pages": n_pages, "scene_pages": len(raw), "refetched": refetched, "documents": len(clean),
+            "word_f1": round(sum(word_f1(d["text"], scene_text(scenes[url])) for url, d in raw.items())
+                             / max(1, len(raw)), 4),
             "kept_frac": round(sum(i in kept for i in long) / max(1, len(long)), 4),
             "bins_decode": decoded(root) == Counter(d["text"] for d in clean),
             "tokens": sum((root / f"data/{split}.bin").stat().st_size // 2 for split in ("train", "val"))}
 
 
 def last_run(root: Path) -> dict[str, Any]:
-    """stage -> Report of the last line of the run history."""
+    """stage -> StageStats of the last line of the run history."""
     line = (root / "data/runs.jsonl").read_text(encoding="utf-8").splitlines()[-1]
     return {report["stage"]: report for report in json.loads(line)["reports"]}
 

@@ -1,5 +1,5 @@
-"""Browser: Debian's chromium, driven by Playwright, for the tests of what a person sees. Where one of the two is
-missing these tests skip with the reason.
+"""Browser: Debian's Chromium, driven by Playwright, for the tests of what a person sees. If one of the two is missing,
+these tests are skipped with the reason.
 
     @pytest.mark.browser
     def test_page(chromium: Chromium) -> None:                       # the fixture is in conftest.py
@@ -7,7 +7,7 @@ missing these tests skip with the reason.
             view.page.get_by_label("Prompt").fill("To be")           # Playwright's own page
             assert not view.errors and not view.accessibility_faults() and not view.overflow_px()
 
-Alone   .venv/bin/python tests/browser.py data/report.html FOLDER    pictures of a page: phone, desktop, light and dark
+Alone   .venv/bin/python tests/browser.py data/report.html FOLDER    screenshots: phone and desktop, light and dark
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 
 PHONE, DESKTOP = 390, 1280  # width of the window, CSS pixels
 HEIGHT = 844  # of the window
-TIMEOUT_SEC = 60  # of starting, and of each step on a page: a busy machine is no fault
+TIMEOUT_SEC = 60  # to start, and for each step on a page: a busy machine is no fault
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 class View:
-    """An open page, and what went wrong on it so far."""
+    """An open page and its errors so far."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.errors: list[str] = []  # of the console, exceptions that nothing caught, requests without an answer
+        self.errors: list[str] = []  # on the console, uncaught exceptions, failed requests
         page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("requestfailed", lambda request: self.errors.append(f"{request.url}: {request.failure}"))
 
     def overflow_px(self) -> int:
-        """By how much the page is wider than its window: 0 when nothing scrolls sideways."""
+        """How much wider the page is than its window: 0 if nothing scrolls sideways."""
         wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         return int(wide)
 
     def accessibility_faults(self) -> list[str]:
-        """What axe finds, contrast and the order of headings included: a line a fault. Best practices count."""
+        """What axe finds, one line per fault, including contrast, the order of headings and best practices."""
         from axe_playwright_python.sync_playwright import Axe
 
         found = Axe().run(self.page).response["violations"]
@@ -54,7 +54,7 @@ class View:
                 for fault in found for node in fault["nodes"]]
 
     def save(self, path: Path) -> None:
-        """A picture of the page in its whole length."""
+        """A screenshot of the whole page."""
         self.page.screenshot(path=path, full_page=True)
 
 
@@ -79,12 +79,12 @@ class Chromium:
 
 @contextlib.contextmanager
 def start_chromium() -> Iterator[Chromium]:
-    """Start the browser; skip the test that asked for it where there is none."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: ./setup.sh --dev installs it")
-    pytest.importorskip("axe_playwright_python", reason="no axe-playwright-python: ./setup.sh --dev installs it")
+    """Start the browser; skip the test that needs it if there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright; install it: ./setup.sh --dev")
+    pytest.importorskip("axe_playwright_python", reason="no axe-playwright-python; install it: ./setup.sh --dev")
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if not program:
-        pytest.skip("no chromium: apt-get install chromium")
+        pytest.skip("no chromium; install it: apt-get install chromium")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, timeout=1000 * TIMEOUT_SEC)
         try:

@@ -54,7 +54,7 @@ def add_clean_documents(root: Path, texts: list[str]) -> None:
             add_clean_line(catalog, document(text))
         last = catalog.value("SELECT max(seq) FROM documents")
         with catalog.record():
-            catalog.execute("UPDATE documents SET verdict = 'valid', language = 'en' WHERE verdict = ''")
+            catalog.execute("UPDATE documents SET validation = 'valid', language = 'en' WHERE validation = ''")
             for stage in ("validate", "clean"):
                 catalog.advance(stage, last)
 
@@ -109,10 +109,10 @@ def run_py(*arguments: str | Path, script: str = "run.py", timeout: float = 240)
                           timeout=timeout, check=False)
 
 
-def add_run(root: Path, *reports: StageStats, exit_code: int | None = 0, day: int = 1) -> None:
+def add_run(root: Path, *stages: StageStats, exit_code: int | None = 0, day: int = 1) -> None:
     (root / "data").mkdir(parents=True, exist_ok=True)
     line = {"started": f"2026-01-{day:02}T02:00:00Z", "finished": f"2026-01-{day:02}T03:00:00Z",
-            "exit_code": exit_code, "reports": [report.to_dict() for report in reports]}
+            "exit_code": exit_code, "stages": [stats.to_dict() for stats in stages]}
     with open(root / "data/runs.jsonl", "a") as stream:
         stream.write(json.dumps(line) + "\n")
 

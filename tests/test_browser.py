@@ -1,4 +1,4 @@
-"""python3 -m pytest tests/test_browser.py: that the tests' own browser sees faults."""
+"""python3 -m pytest tests/test_browser.py: the tests' own browser finds faults."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def test_a_sound_page_has_no_fault(tmp_path: Path, chromium: Chromium) -> None:
     ("<h4>Three steps down</h4>", "heading-order"),
     ('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=">', "image-alt"),
 ])
-def test_accessibility_faults_are_seen(tmp_path: Path, chromium: Chromium, body: str, fault: str) -> None:
+def test_accessibility_faults_are_found(tmp_path: Path, chromium: Chromium, body: str, fault: str) -> None:
     with chromium.open(page_with(tmp_path, body)) as view:
         assert any(found.startswith(fault) for found in view.accessibility_faults())
 
@@ -47,7 +47,7 @@ def test_errors_are_collected(tmp_path: Path, chromium: Chromium, body: str, err
         assert any(error in found for found in view.errors)
 
 
-def test_what_is_too_wide_is_seen(tmp_path: Path, chromium: Chromium) -> None:
+def test_a_page_that_is_too_wide_is_found(tmp_path: Path, chromium: Chromium) -> None:
     with chromium.open(page_with(tmp_path, "<div style='width: 500px; height: 9px'></div>"), PHONE) as view:
         assert view.overflow_px() > 100
 

@@ -1,11 +1,11 @@
-"""Boilerplate: lines that are no part of a text, by what they say or because most pages of the same site have them.
+"""Boilerplate: lines that are not part of a text, by their words or because most pages of the same site have them.
 
-Two kinds are dropped. Lines that no text needs: notices on cookies, terms and JavaScript (C4: Raffel et al. 2020), and
-counters, numbers alone and calls to act (RefinedWeb: Penedo et al. 2023, arXiv 2306.01116, appendix G.2). And lines
-that recur on most of the earlier documents of one host; what recurs is learned from document to document, so that it
-depends on their order alone and never on where a night ended.
+Two kinds are removed. Lines that no text needs: notices about cookies, terms and JavaScript (C4: Raffel et al. 2020),
+and counters, bare numbers and calls to action (RefinedWeb: Penedo et al. 2023, arXiv 2306.01116, appendix G.2). And
+lines that recur on most of the earlier documents of one host. What recurs is learned from document to document, so it
+depends on their order alone and never on where a run ended.
 
-Left out of RefinedWeb's rules: lines in capitals and lines of one word. They are speakers, headings and recipes' steps.
+Not taken from RefinedWeb: lines in capitals and lines of one word. They are speakers, headings and steps of recipes.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from collections import Counter
 
 import numpy as np
 
-from miniature_memory.cleaning.measures import POLICY
 from miniature_memory.cleaning.minhash import hash64
+from miniature_memory.cleaning.sentences import POLICY
+from miniature_memory.storage import duplicates
 from miniature_memory.storage.catalog import Catalog
 
-# --- lines that no text needs --------------------------------------------------------------------
-
-MAX_NOTICE_WORDS = 40  # a longer line is about such things rather than one of them
+MAX_NOTICE_WORDS = 40  # a longer line discusses such notices rather than being one
 SCRIPT = re.compile(  # of a line in lower case, as POLICY
     r"(?:enable|turn on|requires?|need|without|disabled|support) (?:\w+ )?javascript"
     r"|javascript (?:is|must be|seems to be|has been|needs to be) ")
@@ -34,7 +33,7 @@ CALL = re.compile(r"\W*(?:sign[ -]?in|sign[ -]?up|log[ -]?in|subscribe(?: now)?|
 
 
 def is_notice(line: str) -> str:
-    """Why a line is dropped: policy, javascript, counter, number or call; "" if it is not. Pure."""
+    """Why a line is removed: policy, javascript, counter, number or call; "" if it stays. Pure."""
     if line[:1].isspace():
         return ""  # indented: code or verse
     if len(line) <= 60:
@@ -49,23 +48,21 @@ def is_notice(line: str) -> str:
     return ""
 
 
-# --- lines that recur on a site ------------------------------------------------------------------
-
-MIN_DOCUMENTS = 5  # in which a line must have stood before it can be called recurring
+MIN_DOCUMENTS = 5  # with a line, before it counts as recurring
 MIN_FRAC = 0.5  # of the host's documents since it was first seen
 MIN_EDGE_WORDS = 2  # of a recurring line at the beginning or the end: "Exeunt" belongs to the text
-MIN_INNER_WORDS = 4  # of one amid the text: shorter ones may be speakers' names
-MAX_IN_PAGE = 2  # times in one document; what stands more often is a refrain
+MIN_INNER_WORDS = 4  # of one within the text: shorter ones may be speakers' names
+MAX_IN_PAGE = 2  # times in one document; a line that occurs more often is a refrain
 MAX_LINE_CHARS = 300
-PRUNE_EVERY = 16  # documents of a host; then lines that did not recur are forgotten
+PRUNE_EVERY = 16  # documents of a host: then lines that did not recur are forgotten
 PRUNE_FRAC = 0.2
-MAX_LINES = 4096  # that are remembered of one host: 64 KB
+MAX_LINES = 4096  # remembered per host: 64 KB
 
 _LINE = np.dtype([("hash", "<u8"), ("first", "<u4"), ("count", "<u4")])
 
 
 class Site:
-    """What is known of the lines of one host, after `documents` of its documents."""
+    """What is known about the lines of one host after `documents` of its documents."""
 
     def __init__(self, documents: int = 0, lines: bytes = b"") -> None:
         self.documents = documents
@@ -78,7 +75,9 @@ class Site:
         places = np.minimum(np.searchsorted(self.lines["hash"], hashes), len(self.lines) - 1)
         known = self.lines[places]
         since = self.documents - known["first"].astype(np.int64)
-        return ((known["hash"] == hashes) & (known["count"] >= MIN_DOCUMENTS) & (known["count"] > MIN_FRAC * since))
+        recurs: np.ndarray = (
+            (known["hash"] == hashes) & (known["count"] >= MIN_DOCUMENTS) & (known["count"] > MIN_FRAC * since))
+        return recurs
 
     def learn(self, hashes: np.ndarray) -> None:
         """Count the lines of one more document; `hashes` are distinct."""
@@ -97,11 +96,11 @@ class Site:
         self.lines = np.sort(lines, order="hash")
 
 
-def drop_lines(text: str, site: Site | None = None) -> tuple[str, list[tuple[str, str]]]:
-    """`text` without boilerplate, and the lines that were dropped, each with its reason. `site` learns the text.
+def remove_boilerplate(text: str, site: Site | None = None) -> tuple[str, list[tuple[str, str]]]:
+    """`text` without boilerplate, and the lines that were removed, each with its reason. `site` learns the text.
 
-    A recurring line is dropped at the beginning and the end of the text, up to the first line that stays; amid it only
-    if it is longer.
+    A recurring line is removed at the beginning and the end of the text, up to the first line that stays; within the
+    text only if it is longer.
     """
     lines = text.split("\n")
     stripped = [line.strip() for line in lines]
@@ -116,18 +115,18 @@ def drop_lines(text: str, site: Site | None = None) -> tuple[str, list[tuple[str
             _mark_recurring(stripped, recurs, reasons)
     if not any(reasons):
         return text, []
-    for i, line in enumerate(stripped):  # the first line now: at the head of a text, indentation says nothing
+    for i, line in enumerate(stripped):  # the new first line, where indentation means nothing
         if line and not reasons[i]:
             reasons[i] = is_notice(line)
             if not reasons[i]:
                 break
-    dropped = [(line, reason) for line, reason in zip(stripped, reasons, strict=True) if reason]
+    removed = [(line, reason) for line, reason in zip(stripped, reasons, strict=True) if reason]
     kept = "\n".join(line for line, reason in zip(lines, reasons, strict=True) if not reason)
-    return re.sub(r"\n{3,}", "\n\n", kept).strip("\n"), dropped
+    return re.sub(r"\n{3,}", "\n\n", kept).strip("\n"), removed
 
 
 def _mark_recurring(lines: list[str], recurs: set[str], reasons: list[str]) -> None:
-    """Set the reason "recurring" for those of `recurs` that are to go."""
+    """Set the reason "recurring" for those of `recurs` that are removed."""
     for order in (range(len(lines)), range(len(lines) - 1, -1, -1)):  # from both ends, up to the text
         for i in order:
             if lines[i] in recurs and len(lines[i].split()) >= MIN_EDGE_WORDS:
@@ -139,15 +138,10 @@ def _mark_recurring(lines: list[str], recurs: set[str], reasons: list[str]) -> N
             reasons[i] = "recurring"
 
 
-# --- what the catalog knows of sites -------------------------------------------------------------
-
-
 def load_site(catalog: Catalog, host: str) -> Site:
-    row = catalog.execute("SELECT documents, lines FROM site_lines WHERE host = ?", [host]).fetchone()
-    return Site(row["documents"], row["lines"]) if row else Site()
+    return Site(*duplicates.site_lines(catalog, host))
 
 
 def store_site(catalog: Catalog, host: str, site: Site) -> None:
     """Within a record() block."""
-    catalog.execute("INSERT OR REPLACE INTO site_lines VALUES (?, ?, ?)",
-                    [host, site.documents, site.lines.tobytes()])
+    duplicates.set_site_lines(catalog, host, site.documents, site.lines.tobytes())

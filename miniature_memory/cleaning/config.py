@@ -1,115 +1,120 @@
-"""Settings of clean."""
+"""Settings of clean: every threshold of the quality rules, its value in each preset, and where it comes from."""
 
 from __future__ import annotations
 
+import difflib
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from miniature_memory.core.config import setting
 from miniature_memory.validation.config import ValidateConfig
 
-# --- rules ---------------------------------------------------------------------------------------
+GOPHER = "Gopher (arXiv 2112.11446), appendix A"
+REPETITION = "Gopher, table A1"
+C4 = "C4 (JMLR 21/20-074), section 2.2"
+FINEWEB = "FineWeb (arXiv 2406.17557), section 3.6"
+DATATROVE = "datatrove"
+NEMO = "NeMo Curator, heuristic filters"
+OURS = "tuned by bench/filters.py"
+
+
+class Threshold(NamedTuple):
+    """What a rule allows: min_* the least, max_* the most; reject_* whether one occurrence is enough to reject."""
+
+    name: str
+    doc: str
+    source: str
+    papers: float
+    prose: float
+
+
+# Prose keeps verse, drama, recipes, forums and code, which the papers' numbers reject. Our own rules on menus and
+# notices make up for the loosened ones. A share of 1.0, a minimum of 0 or `false` turns a rule off.
+THRESHOLDS = (
+    Threshold("min_words", "words, not counting punctuation", GOPHER, 50, 50),
+    Threshold("max_words", "words; more is a list or a whole library", GOPHER, 100_000, 100_000),
+    Threshold("min_mean_word_chars", "mean length of a word", GOPHER, 3.0, 3.0),
+    Threshold("max_mean_word_chars", "mean length of a word", GOPHER, 10.0, 10.0),
+    Threshold("max_hashes_per_word", "`#` per word", GOPHER, 0.1, 0.1),
+    Threshold("max_ellipses_per_word", "`...` and `…` per word", GOPHER, 0.1, 0.1),
+    Threshold("max_bullet_lines_frac", "lines that begin with a bullet", GOPHER, 0.9, 0.9),
+    Threshold("max_ellipsis_lines_frac", "lines that end in an ellipsis", GOPHER, 0.3, 0.3),
+    Threshold("min_letter_words_frac", "words with a letter; 0.8 rejects a fifth of good pages", GOPHER, 0.8, 0.5),
+    Threshold("min_stop_words", "different words of the, be, to, of, and, that, have, with; English", GOPHER, 2, 2),
+    Threshold("max_duplicate_paragraphs_frac", "repeated paragraphs; 0.3 rejects drama", REPETITION, 0.3, 1.0),
+    Threshold("max_duplicate_paragraph_chars_frac", "characters in repeated paragraphs", REPETITION, 0.2, 0.2),
+    Threshold("max_duplicate_lines_frac", "repeated lines; 0.3 rejects drama", REPETITION, 0.3, 1.0),
+    Threshold("max_duplicate_line_chars_frac", "characters in repeated lines", REPETITION, 0.2, 0.4),
+    Threshold("max_top_ngram_chars_frac", "characters in the commonest pair of words; of 3 or 4 words, 0.9 or 0.8 of "
+              "it", REPETITION, 0.2, 0.2),
+    Threshold("max_duplicate_ngram_chars_frac", "characters in repeated runs of 5 words; of 6 to 10 words, 14/15 to "
+              "10/15 of it", REPETITION, 0.15, 0.45),
+    Threshold("reject_lorem_ipsum", "filler text", C4, True, True),
+    Threshold("reject_curly_brackets", "`{`; rejects every page with code", C4, True, False),
+    Threshold("min_sentences", "sentences in lines of at least three words", C4, 5, 5),
+    Threshold("min_punctuated_lines_frac", "lines that end a sentence; 0.12 rejects verse, code", FINEWEB, 0.12, 0.0),
+    Threshold("max_short_lines_frac", "lines of at most 30 characters; 0.67 rejects verse, code", FINEWEB, 0.67, 1.0),
+    Threshold("max_repeated_line_chars_frac", "characters in repeated lines, as max_duplicate_line_chars_frac", FINEWEB,
+              0.1, 1.0),
+    Threshold("max_newlines_per_word", "newlines per word; many in lists", DATATROVE, 0.3, 1.0),
+    Threshold("max_digits_frac", "digits", NEMO, 0.15, 0.15),
+    Threshold("max_url_chars_frac", "characters in URLs", NEMO, 0.2, 0.2),
+    Threshold("max_whitespace_frac", "spaces and newlines; 0.25 rejects indented code", NEMO, 0.25, 0.4),
+    Threshold("min_list_function_words_frac", "words such as the, of, you in a text of short lines or fewer than five "
+              "sentences; English only", OURS, 0.3, 0.3),
+    Threshold("max_site_phrases_frac", "phrases such as cookie, privacy, sign up, per word, if of two kinds or more; "
+              "English only", OURS, 0.01, 0.01),
+)
+
+
+def _off(name: str) -> float:
+    """The value that turns a rule off; a document without any word is rejected all the same."""
+    return {"min": int(name == "min_words"), "max": math.inf}.get(name[:3], False)
+
+
+PRESETS: dict[str, dict[str, float]] = {
+    "prose": {row.name: row.prose for row in THRESHOLDS},
+    "papers": {row.name: row.papers for row in THRESHOLDS},
+    "off": {row.name: _off(row.name) for row in THRESHOLDS}}
+
+
+def thresholds_of(preset: str, overrides: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Every threshold by name: the preset's, changed by `overrides`. Raises ValueError for a bad name or value."""
+    if preset not in PRESETS:
+        raise ValueError(f"preset = {preset!r}: expected {', '.join(PRESETS)}.{_nearest(preset, PRESETS)}")
+    values = dict(PRESETS[preset])
+    for name, value in (overrides or {}).items():
+        if name not in values:
+            raise ValueError(f"thresholds.{name} is unknown; docs/configuration.md lists all.{_nearest(name, values)}")
+        usual = PRESETS["papers"][name]
+        if isinstance(usual, bool) != isinstance(value, bool):
+            expected = "true or false" if isinstance(usual, bool) else f"a number, such as {usual}"
+            raise ValueError(f"thresholds.{name} = {str(value).lower()}: expected {expected}")
+        least = int(name == "min_words")
+        if not least <= value < math.inf:
+            raise ValueError(f"thresholds.{name} = {value}: expected {least} or more")
+        kind = type(usual)  # so that 30.0 words are shown and stored as 30
+        values[name] = kind(value) if kind(value) == value else value
+    return values
+
+
+def _nearest(name: str, names: Mapping[str, object]) -> str:
+    return "".join(f" Did you mean {close}?" for close in difflib.get_close_matches(name, names, n=1))
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """The papers' numbers. A share of 1.0, or a least of 0, puts a rule out of force."""
+class CleanConfig:
+    """Which documents are kept, and what is masked in them."""
 
-    # Gopher quality
-    min_words: int = setting(50,
-        "without those of punctuation alone",
-        heading="A document that passes one of these is dropped; a share of 1.0, or a least of 0, puts a rule out of "
-                "force. Gopher quality (arXiv 2112.11446, appendix A). Words are divided as spaCy does: punctuation "
-                "marks stand alone.")
-    max_words: int = setting(100_000, "more is a list or a whole library")
-    min_mean_word_chars: float = setting(3.0, "mean length of a word")
-    max_mean_word_chars: float = setting(10.0, "mean length of a word")
-    max_hashes_per_word: float = setting(0.1, "of \"#\"")
-    max_ellipses_per_word: float = setting(0.1, "of \"...\" and \"…\"")
-    max_bullet_lines_frac: float = setting(0.9, "lines that begin with a bullet")
-    max_ellipsis_lines_frac: float = setting(0.3, "lines that end in an ellipsis")
-    min_letter_words_frac: float = setting(0.8,
-        "words with at least one letter; the paper's 0.8 drops a fifth of good pages")
-    min_stop_words: int = setting(2, "different ones of the, be, to, of, and, that, have, with; English documents only")
-    # Gopher repetition
-    max_duplicate_paragraphs_frac: float = setting(0.3,
-        "paragraphs that stood before; the paper's 0.3 drops drama",
-        heading="Gopher repetition (table A1): shares of the lines, the paragraphs and the characters")
-    max_duplicate_paragraph_chars_frac: float = setting(0.2, "characters in them")
-    max_duplicate_lines_frac: float = setting(0.3, "lines that stood before; the paper's 0.3 drops drama")
-    max_duplicate_line_chars_frac: float = setting(0.2, "characters in them; the paper has 0.2")
-    max_top_2gram_chars_frac: float = setting(0.2, "characters in the commonest pair of words")
-    max_top_3gram_chars_frac: float = setting(0.18, "in the commonest three")
-    max_top_4gram_chars_frac: float = setting(0.16, "in the commonest four")
-    max_duplicate_5gram_chars_frac: float = setting(0.15,
-        "characters in runs of five words that stood before; the paper has a third of it")
-    max_duplicate_6gram_chars_frac: float = setting(0.14, "of six")
-    max_duplicate_7gram_chars_frac: float = setting(0.13, "of seven")
-    max_duplicate_8gram_chars_frac: float = setting(0.12, "of eight")
-    max_duplicate_9gram_chars_frac: float = setting(0.11, "of nine")
-    max_duplicate_10gram_chars_frac: float = setting(0.10, "of ten")
-    # C4
-    refuse_lorem_ipsum: bool = setting(True,
-        "filler text",
-        heading="C4 (JMLR 21/20-074)")
-    refuse_curly_brackets: bool = setting(True, "the paper's true drops every page with code")
-    min_sentences: int = setting(5, "in lines of at least three words")
-    # FineWeb
-    min_punctuated_lines_frac: float = setting(0.12,
-        "lines that end a sentence; the paper's 0.12 drops verse and code",
-        heading="FineWeb (arXiv 2406.17557)")
-    max_short_lines_frac: float = setting(0.67, "lines of at most 30 characters; the paper's 0.67 drops verse and code")
-    max_repeated_line_chars_frac: float = setting(0.1,
-        "characters in lines that stood before, as max_duplicate_line_chars_frac; the paper has 0.1")
-    max_newlines_per_word: float = setting(0.3, "of a list; datatrove has 0.3")
-    # NeMo Curator, heuristic filters
-    max_digits_frac: float = setting(0.15,
-        "tables and numbers",
-        heading="Shares of the characters (NeMo Curator)")
-    max_url_chars_frac: float = setting(0.2, "addresses")
-    max_whitespace_frac: float = setting(0.25, "spaces and new lines; NeMo Curator's 0.25 drops indented code")
-    # Our own, for menus, lists of links and consent texts, in English: bench/filters.py
-    min_list_function_words_frac: float = setting(0.3,
-        "words such as the, of, you, in a text of short lines or under five sentences",
-        heading="Menus, lists of links, consent texts, in English: tuned by bench/filters.py")
-    max_site_phrases_frac: float = setting(0.01,
-        "phrases such as cookie, privacy, sign up, a word; of two kinds or more")
-
-
-@dataclass(frozen=True)
-class CleanConfig(Thresholds):
-    """The papers' thresholds (rules.py), save these: verse, drama, recipes, forums and code would fall to them.
-
-    They were tuned by bench/filters.py: rules of our own on menus and notices stand in for those that are loosened.
-    """
-
-    min_letter_words_frac: float = setting(0.5,
-        "words with at least one letter; the paper's 0.8 drops a fifth of good pages")
-    max_duplicate_paragraphs_frac: float = setting(1.0,
-        "paragraphs that stood before; the paper's 0.3 drops drama",
-        heading="Gopher repetition (table A1): shares of the lines, the paragraphs and the characters")
-    max_duplicate_lines_frac: float = setting(1.0, "lines that stood before; the paper's 0.3 drops drama")
-    max_duplicate_line_chars_frac: float = setting(0.4, "characters in them; the paper has 0.2")
-    max_duplicate_5gram_chars_frac: float = setting(0.45,
-        "characters in runs of five words that stood before; the paper has a third of it")
-    max_duplicate_6gram_chars_frac: float = setting(0.42, "of six")
-    max_duplicate_7gram_chars_frac: float = setting(0.39, "of seven")
-    max_duplicate_8gram_chars_frac: float = setting(0.36, "of eight")
-    max_duplicate_9gram_chars_frac: float = setting(0.33, "of nine")
-    max_duplicate_10gram_chars_frac: float = setting(0.30, "of ten")
-    refuse_curly_brackets: bool = setting(False, "the paper's true drops every page with code")
-    max_whitespace_frac: float = setting(0.4, "spaces and new lines; NeMo Curator's 0.25 drops indented code")
-    min_punctuated_lines_frac: float = setting(0.0,
-        "lines that end a sentence; the paper's 0.12 drops verse and code",
-        heading="FineWeb (arXiv 2406.17557)")
-    max_short_lines_frac: float = setting(1.0, "lines of at most 30 characters; the paper's 0.67 drops verse and code")
-    max_repeated_line_chars_frac: float = setting(1.0,
-        "characters in lines that stood before, as max_duplicate_line_chars_frac; the paper has 0.1")
-    max_newlines_per_word: float = setting(1.0, "of a list; datatrove has 0.3")
+    preset: str = setting("prose",
+        "quality rules: prose (keeps verse, drama, recipes and code), papers (the papers' numbers) or off")
+    thresholds: dict[str, float] = setting({},
+        "changes to the preset, such as min_words = 30; docs/configuration.md lists all thresholds")
     mask_personal_data: bool = setting(True,
-        "e-mail addresses, phone, card and account numbers, public IP addresses: by words",
-        heading="Privacy")
-    validate: ValidateConfig = field(default_factory=ValidateConfig)  # for --rebuild, which judges languages anew
+        "e-mail addresses, phone, card and account numbers and public IP addresses become words such as [phone number]")
+    validate: ValidateConfig = field(default_factory=ValidateConfig)  # for --rebuild, which detects languages again
 
     def __post_init__(self) -> None:
-        if self.min_words < 1:
-            raise ValueError(f"min_words = {self.min_words}; expected at least 1")
+        thresholds_of(self.preset, self.thresholds)

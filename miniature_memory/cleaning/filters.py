@@ -1,4 +1,4 @@
-"""Rules: what the literature on web text asks of a document, all of it read from one split into lines and words.
+"""Filters: the quality rules of the literature on web text, all measured on one split into lines and words.
 
 Four families, as published, each a function from a text to the first rule that it breaks:
 
@@ -6,130 +6,150 @@ Four families, as published, each a function from a text to the first rule that 
     c4_quality                           Raffel et al. 2020, JMLR 21/20-074, section 2.2; without terminal punctuation
     fineweb_quality                      Penedo et al. 2024, arXiv 2406.17557, section 3.6
 
-and a few plain ratios of our own. Which of them drop a document by default, and at which threshold, is clean.py's
-configuration, not decided here. Where a paper is silent, the rules follow datatrove, whose verdicts are held against
-ours by bench/clean_speed.py: words are divided as spaCy's English tokenizer divides them.
+and a few of NeMo Curator's and our own. Their thresholds are in config.py. Where a paper is silent, the rules follow
+datatrove, with which bench/clean_speed.py compares them: words are divided as spaCy's English tokenizer divides them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import NamedTuple
 
-from miniature_memory.cleaning.config import Thresholds
-from miniature_memory.cleaning.measures import NO_SPACES, NO_STOPS, Measures, measure
+from miniature_memory.cleaning.config import thresholds_of
+from miniature_memory.cleaning.measures import NO_FULL_STOPS, NO_SPACES, Measures, measure
 from miniature_memory.storage.rejections import Rejection
 
 
 class Rule(NamedTuple):
-    """A document is refused for `reason` if `measure` passes the threshold that is named `threshold`."""
+    """A document is rejected for `reason` if `measure` passes the threshold named `threshold`."""
 
-    family: str
     reason: str
     measure: Callable[[Measures], float]
-    threshold: str  # min_*: the least that is allowed, max_*: the most, refuse_*: none at all
-    unless: frozenset[str] | str = frozenset()  # languages that it does not apply to; "not en": applies to English only
+    threshold: str
+    skips: Collection[str] = ()  # languages that it does not apply to
+    english_only: bool = False
+    factor: float = 1.0  # of the threshold: longer n-grams have lower ones
+
+    def applies(self, language: str) -> bool:
+        return language == "en" if self.english_only else language not in self.skips
 
 
-def _family(name: str, *rules: tuple[Any, ...]) -> tuple[Rule, ...]:
-    return tuple(Rule(name, *rule) for rule in rules)
+FAMILIES: dict[str, tuple[Rule, ...]] = {
+    "gopher_quality": (
+        Rule("too_few_words", lambda m: m.n_words, "min_words"),
+        Rule("too_many_words", lambda m: m.n_words, "max_words"),
+        Rule("words_too_short", lambda m: m.mean_word_chars, "min_mean_word_chars", NO_SPACES),
+        Rule("words_too_long", lambda m: m.mean_word_chars, "max_mean_word_chars", NO_SPACES),
+        Rule("too_many_hashes", lambda m: m.hashes_per_word, "max_hashes_per_word"),
+        Rule("too_many_ellipses", lambda m: m.ellipses / m.n_tokens, "max_ellipses_per_word"),
+        Rule("too_many_bullet_lines", lambda m: m.bullet_lines_frac, "max_bullet_lines_frac"),
+        Rule("too_many_ellipsis_lines", lambda m: m.ellipsis_lines_frac, "max_ellipsis_lines_frac"),
+        Rule("too_few_letter_words", lambda m: m.letter_words_frac, "min_letter_words_frac", NO_SPACES),
+        Rule("too_few_stop_words", lambda m: m.stop_words, "min_stop_words", english_only=True)),
+    "gopher_repetition": (
+        Rule("duplicate_paragraphs", lambda m: m.duplicate_paragraphs[0], "max_duplicate_paragraphs_frac"),
+        Rule("duplicate_paragraph_chars", lambda m: m.duplicate_paragraphs[1], "max_duplicate_paragraph_chars_frac"),
+        Rule("duplicate_lines", lambda m: m.duplicate_lines[0], "max_duplicate_lines_frac"),
+        Rule("duplicate_line_chars", lambda m: m.duplicate_lines[1], "max_duplicate_line_chars_frac"),
+        Rule("top_2gram", lambda m: m.ngrams.top[2], "max_top_ngram_chars_frac", NO_SPACES),
+        Rule("top_3gram", lambda m: m.ngrams.top[3], "max_top_ngram_chars_frac", NO_SPACES, factor=18 / 20),
+        Rule("top_4gram", lambda m: m.ngrams.top[4], "max_top_ngram_chars_frac", NO_SPACES, factor=16 / 20),
+        Rule("duplicate_5grams", lambda m: m.ngrams.duplicate[5], "max_duplicate_ngram_chars_frac"),
+        Rule("duplicate_6grams", lambda m: m.ngrams.duplicate[6], "max_duplicate_ngram_chars_frac", factor=14 / 15),
+        Rule("duplicate_7grams", lambda m: m.ngrams.duplicate[7], "max_duplicate_ngram_chars_frac", factor=13 / 15),
+        Rule("duplicate_8grams", lambda m: m.ngrams.duplicate[8], "max_duplicate_ngram_chars_frac", factor=12 / 15),
+        Rule("duplicate_9grams", lambda m: m.ngrams.duplicate[9], "max_duplicate_ngram_chars_frac", factor=11 / 15),
+        Rule("duplicate_10grams", lambda m: m.ngrams.duplicate[10], "max_duplicate_ngram_chars_frac", factor=10 / 15)),
+    "c4_quality": (
+        Rule("lorem_ipsum", lambda m: m.has_lorem_ipsum, "reject_lorem_ipsum"),
+        Rule("curly_bracket", lambda m: m.has_curly_bracket, "reject_curly_brackets"),
+        Rule("too_few_sentences", lambda m: m.sentences, "min_sentences", NO_SPACES)),
+    "fineweb_quality": (
+        Rule("too_few_punctuated_lines", lambda m: m.punctuated_lines_frac, "min_punctuated_lines_frac",
+             NO_FULL_STOPS),
+        Rule("too_many_short_lines", lambda m: m.short_lines_frac, "max_short_lines_frac"),
+        Rule("repeated_line_chars", lambda m: m.repeated_line_chars_frac, "max_repeated_line_chars_frac"),
+        Rule("too_many_newlines", lambda m: m.newlines_per_word, "max_newlines_per_word")),
+    "ratios": (
+        Rule("too_many_digits", lambda m: m.digits_frac, "max_digits_frac"),
+        Rule("too_many_url_chars", lambda m: m.url_chars_frac, "max_url_chars_frac"),
+        Rule("too_much_white_space", lambda m: m.whitespace_frac, "max_whitespace_frac")),
+    "lists": (
+        Rule("too_few_function_words", lambda m: m.list_function_words_frac, "min_list_function_words_frac",
+             english_only=True),
+        Rule("too_many_site_phrases", lambda m: m.site_phrases_frac, "max_site_phrases_frac", english_only=True)),
+}
 
 
-GOPHER_QUALITY = _family(
-    "gopher_quality",
-    ("too_few_words", lambda m: m.n_words, "min_words"),
-    ("too_many_words", lambda m: m.n_words, "max_words"),
-    ("words_too_short", lambda m: m.mean_word_chars, "min_mean_word_chars", NO_SPACES),
-    ("words_too_long", lambda m: m.mean_word_chars, "max_mean_word_chars", NO_SPACES),
-    ("too_many_hashes", lambda m: m.text.count("#") / m.n_tokens, "max_hashes_per_word"),
-    ("too_many_ellipses", lambda m: m.ellipses / m.n_tokens, "max_ellipses_per_word"),
-    ("too_many_bullet_lines", lambda m: m.bullet_lines_frac, "max_bullet_lines_frac"),
-    ("too_many_ellipsis_lines", lambda m: m.ellipsis_lines_frac, "max_ellipsis_lines_frac"),
-    ("too_few_letter_words", lambda m: m.letter_words_frac, "min_letter_words_frac", NO_SPACES),
-    ("too_few_stop_words", lambda m: m.stop_words, "min_stop_words", "not en"))
+class Check(NamedTuple):
+    """A rule with its threshold."""
 
-GOPHER_REPETITION = _family(
-    "gopher_repetition",
-    ("duplicate_paragraphs", lambda m: m.duplicate_paragraphs[0], "max_duplicate_paragraphs_frac"),
-    ("duplicate_paragraph_chars", lambda m: m.duplicate_paragraphs[1], "max_duplicate_paragraph_chars_frac"),
-    ("duplicate_lines", lambda m: m.duplicate_lines[0], "max_duplicate_lines_frac"),
-    ("duplicate_line_chars", lambda m: m.duplicate_lines[1], "max_duplicate_line_chars_frac"),
-    ("top_2gram", lambda m: m.ngrams[0][2], "max_top_2gram_chars_frac", NO_SPACES),
-    ("top_3gram", lambda m: m.ngrams[0][3], "max_top_3gram_chars_frac", NO_SPACES),
-    ("top_4gram", lambda m: m.ngrams[0][4], "max_top_4gram_chars_frac", NO_SPACES),
-    *((f"duplicate_{n}grams", lambda m, n=n: m.ngrams[1][n], f"max_duplicate_{n}gram_chars_frac")
-      for n in range(5, 11)))
+    family: str
+    rule: Rule
+    threshold: float
+    in_force: bool
 
-C4_QUALITY = _family(
-    "c4_quality",
-    ("lorem_ipsum", lambda m: "lorem_ipsum" in m.c4[0], "refuse_lorem_ipsum"),
-    ("curly_bracket", lambda m: "curly_bracket" in m.c4[0], "refuse_curly_brackets"),
-    ("too_few_sentences", lambda m: m.c4[1], "min_sentences", NO_SPACES))
+    def shown(self) -> str:
+        factor = "" if self.rule.factor == 1 else f"{self.rule.factor:.3g} x "
+        value = "off" if not self.in_force else "true" if self.threshold is True else f"{self.threshold:g}"
+        return f"{factor}{self.rule.threshold} = {value}"
 
-FINEWEB_QUALITY = _family(
-    "fineweb_quality",
-    ("too_few_punctuated_lines", lambda m: m.punctuated_lines_frac, "min_punctuated_lines_frac", NO_STOPS),
-    ("too_many_short_lines", lambda m: m.short_lines_frac, "max_short_lines_frac"),
-    ("repeated_line_chars", lambda m: m.repeated_line_chars_frac, "max_repeated_line_chars_frac"),
-    ("too_many_newlines", lambda m: m.newlines_per_word, "max_newlines_per_word"))
-
-RATIOS = _family(
-    "ratios",
-    ("too_many_digits", lambda m: m.digits_frac, "max_digits_frac"),
-    ("too_many_url_chars", lambda m: m.url_chars_frac, "max_url_chars_frac"),
-    ("too_much_white_space", lambda m: m.whitespace_frac, "max_whitespace_frac"))
-
-LISTS = _family(
-    "lists",
-    ("too_few_function_words", lambda m: m.list_function_words_frac, "min_list_function_words_frac", "not en"),
-    ("too_many_site_phrases", lambda m: m.site_phrases_frac, "max_site_phrases_frac", "not en"))
-
-ALL_RULES = GOPHER_QUALITY + GOPHER_REPETITION + C4_QUALITY + FINEWEB_QUALITY + RATIOS + LISTS
+    def breaks(self, value: float) -> bool:
+        if not self.in_force:
+            return False
+        if self.rule.threshold.startswith("reject_"):
+            return bool(value)
+        return value < self.threshold if self.rule.threshold.startswith("min_") else value > self.threshold
 
 
-def applies(rule: Rule, language: str) -> bool:
-    return language == "en" if rule.unless == "not en" else language not in rule.unless
+def checks_of(thresholds: Mapping[str, float], families: Iterable[str] = FAMILIES) -> tuple[Check, ...]:
+    return tuple(Check(family, rule, _scaled(thresholds[rule.threshold], rule.factor),
+                       _in_force(rule.threshold, thresholds[rule.threshold]))
+                 for family in families for rule in FAMILIES[family])
 
 
-def breaks(rule: Rule, value: float, threshold: float) -> bool:
-    if rule.threshold.startswith("refuse_"):
-        return bool(value and threshold)
-    return value < threshold if rule.threshold.startswith("min_") else value > threshold
+def _scaled(threshold: float, factor: float) -> float:
+    return threshold if factor == 1 else round(threshold * factor, 4)
 
 
-def first_broken(rules: tuple[Rule, ...], text: str, language: str, thresholds: Thresholds) -> Rejection | None:
-    """The first of `rules` that `text` breaks, with the value found and the threshold. Pure."""
+def _in_force(name: str, threshold: float) -> bool:
+    """A share of 1.0, a minimum of 0 and `false` turn a rule off."""
+    return threshold < (1 if name.endswith("_frac") else math.inf) if name.startswith("max_") else threshold > 0
+
+
+def first_broken(checks: Iterable[Check], text: str, language: str) -> Rejection | None:
+    """The first of `checks` that `text` fails, with the value found and the threshold. Pure."""
     measures = measure(text, language)
-    for rule in rules:
-        threshold = getattr(thresholds, rule.threshold)
-        if applies(rule, language) and breaks(rule, value := rule.measure(measures), threshold):
-            return Rejection(rule.reason, round(value, 4), threshold)
+    for check in checks:
+        if check.in_force and check.rule.applies(language) and check.breaks(value := check.rule.measure(measures)):
+            return Rejection(check.rule.reason, round(value, 4), check.threshold)
     return None
 
 
-PAPERS = Thresholds()
+PAPERS = {family: checks_of(thresholds_of("papers"), [family]) for family in FAMILIES}
 
 
 def gopher_quality(text: str) -> str | None:
     """The first Gopher quality rule that an English `text` breaks, or None."""
-    return _reason(GOPHER_QUALITY, text)
+    return _reason("gopher_quality", text)
 
 
 def gopher_repetition(text: str) -> str | None:
     """The first Gopher repetition rule that `text` breaks, or None."""
-    return _reason(GOPHER_REPETITION, text) if text else "empty"
+    return _reason("gopher_repetition", text) if text else "empty"
 
 
 def c4_quality(text: str) -> str | None:
     """The first C4 rule that `text` breaks, or None; lines need no terminal punctuation, as in FineWeb."""
-    return _reason(C4_QUALITY, text)
+    return _reason("c4_quality", text)
 
 
 def fineweb_quality(text: str) -> str | None:
     """The first of FineWeb's own rules that `text` breaks, or None."""
-    return _reason(FINEWEB_QUALITY, text) if text.strip() else "empty"
+    return _reason("fineweb_quality", text) if text.strip() else "empty"
 
 
-def _reason(rules: tuple[Rule, ...], text: str) -> str | None:
-    refusal = first_broken(rules, text, "en", PAPERS)
-    return refusal.reason if refusal else None
+def _reason(family: str, text: str) -> str | None:
+    rejection = first_broken(PAPERS[family], text, "en")
+    return rejection.reason if rejection else None

@@ -1,6 +1,6 @@
-"""Duplicates: is a text the same as an earlier one, or nearly? Exact by a hash, nearly by MinHash, on disk.
+"""Duplicates: is a text the same as an earlier one, or nearly the same? Exact by a hash, near by MinHash, on disk.
 
-The setting is FineWeb's (Penedo et al. 2024, arXiv 2406.17557): 5-grams of words in lower case without punctuation,
+The parameters are FineWeb's (Penedo et al. 2024, arXiv 2406.17557): 5-grams of words in lower case without punctuation,
 14 bands of 8 minima. Two texts whose sets of 5-grams have the Jaccard similarity s share a band with the probability
 1 - (1 - s^8)^14: 5 % at 0.5, 56 % at 0.7, 92 % at 0.8. A text is therefore 15 keys of 64 bits, one of them the hash of
 all its words; it is a duplicate if an earlier kept text has one of them.
@@ -10,9 +10,9 @@ all its words; it is a duplicate if an earlier kept text has one of them.
     first = index.first(keys)      # (id of the earlier document, is it the same text), or None
     index.add(seq, keys)           # seq of clean_documents
 
-The keys of a clean document are stored in its row, one after the other; only when PENDING documents have come together
-are theirs sorted into the table duplicate_keys. Inserting 15 random keys a document would write 15 random pages a
-document, more with every night; this way the cost of a night follows its own documents, and memory is flat.
+The keys of a clean document are stored in its row; only when PENDING documents have accumulated
+are they sorted into the table duplicate_keys. Inserting 15 random keys per document would write 15 random pages per
+document; this way the cost of a run depends on its own documents alone, and memory is flat.
 """
 
 from __future__ import annotations
@@ -20,24 +20,26 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from miniature_memory.storage import duplicates
 from miniature_memory.storage.catalog import Catalog
 
 NGRAM, BANDS, ROWS = 5, 14, 8
 PENDING = 16_384  # documents whose keys are held in memory: 25 MB
-MERGED = "duplicate_keys.merged"  # setting: seq of the last document whose keys are in the table
 CACHE_KB = 8_000  # of the database, for the stage that has an index
 BLOCK = 1024  # 5-grams at once: 0.5 MB, so that a long text takes no more and stays in the cache
 NO_SPACES = re.compile(r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
 _ASCII_MARKS = {code: " " for code in range(128) if not chr(code).isalnum()}
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
 
+
 def _odd(shape: tuple[int, ...], bits: int) -> np.ndarray:
     dtype = np.dtype(f"u{bits // 8}")
-    return _random.integers(0, 1 << (bits - 1), shape, dtype=dtype) * dtype.type(2) + dtype.type(1)
+    odd: np.ndarray = _random.integers(0, 1 << (bits - 1), shape, dtype=dtype) * dtype.type(2) + dtype.type(1)
+    return odd
 
 
 _random = np.random.default_rng(0x6D696E69)  # the keys on disk depend on these numbers: never change them
@@ -47,13 +49,10 @@ _WEIGHTS = list(_odd((NGRAM,), 64))
 _BAND_WEIGHTS = _odd((BANDS, ROWS), 64)
 
 
-# --- from a text to its keys ---------------------------------------------------------------------
-
-
-def normalised_words(text: str) -> list[str]:
+def normalized_words(text: str) -> list[str]:
     """Words of letters and digits in lower case, without marks above them, each number as 0 (as datatrove folds them).
 
-    A character of a script that is written without spaces is a word.
+    A character of a script without spaces between words is a word.
     """
     if text.isascii():
         return _DIGITS.sub("0", text.lower()).translate(_ASCII_MARKS).split()  # the same, many times as fast
@@ -82,7 +81,7 @@ _hash_of = _WordHashes()
 
 def keys_of(text: str) -> np.ndarray:
     """The keys of a text, int64 (1 + BANDS,): the whole of its words, then each band."""
-    words = normalised_words(text)
+    words = normalized_words(text)
     hashes = np.fromiter(map(_hash_of.__getitem__, words), dtype=np.uint64, count=len(words))
     whole = hashlib.blake2b(hashes.tobytes(), digest_size=8).digest()
     keys = np.empty(1 + BANDS, dtype=np.uint64)
@@ -92,14 +91,15 @@ def keys_of(text: str) -> np.ndarray:
 
 
 def shingles(hashes: np.ndarray) -> np.ndarray:
-    """A hash of each 5-gram of words, uint32 (n - 4,); of a shorter text one of all it has."""
+    """A hash of each 5-gram of words, uint32 (n - 4,); of a shorter text, one of all its words."""
     n = max(1, len(hashes) - NGRAM + 1)
     mixed = np.zeros(n, dtype=np.uint64)
     for offset, weight in enumerate(_WEIGHTS):
         part = hashes[offset:offset + n]
         mixed[:len(part)] += part * weight
     mixed ^= mixed >> np.uint64(32)
-    return (mixed * _WEIGHTS[0] >> np.uint64(32)).astype(np.uint32)
+    hashed: np.ndarray = (mixed * _WEIGHTS[0] >> np.uint64(32)).astype(np.uint32)
+    return hashed
 
 
 def _minima(values: np.ndarray) -> np.ndarray:
@@ -108,9 +108,6 @@ def _minima(values: np.ndarray) -> np.ndarray:
     for start in range(0, len(values), BLOCK):
         np.minimum(least, (values[start:start + BLOCK] * _MULTIPLY + _ADD).min(axis=1), out=least)
     return least
-
-
-# --- the index -----------------------------------------------------------------------------------
 
 
 class First(NamedTuple):
@@ -126,11 +123,10 @@ class Index:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.pending: dict[int, int] = {}  # key -> seq, of the documents since the last merge
-        # Keys are looked up all over their table: a large cache would fill, night after night, and hit no more often.
-        catalog.execute(f"PRAGMA cache_size = -{CACHE_KB}")
-        for row in catalog.execute("SELECT seq, signature FROM clean_documents WHERE seq > ? AND signature IS NOT NULL",
-                                   [catalog.state(MERGED, 0)]):
-            self._hold(row["seq"], np.frombuffer(row["signature"], dtype="<i8"))
+        # Keys are looked up all over their table, so a larger cache would fill with every run and hit no more often.
+        duplicates.set_cache(catalog, CACHE_KB)
+        for seq, signature in duplicates.pending(catalog):
+            self._hold(seq, np.frombuffer(signature, dtype="<i8"))
 
     def _hold(self, seq: int, keys: np.ndarray) -> None:
         for key in keys.tolist():
@@ -139,9 +135,7 @@ class Index:
     def first(self, keys: np.ndarray) -> First | None:
         """The earliest document that shares a key, or None."""
         wanted = keys.tolist()
-        marks = ", ".join("?" * len(wanted))
-        found = {key: seq for key, seq in
-                 self.catalog.execute(f"SELECT key, seq FROM duplicate_keys WHERE key IN ({marks})", wanted)}
+        found = duplicates.look_up(self.catalog, wanted)
         for key in wanted:
             if key not in found and key in self.pending:
                 found[key] = self.pending[key]
@@ -149,32 +143,12 @@ class Index:
             return None
         exact = wanted[0] in found
         seq = found[wanted[0]] if exact else min(found.values())
-        return First(self.catalog.value("SELECT id FROM clean_documents WHERE seq = ?", [seq]), exact)
+        return First(duplicates.id_of(self.catalog, seq), exact)
 
     def add(self, seq: int, keys: np.ndarray) -> None:
         """Remember the keys of a document that was kept, within a record() block."""
-        self.catalog.execute("UPDATE clean_documents SET signature = ? WHERE seq = ?",
-                             [keys.astype("<i8").tobytes(), seq])
+        duplicates.sign(self.catalog, seq, keys.astype("<i8").tobytes())
         self._hold(seq, keys)
         if len(self.pending) >= PENDING * len(keys):
-            self._merge(seq)
-
-    def _merge(self, seq: int) -> None:
-        in_order = sorted(self.pending.items())  # so that each page of the table is written once
-        self.catalog.db.executemany("INSERT OR IGNORE INTO duplicate_keys VALUES (?, ?)", in_order)
-        self.catalog.set_state(MERGED, seq)
-        self.pending.clear()
-
-
-def forget(catalog: Catalog, where: str, parameters: list[Any]) -> None:
-    """Take the keys of some clean documents back, within a record() block that then deletes their rows.
-
-    The numbers of the last rows are used again, so what stood for them must be gone.
-    """
-    rows = catalog.execute(f"SELECT seq, signature FROM clean_documents WHERE {where}", parameters).fetchall()
-    for row in rows:
-        keys = np.frombuffer(row["signature"] or b"", dtype="<i8").tolist()
-        catalog.db.executemany("DELETE FROM duplicate_keys WHERE key = ? AND seq = ?",
-                               [(key, row["seq"]) for key in keys])
-    last = catalog.value(f"SELECT max(seq) FROM clean_documents WHERE NOT ({where})", parameters) or 0
-    catalog.set_state(MERGED, min(last, catalog.state(MERGED, 0)))
+            duplicates.merge(self.catalog, sorted(self.pending.items()), seq)  # sorted: each page is written once
+            self.pending.clear()

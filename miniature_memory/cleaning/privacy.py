@@ -1,8 +1,7 @@
-"""Privacy: addresses and numbers that lead to a person, masked by plain words.
+"""Privacy: e-mail addresses, telephone numbers, public IP addresses, card numbers and IBANs, masked by plain words.
 
-E-mail addresses, telephone numbers, public IP addresses, payment card numbers (their Luhn digit must fit) and IBANs
-(their check digits must fit). What is masked follows FineWeb and Dolma; the masks are words, since special tokens would
-cost a small vocabulary. Masking twice is masking once.
+Card numbers and IBANs count only if their check digits are right. What is masked follows FineWeb and Dolma; the masks
+are words because special tokens would take room in a small vocabulary. Masking is idempotent.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ _PHONE = re.compile(r"(?<![\w.+/=-])(?:\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,6}"
                     r"|(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])\d{3}[ .-]\d{4})(?![\w-]|\.\d)")
 _IPV4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])[23][0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:])")
-# Right before a number, these say that it is something else.
+# Right before a number, these mean that it is something else.
 _NO_PHONE = re.compile(r"(?:isbn|issn|doi|ean|rfc|#|no\.?)\W{0,3}$", re.IGNORECASE)
 _NO_ADDRESS = re.compile(r"(?:\bv|version|release|section|§)\W{0,2}$", re.IGNORECASE)
 
 
 def mask(text: str) -> tuple[str, Counter[str]]:
-    """`text` with what leads to a person masked, and how often each kind was found. Pure."""
+    """`text` with personal data masked, and how often each kind was found. Pure."""
     counts: Counter[str] = Counter()
     for kind, needs, pattern, is_one in _KINDS:
         if needs in text if needs else any(map(text.__contains__, "0123456789")):

@@ -1,133 +1,125 @@
-"""The clean set rebuilt from raw."""
+"""clean.py --rebuild: the clean set made again from raw, with the settings as they are now."""
 
 from __future__ import annotations
 
-import filecmp
 import json
 import shutil
+import sqlite3
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from miniature_memory.cleaning.cleaner import Cleaner
 from miniature_memory.cleaning.config import CleanConfig
-from miniature_memory.cleaning.minhash import MERGED
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats
+from miniature_memory.storage import rebuilt
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.documents import DAMAGED, VALID
 from miniature_memory.storage.rejections import REJECTED
+from miniature_memory.validation import documents as validation
 from miniature_memory.validation.config import ValidateConfig
-from miniature_memory.validation.documents import DAMAGED, judge
 
-REBUILD = "data/rebuild"  # a root of its own while the clean set is made anew
-
-
-# --- the clean set made anew ---------------------------------------------------------------------
+FOLDER = "data/rebuild"  # a root of its own while the clean set is rebuilt
 
 
-def rebuild_clean(catalog: Catalog, config: CleanConfig, report: StageStats) -> None:
-    """Make the clean set anew from raw beside the old one, then swap it in. It goes on where it was interrupted.
+def rebuild_clean(catalog: Catalog, config: CleanConfig, stats: StageStats) -> None:
+    """Rebuild the clean set next to the old one, then swap it in. An interrupted rebuild continues where it stopped.
 
-    What validate has passed is judged anew if its settings have changed since. The next prepare makes the bins anew
+    What validate has passed is validated again if its settings have changed since. The next prepare rebuilds the bins,
     with the same tokenizer and split.
     """
     settings = json.loads(json.dumps(asdict(config)))
     until = catalog.cursor("validate")
-    if _begun_with(catalog.root) not in (None, settings):
-        shutil.rmtree(catalog.root / REBUILD)
-    with Catalog(catalog.root / REBUILD) as anew:
-        if not anew.cursor("clean"):
-            with anew.record():
-                anew.set_state("settings", settings)
-        rejudge = catalog.state("validate.config") != settings["validate"]
-        cleaner = Cleaner(anew, config, report)
-        done = anew.cursor("clean")
-        total = catalog.value("SELECT count(*) FROM documents WHERE seq > ? AND seq <= ?", [done, until])
-        for row in Progress(catalog.rows_after(done, "documents", until), "clean", total, unit=" documents"):
-            with anew.record():
-                _clean_anew(catalog, row, cleaner, config.validate if rejudge else None)
-                anew.advance("clean", row["seq"])
-        report.facts = cleaner.facts()
-    _finish_rebuild(catalog, config, until, rejudge, report)
+    revalidate = catalog.state("validate.config") != settings["validate"]
+    with _begin(catalog.root / FOLDER, settings) as new:
+        cleaner = Cleaner(new, config, stats)
+        done = new.cursor("clean")
+        rows = catalog.rows_after(done, "documents", until)
+        for row in Progress(rows, "clean", catalog.count_after(done, "documents", until), unit=" documents"):
+            with new.record():
+                rebuild_document(catalog, row, cleaner, config.validate if revalidate else None)
+                new.advance("clean", row["seq"])
+        stats.facts = cleaner.facts()
+        with new.record():
+            new.set_state("settings", None)  # what is swapped in cannot be continued
+    is_same = _swap_in(catalog, config, until, revalidate)
+    stats.facts["summary"] = (f"{stats.n_in:,} documents judged, {stats.n_out:,} kept: " + (
+        "the clean set is the same as before" if is_same
+        else "the clean set is rebuilt, and the next prepare rebuilds the bins"))
 
 
-def _begun_with(root: Path) -> Any:
-    """The settings of a rebuild that was interrupted, None if there is none."""
-    if not (root / REBUILD / "data/catalog.sqlite3").exists():
-        return None
-    with Catalog(root / REBUILD) as anew:
-        return anew.state("settings")
+def _begin(folder: Path, settings: dict[str, object]) -> Catalog:
+    """The catalog of an interrupted rebuild with these settings, or else a new one."""
+    if (folder / "data/catalog.sqlite3").exists():
+        new = Catalog(folder)
+        if new.state("settings") == settings:
+            return new
+        new.close()
+    if folder.exists():
+        shutil.rmtree(folder)
+    new = Catalog(folder)
+    with new.record():
+        new.set_state("settings", settings)
+    return new
 
 
-def _clean_anew(catalog: Catalog, row: Any, cleaner: Cleaner, validate: ValidateConfig | None) -> None:
-    """One raw document into the new set; judged anew if `validate` is given and it was not found damaged."""
-    anew, verdict, language = cleaner.catalog, row["verdict"], row["language"]
-    rejudged = validate is not None and verdict != DAMAGED
-    line = catalog.read(row["file"], row["offset"], row["length"]) if rejudged or verdict == "valid" else b""
-    if validate and rejudged:
-        document, refusal, language = judge(line, row["id"], validate)
-        verdict = refusal.reason if refusal else "valid"
-        if refusal:
-            anew.reject("validate", refusal, row["id"], row["url"], str(document.get("text", "")))
-    anew.execute("INSERT INTO documents (seq, id, url, file, offset, length, verdict, language) "
-                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                 [*(row[key] for key in ("seq", "id", "url", "file", "offset", "length")), verdict, language])
-    if verdict == "valid":
+def rebuild_document(catalog: Catalog, row: sqlite3.Row, cleaner: Cleaner, validate: ValidateConfig | None) -> None:
+    """One raw document into the new set; validated again if `validate` is given and it was not found damaged."""
+    new, outcome, language = cleaner.catalog, row["validation"], row["language"]
+    revalidate = validate is not None and outcome != DAMAGED
+    line = catalog.read(row["file"], row["offset"], row["length"]) if revalidate or outcome == VALID else b""
+    if validate and revalidate:
+        document, rejection, language = validation.validate(line, row["id"], validate)
+        outcome = rejection.reason if rejection else VALID
+        if rejection:
+            new.reject("validate", rejection, row["id"], row["url"], str(document.get("text", "")))
+    rebuilt.add_validated(new, row, outcome, language)
+    if outcome == VALID:
         cleaner.add(json.loads(line), row["url"], language)
 
 
-def _finish_rebuild(catalog: Catalog, config: CleanConfig, until: int, rejudged: bool, report: StageStats) -> None:
-    """Put the new set in the old one's place: files, rows and cursors, all of it or nothing."""
-    folder = catalog.root / REBUILD
-    _keep_other_refusals(catalog, folder, {"clean", "validate"} if rejudged else {"clean"})
-    catalog.execute("ATTACH ? AS anew", [str(folder / "data/catalog.sqlite3")])
-    new = [row["path"] for row in catalog.execute("SELECT path FROM anew.files WHERE path LIKE 'data/clean/%'")]
-    old = [row["path"] for row in catalog.execute("SELECT path FROM files WHERE path LIKE 'data/clean/%' "
-                                                  "AND NOT dropped")]
-    count = "SELECT count(*) FROM {}clean_documents"  # a row may have been set aside whose bytes still lie there
-    same = (old == new and catalog.value(count.format("")) == catalog.value(count.format("anew."))
-            and all(filecmp.cmp(catalog.root / path, folder / path, shallow=False) for path in new))
-    with catalog.record():
-        if not same:
-            catalog.execute("CREATE TEMP TABLE split_of_id AS SELECT id, split FROM clean_documents")
-            catalog.execute("CREATE UNIQUE INDEX temp.split_of_id_id ON split_of_id (id)")
-            catalog.execute("DELETE FROM clean_documents")
-            catalog.execute(
-                "INSERT INTO clean_documents (seq, id, file, offset, length, text_bytes, signature, split) "
-                "SELECT seq, id, file, offset, length, text_bytes, signature, "
-                "coalesce((SELECT split FROM split_of_id WHERE split_of_id.id = new.id), '') "
-                "FROM anew.clean_documents AS new")
-            catalog.execute("UPDATE files SET dropped = 1, length = 0 WHERE path LIKE 'data/clean/%'")
-            catalog.execute("DELETE FROM extents WHERE path LIKE 'data/clean/%'")
-        for table in ("duplicate_keys", "site_lines"):
-            catalog.execute(f"DELETE FROM {table}")
-            catalog.execute(f"INSERT INTO {table} SELECT * FROM anew.{table}")
-        catalog.execute("INSERT OR REPLACE INTO settings SELECT key, value FROM anew.settings "
-                        "WHERE key = ?", [MERGED])
-        if rejudged:
-            catalog.execute("UPDATE documents SET verdict = new.verdict, language = new.language "
-                            "FROM anew.documents AS new WHERE new.seq = documents.seq")
-            catalog.set_state("validate.config", asdict(config.validate))
-        catalog.advance("clean", until)
-        if not same and catalog.cursor("prepare"):
-            catalog.set_state("prepare.stale", True)
-            catalog.advance("prepare", 0)
-        catalog.swap({path: f"{REBUILD}/{path}" for path in [REJECTED, *([] if same else new)]})
-    catalog.finish_swap()
-    catalog.execute("DETACH anew")
+def _swap_in(catalog: Catalog, config: CleanConfig, until: int, revalidated: bool) -> bool:
+    """Put the new set in the old one's place: files, rows and cursors, all or nothing. Returns whether it is equal."""
+    folder = catalog.root / FOLDER
+    _keep_other_rejections(catalog.root / REJECTED, folder / REJECTED,
+                           {"clean", "validate"} if revalidated else {"clean"})
+    with rebuilt.attached(catalog, folder):
+        old, new = rebuilt.shards(catalog, "main"), rebuilt.shards(catalog)
+        is_same = rebuilt.is_same(catalog, folder)
+        with catalog.record():
+            if not is_same:
+                rebuilt.take_documents(catalog)
+            rebuilt.take_keys_and_lines(catalog)
+            if revalidated:
+                rebuilt.take_validations(catalog)
+                catalog.set_state("validate.config", asdict(config.validate))
+            catalog.advance("clean", until)
+            if not is_same and catalog.cursor("prepare"):
+                catalog.set_state("prepare.stale", True)
+                catalog.advance("prepare", 0)
+            catalog.swap({path: f"{FOLDER}/{path}" for path in [REJECTED, *([] if is_same else new)]})
+        catalog.finish_swap()
     for path in set(old).difference(new):
         (catalog.root / path).unlink(missing_ok=True)
     shutil.rmtree(folder)
-    report.facts["summary"] = (f"{report.n_in:,} documents judged, {report.n_out:,} kept: the clean set "
-                               + ("is what it was" if same else "was made anew; the next prepare makes the bins anew"))
+    return is_same
 
 
-def _keep_other_refusals(catalog: Catalog, folder: Path, redone: set[str]) -> None:
-    """Add to the new list of the refused what other stages wrote into the old one."""
-    old = catalog.root / REJECTED
-    with open(folder / "data/rejected.all", "wb") as out:
-        for path, keep_all in ((old, False), (folder / REJECTED, True)):
-            for line in open(path, "rb") if path.exists() else ():  # noqa: SIM115
-                if keep_all or not any(f'"stage": "{stage}"'.encode() in line[:4000] for stage in redone):
-                    out.write(line)
-    (folder / "data/rejected.all").replace(folder / REJECTED)
+def _keep_other_rejections(old: Path, new: Path, repeated: set[str]) -> None:
+    """Put what stages other than the `repeated` ones wrote into the old list before the new list."""
+    joined = new.with_suffix(".joined")
+    with open(joined, "wb") as out:
+        if old.exists():
+            with open(old, "rb") as lines:
+                out.writelines(line for line in lines if _stage_of(line) not in repeated)
+        if new.exists():
+            with open(new, "rb") as lines:
+                shutil.copyfileobj(lines, out)
+    joined.replace(new)
+
+
+def _stage_of(line: bytes) -> object:
+    try:
+        return json.loads(line)["stage"]
+    except (ValueError, KeyError, TypeError):
+        return None  # damaged or edited by hand

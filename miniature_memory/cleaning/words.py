@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import re
 from array import array
+from typing import NamedTuple
 
 import numpy as np
 import regex
 
-# --- words ---------------------------------------------------------------------------------------
+WORD, ALPHA, STOP, FUNCTION = 1, 2, 4, 8  # kinds of words: not only punctuation; with a letter; of a set below
+PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~—–‘’“”„…«»‹›《》〈〉「」【】、。！？，；：（）％～．´∶►")
+STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
+# Words that hold English sentences together: a third to half of running text, a tenth of a menu.
+_FUNCTION_WORDS = (
+    "the of and to a in is that for it as was with be by on not he i this are or his from at which but have an had "
+    "they you were there one all we her she him their would what so if no when who more can my your our me them than "
+    "then its into do how will has been about these some could other only")
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
+SENTENCE_ENDS = frozenset("!.?։؟۔।॥၊။።፧៖៕‼‽⁇⁈⁉⸮﹒﹖﹗！．？｡。")
 
 # Character classes of spaCy's tokenizer (spacy/lang/char_classes.py, MIT), in the words of the regex module.
 _MARKS = r",:;!?¿؟¡()\[\]{}<>_#*&。？！，、；：～·।،۔؛٪"
@@ -34,17 +44,18 @@ _CONTRACTION = regex.compile(
 _CONTRACTED = ("nt", "NT", "not", "NOT")  # dont and cannot are two words
 _NEGATED = {"ai", "are", "ca", "could", "did", "do", "does", "had", "have", "has", "is", "may", "might", "must", "need",
             "ought", "sha", "should", "was", "were", "wo", "would"}
-_ABBREVIATIONS = frozenset((  # noqa: SIM905 (a list of them would be three times as long)
+_ABBREVIATIONS = (
     "Bros. Co. Corp. Dr. Gen. Gov. Inc. Jr. Ltd. Messrs. Mr. Mrs. Ms. Mt. Ph.D. Prof. Rep. Rev. Sen. St. D.C. N.Y. vs. "
     "a.m. p.m. e.g. E.g. i.e. I.e. and/or Jan. Feb. Mar. Apr. Jun. Jul. Aug. Sep. Sept. Oct. Nov. Dec. "
-    "a. b. c. d. e. f. g. h. i. j. k. l. m. n. o. p. q. r. s. t. u. v. w. x. y. z.").split())
+    "a. b. c. d. e. f. g. h. i. j. k. l. m. n. o. p. q. r. s. t. u. v. w. x. y. z.")
+ABBREVIATIONS = frozenset(_ABBREVIATIONS.split())
 
 
 def split_chunk(chunk: str) -> list[str]:
-    """The words of `chunk`, which holds no white space: marks stand alone, don't is do and n't, well-known three."""
+    """The words of `chunk`, which has no white space: marks stand alone, "don't" is two words, "well-known" three."""
     if found := _USUAL.fullmatch(chunk):  # nine of ten chunks: a number, a word or some with hyphens, marks around it
         head, core, end, tail = found.groups("")
-        if core + end not in _ABBREVIATIONS and not core.endswith(_CONTRACTED):
+        if core + end not in ABBREVIATIONS and not core.endswith(_CONTRACTED):
             words = core.replace("-", " - ").split() if "-" in core else [core]
             return [*head, *words, end, *tail] if end else [*head, *words, *tail]
     first: list[str] = []
@@ -78,7 +89,7 @@ def _is_plain(chunk: str) -> bool:
 
 def _special(chunk: str) -> list[str]:
     """The words of a contraction or an abbreviation, [] for everything else."""
-    if chunk in _ABBREVIATIONS:
+    if chunk in ABBREVIATIONS:
         return [chunk]
     if not chunk[-1:].isalpha() or ("'" not in chunk and "’" not in chunk and chunk[-1] not in "tT"):
         return []
@@ -95,16 +106,28 @@ def _split_infixes(chunk: str) -> list[str]:
     return [*words, chunk[end:]]
 
 
+class Words(NamedTuple):
+    """The words of a text in order, each by its number, its length and its kind: int32, int32, int8 (n_words,)."""
+
+    ids: np.ndarray
+    chars: np.ndarray
+    kinds: np.ndarray
+
+
 class Vocabulary(dict[str, int]):
     """Words as numbers, so that counting them is arithmetic. A key is a chunk without white space, of one word or more.
 
-    Text repeats its chunks, so each is divided once. Forgets all when it is full: numbers hold for one text only.
+    Text repeats its chunks, so each is divided once. A full vocabulary starts over: numbers hold for one text only.
     """
 
-    MOST_CHUNKS = 300_000  # about 60 MB
+    MAX_CHUNKS = 300_000  # about 60 MB
 
     def __init__(self) -> None:
-        self.first, self.count = array("i"), array("i")  # of a chunk: where its words lie in `words`, and how many
+        self.start_over()
+
+    def start_over(self) -> None:
+        self.clear()
+        self.first, self.count = array("i"), array("i")  # of a chunk: where its words are in `words`, and how many
         self.words = array("i")
         self.word_ids: dict[str, int] = {}
         self.chars, self.kind = array("i"), array("b")  # of a word
@@ -126,28 +149,17 @@ class Vocabulary(dict[str, int]):
                              WORD * (not PUNCTUATION.issuperset(word)) | ALPHA * any(map(str.isalpha, word)))
         return self.word_ids[word]
 
-    def split(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Number, characters and kind of each word of `text`, int32, int32, int8 (n_words,)."""
-        if len(self) > self.MOST_CHUNKS:
-            self.clear()
-            self.__init__()  # type: ignore[misc]
+    def split(self, text: str) -> Words:
+        if len(self) > self.MAX_CHUNKS:
+            self.start_over()
         chunks = np.fromiter(map(self.__getitem__, text.split()), dtype=np.int32)
         if not len(chunks):
-            return np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int8)
+            return Words(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int8))
         count = np.frombuffer(self.count, np.int32)[chunks]
         ends = np.cumsum(count)
         places = np.arange(ends[-1]) + np.repeat(np.frombuffer(self.first, np.int32)[chunks] - (ends - count), count)
         ids = np.frombuffer(self.words, np.int32)[places]
-        return ids, np.frombuffer(self.chars, np.int32)[ids], np.frombuffer(self.kind, np.int8)[ids]
+        return Words(ids, np.frombuffer(self.chars, np.int32)[ids], np.frombuffer(self.kind, np.int8)[ids])
 
 
-WORD, ALPHA, STOP, FUNCTION = 1, 2, 4, 8  # kinds of words: not of punctuation alone; with a letter; see below
-PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~—–‘’“”„…«»‹›《》〈〉「」【】、。！？，；：（）％～．´∶►")
-STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
-# Words that English sentences are held together with: they are a third to half of running text, a tenth of a menu.
-FUNCTION_WORDS = frozenset((  # noqa: SIM905 (a list of them would be three times as long)
-    "the of and to a in is that for it as was with be by on not he i this are or his from at which but have an had "
-    "they you were there one all we her she him their would what so if no when who more can my your our me them than "
-    "then its into do how will has been about these some could other only").split())
-SENTENCE_ENDS = frozenset("!.?։؟۔।॥၊။።፧៖៕‼‽⁇⁈⁉⸮﹒﹖﹗！．？｡。")
-_vocabulary = Vocabulary()
+split_words = Vocabulary().split  # shared: a growing dataset keeps repeating its chunks

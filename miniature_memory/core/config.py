@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import json
@@ -17,7 +18,36 @@ from miniature_memory.core.paths import PROJECT
 # --- configuration -------------------------------------------------------------------------------
 
 Tables = dict[str, dict[str, Any]]
+RENAMED_SETTINGS: dict[str, str] = {
+    "extract.pages_per_worker": "nothing: extract starts a fresh worker process after 1,000 pages",
+    "extract.min_chars": "nothing: extract tries read mode when a page gives less than 200 characters",
+    "search.enough_urls": "scrape.max_pages",
+    "search.enough_per_host": "scrape.max_pages_per_host",
+    "search.results_per_query": "nothing: it is always 10",
+    "search.give_up_sec": "nothing: it is always 15 seconds",
+    "search.provider_sec": "nothing: it is always 10 seconds",
+    "search.sitemaps_per_seed": "nothing: it is always 10",
+    "search.seed_delay_sec": "nothing: it is always 1 second, or the host's Crawl-delay",
+    "web.connect_timeout_sec": "nothing: it is always 5 seconds",
+    "web.read_timeout_sec": "nothing: it is always 10 seconds, within web.fetch_deadline_sec",
+    "web.max_redirects": "nothing: it is always 5, as RFC 9309 says",
+    "scrape.retry_days": "nothing: it is always 1 day, doubled with each further failure",
+    "scrape.host_pause_sec": "nothing: it is always 3,600 seconds, doubled each time in a row",
+}
 T = typing.TypeVar("T")
+RENAMED_SETTINGS |= {f"clean.{name}": f"clean.thresholds.{name}" for name in (
+    "min_words", "max_words", "min_mean_word_chars", "max_mean_word_chars", "max_hashes_per_word",
+    "max_ellipses_per_word", "max_bullet_lines_frac", "max_ellipsis_lines_frac", "min_letter_words_frac",
+    "min_stop_words", "max_duplicate_paragraphs_frac", "max_duplicate_paragraph_chars_frac", "max_duplicate_lines_frac",
+    "max_duplicate_line_chars_frac", "min_sentences", "min_punctuated_lines_frac", "max_short_lines_frac",
+    "max_repeated_line_chars_frac", "max_newlines_per_word", "max_digits_frac", "max_url_chars_frac",
+    "max_whitespace_frac", "min_list_function_words_frac", "max_site_phrases_frac")}
+RENAMED_SETTINGS |= {f"clean.refuse_{name}": f"clean.thresholds.reject_{name}"
+                     for name in ("lorem_ipsum", "curly_brackets")}
+RENAMED_SETTINGS |= {f"clean.max_top_{n}gram_chars_frac": "clean.thresholds.max_top_ngram_chars_frac (that of pairs)"
+                     for n in (2, 3, 4)}
+RENAMED_SETTINGS |= {f"clean.max_duplicate_{n}gram_chars_frac":
+                     "clean.thresholds.max_duplicate_ngram_chars_frac (that of 5-grams)" for n in range(5, 11)}
 
 RENAMED_SETTINGS: dict[str, str] = {
     "prepare.min_val_tokens": "nothing: it is always 512",
@@ -36,8 +66,8 @@ def setting(default: T, doc: str, heading: str = "") -> T:
     heading: of the group of settings that begins with this one.
     """
     metadata = {"doc": doc, "heading": heading}
-    if isinstance(default, list):
-        return typing.cast(T, dataclasses.field(default_factory=lambda: list(default), metadata=metadata))
+    if isinstance(default, (list, dict)):
+        return typing.cast(T, dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata))
     field: T = dataclasses.field(default=default, metadata=metadata)
     return field
 
@@ -68,7 +98,8 @@ def read_tables(root: Path, config_file: Path | None = None, overrides: list[str
         except tomllib.TOMLDecodeError:
             hint = f"Text needs its quotes: --set '{name}=\"{text}\"'"
             raise ConfigError(f"--set {override}: {text!r} is no TOML value. {hint}") from None
-        _set(tables, table, key, value, "--set")
+        key, dot, inner = key.partition(".")  # clean.thresholds.min_words: a key of an inner table
+        _set(tables, table, key, {inner: value} if dot else value, "--set")
     return tables
 
 
@@ -89,6 +120,8 @@ def _set(tables: Tables, table: str, key: str, value: Any, where: str) -> None:
     if key not in tables[table]:
         raise ConfigError(f"{where}: there is no key {table}.{key}.{_nearest(key, tables[table])}")
     old = tables[table][key]
+    if isinstance(old, dict) and isinstance(value, dict):
+        value = {**old, **value}  # a table of its own, such as [clean.thresholds]: the dataclass checks what is in it
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 1 << 53 else math.inf
     if isinstance(value, float) and not math.isfinite(value):
@@ -128,4 +161,6 @@ def _has_type(value: Any, hint: Any) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if typing.get_origin(hint) is list:
         return isinstance(value, list) and all(_has_type(v, typing.get_args(hint)[0]) for v in value)
+    if typing.get_origin(hint) is dict:
+        return isinstance(value, dict)  # its values are checked by the dataclass, which knows their names
     return type(value) is hint

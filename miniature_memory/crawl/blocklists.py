@@ -1,4 +1,4 @@
-"""Which URLs are never asked for: no HTML, services, adult hosts, block lists."""
+"""Which URLs are never fetched: those that are not HTML, services, adult hosts, block lists."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from miniature_memory.core.errors import StageError
+from miniature_memory.core.paths import shown
 
 _ENDINGS = """7z aac apk atom avi bin bmp bz2 css csv deb dmg doc docx eot epub exe flac gif gz ico ics iso
     jar jpeg jpg js json m3u m3u8 m4a m4v mid midi mkv mobi mov mp3 mp4 mpeg mpg msi odp ods odt oga ogg ogv otf pdf png
@@ -25,8 +26,8 @@ _ADULT_DOMAINS = frozenset(["xxx", "porn", "adult", "sex"])  # top-level ones
 _ADULT_WORD = re.compile(r"porn|hentai|xvideo|\b(nsfw|milfs?|camgirls?|sexcams?|blowjobs?|gangbangs?|xxx-\w+)\b")
 
 
-def url_refusal(url: str, blocklist: Blocklist | None = None) -> str:
-    """Why a canonical URL is not asked for: '' when nothing speaks against it."""
+def url_rejection(url: str, blocklist: Blocklist | None = None) -> str:
+    """Why a canonical URL is not fetched; '' if it may be."""
     if not url:
         return "bad_url"
     parts = urlsplit(url)
@@ -42,24 +43,21 @@ def url_refusal(url: str, blocklist: Blocklist | None = None) -> str:
     return "not_html_ending" if ending[1] and ending[2].lower() in _NOT_HTML else ""
 
 
-# --- block lists ---------------------------------------------------------------------------------
-
-
 class Blocklist:
-    """Hosts that are refused together with what is below them, from files of millions of lines.
+    """Hosts that are rejected together with their subdomains, from files of millions of lines.
 
-    Kept as 8 bytes a host: a set of Python strings would take fifteen times as much.
+    Kept in 8 bytes per host: a set of Python strings would take fifteen times as much.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        import numpy as np  # takes a while, which a run without block lists need not wait for
+        import numpy as np  # takes a while, and only block lists need it
 
         hosts = (hash(host) for path in paths for host in _listed_hosts(path))
         self._hashes = np.unique(np.fromiter(hosts, dtype=np.int64))
 
     @classmethod
     def load(cls, root: Path, names: list[str]) -> Blocklist | None:
-        """The lists of search.blocklists, whose paths count from the root; None if there is none."""
+        """The lists of search.blocklists, with paths relative to the root; None if there is none."""
         return cls(root / name for name in names) if names else None
 
     def __len__(self) -> int:
@@ -75,7 +73,7 @@ class Blocklist:
 
 
 def _listed_hosts(path: Path) -> Iterator[str]:
-    """The hosts of a list: a domain a line, or a hosts file, which has an address before it; # begins a comment."""
+    """The hosts of a list: one domain per line, or a hosts file with an address before each; # begins a comment."""
     try:
         with open(path, encoding="utf-8", errors="replace") as lines:
             for line in lines:
@@ -83,5 +81,6 @@ def _listed_hosts(path: Path) -> Iterator[str]:
                 if words:
                     yield words[-1 if len(words) == 1 else 1].lower().strip(".").removeprefix("*.")
     except OSError as error:
-        raise StageError(f"The block list {path} cannot be read ({error.strerror}).", "a file of search.blocklists.",
-                         "correct its path, which counts from the folder of --root, or remove it.") from None
+        raise StageError(f"The block list {shown(path)} cannot be read ({error.strerror}).",
+                         "a file, since search.blocklists names it.", "correct its path in search.blocklists, relative "
+                         "to the folder of --root, or remove it from there.") from None

@@ -6,34 +6,30 @@ import re
 from dataclasses import dataclass, field
 
 from miniature_memory.core.config import setting
-from miniature_memory.crawl.guard import Guard
-from miniature_memory.crawl.urls import canonical_url
 
-# In the order in which they are asked; crawl/providers.py has a function for each.
+# In the order in which they are asked; providers.py has a function for each
 PROVIDER_NAMES = ("google", "ddgs", "searxng", "mediawiki", "commoncrawl", "feeds", "sitemaps", "seeds")
 
 
 @dataclass(frozen=True)
 class WebConfig:
-    """The table [web]; config/default.toml says what each key means, and its unit."""
+    """The table [web]: how requests are sent."""
 
-    contact: str = setting("", "mail or web address, sent with every request so that a site's owner can reach you")
-    allow_private: list[str] = setting([], "\"host:port\" that may lie at a private address, such as [\"wiki.lan:80\"]")
+    contact: str = setting("", "e-mail or web address, sent with every request so that a site's owner can reach you")
+    allow_private: list[str] = setting([],
+        "\"host:port\" that may be at a private address, such as [\"wiki.lan:80\"]")
     proxy: str = setting("", "such as \"http://proxy.lan:3128\"; names are still resolved and checked here first")
     connect_to: list[str] = setting([],
-        "\"host=address:port\": where to connect to instead; for the demonstration and tests")
-    connect_timeout_sec: float = setting(5.0, "of each: resolving a name, connecting, the TLS handshake")
-    read_timeout_sec: float = setting(10.0, "between two bytes")
+        "\"host=address:port\", the address to connect to instead; for the demonstration and tests")
     fetch_deadline_sec: float = setting(30.0,
-        "of one fetch as a whole, redirects included")  # trafilatura's, settings.cfg
-    max_bytes: int = setting(5_000_000, "of one page, as received and as unpacked, each")
-    max_redirects: int = setting(5, "of one fetch")  # RFC 9309 asks for five
+        "seconds for one fetch, redirects included")  # trafilatura's, settings.cfg
+    max_bytes: int = setting(5_000_000, "bytes of one page, as received and as unpacked; a larger one is rejected")
 
     def __post_init__(self) -> None:
         if not (self.contact.isascii() and self.contact.isprintable()):
-            raise ValueError(f"contact = {self.contact!r}: expected a mail or web address in ASCII")
+            raise ValueError(f"contact = {self.contact!r}: expected an e-mail or web address in ASCII")
         if self.proxy and not re.fullmatch(r"https?://[^\s/]+(:\d+)?/?", self.proxy):
-            raise ValueError(f"proxy = {self.proxy!r}: expected such as http://proxy.lan:3128, or \"\"")
+            raise ValueError(f"proxy = {self.proxy!r}: expected an address such as http://proxy.lan:3128, or \"\"")
         for entry in self.allow_private:
             if not re.fullmatch(r"\S+:\d+", entry):
                 raise ValueError(f"allow_private = {entry!r}: expected host:port, such as wiki.lan:80")
@@ -41,88 +37,81 @@ class WebConfig:
             if not re.fullmatch(r"[^\s=]+=[^\s=:]+:\d+", entry):
                 raise ValueError(f"connect_to = {entry!r}: expected host=address:port")
 
-    def guard(self) -> Guard:
-        stand_ins = {}
-        for entry in self.connect_to:
-            host, address, port = re.split("[=:]", entry)
-            stand_ins[host.lower()] = (address, int(port))
-        return Guard(stand_ins, frozenset(entry.lower() for entry in self.allow_private), self.connect_timeout_sec)
+
+@dataclass(frozen=True)
+class ScrapeLimits:
+    """What search needs of the table [scrape]: how many due URLs are enough for one run."""
+
+    max_pages: int = setting(300, "URLs visited in one run; search stops when so many are due")
+    max_pages_per_host: int = setting(50, "URLs of one host visited in one run, redirects to it included")
 
 
 @dataclass(frozen=True)
 class ProviderConfig:
-    """What of the table [search] a provider has to know."""
+    """What a provider needs of the table [search]."""
 
-    searxng_url: str = setting("", "your own SearXNG, with json among its search.formats; \"\" is off")
-    wikis: list[str] = setting([ "https://{language}.wikipedia.org/w/api.php", "https://{language}.wikisource.org/w/api.php"],
-        "api.php of each",
-        heading="The wikis that the provider mediawiki searches, by their Action API; it is off until web.contact is "
-                "set.")
-    sitemaps_per_seed: int = setting(10, "most sitemaps read of an index, those changed last first")
-    safe_search: bool = setting(True, "ask the engines to leave out adult results")
-    language: str = setting("en", "of results, ISO 639-1")
-    region: str = setting("us", "that results are meant for, ISO 3166-1")
+    searxng_url: str = setting("",
+        "address of your own SearXNG, with json in search.formats of its settings.yml; \"\": searxng is off")
+    wikis: list[str] = setting(
+        ["https://{language}.wikipedia.org/w/api.php", "https://{language}.wikisource.org/w/api.php"],
+        "address of each wiki's api.php",
+        heading="The wikis that mediawiki searches. It is off until web.contact is set.")
+    safe_search: bool = setting(True, "ask search engines to omit adult results")
+    language: str = setting("en", "of the results, ISO 639-1 code")
+    region: str = setting("us", "that the results are meant for, ISO 3166-1 code")
     web: WebConfig = field(default_factory=WebConfig)
 
 
 @dataclass(frozen=True)
 class SearchConfig(ProviderConfig):
-    """The table [search]; config/default.toml says what each key means, and its unit."""
+    """The table [search]: where URLs come from, and how often each provider is asked."""
 
     providers: list[str] = setting(list(PROVIDER_NAMES),
-        "in their order",
-        heading="A query goes to the first provider, from google to mediawiki, that answers. Then the seed list is "
-                "read: Common Crawl's copies of its hosts' pages, its feeds, its sitemaps, its single pages.")
+        "asked in this order",
+        heading="A query goes to the first of google, ddgs, searxng and mediawiki that answers. Then config/seeds.txt "
+                "is read: commoncrawl finds archived pages of its hosts; feeds, sitemaps and seeds read its lines.")
     queries_per_run: int = setting(5,
-        "pages of results asked for, down config/queries.txt from where the last run stopped; what it takes to learn "
-        "that a provider refuses comes on top")
-    results_per_query: int = setting(10, "on one page of results")
-    pages_per_query: int = setting(5, "of results, one each time that the query's turn comes")
-    requery_days: float = setting(7.0, "after its last page a query rests so long, then begins again at the first")
-    pause_sec: float = setting(5.0, "between two queries to one provider, give or take: 0.75 to 1.5 times that")
-    max_minutes: float = setting(1.0, "of the whole stage")
-    give_up_sec: float = setting(15.0, "when nothing at all has answered by then, the rest is not tried")
-    provider_sec: float = setting(10.0, "for one answer of a search engine")
-    enough_urls: int = setting(300, "so many URLs due for scrape, and search stops early")
-    enough_per_host: int = setting(50, "most URLs of one host that count for that")
-    urls_per_seed: int = setting(1000, "most new URLs taken from one feed or sitemap in one run")
-    seed_delay_sec: float = setting(1.0,
-        "between two requests for seeds to one host; its Crawl-delay if that is longer")
-    blocklists: list[str] = setting([], "files of hosts never to ask, a domain a line or in hosts form, such as UT1's")
+        "pages of results requested in one run, continuing in config/queries.txt where the last run stopped; "
+        "requests that are refused come on top")
+    pages_per_query: int = setting(5, "pages of results requested for one query, one each time its turn comes")
+    requery_days: float = setting(7.0, "days between a query's last page of results and its first page again")
+    pause_sec: float = setting(5.0, "seconds between two queries to one provider, varied from 0.75 to 1.5 times that")
+    max_minutes: float = setting(1.0, "minutes for the whole stage")
+    urls_per_seed: int = setting(1000, "new URLs taken from one feed or sitemap in one run, at most")
+    blocklists: list[str] = setting([],
+        "files of hosts that are never visited: one domain per line, or in hosts format, such as UT1's")
+    scrape: ScrapeLimits = field(default_factory=ScrapeLimits)
 
     def __post_init__(self) -> None:
         if unknown := [name for name in self.providers if name not in PROVIDER_NAMES]:
-            raise ValueError(f"providers: there is no {unknown[0]!r}. There are: {', '.join(PROVIDER_NAMES)}")
+            raise ValueError(f"providers: {unknown[0]!r} is unknown; expected some of {', '.join(PROVIDER_NAMES)}")
         for key, url in [("searxng_url", self.searxng_url), *(("wikis", wiki) for wiki in self.wikis)]:
-            if url and not canonical_url(url.replace("{language}", "en")):
+            if url and not re.fullmatch(r"https?://[^\s/?#]+\S*", url):
                 raise ValueError(f"{key} = {url!r}: expected a web address")
 
 
 @dataclass(frozen=True)
 class BlocklistConfig:
-    """What of the table [search] scrape has to know."""
+    """What scrape needs of the table [search]."""
 
     blocklists: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class ScrapeConfig:
-    """The table [scrape]; config/default.toml says what each key means, and its unit."""
+class ScrapeConfig(ScrapeLimits):
+    """The table [scrape]: how much is fetched, and how fast."""
 
-    max_pages: int = setting(300, "URLs tried in one run")
-    max_pages_per_host: int = setting(50, "of these, at one host; redirects to it included")
-    max_minutes: float = setting(3.0, "of the whole stage; what is not done by then stays due")
-    delay_sec: float = setting(5.0,
-        "at one host, from the end of an answer to the next request, or its Crawl-delay")  # trafilatura's, settings.cfg
-    workers: int = setting(16, "threads, each busy with another host")
-    revisit_days: float = setting(7.0, "until a page is asked for again; halved if it then has changed, else doubled")
-    retry_days: float = setting(1.0, "after a failure; doubled with each further one, up to 30 days")
-    host_pause_sec: float = setting(3600.0, "for a host that answers 429, 503 or nothing; doubled each time in a row")
-    respect_noai: bool = setting(True, "leave out pages that say noindex, noai, or that they are not for training")
-    follow_links: bool = setting(False, "add the links of a page that lead to its own host")
-    max_link_depth: int = setting(2, "links between what search found and what is added")
+    max_minutes: float = setting(3.0, "minutes for the whole stage; the rest stays due")
+    delay_sec: float = setting(5.0, "seconds from the end of an answer to the next request to that host; its "
+        "Crawl-delay if that is longer")  # trafilatura's, settings.cfg
+    workers: int = setting(16, "threads, each with a host of its own")
+    revisit_days: float = setting(7.0,
+        "days until a page is visited again; halved if it has changed by then, else doubled")
+    respect_noai: bool = setting(True, "reject pages marked noindex or noai, or reserved from training in another way")
+    follow_links: bool = setting(False, "add a page's links to its own host")
+    max_link_depth: int = setting(2, "links between a URL that search found and one that is added")
     max_links_per_host: int = setting(1000, "URLs of one host that are added by following links, ever")
-    keep_pages: bool = setting(True, "false: the next run removes WARC files that have been extracted as a whole")
+    keep_pages: bool = setting(True, "false: the next run removes WARC files that have been extracted completely")
     web: WebConfig = field(default_factory=WebConfig)
     search: BlocklistConfig = field(default_factory=BlocklistConfig)
 

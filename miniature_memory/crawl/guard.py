@@ -1,7 +1,7 @@
-"""Guard: connections that go only where they may, and that end when they must.
+"""Guard: connections go only to permitted addresses, and end by their deadline.
 
-A name is resolved once, every address it has is checked, and the connection is made to that very address, so that
-nothing can be answered differently in between. A forbidden address is never sent a single byte.
+A name is resolved once, all its addresses are checked, and the connection is made to one of these very addresses, so
+that a second look-up cannot answer differently. A forbidden address never receives a single byte.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import ipaddress
 import math
+import re
 import socket
 import ssl
 import threading
@@ -19,11 +20,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
+from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
+from urllib3 import ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
+from miniature_memory.crawl.config import WebConfig
+
+CONNECT_TIMEOUT_SEC = 5.0  # of each: resolving a name, connecting, the TLS handshake
+READ_TIMEOUT_SEC = 10.0  # between two bytes
 MAX_ADDRESSES = 4  # of one host that are tried
 POOLED_HOSTS = 256  # hosts whose connection is kept open for the next request
 
@@ -41,19 +48,19 @@ class FetchError(Exception):
 
 # --- addresses -----------------------------------------------------------------------------------
 
-_REFUSED_NETWORKS = [ipaddress.ip_network(network) for network in (
-    "192.0.0.0/24", "168.63.129.16/32",  # protocol assignments; one cloud's metadata, at a public address
+_FORBIDDEN_NETWORKS = [ipaddress.ip_network(network) for network in (
+    "192.0.0.0/24", "168.63.129.16/32",  # protocol assignments; a cloud's metadata service at a public address
     "64:ff9b:1::/48", "fec0::/10")]  # NAT64 within a network; site-local
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # how a network without IPv4 reaches the rest of the web
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses as a network without IPv4 writes them
 
 
 class Address(NamedTuple):
     family: int
-    sockaddr: Any  # (address, port) or, for IPv6, (address, port, flow, scope)
+    sockaddr: tuple[str, int] | tuple[str, int, int, int]  # (address, port) or, for IPv6, with flow and scope
 
 
 def forbidden_address(text: str) -> bool:
-    """Whether no request may go there: loopback, private, link-local, multicast, reserved, metadata."""
+    """Whether no request may be sent there: loopback, private, link-local, multicast, reserved, metadata."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         low = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
@@ -63,29 +70,29 @@ def forbidden_address(text: str) -> bool:
         if any(forbidden_address(str(v4)) for v4 in inner):
             return True
     return (not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified
-            or any(address in network for network in _REFUSED_NETWORKS if network.version == address.version))
+            or any(address in network for network in _FORBIDDEN_NETWORKS if network.version == address.version))
 
 
 def resolve(host: str, port: int, seconds: float) -> list[Address]:
-    """The addresses of a name. Raises FetchError("unreachable") when there is none within `seconds`."""
+    """The addresses of a name. Raises FetchError("unreachable") if none is found within `seconds`."""
     try:
         found = bounded(seconds, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except (OSError, UnicodeError):
         raise FetchError("unreachable") from None
-    return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]
+    return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]  # type: ignore[arg-type]
 
 
 def bounded(seconds: float, work: Callable[[], T]) -> T:
-    """The result of `work`, done in a thread of its own. Raises TimeoutError after `seconds`.
+    """The result of `work`, which runs in a thread of its own. Raises TimeoutError after `seconds`.
 
-    For what has no timeout itself, such as getaddrinfo. The thread is left behind then, and dies with the process.
+    For calls that have no timeout, such as getaddrinfo. A thread that is late is abandoned; it ends with the process.
     """
     outcome: Future[T] = Future()
 
     def worker() -> None:
         try:
             outcome.set_result(work())
-        except Exception as error:  # whatever it is, the caller gets it
+        except Exception as error:  # raised again in the caller's thread
             outcome.set_exception(error)
 
     threading.Thread(target=worker, daemon=True).start()
@@ -96,44 +103,39 @@ def bounded(seconds: float, work: Callable[[], T]) -> T:
 
 
 class Fetching(threading.local):
-    """The fetch that this thread is busy with: its sockets, deep inside libraries, can be told in no other way."""
+    """The limits of this thread's current fetch, for the sockets that libraries open deep inside."""
 
     deadline = math.inf  # time.monotonic()
-    read_timeout_sec = math.inf  # between two bytes
-    bytes_left = 1 << 62  # that the exchange in progress may still receive
-    in_head = False  # whether the end of the headers has not come yet
+    bytes_left = 1 << 62  # that the current exchange may still receive
+    in_head = False  # while the headers are being read
 
 
 fetching = Fetching()
 
 
 def _seconds_allowed(seconds: float) -> float:
-    """`seconds`, or less if the fetch has less left."""
+    """`seconds`, or what is left until the deadline of the fetch if that is less."""
     left = fetching.deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError("the fetch is past its deadline")
     return min(seconds, left)
 
 
-class DeadlineSocket:
-    """Each read waits no longer than the whole fetch may still take, so that a byte a second does not prolong it."""
+class DeadlineSocket(socket.socket):
+    """Each read waits at most until the deadline of the fetch, so that one byte per second does not prolong it."""
 
     def recv_into(self, *args: Any) -> int:
-        self.settimeout(_seconds_allowed(fetching.read_timeout_sec))  # type: ignore[attr-defined]
-        n = int(super().recv_into(*args))  # type: ignore[misc]
+        self.settimeout(_seconds_allowed(READ_TIMEOUT_SEC))
+        n = super().recv_into(*args)
         if not n and fetching.in_head:
-            raise ConnectionResetError("closed within the headers")  # to http.client they would be complete
+            raise ConnectionResetError("closed within the headers")  # http.client would take them for complete
         fetching.bytes_left -= n
         if fetching.bytes_left < 0:
             raise FetchError("too_big")  # endless headers, trailers, or a chunk of size -1
         return n
 
 
-class _Socket(DeadlineSocket, socket.socket):
-    pass
-
-
-class _TlsSocket(DeadlineSocket, ssl.SSLSocket):
+class TlsSocket(DeadlineSocket, ssl.SSLSocket):
     pass
 
 
@@ -142,24 +144,33 @@ class _TlsSocket(DeadlineSocket, ssl.SSLSocket):
 
 @dataclass(frozen=True)
 class Guard:
-    connect_to: dict[str, tuple[str, int]]  # host -> the address and port that stand in for it
+    """Where connections may go."""
+
+    connect_to: dict[str, tuple[str, int]]  # host -> the address and port that replace it
     allow_private: frozenset[str]  # "host:port" that may be at any address
-    connect_timeout_sec: float  # of each: resolving, connecting, the TLS handshake
+
+    @classmethod
+    def of(cls, config: WebConfig) -> Guard:
+        stand_ins = {}
+        for entry in config.connect_to:
+            host, address, port = re.split("[=:]", entry)
+            stand_ins[host.lower()] = (address, int(port))
+        return cls(stand_ins, frozenset(entry.lower() for entry in config.allow_private))
 
     def addresses(self, host: str, port: int, trusted: bool = False) -> list[Address]:
-        """Where to connect to for a host. Raises FetchError("blocked_address") if any of its addresses is forbidden."""
+        """The addresses of a host. Raises FetchError("blocked_address") if any of them is forbidden."""
         if host in self.connect_to:
             return [Address(socket.AF_INET, self.connect_to[host])]
-        found = resolve(host, port, _seconds_allowed(self.connect_timeout_sec))
+        found = resolve(host, port, _seconds_allowed(CONNECT_TIMEOUT_SEC))
         trusted = trusted or f"{host}:{port}" in self.allow_private
         if not trusted and any(forbidden_address(address.sockaddr[0]) for address in found):
             raise FetchError("blocked_address")
         return found
 
     def open(self, host: str, port: int, trusted: bool) -> socket.socket:
-        """A connection to the first address of a host that takes one; they share connect_timeout_sec."""
+        """A connection to the first address of a host that accepts one; they share CONNECT_TIMEOUT_SEC."""
         addresses = self.addresses(host, port, trusted)[:MAX_ADDRESSES]
-        ends = time.monotonic() + self.connect_timeout_sec
+        ends = time.monotonic() + CONNECT_TIMEOUT_SEC
         for n, address in enumerate(addresses):
             with contextlib.suppress(OSError):
                 return connect_socket(address, _seconds_allowed((ends - time.monotonic()) / (len(addresses) - n)))
@@ -168,7 +179,7 @@ class Guard:
 
 def connect_socket(address: Address, seconds: float) -> socket.socket:
     """The one place where a connection is opened."""
-    sock = _Socket(address.family, socket.SOCK_STREAM)
+    sock = DeadlineSocket(address.family, socket.SOCK_STREAM)
     try:
         sock.settimeout(seconds)
         sock.connect(address.sockaddr)
@@ -180,7 +191,7 @@ def connect_socket(address: Address, seconds: float) -> socket.socket:
 
 
 class GuardedAdapter(HTTPAdapter):
-    """requests' adapter, on connections that a guard has opened."""
+    """requests' adapter, on connections that a guard opens."""
 
     def __init__(self, guard: Guard) -> None:
         self.pools = _pool_classes(guard)
@@ -190,22 +201,22 @@ class GuardedAdapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self.pools
 
-    def build_response(self, req: Any, resp: Any) -> Any:
-        """Without cookies, which nobody wants: to read hostile ones takes seconds."""
+    def build_response(self, req: PreparedRequest, resp: Any) -> Response:
+        """Without cookies, which nobody needs: parsing hostile ones takes seconds."""
         original, resp._original_response = resp._original_response, None
         try:
             return super().build_response(req, resp)
         finally:
             resp._original_response = original
 
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **kwargs)
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
+        manager: ProxyManager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = self.pools
         return manager
 
 
 class _Response(http.client.HTTPResponse):
-    """Passes over early hints, as it does itself over 100 Continue, and knows headers that are cut off."""
+    """Skips early hints, as http.client skips 100 Continue, and notices headers that are cut off."""
 
     def begin(self) -> None:
         fetching.in_head = True
@@ -222,8 +233,8 @@ class _Response(http.client.HTTPResponse):
             http.client._read_headers(self.fp)  # type: ignore[attr-defined]
 
 
-def _pool_classes(guard: Guard) -> dict[str, Any]:
-    """urllib3's pools by scheme. A connection to a proxy is trusted: the user has named the proxy."""
+def _pool_classes(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
+    """urllib3's pools by scheme. A connection to a proxy is trusted, because the user named the proxy."""
 
     class Plain(HTTPConnection):
         response_class = _Response
@@ -236,7 +247,7 @@ def _pool_classes(guard: Guard) -> dict[str, Any]:
 
         def _new_conn(self) -> socket.socket:
             self.ssl_context = create_urllib3_context()
-            self.ssl_context.sslsocket_class = _TlsSocket
+            self.ssl_context.sslsocket_class = TlsSocket
             return guard.open(self._dns_host, self.port, trusted=self.proxy is not None)
 
     class PlainPool(HTTPConnectionPool):

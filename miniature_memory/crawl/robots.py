@@ -1,4 +1,4 @@
-"""robots.txt, read as RFC 9309 says."""
+"""robots.txt: fetched and read as RFC 9309 says, and kept in the catalog for a day."""
 
 from __future__ import annotations
 
@@ -14,30 +14,28 @@ from protego import Protego
 from miniature_memory.core.text import strip_control
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.signals import robots_forbid_training
-from miniature_memory.crawl.web import NAME, Web
+from miniature_memory.crawl.web import MAX_REDIRECTS, NAME, Web
+from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
 
-ROBOTS_BYTES = 500 * 1024  # RFC 9309, section 2.5: at least so much is parsed
+ROBOTS_BYTES = 500 * 1024  # RFC 9309, section 2.5: at least this much is parsed
 ROBOTS_FRESH_SEC = 24 * 3600.0  # RFC 9309, section 2.4
-
-
-# --- robots.txt ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What the robots.txt of a host says. A `refusal` holds for the whole host, today."""
+    """What the robots.txt of a host says. A `rejection` holds for the whole host, today."""
 
     text: str = ""
-    refusal: str = ""
+    rejection: str = ""
 
     @cached_property
     def _parsed(self) -> Protego:
         return Protego.parse(_without_others(self.text))
 
-    def refuse(self, url: str) -> str:
-        """Why `url` must not be asked for; '' when it may."""
-        return self.refusal or ("" if self._parsed.can_fetch(url, NAME) else "robots")
+    def rejection_of(self, url: str) -> str:
+        """Why `url` must not be fetched; '' when it may."""
+        return self.rejection or ("" if self._parsed.can_fetch(url, NAME) else "robots")
 
     @property
     def delay_sec(self) -> float:
@@ -63,21 +61,21 @@ def _without_others(text: str) -> str:
 def fetch_rules(web: Web, url: str, hops: int = 0, seconds: float = math.inf) -> Rules | str:
     """What the robots.txt at `url` says, or the URL that it redirects to: RFC 9309, section 2.3.1.
 
-    4xx, and more redirects than five, allow everything; 5xx or no answer nothing. hops: redirects so far. Each is a
-    request of its own, so that the caller can keep its distance from the host that it leads to.
+    4xx and too many redirects allow everything; 5xx and no answer allow nothing. hops: redirects so far. Each redirect
+    is a request of its own, so that the caller can keep the delay of the host that it leads to.
     """
     try:
         answer = web.fetch(url, headers={"Accept-Encoding": "identity"}, follow=False, max_bytes=ROBOTS_BYTES,
                            truncate=True, seconds=seconds)
     except FetchError as error:
         if error.reason in ("unreachable", "blocked_address", "tls_error") and not hops:
-            return Rules(refusal=error.reason)
-        return Rules() if re.fullmatch("http_4(?!29)..", error.reason) else Rules(refusal="robots_unavailable")
+            return Rules(rejection=error.reason)
+        return Rules() if re.fullmatch("http_4(?!29)..", error.reason) else Rules(rejection="robots_unavailable")
     if answer.location:
-        return answer.location if hops < web.config.max_redirects else Rules()
+        return answer.location if hops < MAX_REDIRECTS else Rules()
     lines = answer.body.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
     rules = Rules(strip_control("\n".join(lines)))
-    rules.refuse(url)  # parses it, here rather than in the thread that has to decide
+    rules.rejection_of(url)  # parses it here rather than in the thread that schedules
     return rules
 
 
@@ -87,25 +85,16 @@ def robots_url(url: str) -> str:
 
 def known_rules(catalog: Catalog, host: str) -> Rules | None:
     """The rules that the catalog keeps, if they are of today."""
-    row = catalog.execute("SELECT * FROM hosts WHERE host = ?", [host]).fetchone()
-    if row and row["closed_until"] > time.time():
-        return Rules(refusal=row["reason"])
-    if row and row["robots"] is not None and row["robots_at"] > time.time() - ROBOTS_FRESH_SEC:
-        return Rules(row["robots"])
-    return None
+    backoff = backoffs.get(catalog, backoffs.HOST, host)
+    if backoff and backoff.until > time.time():
+        return Rules(rejection=backoff.reason)
+    text = urls.robots(catalog, host, time.time() - ROBOTS_FRESH_SEC)
+    return None if text is None else Rules(text)
 
 
 def remember_rules(catalog: Catalog, host: str, rules: Rules) -> None:
-    """Keep rules for a day, within a record() block. No network says nothing about a host: it is asked again."""
-    if rules.refusal == "robots_unavailable":
-        close_host(catalog, host, ROBOTS_FRESH_SEC, rules.refusal)
-    elif not rules.refusal:
-        catalog.execute("INSERT INTO hosts (host, robots, robots_at) VALUES (?, ?, ?) ON CONFLICT (host) DO UPDATE "
-                        "SET robots = excluded.robots, robots_at = excluded.robots_at", [host, rules.text, time.time()])
-
-
-def close_host(catalog: Catalog, host: str, seconds: float, reason: str) -> None:
-    """Ask a host for nothing until `seconds` have passed, within a record() block."""
-    catalog.execute("INSERT INTO hosts (host, closed_until, reason, failures) VALUES (?, ?, ?, 1) ON CONFLICT (host) "
-                    "DO UPDATE SET closed_until = excluded.closed_until, reason = excluded.reason, "
-                    "failures = failures + 1", [host, time.time() + seconds, reason])
+    """Keep rules for a day, within a record() block. An unreachable host is not remembered: it is tried again."""
+    if rules.rejection == "robots_unavailable":
+        backoffs.extend(catalog, backoffs.HOST, host, ROBOTS_FRESH_SEC, rules.rejection, at_most_sec=ROBOTS_FRESH_SEC)
+    elif not rules.rejection:
+        urls.keep_robots(catalog, host, rules.text)

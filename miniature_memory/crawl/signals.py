@@ -1,4 +1,4 @@
-"""Signals: what a page says to robots: keep out, do not train on this, here are more pages. Pure, no network.
+"""Signals: what a page asks of robots: not to index it, not to train on it, which links to follow. Pure, no network.
 
 Read from the headers and the beginning of the page by a few linear patterns, before anything is parsed.
 """
@@ -13,23 +13,23 @@ from lxml import html as lxml_html
 
 from miniature_memory.crawl.urls import canonical_url, joined
 
-HEAD_BYTES = 1 << 16  # in which a page's <meta> elements are looked for
-SHELL_BYTES = 1 << 18  # a page longer than that is taken for one with a text
+HEAD_BYTES = 1 << 16  # of a page, searched for <meta> elements
+SHELL_BYTES = 1 << 18  # a longer page is assumed to have text
 SHELL_CHARS = 200  # of visible text; a page with less that runs scripts is a shell. Guess
-LINKS_BYTES = 1 << 20  # in which links are looked for
+LINKS_BYTES = 1 << 20  # of a page, searched for links
 
-VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")  # words, though with a colon
+VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")  # rules, despite their colon
 _AGENT = re.compile(r"[a-z][a-z0-9_-]*")
 _META = re.compile(rb"<meta\b([^<>]{1,500})>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(rb"""([a-z-]{1,30})\s{0,9}=\s{0,9}("[^"]*"|'[^']*'|[^\s"'>]+)""", re.IGNORECASE)
 
 
-def refusal(headers: Iterable[tuple[str, str]], body: bytes, agent: str) -> str:
+def rejection(headers: Iterable[tuple[str, str]], body: bytes, agent: str) -> str:
     """Why this page must not be used: noindex, noai, or ''.
 
-    X-Robots-Tag and <meta name=robots> (developers.google.com/search/docs/crawling-indexing/robots-meta-tag), noai of
-    the same form (DeviantArt, 2022), TDM-Reservation (W3C community group, tdmrep), Content-Usage and Content-Signal
-    (IETF aipref draft; contentsignals.org). agent: our own name, as a site may address us.
+    X-Robots-Tag and <meta name=robots> (developers.google.com/search/docs/crawling-indexing/robots-meta-tag), noai in
+    the same places (DeviantArt, 2022), TDM-Reservation (W3C community group, tdmrep), Content-Usage and Content-Signal
+    (IETF aipref draft; contentsignals.org). agent: our own name, by which a site may address us.
     """
     words = _header_words(headers, agent)
     for name, value in headers:
@@ -49,7 +49,7 @@ def refusal(headers: Iterable[tuple[str, str]], body: bytes, agent: str) -> str:
 
 
 def _header_words(headers: Iterable[tuple[str, str]], agent: str) -> set[str]:
-    """The words of X-Robots-Tag that are meant for everybody or for us: "noindex, otherbot: nofollow"."""
+    """The rules of X-Robots-Tag for every robot or for us; it looks like "noindex, otherbot: nofollow"."""
     words: set[str] = set()
     for value in (value.lower() for name, value in headers if name.lower() == "x-robots-tag"):
         ours = True
@@ -62,14 +62,14 @@ def _header_words(headers: Iterable[tuple[str, str]], agent: str) -> set[str]:
 
 
 def forbids_training(value: str) -> bool:
-    """Whether a Content-Signal or Content-Usage says no to the training of models."""
+    """Whether a Content-Signal or Content-Usage forbids the training of models."""
     return bool(re.search(r"\b(ai-train|train-ai|train-genai)\s*=\s*(no|n)\b", value.lower()))
 
 
 def robots_forbid_training(text: str, agent: str) -> bool:
-    """Whether a robots.txt has a Content-Signal or Content-Usage line against training that is meant for us.
+    """Whether a Content-Signal or Content-Usage line of a robots.txt forbids training to us.
 
-    The group that names us counts, else that for everybody; a line before any group counts, too.
+    The group that names us counts, else that for every robot; so does a line before any group.
     """
     forbidden: dict[str, bool] = {}  # of the groups for us and for everybody, if there are such
     names, in_rules = {"*"}, True
@@ -94,7 +94,7 @@ _TAG = re.compile(rb"<[^<>]*>")
 
 
 def needs_js(body: bytes) -> bool:
-    """Whether this page is a shell that scripts would fill: next to no visible text, and no data for machines."""
+    """Whether this page is a shell for scripts to fill: hardly any visible text, and no data for machines."""
     if len(body) > SHELL_BYTES or b"<script" not in body.lower():
         return False
     n_chars, at, hidden, data_bytes, is_data = 0, 0, b"", 0, False
@@ -115,7 +115,7 @@ def needs_js(body: bytes) -> bool:
 
 
 def _visible_chars(piece: bytes) -> int:
-    """Letters and signs outside of tags; counting stops when there are enough for a page with a text."""
+    """Letters and signs outside of tags; counting stops when they are enough for a page with text."""
     n = 0
     for start in range(0, len(piece), 2048):
         n += sum(map(len, _TAG.sub(b" ", piece[start:start + 2048]).split()))
@@ -125,7 +125,7 @@ def _visible_chars(piece: bytes) -> int:
 
 
 def links(headers: Iterable[tuple[str, str]], body: bytes, url: str, agent: str) -> list[str]:
-    """The canonical addresses of a page's links, in order, each once; none that it asks robots not to follow."""
+    """The canonical URLs of a page's links, in order, each once, without those that robots must not follow."""
     if _header_words(headers, agent) & {"nofollow", "none"}:
         return []
     try:

@@ -1,4 +1,4 @@
-"""A visit to a URL: what a worker thread does."""
+"""Visits to URLs: what the worker threads are given, what they do, and what they bring back."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from miniature_memory.crawl.warc import Exchange, archived_page, exchange_record
 from miniature_memory.crawl.web import HTML_TYPES, NAME, Fetched, Web
 
 ARCHIVE = "https://data.commoncrawl.org/"
+NO_NETWORK_HOSTS = 5  # unreachable before anything has answered: there is no network
 BINARY = (b"ID3", b"%PDF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\3\4", b"RIFF", b"OggS", b"\x1f\x8b", b"\x7fELF")
 
 
 @dataclass(eq=False)
 class Visit:
-    """A URL of the catalog that is due, and where the way to it has come so far."""
+    """A URL of the catalog that is due, and how far its redirects have led."""
 
     row: sqlite3.Row
     target: str  # the URL itself, or what it redirected to, or the archive's file
@@ -47,34 +48,43 @@ class Visit:
 @dataclass(eq=False)
 class Host:
     name: str
-    rules: Rules | None  # None: robots.txt is still to be read
+    rules: Rules | None  # None: robots.txt is not known yet
     delay_sec: float
     visits: deque[Visit] = field(default_factory=deque)
-    robots_fetches: deque[RobotsFetch] = field(default_factory=deque)  # go before visits
-    checked: Visit | None = None  # the first of the visits, if the rules have nothing against it
+    robots_fetches: deque[RobotsFetch] = field(default_factory=deque)  # before any visit
+    checked: Visit | None = None  # the first of the visits, if the rules allow it
     asking: bool = False  # for the rules
-    ready_at: float = 0.0  # time.monotonic() of the next request, at the earliest
-    queued: bool = False  # it stands in line, or a worker is busy with it
+    ready_at: float = 0.0  # the earliest time.monotonic() of the next request
+    queued: bool = False  # in line, or a worker is busy with it
     answered: bool = False  # in this run
     failures: int = 0  # in a row
-    closed_before: int = 0  # times in a row, in earlier runs
+    backed_off: bool = False  # in earlier runs, and has not answered since
     planned: int = 0  # visits of this run
 
 
 @dataclass(eq=False)
 class RobotsFetch:
-    """The robots.txt of a host, to be read here, or where it redirects to."""
+    """The robots.txt of a host, or where it redirects to."""
 
     host: Host
     url: str
     hops: int = 0
 
 
-# --- what the workers do -------------------------------------------------------------------------
+@dataclass
+class Network:
+    """Whether there is one, as far as this run knows."""
+
+    answered: bool = False  # anything has answered
+    unreachable_hosts: int = 0
+
+    @property
+    def is_down(self) -> bool:
+        return self.unreachable_hosts >= NO_NETWORK_HOSTS and not self.answered
 
 
 class Page(NamedTuple):
-    """An answer, ready to be written down."""
+    """An answer, ready to be written."""
 
     answer: Fetched
     fetched_at: str = ""
@@ -83,26 +93,37 @@ class Page(NamedTuple):
     links: tuple[str, ...] = ()
 
 
-Job = tuple[Host, Visit | RobotsFetch]
-Outcome = Page | Rules | str | Exception  # str: where a robots.txt redirects to
-Done = tuple[Host, Visit | RobotsFetch, Outcome, float, float]  # when it began and ended
+class Job(NamedTuple):
+    host: Host
+    request: Visit | RobotsFetch
+
+
+class Done(NamedTuple):
+    host: Host
+    request: Visit | RobotsFetch
+    outcome: Page | Rules | str | Exception  # str: where a robots.txt redirects to
+    began: float  # time.monotonic()
+    ended: float
 
 
 def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[Job], done: queue.SimpleQueue[Done]) -> None:
-    """A worker thread: fetch what is asked for, a page or a robots.txt."""
+    """A worker thread: fetch pages and robots.txt files."""
     while True:
-        host, job = jobs.get()
+        host, request = jobs.get()
         began = time.monotonic()
-        outcome: Outcome
+        outcome: Page | Rules | str | Exception
         try:
-            outcome = fetch_page(web, config, job) if isinstance(job, Visit) else fetch_rules(web, job.url, job.hops)
+            if isinstance(request, Visit):
+                outcome = fetch_page(web, config, request)
+            else:
+                outcome = fetch_rules(web, request.url, request.hops)
         except Exception as error:  # a FetchError, or a bug, which the main thread raises again
             outcome = error
-        done.put((host, job, outcome, began, time.monotonic()))
+        done.put(Done(host, request, outcome, began, time.monotonic()))
 
 
 def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
-    """Fetch one page and prepare its records. Raises FetchError with the reason when there is no page to keep."""
+    """Fetch one page and prepare its records. Raises FetchError with the reason if there is no page to keep."""
     at = timestamp()
     row, source = visit.row, {}
     if row["archive"]:
@@ -121,7 +142,7 @@ def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
         raise FetchError("empty")
     if body.startswith(BINARY):
         raise FetchError("not_html")
-    if config.respect_noai and (reason := signals.refusal(answer.headers, body, NAME)):
+    if config.respect_noai and (reason := signals.rejection(answer.headers, body, NAME)):
         raise FetchError(reason)
     if signals.needs_js(body):
         raise FetchError("needs_js")

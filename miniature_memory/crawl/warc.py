@@ -1,6 +1,6 @@
-"""WARC: pages as the field archives them: WARC 1.1 (ISO 28500:2017), one gzip member a record.
+"""WARC: the standard format of web archives, WARC 1.1 (ISO 28500:2017), with one gzip member per record.
 
-Written here, in the form that warcio writes, at a fifth of its time; read by warcio.
+Written here in a fifth of the time that warcio takes, in the same form; read by warcio.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.urls import canonical_url
 from miniature_memory.crawl.web import AGENT, HTML_TYPES, Fetched, unpack
 
-LEVEL = 4  # of gzip: two thirds of the time of 6 for 1.5 percent more bytes, measured on pages of 10 KB
+LEVEL = 4  # of gzip: two thirds of the time of level 6, 1.5 percent more bytes, measured on pages of 10 KB
 SAME_PAYLOAD = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
 Pairs = Iterable[tuple[str, str]]
 
 
 def digest(data: bytes) -> str:
-    """As WARC writes it."""
+    """SHA-1 as WARC writes it."""
     return "sha1:" + base64.b32encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode()
 
 
 def _record(kind: str, named: dict[str, str], block: bytes) -> bytes:
-    """One record as a gzip member of its own. named: its header fields beyond those that every record has."""
+    """One record as a gzip member. named: its header fields besides those that every record has."""
     fields = {"WARC-Type": kind, "WARC-Record-ID": new_id(), **named, "WARC-Block-Digest": digest(block),
               "Content-Length": str(len(block))}
     head = "WARC/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items()) + "\r\n"
@@ -50,7 +50,7 @@ def _http(first_line: str, headers: Pairs, payload: bytes = b"") -> bytes:
 
 
 def info_record(filename: str, agent: str, at: str) -> bytes:
-    """The record that every WARC file begins with."""
+    """The first record of every WARC file."""
     about = {"software": AGENT, "http-header-user-agent": agent, "robots": "obey", "format": "WARC File Format 1.1"}
     block = "".join(f"{name}: {value}\r\n" for name, value in about.items()).encode()
     return _record("warcinfo", {"WARC-Date": at, "WARC-Filename": filename,
@@ -58,7 +58,7 @@ def info_record(filename: str, agent: str, at: str) -> bytes:
 
 
 class Exchange(NamedTuple):
-    """An answer and the request for it, as two records of one moment."""
+    """An answer and its request, as two records."""
 
     response: bytes
     request: bytes  # b"" if it was not ours
@@ -66,9 +66,9 @@ class Exchange(NamedTuple):
 
 
 def exchange_records(page: Fetched, at: str, source: dict[str, str] | None = None) -> Exchange:
-    """The records of a fetch. A redirect is one, too: together they are the chain that led to a page.
+    """The records of a fetch. Redirects have them, too: together they are the chain that led to a page.
 
-    at: WARC-Date. source: WARC-Source-URI and WARC-Source-Range of a page that was taken from another archive.
+    at: WARC-Date. source: WARC-Source-URI and WARC-Source-Range of a page from another archive.
     """
     of_payload, identity = digest(page.payload), new_id()
     response = _record("response", {
@@ -85,7 +85,7 @@ def exchange_records(page: Fetched, at: str, source: dict[str, str] | None = Non
 
 
 def revisit_record(page: Fetched, at: str, same_as_url: str, same_as_date: str) -> bytes:
-    """A record that says: the same payload as that one."""
+    """A record of a payload that is the same as that of another record."""
     return _record("revisit", {
         "WARC-Date": at, "WARC-Target-URI": page.url, "WARC-Profile": SAME_PAYLOAD,
         "WARC-Refers-To-Target-URI": same_as_url, "WARC-Refers-To-Date": same_as_date,
@@ -94,8 +94,8 @@ def revisit_record(page: Fetched, at: str, same_as_url: str, same_as_date: str) 
 
 
 def _answer(page: Fetched, payload: bytes) -> bytes:
-    """The HTTP answer. What undoing the chunking, or not reading a body, made untrue is renamed, as Common Crawl does
-    it: a reader would look for chunks again."""
+    """The HTTP answer. Headers that are no longer true without chunks or body are renamed, as Common Crawl does it: a
+    reader would look for chunks again."""
     untrue = {"transfer-encoding"} if page.payload else {"transfer-encoding", "content-length", "content-encoding"}
     headers = [("X-Crawl-" + name if name.lower() in untrue else name, value)
                for name, value in page.headers if name.isascii()]
@@ -103,17 +103,14 @@ def _answer(page: Fetched, payload: bytes) -> bytes:
 
 
 def _one_line(text: str) -> str:
-    """`text` of a header as it may stand in a file: headers are Latin-1 to HTTP, and ASCII to readers of WARC."""
+    """A header's text as one line of ASCII: HTTP allows Latin-1, but readers of WARC expect ASCII."""
     if text.isascii() and text.isprintable():
         return text
     return " ".join(strip_control(text).encode("ascii", "replace").decode().split("\n"))
 
 
-# --- pages from another archive ------------------------------------------------------------------
-
-
 def archived_page(member: bytes, url: str, max_bytes: int) -> tuple[Fetched, str]:
-    """(page, WARC-Date) of a record that was cut out of another archive. Raises FetchError if it is not that page."""
+    """(page, WARC-Date) of a record cut out of another archive. Raises FetchError if it is not that page."""
     try:
         record = next(iter(ArchiveIterator(io.BytesIO(unpack(member, "gzip", max_bytes, truncate=True)))))
         found = canonical_url(record.rec_headers.get_header("WARC-Target-URI") or "")

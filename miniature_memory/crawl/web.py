@@ -1,8 +1,7 @@
 """Web: every HTTP request of the project goes through here (a provider library's own requests excepted).
 
-A request leaves only for a checked address (guard.py); it has a deadline in all, a cap on the bytes received and on
-the bytes unpacked, and a gate on the content type before the body. robots.txt is read as RFC 9309 says. Nothing is
-sent under any name but our own.
+A request is sent only to a checked address (guard.py). It has a deadline, a limit on the bytes received and on the
+bytes unpacked, and its content type is checked before the body is read. Nothing is sent under any name but our own.
 """
 
 from __future__ import annotations
@@ -16,21 +15,23 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 
+from miniature_memory.crawl import guard
 from miniature_memory.crawl.config import WebConfig
-from miniature_memory.crawl.guard import FetchError, GuardedAdapter, fetching
+from miniature_memory.crawl.guard import FetchError, Guard, GuardedAdapter, fetching
 from miniature_memory.crawl.urls import canonical_url
 
-NAME = "miniature-memory"  # what robots.txt may call us
+NAME = "miniature-memory"  # how robots.txt may address us
 AGENT = f"{NAME}/0.1"
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 HEAD_BYTES = 1 << 20  # received beyond the body: headers, sizes of chunks
 MAX_MEMBERS = 200  # of a gzip stream; each costs a copy of what follows it
+MAX_REDIRECTS = 5  # RFC 9309, section 2.3.1.2
+CONDITIONS = {"If-None-Match": 304, "If-Modified-Since": 304, "Range": 206}  # request header -> status it may get
 
 
 @dataclass(frozen=True)
@@ -50,41 +51,37 @@ class Fetched:
         return next((value for key, value in self.headers if key.lower() == name.lower()), "")
 
 
-# --- fetching ------------------------------------------------------------------------------------
-
-
 class Web:
     """The open connections of one run. Several threads may call fetch()."""
 
     def __init__(self, config: WebConfig) -> None:
         self.config = config
-        self.guard = config.guard()
+        self.guard = Guard.of(config)
         self.agent = f"{AGENT} (+{config.contact})" if config.contact else AGENT
         self._adapter = GuardedAdapter(self.guard)
-        logging.getLogger("urllib3").setLevel(logging.ERROR)  # it reports odd headers with a traceback
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # it logs a traceback for odd headers
 
     def is_stand_in(self, url: str) -> bool:
-        """Whether connect_to has an address for this URL's host: then delays and caps do not apply."""
+        """Whether web.connect_to replaces this URL's host: then no delay and no limit on pages applies."""
         return urlsplit(url).hostname in self.guard.connect_to
 
     def fetch(self, url: str, *, accept: tuple[str, ...] = (), headers: dict[str, str] | None = None,
-              follow: bool = True, allowed: Callable[[str], str] | None = None, max_bytes: int = 0,
+              follow: bool = True, rejection_of: Callable[[str], str] | None = None, max_bytes: int = 0,
               truncate: bool = False, seconds: float = math.inf, form: dict[str, str] | None = None) -> Fetched:
         """The answer to a GET: status 200, 304 or 206 if `headers` asked for that, a redirect if `follow` is false.
 
-        accept: content types, () for any. allowed(url): why a hop must not be asked for, '' when it may.
-        max_bytes: another cap than the config's; truncate: the beginning of a longer body is enough.
-        seconds: a nearer deadline than the config's. form: fields of a POST, in place of a GET.
+        accept: content types, () for any. rejection_of(url): why a redirect must not be followed to there, or ''.
+        max_bytes: instead of web.max_bytes; truncate: the beginning of a longer body is enough.
+        seconds: a shorter deadline than web.fetch_deadline_sec. form: the fields of a POST, which replaces the GET.
         Raises FetchError for any other outcome.
         """
         fetching.deadline = time.monotonic() + min(seconds, self.config.fetch_deadline_sec)
-        fetching.read_timeout_sec = self.config.read_timeout_sec
         try:
-            for _ in range(self.config.max_redirects + 1):
+            for _ in range(MAX_REDIRECTS + 1):
                 url = canonical_url(url)
-                refusal = "bad_url" if not url else allowed(url) if allowed else ""
-                if refusal:
-                    raise FetchError(refusal)
+                reason = "bad_url" if not url else rejection_of(url) if rejection_of else ""
+                if reason:
+                    raise FetchError(reason)
                 answer = self._exchange(url, accept, headers or {}, max_bytes or self.config.max_bytes, truncate, form)
                 if not (answer.location and follow):
                     return answer
@@ -101,7 +98,7 @@ class Web:
             with contextlib.closing(self._send(url, accept, headers, form)) as response:
                 pairs = list(response.raw.headers.iteritems())
                 sent = list(response.request.headers.items())
-                wanted = {200} | {status for name, status in ASKED_FOR.items() if name in headers}
+                wanted = {200} | {status for name, status in CONDITIONS.items() if name in headers}
                 if response.status_code not in (200, 206):
                     _drain(response)
                 location = _location(url, response)
@@ -116,7 +113,7 @@ class Web:
 
     def _send(self, url: str, accept: tuple[str, ...], headers: dict[str, str],
               form: dict[str, str] | None) -> requests.Response:
-        request = requests.PreparedRequest()  # by its parts: what prepare() does to a URL is done, and takes its time
+        request = requests.PreparedRequest()  # in parts: prepare() would canonicalize the URL again, and is slow
         request.prepare_method("POST" if form else "GET")
         request.url = url
         request.prepare_headers({
@@ -125,42 +122,39 @@ class Web:
         request.prepare_body(form, None)
         proxies = {}
         if self.config.proxy and not self.is_stand_in(url):
-            # The name is checked here, but the proxy resolves it again: what it finds then, we cannot know.
+            # The name is checked here, but the proxy resolves it again, and we cannot know what it finds.
             parts = urlsplit(url)
             self.guard.addresses(parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme])
             proxies = {"http": self.config.proxy, "https": self.config.proxy}
-        timeout = (self.config.connect_timeout_sec, self.config.read_timeout_sec)
+        timeout = (guard.CONNECT_TIMEOUT_SEC, guard.READ_TIMEOUT_SEC)
         return self._adapter.send(request, stream=True, timeout=timeout, proxies=proxies)
 
 
-ASKED_FOR = {"If-None-Match": 304, "If-Modified-Since": 304, "Range": 206}  # header of a request -> status it may get
-
-
 def _location(url: str, response: requests.Response) -> str:
-    """Where a redirect points to; '' if this is none."""
+    """Where a redirect points to; '' for any other answer."""
     location = response.headers.get("Location")
     if not location or response.status_code not in (301, 302, 303, 307, 308):
         return ""
-    with contextlib.suppress(ValueError):  # headers are read as Latin-1, browsers take them for UTF-8
+    with contextlib.suppress(ValueError):  # headers are decoded as Latin-1, browsers expect UTF-8
         if target := canonical_url(urljoin(url, location.encode("latin-1").decode("utf-8", "replace"))):
             return target
     raise FetchError("bad_redirect")
 
 
 def _check(response: requests.Response, accept: tuple[str, ...], wanted: set[int]) -> None:
-    """Raise FetchError if this answer is not wanted, before its body is read."""
+    """Raise FetchError for an unwanted answer, before its body is read."""
     status = response.status_code
     if status not in wanted:
         raise FetchError(f"http_{status}", retry_after_sec(response.headers.get("Retry-After", "")))
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     original = response.raw._original_response
     if status == 200 and not kind and original is not None and original.msg.defects:
-        raise FetchError("bad_response")  # a line that is no header hides those after it
+        raise FetchError("bad_response")  # a malformed line hides the headers after it
     if status == 200 and accept and kind not in accept:
         raise FetchError("not_html" if accept == HTML_TYPES else "wrong_type")
 
 
-def _read_payload(raw: Any, max_bytes: int, truncate: bool) -> bytes:
+def _read_payload(raw: urllib3.BaseHTTPResponse, max_bytes: int, truncate: bool) -> bytes:
     payload = bytearray()
     for piece in raw.stream(1 << 16, decode_content=False):
         payload += piece
@@ -172,7 +166,7 @@ def _read_payload(raw: Any, max_bytes: int, truncate: bool) -> bytes:
 
 
 def unpack(payload: bytes, encoding: str, max_bytes: int, truncate: bool = False) -> bytes:
-    """The body inside a payload whose content-encoding is gzip, deflate or none; never more than max_bytes are made."""
+    """The body of a payload whose content encoding is gzip, deflate or none; at most max_bytes are unpacked."""
     encoding = encoding.strip().lower()
     if encoding in ("", "identity") or not payload:
         return payload
@@ -186,7 +180,7 @@ def unpack(payload: bytes, encoding: str, max_bytes: int, truncate: bool = False
             body += stream.decompress(payload, max_bytes + 1 - len(body))
         except zlib.error:
             if body:
-                return body  # what follows a whole member and is none itself is ignored, as browsers do
+                return body  # garbage after a whole member is ignored, as in browsers
             raise FetchError("bad_encoding") from None
         if len(body) > max_bytes:
             if not truncate:
@@ -201,14 +195,14 @@ def unpack(payload: bytes, encoding: str, max_bytes: int, truncate: bool = False
 
 
 def _drain(response: requests.Response) -> None:
-    """Read a short body that nobody wants, so that the connection can serve the next request."""
+    """Read a short body that nobody needs, so that the connection can serve the next request."""
     length = response.headers.get("Content-Length", "")
     if response.status_code == 304 or (length.isdigit() and int(length) <= 1 << 16):
         response.raw.drain_conn()
 
 
 def retry_after_sec(retry_after: str) -> float | None:
-    """The header Retry-After, a number or a date, in seconds from now."""
+    """Seconds from now that a Retry-After header asks for, as a number or a date; None if it is neither."""
     with contextlib.suppress(ValueError, OverflowError):
         if retry_after.strip().isdigit():
             return float(retry_after)
@@ -217,7 +211,7 @@ def retry_after_sec(retry_after: str) -> float | None:
 
 
 def _reason(error: Exception) -> str:
-    """The fact behind an exception of requests, urllib3 or the socket."""
+    """The reason behind an exception of requests, urllib3 or the socket."""
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
         return "timeout"
     if isinstance(error, (requests.exceptions.SSLError, ssl.SSLError, urllib3.exceptions.SSLError)):

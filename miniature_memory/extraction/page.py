@@ -1,20 +1,27 @@
-"""One page: the cascade from bytes to text."""
+"""One page: from bytes to text, by a cascade of ways. A new way goes into WAYS."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from lxml import etree
 
 from miniature_memory.core.text import strip_control
-from miniature_memory.extraction import blocks, classifier
+from miniature_memory.extraction import classifier
 from miniature_memory.extraction.charset import decode_html
 from miniature_memory.extraction.config import ExtractConfig
+from miniature_memory.extraction.metadata import document_metadata
+from miniature_memory.extraction.parsing import flatten, is_cut_short, parse
 from miniature_memory.extraction.read_mode import read_mode, whole_page
+
+MAX_TAGS = 300_000  # guess; a tree of more takes hundreds of megabytes (adbar/trafilatura#704)
+MIN_CHARS = 200  # guess; of text: with less, the next way is tried
+WAYS = {"readability": read_mode, "whole_page": whole_page}  # after the blocks, in this order: (HTML, URL) -> text
 
 
 @dataclass(frozen=True)
 class Extracted:
-    """What a page says. `text` is empty when `reason` tells why there is none."""
+    """The text and metadata of a page. `text` is empty when `reason` names why there is none."""
 
     text: str = ""
     title: str = ""
@@ -22,67 +29,58 @@ class Extracted:
     published: str = ""
     language_hint: str = ""  # as the page declares it; not checked
     page_type: str = ""  # article, collection, documentation, forum, listing, product, service; "" for unknown
-    extractor: str = ""  # which way found the text; flat_ before it: of a page that was nested too deep
+    extractor: str = ""  # which way found the text; with the prefix flat_ if the page was nested too deep
     reason: str = ""
-
-
-# --- one page ------------------------------------------------------------------------------------
-
-MAX_TAGS = 300_000  # a tree of more takes hundreds of megabytes (adbar/trafilatura#704). Guess
 
 
 def extract_page(html: bytes | str, url: str | None = None, charset: str = "",
                  config: ExtractConfig | None = None) -> Extracted:
     """The main text of one page. Pure; bad HTML raises nothing but gives an empty text with a reason.
 
-    1. Decode: BOM, the charset of the HTTP header, <meta>, UTF-8, Windows-1252.
-    2. Guard: what is no HTML, or more tags than memory is for, is refused; what is nested too deep is flattened.
-    3. Blocks: each piece of text is judged by itself and its surroundings (classifier.py), and the page's type.
-    4. If that is next to nothing, or extract.mode says so: read mode, readability-lxml.
-    5. If that is next to nothing, too, the whole of <main>, <article> or <body> without its navigation.
+    1. Decode: BOM, the charset of the HTTP header, <meta>, UTF-8, Windows-1252 (charset.py).
+    2. Reject what is not HTML or has too many tags for our memory.
+    3. Parse, and flatten what is nested too deep (parsing.py).
+    4. Blocks: each is classified by itself and its surroundings, and so is the page's type (classifier.py).
+    5. If that finds next to nothing, or extract.mode says so: read mode, readability-lxml (read_mode.py).
+    6. If that finds next to nothing too: all of <main>, <article> or <body> without its navigation (read_mode.py).
     """
-    config = config or ExtractConfig()
-    source = decode_html(html, charset) if isinstance(html, bytes) else html
+    config, url = config or ExtractConfig(), url or ""
+    source = decode_html(html, charset) if isinstance(html, bytes) else html  # 1
     source = source.replace("\x00", "").removeprefix("\ufeff")
-    if "<" not in source:
+    if "<" not in source:  # 2
         return Extracted(reason="not_html")
     if source.count("<") > MAX_TAGS:
         return Extracted(reason="too_many_tags")
-    root, form = blocks.parse(source), ""
-    if root is not None and blocks.is_cut_short(root):
-        source, form = blocks.flatten(source), "flat_"
-        root = blocks.parse(source)
+    root, source, form = _parsed(source)  # 3
     if root is None:
         return Extracted(reason="no_text")
-    about = _metadata(root)
+    metadata = document_metadata(root)
     text, extractor, page_type = "", "blocks", ""
-    if config.mode == "blocks":
-        text, page_type = classifier.judge(root, url or "")
+    if config.mode == "blocks":  # 4
+        text, page_type = classifier.classify(root, url)
     del root  # the other ways make trees of their own
-    for name, way in (("readability", read_mode), ("whole_page", whole_page)):
-        if len(text) < config.min_chars:
-            text, extractor = way(source, url or ""), name
-    text = strip_control(text)
-    if len(text) > config.max_text_chars:
-        cut = text[:config.max_text_chars]
-        text = cut.rpartition("\n")[0] or cut
+    for name, way in WAYS.items():  # 5, 6
+        if len(text) < MIN_CHARS:
+            text, extractor = way(source, url), name
+    text = _cut(strip_control(text), config.max_text_chars)
     if not text:
-        return Extracted(title=about["title"], reason="no_text")
-    return Extracted(text, **about, page_type=page_type, extractor=form + extractor)
+        return Extracted(title=metadata["title"], reason="no_text")
+    return Extracted(text, **metadata, page_type=page_type, extractor=form + extractor)
 
 
-def _metadata(root: Any) -> dict[str, str]:
-    """What a page says of itself in its head; '' for what it does not say."""
-    said: dict[str, str] = {}
-    for meta in root.iter("meta"):
-        name = (meta.get("property") or meta.get("name") or "").lower()
-        said.setdefault(name, meta.get("content") or "")
-    title = root.find(".//title")
-    return {"title": _one_line(said.get("og:title") or (title.text or "" if title is not None else "")),
-            "author": _one_line(said.get("author") or said.get("article:author") or ""),
-            "published": _one_line(said.get("article:published_time") or said.get("date") or ""),
-            "language_hint": _one_line(root.get("lang") or "")}
+def _parsed(source: str) -> tuple[etree._Element | None, str, str]:
+    """(the tree, the HTML it was made of, a prefix for the extractor's name)."""
+    root = parse(source)
+    if root is None or not is_cut_short(root):
+        return root, source, ""
+    del root
+    source = flatten(source)
+    return parse(source), source, "flat_"
 
 
-def _one_line(text: str) -> str:
-    return " ".join(strip_control(text).split())[:500]
+def _cut(text: str, max_chars: int) -> str:
+    """`text` up to the last line break within `max_chars`."""
+    if len(text) <= max_chars:
+        return text
+    cut = text[:max_chars]
+    return cut.rpartition("\n")[0] or cut

@@ -1,4 +1,4 @@
-"""The ways out when the blocks say nothing: read mode, and the whole page without its navigation."""
+"""Read mode: the ways that are tried when the blocks give next to nothing: readability-lxml, then the whole page."""
 
 from __future__ import annotations
 
@@ -6,41 +6,15 @@ import logging
 import re
 from typing import NamedTuple
 
-from bs4 import BeautifulSoup, NavigableString, PageElement, Tag
-from bs4.element import PreformattedString
+from bs4 import BeautifulSoup
+from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 from readability import Document
 
 from miniature_memory.core.text import strip_control
 
 logger = logging.getLogger(__name__)
 
-def read_mode(source: str, url: str = "") -> str:
-    """What a browser's read mode shows: the element that readability-lxml scores best."""
-    try:
-        return text_of(BeautifulSoup(Document(source, url=url or None).summary(html_partial=True), "lxml"))
-    except Exception as error:  # readability raises its own, lxml's and plain ValueErrors on bad HTML
-        logger.debug("%s: read mode failed: %s", url, error)
-        return ""
-
-
-def whole_page(source: str, url: str = "") -> str:
-    """The text of <main>, <article> or <body> without its navigation."""
-    return text_of(_without_navigation(BeautifulSoup(source, "lxml")))
-
-
 NAVIGATION = ["nav", "header", "footer", "aside", "form", "button", "select", "dialog", "iframe"]
-
-
-def _without_navigation(soup: BeautifulSoup) -> Tag:
-    root = soup.find("main") or soup.find("article") or soup.body or soup
-    assert isinstance(root, Tag)
-    for tag in root.find_all(NAVIGATION):
-        tag.decompose()
-    return root
-
-
-# --- text of an element --------------------------------------------------------------------------
-
 PARAGRAPHS = {"p", "div", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "ul", "ol", "dl", "table", "section",
               "article", "main", "header", "footer", "figure", "figcaption", "address", "hr"}
 LINES = {"li", "tr", "dt", "dd", "caption", "option"}
@@ -49,10 +23,32 @@ _SPACE = re.compile(r"\s+")  # the no-break space too
 _INVISIBLE = re.compile(r"[\u00ad\u200b\u2060\ufeff]")  # soft hyphen, zero-width characters
 
 
-def text_of(element: Tag) -> str:
-    """The element's text: paragraphs divided by a blank line, <br>, items and table rows a line each, code as it is.
+def read_mode(source: str, url: str = "") -> str:
+    """What a browser's read mode shows: the element that readability-lxml scores best."""
+    try:
+        return element_text(BeautifulSoup(Document(source, url=url or None).summary(html_partial=True), "lxml"))
+    except Exception as error:  # readability raises its own, lxml's and plain ValueErrors on bad HTML
+        logger.debug("%s: read mode failed: %s", url, error)
+        return ""
 
-    Inline elements neither glue nor split words.
+
+def whole_page(source: str, url: str = "") -> str:
+    """The text of <main>, <article> or <body> without its navigation."""
+    soup = BeautifulSoup(source, "lxml")
+    root = soup.find("main") or soup.find("article") or soup.body or soup
+    assert isinstance(root, Tag)
+    for tag in root.find_all(NAVIGATION):
+        tag.decompose()
+    return element_text(root)
+
+
+# --- text of an element --------------------------------------------------------------------------
+
+
+def element_text(element: Tag) -> str:
+    """The element's text: paragraphs divided by a blank line; one line per <br>, item and table row; code as it is.
+
+    Inline elements neither join nor split words.
     """
     pieces: list[str] = []
     _collect(element, pieces)
@@ -86,7 +82,7 @@ def _collect(root: Tag, pieces: list[str]) -> None:
 
 
 class _End(NamedTuple):
-    """Stands on the stack below an element's children: what the end of the element adds."""
+    """On the stack below an element's children: what the end of the element adds."""
 
     newlines: int
     cell: bool  # another cell of the row follows

@@ -1,4 +1,4 @@
-"""Worker processes, which may be killed by a page without harm to the stage."""
+"""Worker processes, so that a page that kills its process does no harm to the stage."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ import io
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TypeVar
 
 from warcio.archiveiterator import ArchiveIterator
 
+from miniature_memory.core.errors import StageError
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.inputs import Input, charset_of
-from miniature_memory.extraction.page import Extracted, _one_line, extract_page
+from miniature_memory.extraction.metadata import one_line
+from miniature_memory.extraction.page import Extracted, extract_page
 
-# --- worker processes ----------------------------------------------------------------------------
-
+PAGES_PER_WORKER = 1000  # guess; then a fresh process takes over: extractors leak memory (adbar/trafilatura#216)
+START_DEADLINE_SEC = 60.0  # guess: the imports of a worker take about a second
 
 Job = bytes | Input  # the gzip member of a WARC response record, or what came from elsewhere
+Key = TypeVar("Key")
+Serve = Callable[[Connection, ExtractConfig], None]
+
+
+# --- in the worker -------------------------------------------------------------------------------
 
 
 def extract_job(job: Job, config: ExtractConfig) -> Extracted:
@@ -32,53 +39,58 @@ def extract_job(job: Job, config: ExtractConfig) -> Extracted:
         return extract_page(record.content_stream().read(), url, charset_of(content_type), config)
     if job.html is None:
         reason = job.reason or ("" if job.text.strip() else "no_text")
-        return Extracted(job.text, _one_line(job.title), extractor="as_it_is", reason=reason)
+        return Extracted(job.text, one_line(job.title), extractor="as_it_is", reason=reason)
     return extract_page(job.html, job.url, job.charset, config)
 
 
-def serve(connection: Connection, config: ExtractConfig) -> None:
-    """A worker's life: a page in, its Extracted out, until the pipe closes."""
+def serve(connection: Connection, config: ExtractConfig,
+          extract: Callable[[Job, ExtractConfig], Extracted] = extract_job) -> None:
+    """A worker's life: send None when ready; then receive a page, send its Extracted, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes the pipe
+    with contextlib.suppress(OSError):  # the parent has ended; recv() sees it too
+        connection.send(None)
     while True:
         try:
             job = connection.recv()
         except EOFError:
             return
         try:
-            connection.send(extract_job(job, config))
+            connection.send(extract(job, config))
         except Exception as error:  # one bad page is a counted reason, whatever a parser raised
             connection.send(Extracted(reason=f"extractor_{type(error).__name__}"))
 
 
-WORKER_TARGET = serve  # a test puts a page that crashes in its place
+# --- in the stage --------------------------------------------------------------------------------
 
 
 class Worker:
-    """One worker process with one page in flight; replaced after a failure and after `pages_per_worker` pages."""
+    """One worker process with one page in flight; replaced after a failure and after PAGES_PER_WORKER pages."""
 
-    def __init__(self, config: ExtractConfig) -> None:
-        self.config = config
+    def __init__(self, config: ExtractConfig, serve: Serve) -> None:
+        self.config, self.serve = config, serve
         self._start()
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")  # not fork: the parent has threads and an open database
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=WORKER_TARGET, args=(theirs, self.config), daemon=True)
+        self.process = context.Process(target=self.serve, args=(theirs, self.config), daemon=True)
         self.process.start()
         theirs.close()
-        self.pages = 0
+        self.pages, self.ready = 0, False
 
     def submit(self, job: Job) -> None:
-        if self.pages >= self.config.pages_per_worker:
+        if self.pages >= PAGES_PER_WORKER:
             self.stop()
             self._start()
         self.pages += 1
-        with contextlib.suppress(OSError):  # it died; result() says so
+        with contextlib.suppress(OSError):  # the process died; result() reports it
             self.connection.send(job)
 
     def result(self) -> Extracted:
         try:
-            if self.connection.poll(self.config.page_deadline_sec):
+            if not self.ready:  # the deadline of a page does not include the start of its process
+                self.ready = self.connection.poll(START_DEADLINE_SEC) and self.connection.recv() is None
+            if self.ready and self.connection.poll(self.config.page_deadline_sec):
                 answer: Extracted = self.connection.recv()
                 return answer
             reason = "extraction_timeout"
@@ -94,20 +106,30 @@ class Worker:
         self.process.join()
 
 
-def extract_all(jobs: Iterable[tuple[Any, Job]], config: ExtractConfig) -> Iterator[tuple[Any, Extracted]]:
-    """(key, Extracted) for each (key, job), in order, with one page in flight a worker."""
-    workers = [Worker(config) for _ in range(config.workers or os.cpu_count() or 1)]
-    waiting: list[tuple[Any, Worker]] = []
+def extract_all(jobs: Iterable[tuple[Key, Job]], config: ExtractConfig,
+                serve: Serve = serve) -> Iterator[tuple[Key, Extracted]]:
+    """(key, Extracted) for each (key, job), in order, with one page in flight per worker.
+
+    A StageError of `jobs` is raised again once the pages before it are done.
+    """
+    workers = [Worker(config, serve) for _ in range(config.workers or os.cpu_count() or 1)]
+    waiting: list[tuple[Key, Worker]] = []
+    failure: StageError | None = None
     try:
-        for i, (key, job) in enumerate(jobs):
-            worker = workers[i % len(workers)]
-            if len(waiting) == len(workers):
-                first_key, first = waiting.pop(0)
-                yield first_key, first.result()
-            worker.submit(job)
-            waiting.append((key, worker))
+        try:
+            for i, (key, job) in enumerate(jobs):
+                worker = workers[i % len(workers)]
+                if len(waiting) == len(workers):
+                    first_key, first = waiting.pop(0)
+                    yield first_key, first.result()
+                worker.submit(job)
+                waiting.append((key, worker))
+        except StageError as error:
+            failure = error
         for key, worker in waiting:
             yield key, worker.result()
+        if failure:
+            raise failure
     finally:
         for worker in workers:
             worker.stop()

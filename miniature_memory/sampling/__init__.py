@@ -1,1 +1,1 @@
-"""Sampling: the decoder, generation, the playground. Imports core, training and model.py."""
+"""Sampling: the decoder, generation, kept samples, the playground. Imports core, storage, training and model.py."""

@@ -6,27 +6,27 @@ from dataclasses import dataclass
 
 from miniature_memory.core.config import setting
 
-KEPT_PROMPTS = 3  # for the report
+KEPT_PROMPTS = 3  # that the report shows
 MOST_CHARS = 360  # of a kept prompt
 
 
 @dataclass(frozen=True)
 class SampleConfig:
-    prompt: str = setting("", "what the samples begin with; also --prompt and --prompt-file")
-    num_samples: int = setting(3, "samples to draw")
-    max_new_tokens: int = setting(200, "of each sample, which ends earlier where the model ends a document")
-    temperature: float = setting(0.8, "below 1 keeps to the likely, above 1 dares more; 0: always the likeliest")
-    top_k: int = setting(50, "choose among the likeliest 50 tokens; 0: among all")
+    prompt: str = setting("", "the beginning of each sample; also --prompt and --prompt-file")
+    num_samples: int = setting(3, "samples to print")
+    max_new_tokens: int = setting(200, "per sample; it ends earlier where the model ends the document")
+    temperature: float = setting(0.8, "lower is more predictable, higher more varied; 0: always the most likely token")
+    top_k: int = setting(50, "choose among this many of the most likely tokens; 0: among all")
     top_p: float = setting(1.0,
-        "and of these among the likeliest that together have this probability")  # Holtzman et al., arXiv 1904.09751
+        "and among the most likely ones that together reach this probability")  # Holtzman et al., arXiv 1904.09751
     min_p: float = setting(0.0,
-        "and among those at least this much as likely as the likeliest")  # Nguyen et al., arXiv 2407.01082
+        "and among those with at least this share of the highest probability")  # Nguyen et al., arXiv 2407.01082
     repetition_penalty: float = setting(1.0,
-        "above 1 makes what stands in the context less likely to come again")  # CTRL, arXiv 1909.05858
-    stop: list[str] = setting([], "texts before which a sample ends, such as [\"\\n\\n\"]")
-    seed: int = setting(1337, "the same seed draws the same samples; the second sample has the next one, and so on")
+        "above 1 makes tokens that are in the context less likely to recur")  # CTRL, arXiv 1909.05858
+    stop: list[str] = setting([], "a sample ends before the first of these texts, such as [\"\\n\\n\"]")
+    seed: int = setting(1337, "the same seed prints the same samples; the second sample uses the next seed, and so on")
     kept_prompts: list[str] = setting([],
-        "three texts that every run's model continues for the report; []: the first words of three validation "
+        "up to three texts that every run's model continues for the report; []: the first words of three validation "
         "documents, chosen once")
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The decoder: one token at a time, with a key/value cache."""
+"""The decoder: the model in numpy, one token at a time, with a key/value cache."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from model import GPT, MATCHES, Block, extend_ngram, hash_to_row, match_code
 EPSILON = 1e-6  # model.py's, in its norm
 
 
-# --- the model, a token at a time ----------------------------------------------------------------
-
-
 class Decoder:
     """The model reading a text that grows: each layer keeps the keys and values of the last block_size tokens.
 
-    They lie in a ring, in which a new token takes the place of the oldest. Positions count by their distance alone, so
-    nothing is computed again when the text has outgrown the context: it slides. The arithmetic is that of model.py's
-    modules, in numpy: the sums of one token are small, and torch would take several times as long to begin each.
+    They are in a ring, in which a new token takes the place of the oldest. Positions count by their distance alone, so
+    nothing is computed again once the text is longer than the context: it slides. The arithmetic is that of model.py's
+    modules, in numpy: the operations of one token are small, and torch takes several times as long to start each.
     """
 
     def __init__(self, model: GPT) -> None:
@@ -31,7 +28,7 @@ class Decoder:
         self.head = np.ascontiguousarray(model.head.weight.detach().numpy().T)  # (C, V)
         self.frequency = np.angle(blocks[0].attention.rotary.get_buffer("turn")[1].numpy()).astype(np.float64)
         self.ring = np.zeros((c.n_layer, 2, c.n_head, c.block_size, c.n_embd // c.n_head), np.float32)
-        self.recent = self.runs = np.empty(0, np.int64)  # the last block_size tokens; their matches with the last
+        self.recent = self.runs = np.empty(0, np.int64)  # the last block_size tokens; how long each matches the last
         self.length = 0  # tokens read so far
 
     def read(self, ids: list[int]) -> np.ndarray:
@@ -41,11 +38,11 @@ class Decoder:
         place, n = self.length % c.block_size, min(self.length + T, c.block_size)
         angle = np.arange(self.length, self.length + T)[:, None] * self.frequency
         turn = np.exp(1j * angle).astype(np.complex64)[:, None, None]  # (T, 1, 1, hs/2)
-        x = normalised(self.table[[self._rows(token) for token in ids]].sum(1))  # (T, C)
+        x = normalize(self.table[[self._rows(token) for token in ids]].sum(1))  # (T, C)
         self.length += T
         for (to_qkv, to_stream, up, down), ring in zip(self.layers, self.ring, strict=True):
-            qkv = (normalised(x) @ to_qkv).reshape(T, 3, c.n_head, -1)
-            qk = normalised(qkv[:, :2]) if c.qk_norm else qkv[:, :2].copy()
+            qkv = (normalize(x) @ to_qkv).reshape(T, 3, c.n_head, -1)
+            qk = normalize(qkv[:, :2]) if c.qk_norm else qkv[:, :2].copy()
             qk = (qk.view(np.complex64) * turn).view(np.float32)
             ring[0, :, place:place + T], ring[1, :, place:place + T] = qk[:, 1].swapaxes(0, 1), qkv[:, 2].swapaxes(0, 1)
             scores = qk[:, 0].swapaxes(0, 1) @ ring[0, :, :n].swapaxes(1, 2)  # (nh, T, n)
@@ -53,12 +50,12 @@ class Decoder:
                 scores[:, np.triu(np.ones((T, T), bool), 1)] = -np.inf
             y = softmax(scores * qk.shape[-1] ** -0.5) @ ring[1, :, :n]  # (nh, T, hs)
             x = x + y.swapaxes(0, 1).reshape(T, -1) @ to_stream
-            x = x + np.square(np.maximum(normalised(x) @ up, 0)) @ down
-        logits: np.ndarray = (normalised(x[-1:]) @ self.head)[0]
+            x = x + np.square(np.maximum(normalize(x) @ up, 0)) @ down
+        logits: np.ndarray = (normalize(x[-1:]) @ self.head)[0]
         return logits
 
     def _rows(self, token: int) -> list[int]:
-        """Which rows of the table stand for `token` after what was read, as NgramEmbedding finds them."""
+        """The rows of the table for `token` after what was read, as NgramEmbedding finds them."""
         c = self.config
         earlier = [*self.recent[:-c.ngram_order:-1].tolist(), *[-1] * c.ngram_order][:c.ngram_order - 1]
         codes = [token + 1]
@@ -86,12 +83,13 @@ class Decoder:
         return codes
 
 
-def normalised(x: np.ndarray) -> np.ndarray:
+def normalize(x: np.ndarray) -> np.ndarray:
     """The last dimension scaled to a root mean square of one."""
-    return x * (math.sqrt(x.shape[-1]) / (np.sqrt(np.vecdot(x, x)) + EPSILON))[..., None]
+    scaled: np.ndarray = x * (math.sqrt(x.shape[-1]) / (np.sqrt(np.vecdot(x, x)) + EPSILON))[..., None]
+    return scaled
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
-    p = np.exp(x - x.max(-1, keepdims=True))
+    p: np.ndarray = np.exp(x - x.max(-1, keepdims=True))
     p /= p.sum(-1, keepdims=True)
     return p

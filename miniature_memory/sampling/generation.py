@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import logging
 import random
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import root_option
+from miniature_memory.core.paths import root_option, shown
 from miniature_memory.core.text import strip_control
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import Decoder, softmax
@@ -24,24 +25,21 @@ from model import GPT, GPTConfig
 logger = logging.getLogger(__name__)
 
 SEPARATOR = "-" * 40
-MAX_PROMPT_BYTES = 1_000_000  # of a file; far more than any model here can look back on
-
-
-# --- sampling ------------------------------------------------------------------------------------
+MAX_PROMPT_BYTES = 1_000_000  # of a file; far more than fits any context here
 
 
 class Step(NamedTuple):
-    """One token of the answer."""
+    """One token of the continuation."""
 
     token: int
-    text: str  # what there is to show since the step before: nothing, if the token ends within a character
-    logits: np.ndarray  # float32 (V,), from which the token was chosen, before any setting changed them
+    text: str  # that this token completes: nothing, if it ends within a character
+    logits: np.ndarray  # float32 (V,), that the token was chosen from, before any setting changed them
 
 
 def choose_next(logits: np.ndarray, config: SampleConfig, seen: set[int], rng: random.Random) -> int:
     """The next token. In this order: repetition penalty, temperature, top_k, top_p, min_p.
 
-    seen: the tokens that the repetition penalty makes less likely.
+    seen: the tokens that the repetition penalty applies to.
     """
     if config.repetition_penalty != 1:
         before = np.fromiter(seen, int)
@@ -52,16 +50,16 @@ def choose_next(logits: np.ndarray, config: SampleConfig, seen: set[int], rng: r
         return int(logits.argmax())
     k = min(config.top_k or len(logits), len(logits))
     ids = np.argpartition(logits, -k)[-k:]
-    ids = ids[np.argsort(-logits[ids], kind="stable")]  # the likeliest first
+    ids = ids[np.argsort(-logits[ids], kind="stable")]  # the most likely first
     p = softmax((logits[ids] - logits[ids[0]]).astype(np.float64) / config.temperature)
     p = p[(np.cumsum(p) - p < config.top_p) & (p >= config.min_p * p[0])]
     return int(rng.choices(ids[:len(p)], p.tolist())[0])
 
 
 def generate(model: GPT, prompt: list[int], config: SampleConfig, eot_token: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Token after token that continues `prompt`, each with the logits that it was chosen from, up to the end of text.
+    """The tokens that continue `prompt` up to the end of text, each with the logits that it was chosen from.
 
-    A prompt longer than the context is read from where it fits.
+    Of a prompt longer than the context, only the end is read.
     """
     decoder, rng = Decoder(model), random.Random(config.seed)
     new = prompt[-model.config.block_size:]
@@ -85,7 +83,7 @@ def write(loaded: Loaded, config: SampleConfig) -> Iterator[Step]:
 
 
 def until_stop(steps: Iterable[Step], stop: list[str]) -> Iterator[Step]:
-    """`steps` up to the first of the texts in `stop`. What may be the beginning of one waits until that is clear."""
+    """`steps` up to the first of the texts in `stop`. What may begin one of them is held back until that is clear."""
     held: list[Step] = []
     for step in steps:
         held.append(step)
@@ -116,42 +114,47 @@ class Loaded(NamedTuple):
 
 
 def load_model(root: Path, path: Path | None = None) -> Loaded:
-    """The released model, or that in `path`, its tokenizer and its figures. Raises StageError if there is none, or they
-    do not fit together."""
+    """The released model, or the one in `path`, with its tokenizer and figures. Raises StageError if there is none or
+    the two do not match."""
     folder = root / "checkpoints"
     state: State | None = load_state(path or folder / "release.pt")
     if state is None and path is None and (state := load_state(folder / "ckpt.pt")):
-        logger.warning("there is no release.pt yet; this is ckpt.pt, in the midst of training")
+        logger.warning("no release.pt yet: using ckpt.pt, which is still in training")
     if state is None:
-        raise StageError(f"There is no model in {folder}.", "release.pt.",
-                         f"run python3 run.py{root_option(root)} first.")
+        raise StageError(f"There is no model in {shown(folder)}.", "release.pt or ckpt.pt.",
+                         f"train one with python3 run.py{root_option(root)}")
     tokenizer = tokenizers.load(root / "data/tokenizer")
     if state["tokenizer_hash"] != tokenizer.hash:
-        raise StageError(f"The model in {path or folder} was trained with another tokenizer than data/tokenizer.",
-                         "one of a kind.",
-                         f"run python3 run.py{root_option(root)} --only train, then this again.")
+        fix = ("choose a newer model." if path and path.parent.name == "history" else
+               f"train one for it with python3 run.py{root_option(root)} --only train")
+        raise StageError(f"The model in {shown(path or folder)} was trained with an earlier tokenizer.",
+                         f"the one in {shown(root / 'data/tokenizer')}.", fix)
     model = GPT(GPTConfig(**state["model_args"]))
     model.load_state_dict(state["model"])
     return Loaded(model, tokenizer, state.get("iter_num", 0), state.get("scores", {}).get("val_bpb"))
 
 
-def read_prompt(name: str) -> str:
-    """The text in the file of that name, or of standard input, if it is "-". Raises StageError."""
+def read_prompt(name: str, root: Path) -> str:
+    """The text of a file, or of standard input if `name` is "-". Raises StageError."""
+    again = f".venv/bin/python sample.py{root_option(root)} --prompt-file -"
+    source = "standard input" if name == "-" else name
     try:
         with open(sys.stdin.fileno() if name == "-" else name, "rb", closefd=name != "-") as stream:
             content = stream.read(MAX_PROMPT_BYTES + 1)
         if len(content) > MAX_PROMPT_BYTES:
-            raise StageError(f"The prompt in {name} is longer than {MAX_PROMPT_BYTES:,} bytes.", "a shorter one.",
-                             f"give its end alone: tail -c 2000 {name}.")
+            raise StageError(f"The prompt in {source} is longer than {MAX_PROMPT_BYTES:,} bytes.", "a shorter prompt.",
+                             f"use its end: tail -c 2000 {shlex.quote(name)} | {again}")
         return content.decode("utf-8-sig").replace("\r\n", "\n").removesuffix("\n")
     except OSError as error:
-        raise StageError(f"{name} cannot be read ({error.strerror}).", "a text file.", "check its name.") from None
+        raise StageError(f"{source} cannot be read ({error.strerror}).", "a text file.",
+                         f"check its name and owner with ls -l {shlex.quote(name)}") from None
     except UnicodeDecodeError:
-        raise StageError(f"{name} is not UTF-8.", "text in UTF-8.", f"convert it: iconv -t utf-8 {name}.") from None
+        raise StageError(f"{source} is not UTF-8.", "text in UTF-8.", "convert it, from Windows-1252 for example: "
+                         f"iconv -f WINDOWS-1252 -t UTF-8 {shlex.quote(name)} | {again}") from None
 
 
 def without_edges(pieces: Iterable[str]) -> Iterator[str]:
-    """`pieces` without white space before and after all of them."""
+    """`pieces` without white space at the very beginning and the very end."""
     space, begun = "", False
     for piece in pieces:
         piece = space + piece

@@ -19,15 +19,12 @@ from miniature_memory.training import tokenizer as tokenizers
 
 KEPT_TOKENS = 80  # that follow each kept prompt: a paragraph
 PROMPT_WORDS = 10  # of a validation document, which the model is to continue
-VAL_TOKENS = 1_000_000  # of val.bin, in which such documents are looked for
-LAST_BYTES = 100_000  # of samples.jsonl, in which its last line lies
-
-
-# --- kept for the report -------------------------------------------------------------------------
+VAL_TOKENS = 1_000_000  # of val.bin, searched for such documents
+LAST_BYTES = 100_000  # of samples.jsonl, which hold its last line
 
 
 def keep(config: SampleConfig, root: Path, loaded: Loaded) -> None:
-    """Append to data/samples.jsonl what this model makes of the prompts that every run's model gets."""
+    """Append to data/samples.jsonl how this model continues the prompts that every run's model gets."""
     path = root / "data" / "samples.jsonl"
     last: dict[str, Any] = {}
     for entry in read_lines(path, LAST_BYTES):
@@ -36,7 +33,7 @@ def keep(config: SampleConfig, root: Path, loaded: Loaded) -> None:
     line: dict[str, Any] = {"iter_num": loaded.iter_num, "val_bpb": loaded.val_bpb,
                             "prompts": [prompt for prompt, _ in pairs]}
     if not pairs or all(last.get(key) == value for key, value in line.items()):
-        return  # no validation text yet, or the same model as the last time
+        return  # no validation text yet, or the same model as last time
     texts = []
     for i, (prompt, _) in enumerate(pairs):
         each = dataclasses.replace(config, prompt=prompt, max_new_tokens=KEPT_TOKENS, seed=config.seed + i)
@@ -47,7 +44,7 @@ def keep(config: SampleConfig, root: Path, loaded: Loaded) -> None:
 
 
 def kept_pairs(line: dict[str, Any]) -> list[tuple[str, str]]:
-    """The prompts of an earlier run that came from documents, with what their authors made of them."""
+    """The prompts of an earlier run, with the documents' own continuations."""
     prompts, originals = line.get("prompts"), line.get("originals")
     if not isinstance(prompts, list) or not isinstance(originals, list):
         return []
@@ -57,10 +54,10 @@ def kept_pairs(line: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def beginnings(root: Path, tokenizer: tokenizers.Tokenizer) -> list[tuple[str, str]]:
-    """How validation documents begin and go on, (prompt, original) each: three, spread over val.bin.
+    """How three validation documents, spread over val.bin, begin and continue: (prompt, original).
 
-    They suit any topic and language, the model is never trained on them, and beside what it makes of them one can read
-    what their authors did.
+    They suit any topic and language, the model never trains on them, and a reader can compare its continuation with the
+    author's.
     """
     path = root / "data" / "val.bin"
     ids = np.fromfile(path, dtype="<u2", count=VAL_TOKENS) if path.exists() else np.zeros(0, dtype="<u2")
@@ -68,14 +65,14 @@ def beginnings(root: Path, tokenizer: tokenizers.Tokenizer) -> list[tuple[str, s
     starts = np.append(0, ends + 1)
     found: list[tuple[str, str]] = []
     for part in np.array_split(np.arange(len(ends)), KEPT_PROMPTS):
-        texts = (tokenizer.decode(ids[starts[i]:ends[i]][:4 * MOST_CHARS]) for i in part)  # at most 4 bytes a character
+        texts = (tokenizer.decode(ids[starts[i]:ends[i]][:4 * MOST_CHARS]) for i in part)  # bytes per character: 4
         pairs = (pair for text in texts if (pair := divide(strip_control(text).strip())))
         found += itertools.islice(pairs, 1)
     return found
 
 
 def divide(text: str) -> tuple[str, str] | None:
-    """The first words of a text and what follows them; None if it is too short for both."""
+    """The first words of a text and what follows them; None if it is too short."""
     words = re.match(rf"(\S+\s+){{{PROMPT_WORDS - 1}}}\S+", text)
     n = len(words[0]) if words and len(words[0]) <= MOST_CHARS // 3 else MOST_CHARS // 6  # written without spaces
     return (text[:n], text[n:MOST_CHARS]) if len(text) >= 3 * n else None

@@ -1,1 +1,13 @@
-"""Storage: the append log, the catalog and its schema; the only room with SQL. Imports core."""
+"""Storage: the append log, the catalog and its tables; the only room with SQL. Imports core.
+
+Where is ...?
+    catalog.py       rows, cursors, state, and the one commit rule
+    append_log.py    files that only grow, and their checksums
+    schema.py        the tables, and how an older catalog is migrated
+    errors.py        which errors of SQLite a person can fix
+    backoffs.py      providers and hosts that are left alone for a while
+    records.py       what audits and repairs need of all tables
+    files.py         small files written as a whole, lines appended, checksums
+    rejections.py    what is kept about a rejected document
+The others hold the SQL of the table that they are named after.
+"""

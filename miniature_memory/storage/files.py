@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -37,6 +38,12 @@ def fsync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def free_name(path: Path) -> Path:
+    """`path`, or with the first number after it that is not taken."""
+    names = (path if n == 0 else path.with_name(f"{path.name}.{n}") for n in itertools.count())
+    return next(name for name in names if not name.exists())
+
+
 def write_aside(path: Path, data: bytes) -> None:
     """Write a small derived file as a whole: aside, fsync, rename."""
     make_folder(path.parent)
@@ -68,7 +75,7 @@ def read_lines(path: Path, last_bytes: int) -> Iterator[dict[str, Any]]:
             first = stream.seek(0, os.SEEK_END) - last_bytes
             stream.seek(max(0, first))
             if first > 0:
-                stream.readline()  # whose beginning lies before
+                stream.readline()  # its beginning comes before
             for line in stream:
                 try:
                     value = json.loads(line)

@@ -8,7 +8,7 @@ REJECTED = "data/rejected.jsonl"  # for people alone: nothing is lost for a run 
 
 
 class Rejection(NamedTuple):
-    """Why a document was refused: the rule's name, what was measured, and the threshold that it passed."""
+    """Why a document was rejected: the rule's name, what was measured, and the threshold that it passed."""
 
     reason: str
     value: float | str

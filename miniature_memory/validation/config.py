@@ -10,11 +10,10 @@ from miniature_memory.core.config import setting
 @dataclass(frozen=True)
 class ValidateConfig:
     languages: list[str] = setting(["en"], "ISO 639-1 codes that are kept; [\"*\"] keeps all")
-    min_chars: int = setting(100, "of a document's text")  # of text; guess: less is a caption or an error message
-    max_chars: int = setting(5_000_000, "of a document's text")  # of text; guess: ten times a long novel's chapter file
-    # Of the characters that are no space; below it is no language. Guess
-    min_letters_frac: float = setting(0.3,
-        "share of letters among the characters that are no space")
+    min_chars: int = setting(100, "of a document's text")  # guess: less is a caption or an error message
+    max_chars: int = setting(5_000_000, "of a document's text")  # guess: ten times a long novel's chapter file
+    # Guess: below it is no language
+    min_letters_frac: float = setting(0.3, "share of letters among the characters that are no space")
 
     def __post_init__(self) -> None:
         if not self.languages:

@@ -1,7 +1,7 @@
 """Documents: what one raw document must be to be kept: whole, of a sane length, in a wanted language. Pure.
 
 One JSON line: {"id": SHA-256 of the text, "text": ..., "metadata": {...}}. A line may come from anywhere, so nothing in
-it is believed, and what is told of it is bounded.
+it is trusted, and what is reported of it is bounded.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from miniature_memory.storage.documents import DAMAGED
 from miniature_memory.storage.rejections import Rejection
 from miniature_memory.validation.config import ValidateConfig
 
@@ -22,20 +23,19 @@ KEYS = {"id": str, "text": str, "metadata": dict}
 # As extract has always written it: every key there, each a string. Keys that came later may be missing in older lines.
 METADATA = ("url", "title", "author", "published", "language", "host", "fetched_at", "extractor")
 MAX_METADATA_CHARS = 100_000  # of names and values together; guess: the longest address of a file takes a third
-DAMAGED = "damaged"  # the verdict on a document that was whole once: audit.py
 NOT_WHOLE = ("bad_utf8", "bad_json", "bad_schema", "id_mismatch", DAMAGED)
 
 
-def judge(line: bytes, expected_id: str, config: ValidateConfig) -> tuple[dict[str, Any], Rejection | None, str]:
-    """(document, why it is refused or None, its language or ""). A line that is not whole may give {}."""
-    document, refusal = parse(line, expected_id)
-    refusal = refusal or refusal_of(document["text"], config)
-    if refusal:
-        return document, refusal, ""
+def validate(line: bytes, expected_id: str, config: ValidateConfig) -> tuple[dict[str, Any], Rejection | None, str]:
+    """(document, why it is rejected or None, its language or ""). A line that is not whole may give {}."""
+    document, rejection = parse(line, expected_id)
+    rejection = rejection or rejection_of(document["text"], config)
+    if rejection:
+        return document, rejection, ""
     language, probability = language_of(document["text"])
     if config.languages != ["*"] and language not in config.languages:
-        refusal = Rejection("wrong_language", f"{language} {probability:.2f}", " ".join(config.languages))
-    return document, refusal, language
+        rejection = Rejection("wrong_language", f"{language} {probability:.2f}", " ".join(config.languages))
+    return document, rejection, language
 
 
 def parse(line: bytes, expected_id: str) -> tuple[dict[str, Any], Rejection | None]:
@@ -45,7 +45,7 @@ def parse(line: bytes, expected_id: str) -> tuple[dict[str, Any], Rejection | No
     except UnicodeDecodeError as error:
         return {}, Rejection("bad_utf8", error.start, "UTF-8")
     except (ValueError, RecursionError) as error:  # the latter: brackets in brackets in brackets
-        return {}, Rejection("bad_json", str(error)[:200], "one JSON object a line")
+        return {}, Rejection("bad_json", str(error)[:200], "one JSON object per line")
     if fault := schema_fault(document):
         return {}, Rejection("bad_schema", *fault)
     try:
@@ -77,8 +77,8 @@ def schema_fault(document: Any) -> tuple[str, str] | None:
     return None
 
 
-def refusal_of(text: str, config: ValidateConfig) -> Rejection | None:
-    """Why a whole document's text is refused, or None."""
+def rejection_of(text: str, config: ValidateConfig) -> Rejection | None:
+    """Why a whole document's text is rejected, or None."""
     if len(text) < config.min_chars:
         return Rejection("too_short", len(text), config.min_chars)
     if len(text) > config.max_chars:

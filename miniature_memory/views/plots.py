@@ -1,8 +1,8 @@
-"""Plots: lines, bars and histograms as SVG text, for report.py and bench/growth.py. Pure functions.
+"""Plots: lines, bars and histograms as SVG text, for the report, the notebook and bench/growth.py. Pure functions.
 
-A plot has axes with units, names written beside what they name, and a title and a description for who hears it read
-aloud. It is drawn for a width of 400 pixels, so that its letters can be read on a phone. Colours come from STYLE, whose
-variables a page may set; they are chosen to be told apart by the colour-blind.
+A plot has axes with units, names written next to what they name, and a title and a description for screen readers. It
+is drawn 400 pixels wide, so that its letters can be read on a phone. Colors come from STYLE, whose variables a page may
+set; color-blind readers can distinguish them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 WIDTH, HEIGHT = 400, 236  # of a plot; that of bars depends on their number
 TOP, BOTTOM = 32, 40  # margins, for the names of the axes
@@ -26,7 +26,7 @@ LIGHT = ("--ink:#1f1e1b;--soft:#5f5c55;--rule:#e3dfd6;"
          "--c1:#0b5fa5;--c2:#ad4a00;--c3:#00705a;--c4:#96377a;--c5:#6d5f00;--c6:#555")
 DARK = ("--ink:#e9e6df;--soft:#a9a59b;--rule:#393832;"
         "--c1:#74b6f2;--c2:#f0a35e;--c3:#57d0ab;--c4:#e29bcb;--c5:#d3c05c;--c6:#bbb")
-COLOURS = "".join(f".plot .s{n}{{stroke:var(--c{n})}}.plot .f{n}{{fill:var(--c{n})}}" for n in range(1, 7))
+COLORS = "".join(f".plot .s{n}{{stroke:var(--c{n})}}.plot .f{n}{{fill:var(--c{n})}}" for n in range(1, 7))
 STYLE = f"""
 .plot{{font:12px system-ui,sans-serif;fill:var(--soft)}}
 .plot .name{{fill:var(--ink);font-weight:600}}
@@ -36,19 +36,22 @@ STYLE = f"""
 .plot .level{{stroke:var(--soft);stroke-width:1.5;stroke-dasharray:5 4}}
 .plot .mark{{stroke:var(--ink)}}
 .plot .area{{fill:var(--c1);fill-opacity:.12}}
-{COLOURS}
+{COLORS}
 """
 
+THEMED_STYLE = f":root{{{LIGHT}}}\n@media(prefers-color-scheme:dark){{:root{{{DARK}}}}}{STYLE}"  # light and dark
+
 Points = Sequence[tuple[float, float]]
+T = TypeVar("T")
 
 
 def unit_of(value: float) -> tuple[float, str]:
-    """What such a number is divided by to be said, and the unit's sign."""
+    """By what such a number is divided before it is written, and the unit's sign."""
     return next(((size, sign) for least, size, sign in UNITS if abs(value) >= least), (1.0, ""))
 
 
 def short(value: float) -> str:
-    """A number as one says it: 2.385, 1,234, 12.3 k, 1.58 M."""
+    """A number in few digits: 2.385, 1,234, 12.3 k, 1.58 M."""
     size, sign = unit_of(value)
     return f"{value / size:.3g}{sign}" if sign else f"{value:,.4g}"
 
@@ -59,13 +62,13 @@ def alike(values: Sequence[float]) -> list[str]:
     return [f"{value / size:,.6g}{sign if value else ''}" for value in values]
 
 
-def teller(values: Iterable[float]) -> Callable[[float], str]:
-    """How to say such numbers: with three decimals if one of them is small and broken, so that they line up."""
-    broken = any(abs(value) < 100 and not float(value).is_integer() for value in values)
-    return "{:,.3f}".format if broken else short
+def formatter(values: Iterable[float]) -> Callable[[float], str]:
+    """How to write such numbers: with three decimals if one of them is small and a fraction, so that they line up."""
+    fractions = any(abs(value) < 100 and not float(value).is_integer() for value in values)
+    return "{:,.3f}".format if fractions else short
 
 
-def thin(items: Sequence, most: int) -> list:
+def thin(items: Sequence[T], most: int) -> list[T]:
     """At most so many of `items`, evenly spread, the first and the last among them."""
     if len(items) <= most:
         return list(items)
@@ -81,9 +84,6 @@ def ticks(low: float, high: float, about: int, whole: bool = False) -> list[floa
     step = max(1, step) if whole else step
     first = math.ceil(low / step - 1e-9)
     return [round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-# --- parts ---------------------------------------------------------------------------------------
 
 
 def frame(title: str, description: str, body: Iterable[str], height: float = HEIGHT) -> str:
@@ -113,15 +113,12 @@ def spread(places: Sequence[float], low: float, high: float) -> list[float]:
     return moved
 
 
-# --- plots ---------------------------------------------------------------------------------------
-
-
 def lines(title: str, series: Mapping[str, Points], x_name: str, y_name: str,
           levels: Mapping[str, float] | None = None, from_zero: bool = False) -> str:
     """A line for each of up to six series, its name and last value at its end; a dashed line for each level.
 
-    x are whole numbers, such as runs; a series without points is left out. from_zero: let y begin at 0, and fill what
-    lies below the first line.
+    x are whole numbers, such as runs; a series without points is skipped. from_zero: y begins at 0, and the area
+    below the first line is filled.
     """
     series = {name: thin(points, MOST_POINTS) for name, points in series.items() if points}
     levels = levels or {}
@@ -133,7 +130,7 @@ def lines(title: str, series: Mapping[str, Points], x_name: str, y_name: str,
     room = 0.06 * (high_y - low_y) or abs(high_y) * 0.05 or 1.0
     low_y, high_y = 0.0 if from_zero else low_y - room, high_y + room
     low_x, high_x = (min(xs), max(xs)) if min(xs) < max(xs) else (min(xs) - 1, max(xs) + 1)
-    marks, say = ticks(low_y, high_y, 5), teller(ys)
+    marks, say = ticks(low_y, high_y, 5), formatter(ys)
     ends = [*((name, points[-1][1]) for name, points in series.items()), *levels.items()]
     named = [f"{name} {say(value)}".strip() for name, value in ends]
     left = 10 + LETTER * max(map(len, alike(marks)), default=0)
@@ -153,7 +150,7 @@ def lines(title: str, series: Mapping[str, Points], x_name: str, y_name: str,
     whole = sorted(set(xs)) if len(set(xs)) <= 4 else ticks(low_x, high_x, 5, whole=True)
     body += [text(place((x, low_y))[0], floor + 17, short(x), "middle") for x in whole]
     body += [path("level", [(left, place((0, y))[1]), (right, place((0, y))[1])]) for y in levels.values()]
-    for n, points in reversed(list(enumerate(series.values(), 1))):  # the first lies on top
+    for n, points in reversed(list(enumerate(series.values(), 1))):  # the first on top
         placed = [place(point) for point in points]
         if from_zero and n == 1 and len(points) > 1:
             body.append(path("area", placed, f"V{floor}H{placed[0][0]:.1f}Z"))
@@ -163,9 +160,9 @@ def lines(title: str, series: Mapping[str, Points], x_name: str, y_name: str,
     places = spread([place((0, y))[1] for _, y in ends], TOP, floor)
     for n, (words, y) in enumerate(zip(named, places, strict=True), 1):
         body.append(text(right + 8, y + 4, words, kind=f"name f{n}" if n <= len(series) else ""))
-    told = [f"{name or y_name}: {say(points[0][1])} at {short(points[0][0])}, {say(points[-1][1])} at "
+    summary = [f"{name or y_name}: {say(points[0][1])} at {short(points[0][0])}, {say(points[-1][1])} at "
             f"{short(points[-1][0])}" for name, points in series.items()]
-    return frame(title, f"{y_name} over {x_name}. {'; '.join(told)}.", body)
+    return frame(title, f"{y_name} over {x_name}. {'; '.join(summary)}.", body)
 
 
 def bars(title: str, rows: Sequence[tuple[str, float]], unit: str, marks: Sequence[float | None] = (),
@@ -197,8 +194,8 @@ def bars(title: str, rows: Sequence[tuple[str, float]], unit: str, marks: Sequen
         if mark is not None:
             body.append(path("mark", [(place(mark), y + 2), (place(mark), y + height - 2)]))
     body += [path("axis", [(left, 2), (left, floor)]), text(right, floor + 34, unit, "end") if unit else ""]
-    told = "; ".join(f"{name}: {say(value)}" for name, value in rows)
-    return frame(title, f"{unit}. {told}.", body, floor + (38 if unit else 22))
+    summary = "; ".join(f"{name}: {say(value)}" for name, value in rows)
+    return frame(title, f"{unit}. {summary}.", body, floor + (38 if unit else 22))
 
 
 class Bin(NamedTuple):
@@ -209,7 +206,7 @@ class Bin(NamedTuple):
 
 def histogram(title: str, bins: Sequence[Bin], x_name: str, y_name: str, middle: float,
               say: Callable[[float], str] = short) -> str:
-    """Shares over a logarithmic axis, with the median as a dashed line. Bins lie side by side."""
+    """Shares over a logarithmic axis, with the median as a dashed line. Bins are adjacent."""
     if not bins:
         return ""
     low, high = math.log10(bins[0].low), math.log10(bins[-1].high)
@@ -237,8 +234,8 @@ def histogram(title: str, bins: Sequence[Bin], x_name: str, y_name: str, middle:
     body.append(path("level", [(x, TOP), (x, floor)]))
     body.append(text(x + 5, TOP + 8, words, kind="name") if x < WIDTH * 0.6 else
                 text(x - 5, TOP + 8, words, "end", "name"))
-    told = "; ".join(f"{say(each.low)} to {say(each.high)}: {each.share:.0%}" for each in bins if each.share)
-    return frame(title, f"{y_name} over {x_name}. The {words}. {told}.", body)
+    summary = "; ".join(f"{say(each.low)} to {say(each.high)}: {each.share:.0%}" for each in bins if each.share)
+    return frame(title, f"{y_name} over {x_name}. The {words}. {summary}.", body)
 
 
 def standalone(plots: Sequence[tuple[str, str]]) -> str:

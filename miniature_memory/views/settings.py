@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from miniature_memory.cleaning.config import CleanConfig
+from miniature_memory.cleaning.config import THRESHOLDS, CleanConfig
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.crawl.config import ScrapeConfig, SearchConfig, WebConfig
 from miniature_memory.demo_site.config import RunConfig
@@ -40,6 +40,22 @@ the nearest right one.
 
 This page is generated: `.venv/bin/python -m miniature_memory.views.settings`.
 """
+THRESHOLDS_HEAD = """\
+### Thresholds of the quality rules
+
+A document is rejected if it has less than a `min_`, or more than a `max_`, of what is measured; `_frac` means a share.
+A share of 1.0, a minimum of 0 and `false` turn a rule off; the preset `off` turns all of them off, though a document
+without a single word is still rejected. Override thresholds one by one, in a configuration file or with
+`--set clean.thresholds.min_words=30`:
+
+```toml
+[clean.thresholds]
+min_words = 30
+reject_curly_brackets = true
+```
+
+| threshold | prose | papers | what is measured | source |
+|---|---|---|---|---|"""
 
 
 def settings_of(config: type) -> Iterator[dataclasses.Field[Any]]:
@@ -92,8 +108,15 @@ def configuration_md() -> str:
                 lines.append(f"| | | *{heading}* |")
             doc = field.metadata["doc"].replace("|", "\\|")
             lines.append(f"| `{field.name}` | `{toml(default_of(field))}` | {doc} |")
-        lines.append("")
+        lines += ["", *(thresholds() if config is CleanConfig else ())]
     return "\n".join(lines)
+
+
+def thresholds() -> Iterator[str]:
+    yield THRESHOLDS_HEAD
+    for row in THRESHOLDS:
+        yield f"| `{row.name}` | `{toml(row.prose)}` | `{toml(row.papers)}` | {row.doc} | {row.source} |"
+    yield ""
 
 
 def main() -> None:

@@ -1,54 +1,61 @@
-"""The table of topics."""
+"""The table of topics: python3 run.py --topics."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from miniature_memory.core.errors import EXIT_DONE
 from miniature_memory.core.findings import Finding
 from miniature_memory.core.paths import root_option
 from miniature_memory.core.text import strip_control
-from miniature_memory.views import history, status
+from miniature_memory.views import status
+from miniature_memory.views.history import bits_history, read_history, to_time
 
-# --- the list ------------------------------------------------------------------------------------
+
+class Topic(NamedTuple):
+    """What a topic holds; None where its files cannot be read."""
+
+    topic: str
+    documents: int | None
+    tokens: int | None
+    bits_per_byte: float | None
+    last_run: str | None
+    problems: list[Finding]
 
 
-def table(root: Path) -> list[dict[str, Any]]:
-    """Each topic with what it holds; figures are None where its files cannot be read."""
+def table(root: Path) -> list[Topic]:
     rows = []
     for path in sorted((root / "topics").glob("*/config/queries.txt")):
-        own, problems = path.parents[1], list[Finding]()
-        runs, dataset = history.read_runs(own, problems), status.read_dataset(own, problems)
-        bits = history.bits_history(runs)
-        rows.append({"topic": own.name, "documents": dataset.get("documents"), "tokens": dataset.get("tokens"),
-                     "bits_per_byte": bits[-1]["all"] if bits else None,
-                     "last_run": runs[-1]["finished"] if runs else None,
-                     "problems": [finding._asdict() for finding in problems]})
+        own = path.parents[1]
+        runs, problems = read_history(own)
+        dataset, bits = status.read_counts(own, problems), bits_history(runs)
+        rows.append(Topic(own.name, dataset and dataset.documents, dataset and dataset.tokens,
+                          bits[-1]["all"] if bits else None, runs[-1].finished if runs else None, problems))
     return rows
 
 
 def show(root: Path, as_json: bool) -> int:
     rows = table(root)
     if as_json:
-        print(json.dumps({"topics": rows}))
+        print(json.dumps({"topics": [{**row._asdict(), "problems": [finding._asdict() for finding in row.problems]}
+                                     for row in rows]}))
     elif not rows:
-        print('There is no topic yet. One begins with: python3 run.py --topic "bread baking"')
+        print(f'No topics yet. Start one: python3 run.py{root_option(root)} --topic "bread baking"')
     else:
         print(screen(rows, root))
     return EXIT_DONE
 
 
-def screen(rows: list[dict[str, Any]], root: Path) -> str:
-    width = max(len("topic"), *(len(row["topic"]) for row in rows))
-    lines = [f"{'topic':<{width}} {'documents':>10} {'tokens':>12} {'bits per byte':>12}  last run"]
+def screen(rows: list[Topic], root: Path) -> str:
+    width = max(len("topic"), *(len(row.topic) for row in rows))
+    lines = [f"{'topic':<{width}} {'documents':>10} {'tokens':>12} {'bits per byte':>13}  last run"]
     for row in rows:
-        documents, tokens = (f"{row[name] or 0:,}" for name in ("documents", "tokens"))
-        bits = f"{row['bits_per_byte']:.3f}" if row["bits_per_byte"] else "-"
-        last = f"{history.to_time(row['last_run']):%d %b %Y %H:%M}" if row["last_run"] else "none yet"
-        lines.append(f"{row['topic']:<{width}} {documents:>10} {tokens:>12} {bits:>12}  {last}"
-                     + ("; damaged, see --doctor" if row["problems"] else ""))
-    example = root_option(root / "topics" / rows[0]["topic"])
-    return strip_control("\n".join([*lines, "", f"python3 run.py{example} goes on with one; --status and --doctor with "
-                                    "the same words tell more."]))
+        bits = f"{row.bits_per_byte:.3f}" if row.bits_per_byte else "-"
+        last = f"{to_time(row.last_run):%d %b %Y %H:%M}" if row.last_run else "none yet"
+        lines.append(f"{row.topic:<{width}} {row.documents or 0:>10,} {row.tokens or 0:>12,} {bits:>13}  {last}"
+                     + ("; has problems: see --status" if row.problems else ""))
+    command = f"python3 run.py{root_option(root / 'topics' / rows[0].topic)}"
+    return strip_control("\n".join([*lines, "", f"{command} continues a topic; add --status or --doctor for its "
+                                    "details."]))

@@ -1,7 +1,9 @@
 """python3 -m pytest tests/cleaning/test_clean.py"""
 
+import subprocess
 import unicodedata
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from helpers import PROSE, add_raw_documents, add_raw_line, document, lines
@@ -10,17 +12,21 @@ from hypothesis import strategies as st
 
 import clean
 import validate
-from miniature_memory.cleaning import cleaner, rebuild, views
-from miniature_memory.cleaning.boilerplate import Site, drop_lines, is_notice
+from miniature_memory.cleaning import rebuild
+from miniature_memory.cleaning.boilerplate import Site, is_notice, remove_boilerplate
+from miniature_memory.cleaning.cleaner import clean_text, config_checks
 from miniature_memory.cleaning.config import CleanConfig
-from miniature_memory.cleaning.filters import ALL_RULES
+from miniature_memory.cleaning.explain import explain
+from miniature_memory.cleaning.histograms import histograms
+from miniature_memory.cleaning.normalize import normalize_text
 from miniature_memory.cleaning.privacy import mask
-from miniature_memory.cleaning.text import clean_text
 from miniature_memory.core.errors import StageError
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.rejections import Rejection
 from miniature_memory.validation.config import ValidateConfig
 
 CONFIG = CleanConfig()
+CHECKS = config_checks(CONFIG)
 GERMAN = ("Das Schiff lag im Hafen, und der alte Kapitän ging an Deck, um nach dem Himmel zu sehen. Es war ein Morgen "
           "mit stiller Luft und langem Licht. ")
 GERMAN_TOO = ("Er sprach mit dem Steuermann über die Ladung, die sie noch aufnehmen sollten, und über das Wetter. "
@@ -37,19 +43,19 @@ def validate_and_clean(root: Path) -> clean.StageStats:
     ("donâ€™t", "don’t"), ("a  \n\n\n\nb\t", "a\n\nb"), ("e\u0301", "é"), ("one\r\ntwo", "one\ntwo"),
     ("漢字 कखग عربي", "漢字 कखग عربي"), ("    indented code", "indented code"), ("ﬁne", "fine"),
 ])
-def test_text_is_mended(text: str, cleaned: str) -> None:
-    assert clean_text(text) == unicodedata.normalize("NFC", cleaned)
+def test_text_is_normalized(text: str, cleaned: str) -> None:
+    assert normalize_text(text) == unicodedata.normalize("NFC", cleaned)
 
 
 @given(st.text(max_size=200))
-def test_cleaning_twice_is_cleaning_once(text: str) -> None:
-    once = clean_text(text)
-    assert clean_text(once) == once
+def test_normalizing_is_idempotent(text: str) -> None:
+    once = normalize_text(text)
+    assert normalize_text(once) == once
 
 
-def test_a_long_run_of_spaces_is_no_trap() -> None:
-    assert len(clean_text("a" + "\u1680" * 1_100_000 + "b")) < 300
-    assert clean_text("a" + " " * 300_000 + "b").endswith("b")  # quadratic time would be minutes
+def test_a_long_run_of_spaces_takes_no_quadratic_time() -> None:
+    assert len(normalize_text("a" + "\u1680" * 1_100_000 + "b")) < 300
+    assert normalize_text("a" + " " * 300_000 + "b").endswith("b")  # quadratic time would be minutes
 
 
 LINES = ["This is the first line of the page.", "He went to sea, and she stayed.", "    indented 12", "HAMLET"]
@@ -62,18 +68,18 @@ LINES = ["This is the first line of the page.", "He went to sea, and she stayed.
     ("JavaScript closures keep their scope.", ""), ("    12", ""), ("2 cups of flour", ""), ("HAMLET", ""),
     ("The law says " + "what a privacy policy is and " * 9, ""), ("…", ""), ("", ""),
 ])
-def test_lines_that_no_text_needs_are_known(line: str, reason: str) -> None:
+def test_lines_that_no_text_needs_are_recognized(line: str, reason: str) -> None:
     assert is_notice(line) == reason
 
 
 @given(st.text(st.sampled_from("ab 1\n\t.☃"), max_size=200), st.lists(st.sampled_from(LINES), max_size=8))
-def test_dropping_lines_only_drops_and_settles(text: str, more: list[str]) -> None:
-    text = clean_text(text + "\n" + "\n".join(more))
-    once, dropped = drop_lines(text)
+def test_removing_boilerplate_removes_whole_lines_and_is_idempotent(text: str, more: list[str]) -> None:
+    text = normalize_text(text + "\n" + "\n".join(more))
+    once, removed = remove_boilerplate(text)
     rest = iter(text.split("\n"))
     assert all(line in rest for line in once.split("\n") if line)  # whole lines, in their order
-    assert not set(once.split("\n")).difference([""]).intersection(line for line, _ in dropped)
-    assert drop_lines(clean_text(once)) == (clean_text(once), [])
+    assert not set(once.split("\n")).difference([""]).intersection(line for line, _ in removed)
+    assert remove_boilerplate(normalize_text(once)) == (normalize_text(once), [])
 
 
 def page(n: int, body: str = "") -> str:
@@ -83,28 +89,29 @@ def page(n: int, body: str = "") -> str:
 
 def test_lines_that_recur_on_a_site_are_learned() -> None:
     site = Site()
-    texts = [drop_lines(page(n), site)[0] for n in range(12)]
+    texts = [remove_boilerplate(page(n), site)[0] for n in range(12)]
     assert texts[4] == page(4)  # five documents have to show it first
     assert texts[5] == "The story of voyage 5 begins here.\n\nHAMLET\n\nIt ends with 5 men on deck."
-    assert drop_lines(page(1), Site())[0] == page(1)
+    assert remove_boilerplate(page(1), Site())[0] == page(1)
 
 
-def test_a_refrain_and_a_line_of_few_pages_stay() -> None:
+def test_a_refrain_and_a_line_on_few_pages_stay() -> None:
     site = Site()
     for n in range(20):
         refrain = "\n".join(["Row on, row on, my lads", f"verse {n}"] * 3)
-        kept, _ = drop_lines(page(n, refrain + ("\nA line that is on some pages only" if n % 3 == 0 else "")), site)
+        body = refrain + ("\nA line that is on some pages only" if n % 3 == 0 else "")
+        kept, _ = remove_boilerplate(page(n, body), site)
     assert kept.count("Row on") == 3
-    assert "A line that is on some" in drop_lines(page(21, "A line that is on some pages only"), site)[0]
+    assert "A line that is on some" in remove_boilerplate(page(21, "A line that is on some pages only"), site)[0]
 
 
-def test_what_is_known_of_a_site_is_bounded_and_survives_storing() -> None:
+def test_what_is_known_about_a_site_is_bounded_and_survives_storing() -> None:
     site = Site()
     for n in range(64):
-        drop_lines(page(n) + "\n" + "\n".join(f"line {n} {i}" for i in range(200)), site)
+        remove_boilerplate(page(n) + "\n" + "\n".join(f"line {n} {i}" for i in range(200)), site)
     assert len(site.lines) < 17 * 210
     again = Site(site.documents, site.lines.tobytes())
-    assert drop_lines(page(99), again) == drop_lines(page(99), site)
+    assert remove_boilerplate(page(99), again) == remove_boilerplate(page(99), site)
 
 
 @pytest.mark.parametrize(("text", "masked"), [
@@ -118,7 +125,7 @@ def test_what_is_known_of_a_site_is_bounded_and_survives_storing() -> None:
      "ISBN 978-0-306-40615-7, 2024-01-02 12:30:45, 1,234,567, π = 3.14159265358979"),
     ("version 1.2.3.4 of @username", "version 1.2.3.4 of @username"),
 ])
-def test_what_leads_to_a_person_is_masked(text: str, masked: str) -> None:
+def test_personal_data_is_masked(text: str, masked: str) -> None:
     found, counts = mask(text)
     assert found == masked
     assert counts.total() == masked.count("[")
@@ -126,20 +133,20 @@ def test_what_leads_to_a_person_is_masked(text: str, masked: str) -> None:
 
 
 @given(st.text(st.sampled_from("0123456789+-. ()@abDE:"), max_size=120))
-def test_masking_twice_is_masking_once(text: str) -> None:
+def test_masking_is_idempotent(text: str) -> None:
     once, _ = mask(text)
     assert mask(once)[0] == once
 
 
-def test_the_stage_adds_up_and_keeps_raw_ids_and_order(tmp_path: Path) -> None:
+def test_counts_add_up_and_raw_ids_and_order_are_kept(tmp_path: Path) -> None:
     other = ("The baker of the village rose before the others. He had to be at his oven while it was dark, and to have "
              "bread for all that came. Nobody asked how he did it. They liked the smell of the street in the morning. "
              "On feast days there was a cake with honey. The children stood and waited.")
     short = "There is too little of the text that we have. " * 4
     add_raw_documents(tmp_path, [PROSE, PROSE.replace(",", ";"), short, other])
-    report = validate_and_clean(tmp_path)
-    assert (report.n_in, report.n_out) == (4, 2)
-    assert dict(report.dropped) == {"exact_duplicate": 1, "too_few_words": 1}
+    stats = validate_and_clean(tmp_path)
+    assert (stats.n_in, stats.n_out) == (4, 2)
+    assert dict(stats.dropped) == {"exact_duplicate": 1, "too_few_words": 1}
     raw, kept = lines(tmp_path / "data/raw/000000.jsonl"), lines(tmp_path / "data/clean/000000.jsonl")
     assert [d["id"] for d in kept] == [raw[0]["id"], raw[3]["id"]]
     assert kept[0]["metadata"]["language"] == "en"  # type: ignore[index]
@@ -153,7 +160,7 @@ def test_clean_waits_for_validate(tmp_path: Path) -> None:
     assert clean.run(CONFIG, tmp_path).n_out == 1
 
 
-def test_many_nights_give_what_one_night_gives(tmp_path: Path) -> None:
+def test_many_runs_give_what_one_run_gives(tmp_path: Path) -> None:
     texts = [PROSE.replace("captain", f"captain {i % 30}") for i in range(40)]
     texts = [*dict.fromkeys(texts), "too short to stay, as the rules have it. " * 3]
     for text in texts:
@@ -166,7 +173,7 @@ def test_many_nights_give_what_one_night_gives(tmp_path: Path) -> None:
             lines(tmp_path / "one/data" / name), key=str)
 
 
-def test_a_refused_document_is_kept_for_reading(tmp_path: Path) -> None:
+def test_a_rejected_document_is_kept_for_reading(tmp_path: Path) -> None:
     add_raw_documents(tmp_path, ["There is too little of the text that we have. " * 4])
     validate_and_clean(tmp_path)
     line = lines(tmp_path / "data/rejected.jsonl")[0]
@@ -188,16 +195,16 @@ def kept_texts(root: Path) -> list[object]:
     return [line["text"] for line in lines(root / "data/clean/000000.jsonl")]
 
 
-def test_near_duplicates_go_whatever_the_night(tmp_path: Path) -> None:
+def test_near_duplicates_are_rejected_within_a_run_and_across_runs(tmp_path: Path) -> None:
     add_raw_documents(tmp_path, [STORY, STORY + " The end came soon."])
     assert dict(validate_and_clean(tmp_path).dropped) == {"near_duplicate": 1}
     add_raw_documents(tmp_path, [STORY.replace("captain", "sailor") + " The end came late.", "So: " + STORY])
     assert validate_and_clean(tmp_path).dropped["near_duplicate"] >= 1
-    refused = lines(tmp_path / "data/rejected.jsonl")
-    assert refused[0]["value"] == lines(tmp_path / "data/raw/000000.jsonl")[0]["id"]
+    rejected = lines(tmp_path / "data/rejected.jsonl")
+    assert rejected[0]["value"] == lines(tmp_path / "data/raw/000000.jsonl")[0]["id"]
 
 
-def test_clean_documents_from_before_get_their_keys(tmp_path: Path) -> None:
+def test_clean_documents_without_keys_get_them(tmp_path: Path) -> None:
     add_raw_documents(tmp_path, [STORY])
     validate_and_clean(tmp_path)
     with Catalog(tmp_path) as catalog:
@@ -206,10 +213,10 @@ def test_clean_documents_from_before_get_their_keys(tmp_path: Path) -> None:
     assert dict(validate_and_clean(tmp_path).dropped) == {"near_duplicate": 1}
 
 
-def test_personal_data_is_masked_unless_it_is_to_stay(tmp_path: Path) -> None:
+def test_masking_can_be_turned_off(tmp_path: Path) -> None:
     add_raw_documents(tmp_path, [STORY + " Write to captain@ships.example.org today."])
-    report = validate_and_clean(tmp_path)
-    assert report.facts["masked"] == {"email address": 1}
+    stats = validate_and_clean(tmp_path)
+    assert stats.facts["masked"] == {"email address": 1}
     assert str(kept_texts(tmp_path)[0]).endswith("Write to [email address] today.")
     clean.run(CleanConfig(mask_personal_data=False), tmp_path, rebuild=True)
     assert "captain@ships" in str(kept_texts(tmp_path)[0])
@@ -221,8 +228,8 @@ def test_a_rebuild_with_the_same_settings_changes_nothing(tmp_path: Path) -> Non
     before = (tmp_path / "data/clean/000000.jsonl").read_bytes(), lines(tmp_path / "data/rejected.jsonl")
     with Catalog(tmp_path) as catalog, catalog.record():
         catalog.advance("prepare", 1)
-    report = clean.run(CONFIG, tmp_path, rebuild=True)
-    assert "is what it was" in report.facts["summary"]
+    stats = clean.run(CONFIG, tmp_path, rebuild=True)
+    assert "the same as before" in stats.facts["summary"]
     assert ((tmp_path / "data/clean/000000.jsonl").read_bytes(), lines(tmp_path / "data/rejected.jsonl")) == before
     assert not (tmp_path / "data/rebuild").exists()
     with Catalog(tmp_path, read_only=True) as catalog:
@@ -231,7 +238,7 @@ def test_a_rebuild_with_the_same_settings_changes_nothing(tmp_path: Path) -> Non
     assert dict(validate_and_clean(tmp_path).dropped) == {"near_duplicate": 1}
 
 
-def test_a_rebuild_with_other_settings_takes_the_old_sets_place(tmp_path: Path) -> None:
+def test_a_rebuild_with_other_settings_replaces_the_old_set(tmp_path: Path) -> None:
     texts = [STORY, "A short one, of the kind that is refused, and of that many words. " * 3, GERMAN * 3]
     add_at(tmp_path, texts)
     validate.run(ValidateConfig(), tmp_path)
@@ -239,14 +246,14 @@ def test_a_rebuild_with_other_settings_takes_the_old_sets_place(tmp_path: Path) 
     with Catalog(tmp_path) as catalog, catalog.record():
         catalog.execute("UPDATE clean_documents SET split = 'val'")
         catalog.advance("prepare", 1)
-    loose = CleanConfig(**{**RULES_OFF, "validate": ALL_LANGUAGES})
-    report = clean.run(loose, tmp_path, rebuild=True)
-    assert (report.n_in, report.n_out) == (3, 3)
+    loose = CleanConfig(preset="off", validate=ALL_LANGUAGES)
+    stats = clean.run(loose, tmp_path, rebuild=True)
+    assert (stats.n_in, stats.n_out) == (3, 3)
     assert [line["id"] for line in lines(tmp_path / "data/clean/000000.jsonl")] == [
         line["id"] for line in lines(tmp_path / "data/raw/000000.jsonl")]
     assert lines(tmp_path / "data/rejected.jsonl") == []
     with Catalog(tmp_path, read_only=True) as catalog:
-        assert [row[0] for row in catalog.execute("SELECT verdict FROM documents")] == ["valid"] * 3
+        assert [row[0] for row in catalog.execute("SELECT validation FROM documents")] == ["valid"] * 3
         assert [row[0] for row in catalog.execute("SELECT split FROM clean_documents ORDER BY seq")] == ["val", "", ""]
         assert catalog.state("prepare.stale") is True
         assert (catalog.cursor("prepare"), catalog.cursor("clean")) == (0, 3)
@@ -255,11 +262,7 @@ def test_a_rebuild_with_other_settings_takes_the_old_sets_place(tmp_path: Path) 
     assert kept_texts(tmp_path) == [STORY]
 
 
-RULES_OFF = {rule.threshold: 0 if rule.threshold.startswith(("min_", "refuse_")) else 1 << 30
-             for rule in ALL_RULES} | {"min_words": 1}
-
-
-def test_a_rebuild_that_was_interrupted_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_rebuild_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add_at(tmp_path, [STORY.replace("captain", f"{'abcdefgh'[n] * 9} {n}") for n in range(6)])
     validate_and_clean(tmp_path)
     before, seen = (tmp_path / "data/clean/000000.jsonl").read_bytes(), []
@@ -270,35 +273,70 @@ def test_a_rebuild_that_was_interrupted_goes_on(tmp_path: Path, monkeypatch: pyt
             raise KeyboardInterrupt
         original(*arguments)  # type: ignore[arg-type]
 
-    original = rebuild._clean_anew
-    monkeypatch.setattr(rebuild, "_clean_anew", stop_at_the_fourth)
+    original = rebuild.rebuild_document
+    monkeypatch.setattr(rebuild, "rebuild_document", stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         clean.run(CONFIG, tmp_path, rebuild=True)
     assert (tmp_path / "data/clean/000000.jsonl").read_bytes() == before
-    report = clean.run(CONFIG, tmp_path, rebuild=True)
-    assert report.n_in == 3
+    assert clean.run(CONFIG, tmp_path, rebuild=True).n_in == 3
     assert (tmp_path / "data/clean/000000.jsonl").read_bytes() == before
 
 
-def test_explain_tells_what_became_of_a_document(tmp_path: Path) -> None:
+def test_a_rebuild_that_died_after_its_swap_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_at(tmp_path, [STORY])
+    validate.run(ALL_LANGUAGES, tmp_path)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(rebuild.shutil, "rmtree", Mock(side_effect=KeyboardInterrupt))
+        clean.run(CONFIG, tmp_path, rebuild=True)
+    assert kept_texts(tmp_path) == [STORY]
+    assert "the same as before" in clean.run(CONFIG, tmp_path, rebuild=True).facts["summary"]
+    assert kept_texts(tmp_path) == [STORY]
+
+
+def test_a_rebuild_works_where_nothing_was_kept_before(tmp_path: Path) -> None:
+    assert clean.run(CONFIG, tmp_path, rebuild=True).n_in == 0
+    add_at(tmp_path, [STORY, "too short. " * 10])
+    validate.run(ALL_LANGUAGES, tmp_path)
+    assert clean.main(["--root", str(tmp_path), "--quiet", "--rebuild"]) == 0
+    assert kept_texts(tmp_path) == [STORY]
+    assert clean.run(CONFIG, tmp_path).n_in == 0
+    with Catalog(tmp_path, read_only=True) as catalog:
+        assert catalog.cursor("clean") == 2
+
+
+def test_rejections_of_other_stages_survive_a_rebuild(tmp_path: Path) -> None:
+    add_at(tmp_path, ["There is too little of the text that we have. " * 4])
+    validate_and_clean(tmp_path)
+    with Catalog(tmp_path) as catalog, catalog.record():
+        catalog.reject("extract", Rejection("too_short", 1, 2), "1", "", 'it says "stage": "clean"')
+    clean.run(CONFIG, tmp_path, rebuild=True)
+    assert [line["stage"] for line in lines(tmp_path / "data/rejected.jsonl")] == ["extract", "clean"]
+
+
+def test_explain_shows_what_became_of_a_document(tmp_path: Path) -> None:
     add_at(tmp_path, [STORY, "There is too little of the text that we have. " * 4])
     validate_and_clean(tmp_path)
     kept, _ = lines(tmp_path / "data/raw/000000.jsonl")
-    assert "kept in data/clean/000000.jsonl, byte 0" in views.explain(CONFIG, tmp_path, str(kept["id"])[:12])
-    told = views.explain(CONFIG, tmp_path, "http://example.org/1")
-    assert "refused    clean: too_few_words, found 40, threshold 50" in told
-    assert [line for line in told.splitlines() if "BROKEN" in line and "too_few_words" in line]
-    with pytest.raises(StageError, match="No document has the id"):
-        views.explain(CONFIG, tmp_path, "zzz")
+    assert "kept in data/clean/000000.jsonl, byte 0" in explain(CONFIG, tmp_path, str(kept["id"])[:12])
+    explained = explain(CONFIG, tmp_path, "http://example.org/1")
+    assert "rejected   clean: too_few_words, found 40, threshold 50" in explained
+    assert [line for line in explained.splitlines() if "BROKEN" in line and "too_few_words" in line]
+    with pytest.raises(StageError, match="No document has the id") as error:
+        explain(CONFIG, tmp_path, "zzz")
+    command = error.value.fix.partition(": ")[2]
+    listed = subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout.split()
+    assert listed == [line["id"] for line in lines(tmp_path / "data/raw/000000.jsonl")]
 
 
-def test_report_draws_a_line_for_each_rule(tmp_path: Path) -> None:
+def test_a_histogram_is_drawn_for_each_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add_at(tmp_path, [STORY, "There is too little of the text that we have. " * 4])
     validate_and_clean(tmp_path)
-    drawn = views.show_report(CONFIG, tmp_path, "").splitlines()[2:]
-    assert len(drawn) == len(ALL_RULES)
+    drawn = histograms(CONFIG, tmp_path).splitlines()[2:]
+    assert len(drawn) == len(CHECKS)
     assert drawn[0].startswith("too_few_words                    1 broken")
-    assert all(line.count("|") == 1 for line in drawn)
+    assert [line.count("|") for line in drawn] == [int(check.in_force) for check in CHECKS]
+    assert clean.main(["--root", str(tmp_path), "--report"]) == 0  # the old name of --histograms
+    assert capsys.readouterr().out.splitlines()[2:] == drawn
 
 
 VERSE = """Tyger Tyger, burning bright,
@@ -337,8 +375,8 @@ CHINESE = ("老船长走上甲板，望着天空。那是一个安静的早晨�
 
 @pytest.mark.parametrize(("text", "language"), [(VERSE, "en"), (DRAMA, "en"), (RECIPE, "en"), (CODE, "en"),
                                                (GERMAN + GERMAN_TOO, "de"), (CHINESE, "zh")])
-def test_verse_drama_recipes_code_and_other_languages_survive(text: str, language: str) -> None:
-    assert cleaner.cleaned(text, language, CONFIG, None).refusal is None
+def test_verse_drama_recipes_code_and_other_languages_are_kept(text: str, language: str) -> None:
+    assert clean_text(text, language, CHECKS, None).rejection is None
 
 
 @pytest.mark.parametrize("text", [
@@ -347,5 +385,5 @@ def test_verse_drama_recipes_code_and_other_languages_survive(text: str, languag
     "policy. You can withdraw your consent at any time in the privacy settings. Some cookies are needed for the site. "
     "Others tell us how it is used. Read more about the cookies in the list below, and about your choices.",
 ])
-def test_menus_and_consent_texts_do_not(text: str) -> None:
-    assert cleaner.cleaned(text, "en", CONFIG, None).refusal is not None
+def test_menus_and_consent_texts_are_rejected(text: str) -> None:
+    assert clean_text(text, "en", CHECKS, None).rejection is not None

@@ -40,10 +40,10 @@ def test_a_wrong_setting_is_refused_with_a_sentence(tmp_path: Path, override: st
 
 def test_layers_lie_over_each_other(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
-    (tmp_path / "config/default.toml").write_text("[clean]\nmin_words = 7\nmax_words = 70\n")
-    (tmp_path / "mine.toml").write_text("[clean]\nmax_words = 80\n")
-    tables = read_tables(tmp_path, tmp_path / "mine.toml", ["clean.min_stop_words=1"])
-    assert [tables["clean"][k] for k in ("min_words", "max_words", "min_stop_words")] == [7, 80, 1]
+    (tmp_path / "config/default.toml").write_text("[validate]\nmin_chars = 7\nmax_chars = 70\n")
+    (tmp_path / "mine.toml").write_text("[validate]\nmax_chars = 80\n")
+    tables = read_tables(tmp_path, tmp_path / "mine.toml", ["validate.min_letters_frac=1"])
+    assert [tables["validate"][k] for k in ("min_chars", "max_chars", "min_letters_frac")] == [7, 80, 1]
 
 
 def test_a_config_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:

@@ -1,21 +1,13 @@
-"""frontier.py: which URLs are next.   .venv/bin/python3 -m pytest tests/crawl/test_frontier.py"""
+"""frontier.py: which URLs are next, and when again.   .venv/bin/python3 -m pytest tests/crawl/test_frontier.py"""
 
 from __future__ import annotations
 
-import re
 import time
-from unittest import mock
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from miniature_memory.core.errors import StageError
-from miniature_memory.core.text import host_of
-from miniature_memory.crawl import urls
-from miniature_memory.crawl.blocklists import Blocklist, url_refusal
-from miniature_memory.crawl.frontier import add_url, count_due, due_urls
-from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.crawl.frontier import DAY_SEC, due_urls, next_visit, status_table
+from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
 
 
@@ -29,7 +21,7 @@ def fill(catalog: Catalog, **hosts: int) -> None:
     with catalog.record():
         for host, n in hosts.items():
             for k in range(n):
-                assert add_url(catalog, f"http://{host}.example/{k}", "test") == ""
+                assert urls.add(catalog, f"http://{host}.example/{k}", "test") == ""
 
 
 def test_hosts_take_turns(catalog):
@@ -58,66 +50,35 @@ def test_hosts_know_when_their_first_url_is_due(catalog):
     assert catalog.value("SELECT due_at FROM hosts") is None and due_urls(catalog, 9, 9) == []
 
 
-def test_closed_hosts_wait(catalog):
+def test_paused_hosts_wait(catalog):
     fill(catalog, a=2, b=2)
     with catalog.record():
-        catalog.execute("UPDATE hosts SET closed_until = ? WHERE host = 'a.example'", [time.time() + 60])
+        backoffs.extend(catalog, "host", "a.example", 60, "http_429")
     assert {row["host"] for row in due_urls(catalog, 9, 9)} == {"b.example"}
 
 
 def test_only_some_urls_of_a_host_count(catalog):
     fill(catalog, a=9, b=1)
-    assert count_due(catalog, 100, 4) == 5 and count_due(catalog, 3, 4) == 4
+    assert urls.enough_due(catalog, 5, 4) and not urls.enough_due(catalog, 6, 4) and urls.count_due(catalog) == 10
 
 
-# --- blocklists.py -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("reason, failures, before, days", [
+    ("fetched", 0, None, 7), ("fetched", 0, 8, 4), ("fetched", 0, 1, 1), ("not_modified", 0, 8, 16),
+    ("unchanged", 0, 80, 90), ("robots", 3, 8, 16), ("http_500", 0, 8, 1), ("timeout", 2, 8, 4), ("timeout", 99, 8, 30),
+    ("http_404", 0, 8, 1), ("http_404", "again", 8, None), ("http_410", 0, 8, None), ("not_html", 0, 8, None)])
+def test_when_a_page_is_visited_again(reason, failures, before, days):
+    state, failures = ("http_404", 1) if failures == "again" else ("new", failures)
+    row = {"failures": failures, "revisit_days": before, "archive": None, "state": state}
+    due = next_visit(row, reason, 7.0).due_at
+    assert due == (None if days is None else pytest.approx(time.time() + days * DAY_SEC, abs=10))
 
 
-@pytest.mark.parametrize("url, canonical", [
-    ("HTTP://U:P@Example.COM:80/a/../b;x?b=2&a=1&utm_source=q#f", "http://example.com/b;x?a=1&b=2"),
-    ("https://example.com", "https://example.com/"), ("http://a.example/%7eme/%zz?x=%2f", "http://a.example/~me/%zz?x=%2F"),
-    ("http://a.example/p;jsessionid=1A2B?PHPSESSID=3&x=1", "http://a.example/p?x=1"), ("http://[::1]:80/", "http://[::1]/"),
-    ("http://müller.example./ü", "http://xn--mller-kva.example/%C3%BC"), ("http://a.example:99999/", ""),
-    ("http://" + ".".join("a" * 1000) + "/", ""), ("http://" + "a" * 64 + ".example/", ""), ("ftp://a.example/", ""),
-    ("http://a.example/" + "x" * 3000, ""), ("javascript:alert(1)", ""), ("http://a b.example/", ""),
-    ("//a.example/", "")])
-def test_one_spelling_for_each_page(url, canonical):
-    assert canonical_url(url) == canonical
-
-
-@given(st.from_regex(r"https?://[a-zA-Z0-9.-]{1,20}(:\d{1,5})?/[ -~]{0,40}(\?[ -~]{0,40})?", fullmatch=True))
-def test_a_canonical_url_is_its_own_canonical_form(url):
-    plain = canonical_url(url)
-    assert canonical_url(plain) == plain
-    assert not plain or host_of(plain) in plain
-
-
-@given(st.from_regex(r"https?://[a-z0-9.-]{1,20}(/[A-Za-z0-9._~(),:@!*'$&+=-]{0,5}){0,4}", fullmatch=True))
-def test_plain_addresses_need_no_change(url):
-    if urls._PLAIN.fullmatch(url):
-        with mock.patch.object(urls, "_PLAIN", re.compile("(?!)")):
-            assert canonical_url(url) == url
-
-
-@pytest.mark.parametrize("path, reason", [
-    ("wiki/Calendar", ""), ("login", "service_page"), ("a/cart/", "service_page"), ("wp-login.php", "service_page"),
-    ("search?q=x", "service_page"), ("?s=x", "service_page"), ("x?action=edit&title=A", "service_page"),
-    ("research/searching", ""), ("calendar/2024-05", "service_page"), ("a.PDF", "not_html_ending"), ("x?page=2", "")])
-def test_service_pages_are_refused(path, reason):
-    assert url_refusal(f"http://a.example/{path}") == reason
-
-
-@pytest.mark.parametrize("text", ["bad.example\nWorse.Example # why\n",
-                                  "127.0.0.1 bad.example\n0.0.0.0\tworse.example\n"])
-def test_block_lists_come_in_two_forms(tmp_path, text):
-    (tmp_path / "list").write_text("# a list\n\n" + text)
-    blocked = Blocklist([tmp_path / "list"])
-    assert len(blocked) == 2
-    for host, reason in {"bad.example": "blocked_host", "www.worse.example": "blocked_host", "good.example": "",
-                         "notbad.example": "", "example": ""}.items():
-        assert url_refusal(f"http://{host}/", blocked) == reason
-
-
-def test_a_missing_block_list_is_an_error(tmp_path):
-    with pytest.raises(StageError, match=r"block list .*cannot be read.*search\.blocklists"):
-        Blocklist([tmp_path / "none"])
+def test_the_status_is_short_and_shows_paused_hosts(tmp_path):
+    with Catalog(tmp_path) as catalog:
+        with catalog.record():
+            for n in range(50):
+                urls.add(catalog, f"http://host{n}.example/", "test")
+            backoffs.extend(catalog, backoffs.HOST, "host1.example", 3600, "http_429")
+        lines = status_table(catalog).splitlines()
+    assert len(lines) == 43 and lines[41] == "... and 10 more hosts" and lines[0].split()[2] == "50"
+    assert lines[42].split()[:3] == ["host1.example", "paused", "until"] and lines[42].endswith(": HTTP 429")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from miniature_memory.crawl.signals import links, needs_js, refusal, robots_forbid_training
+from miniature_memory.crawl.signals import links, needs_js, rejection, robots_forbid_training
 
 US = "miniature-memory"
 
@@ -22,7 +22,7 @@ US = "miniature-memory"
     ([("TDM-Reservation", "0")], ""), ([("Content-Usage", "train-ai=n")], "noai"),
     ([("Content-Signal", "search=yes, ai-train=no")], "noai"), ([("Content-Signal", "ai-train=yes")], "")])
 def test_what_headers_say(headers, reason):
-    assert refusal(headers, b"<p>text", US) == reason
+    assert rejection(headers, b"<p>text", US) == reason
 
 
 @pytest.mark.parametrize("html, reason", [
@@ -32,7 +32,7 @@ def test_what_headers_say(headers, reason):
     (b"<meta name='tdm-reservation' content=1>", "noai"),
     (b'<meta name="robots"\ncontent="index, max-snippet:-1">', ""), (b"<p>noindex, noai", ""), (b"\xff\x00<meta", "")])
 def test_what_pages_say(html, reason):
-    assert refusal([], html, US) == reason
+    assert rejection([], html, US) == reason
 
 
 @pytest.mark.parametrize("text, forbidden", [
@@ -70,5 +70,5 @@ def test_links_are_those_that_robots_may_follow():
                                   b"<a href=x"])
 def test_no_page_takes_long_to_look_at(evil):
     page, started = evil * (250_000 // len(evil)), time.process_time()
-    needs_js(page), refusal([], page, US)
+    needs_js(page), rejection([], page, US)
     assert time.process_time() - started < 1

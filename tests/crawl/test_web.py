@@ -1,4 +1,4 @@
-"""web.py, guard.py and urls.py on loopback.   .venv/bin/python3 -m pytest tests/crawl/test_web.py"""
+"""web.py and guard.py on loopback.   .venv/bin/python3 -m pytest tests/crawl/test_web.py"""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ import pytest
 from local_server import HTML, OK_HEAD, page, raw, serve
 
 from miniature_memory.crawl import guard
-from miniature_memory.crawl.blocklists import url_refusal
 from miniature_memory.crawl.config import WebConfig
 from miniature_memory.crawl.guard import Address, FetchError, forbidden_address
-from miniature_memory.crawl.robots import Rules, close_host, fetch_rules, known_rules, remember_rules, robots_url
-from miniature_memory.crawl.urls import canonical_url
 from miniature_memory.crawl.web import HTML_TYPES, Web, unpack
-from miniature_memory.storage.catalog import Catalog
 
 PUBLIC = "93.184.216.34"  # stands for any public address; nothing is ever sent there
 
 
 def web_for(*servers, **settings) -> Web:
     return Web(WebConfig(allow_private=[f"127.0.0.1:{server.port}" for server in servers], **settings))
+
+
+def still_answers(server) -> bool:
+    """Whether the server's last answer has not ended yet."""
+    return server.log[-1].ended == 0
 
 
 def reason_of(web: Web, url: str, **arguments) -> str:
@@ -37,7 +38,7 @@ def reason_of(web: Web, url: str, **arguments) -> str:
 
 @pytest.fixture
 def connections(monkeypatch) -> list[Address]:
-    """A recorder in the connector's place: it notes where a connection would go and sends nothing."""
+    """Notes where connections would go, and makes none."""
     made: list[Address] = []
 
     def record(address, seconds):
@@ -59,38 +60,6 @@ def names(monkeypatch, table: dict[str, list[str]]) -> list[str]:
                 for address in table[host]]
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return asked
-
-
-# --- URLs ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("url, expected", [
-    ("HTTP://Example.ORG", "http://example.org/"),
-    (" https://example.org:443/a#b ", "https://example.org/a"),
-    ("http://user:secret@example.org:8080/", "http://example.org:8080/"),
-    ("http://example.org./a?utm_source=x&id=1&fbclid=2", "http://example.org/a?id=1"),
-    ("http://example.org/a b/ü?q=%C3%BC", "http://example.org/a%20b/%C3%BC?q=%C3%BC"),
-    ("http://bücher.example/", "http://xn--bcher-kva.example/"),
-    ("http://[::1]:80/", "http://[::1]/"),
-    ("ftp://example.org/", ""), ("javascript:alert(1)", ""), ("http://", ""), ("http:///path", ""), ("", ""),
-    ("http://example.org:99999/", ""), ("http://exa mple.org/", ""), ("http://" + "a." * 1000 + "org/", ""),
-    ("http://" + "a" * 64 + ".org/", ""), ("http://example.org/" + "a" * 3000, ""), ("http://[::1/", "")])
-def test_a_page_has_one_spelling(url, expected):
-    assert canonical_url(url) == expected
-    assert canonical_url(expected) == expected
-
-
-@pytest.mark.parametrize("url, reason", [
-    ("", "bad_url"), ("http://example.org/paper.PDF", "not_html_ending"), ("http://example.org/a.tar.gz?x=1",
-     "not_html_ending"), ("http://www.xhamster.com/", "blocked_host"), ("http://books.xxx/", "blocked_host"),
-    ("http://pornsite.example/", "blocked_word"), ("http://example.org/free_nsfw_pictures", "blocked_word"),
-    ("http://example.org/paper.html", ""), ("http://example.org/a.php?file=b.pdf", ""),
-    ("http://sussex.example/essex", ""), ("http://example.org/XXX_Olympiad", "")])
-def test_some_urls_are_not_asked_for(url, reason):
-    assert url_refusal(url) == reason
-
-
-# --- addresses -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("address", [
@@ -143,12 +112,9 @@ def test_connect_to_stands_in_for_a_host(connections):
 
 @pytest.mark.parametrize("settings", [{"allow_private": ["wiki.lan"]}, {"connect_to": ["site:80"]},
                                       {"connect_to": ["site=1.2.3.4"]}, {"contact": "a\nb"}])
-def test_wrong_settings_are_refused(settings):
+def test_wrong_settings_are_rejected(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         WebConfig(**settings)
-
-
-# --- proxies -------------------------------------------------------------------------------------
 
 
 def test_the_proxies_of_the_environment_are_not_used(monkeypatch):
@@ -166,7 +132,10 @@ def test_a_proxy_gets_only_names_that_were_checked(monkeypatch):
         assert proxy.paths == ["http://public.example/a"]
 
 
-# --- answers -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("proxy", ["socks5://a:1", "http://", "nonsense", "http://a b:1"])
+def test_an_impossible_proxy_is_rejected(proxy):
+    with pytest.raises(ValueError, match="proxy"):
+        WebConfig(proxy=proxy)
 
 
 def test_a_page_comes_whole_with_its_headers():
@@ -206,12 +175,12 @@ def test_retry_after_is_passed_on(value, seconds):
     assert caught.value.retry_after_sec == seconds
 
 
-def test_redirects_are_followed_and_each_hop_is_asked_about():
+def test_redirects_are_followed_and_each_hop_is_checked():
     with serve({"/": page(status=301, Location="/b"), "/b": page(status=302, Location="/c#x"), "/c": page()}) as server:
         web, url, hops = web_for(server), server.url, []
-        assert web.fetch(url + "/", allowed=lambda hop: hops.append(hop) or "").url == url + "/c"
+        assert web.fetch(url + "/", rejection_of=lambda hop: hops.append(hop) or "").url == url + "/c"
         assert hops == [url + path for path in ("/", "/b", "/c")]
-        assert reason_of(web, url + "/", allowed=lambda hop: "robots" * hop.endswith("/b")) == "robots"
+        assert reason_of(web, url + "/", rejection_of=lambda hop: "robots" * hop.endswith("/b")) == "robots"
         assert server.paths == ["/", "/b", "/c", "/"]
         assert web.fetch(url + "/", follow=False).location == url + "/b"
 
@@ -228,16 +197,23 @@ def test_redirects_to_nowhere_are_a_reason(location):
         assert reason_of(web_for(server), server.url + "/") == "bad_redirect"
 
 
-def test_the_content_type_is_looked_at_before_the_body():
+def test_the_content_type_is_checked_before_the_body_is_read():
     with serve({"/": raw(b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\n\r\n", drops=b"x" * 99),
                 "/none": (200, {}, b"<p>")}) as server:
-        started = time.monotonic()
-        assert reason_of(web_for(server), server.url + "/", accept=HTML_TYPES) == "not_html"
         assert reason_of(web_for(server), server.url + "/none", accept=HTML_TYPES) == "not_html"
-        assert time.monotonic() - started < 1
+        assert reason_of(web_for(server), server.url + "/", accept=HTML_TYPES) == "not_html"
+        assert still_answers(server)
 
 
-# --- caps ----------------------------------------------------------------------------------------
+def test_several_threads_may_fetch_at_once():
+    with serve({"/": page("<p>shared")}) as server:
+        web, bodies = web_for(server), []
+        threads = [threading.Thread(target=lambda: bodies.append(web.fetch(server.url + "/").body)) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert bodies == [b"<p>shared"] * 20
 
 
 def test_a_body_that_never_ends_is_too_big():
@@ -261,14 +237,11 @@ def test_unpacking():
     assert unpack(gzip.compress(text) + gzip.compress(b"more") + b"\0\0rest", " GZIP", 10**6) == text + b"more"
     assert unpack(zlib.compress(text), "deflate", 10**6) == text
     assert unpack(bare.compress(text) + bare.flush(), "deflate", 10**6) == text
-    assert unpack(text, "", 10) == text  # the cap on what is received is another one
+    assert unpack(text, "", 10) == text  # the limit on what is received is a different one
     assert unpack(gzip.compress(text), "gzip", 100, truncate=True) == text[:100]
     for data, encoding in [(gzip.compress(text)[:-9], "gzip"), (text, "gzip"), (text, "br"), (text, "gzip, gzip")]:
         with pytest.raises(FetchError, match="bad_encoding"):
             unpack(data, encoding, 10**6)
-
-
-# --- deadlines -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("answer", [
@@ -277,21 +250,22 @@ def test_unpacking():
     raw(OK_HEAD + b"Transfer-Encoding: chunked\r\n\r\n", drops=b"1\r\nx\r\n" * 99)])
 def test_a_server_that_trickles_is_cut_off(answer):
     with serve({"/": answer}) as server:
-        started = time.monotonic()
-        assert reason_of(web_for(server, fetch_deadline_sec=0.3, read_timeout_sec=5.0), server.url + "/") == "timeout"
-        assert time.monotonic() - started < 0.7
+        assert reason_of(web_for(server, fetch_deadline_sec=0.3), server.url + "/") == "timeout"
+        assert still_answers(server)
 
 
-def test_silence_is_a_timeout():
+def test_silence_is_a_timeout(monkeypatch):
+    monkeypatch.setattr(guard, "READ_TIMEOUT_SEC", 0.2)
     with serve({"/": lambda handler: time.sleep(1)}) as server:
-        assert reason_of(web_for(server, read_timeout_sec=0.2), server.url + "/") == "timeout"
+        assert reason_of(web_for(server), server.url + "/") == "timeout" and still_answers(server)
 
 
-def test_a_name_service_that_hangs_is_given_up(monkeypatch):
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: time.sleep(3))
-    started = time.monotonic()
-    assert reason_of(Web(WebConfig(connect_timeout_sec=0.2)), "http://site.example/") == "unreachable"
-    assert time.monotonic() - started < 1
+def test_a_name_server_that_hangs_makes_a_host_unreachable(monkeypatch):
+    answer = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: [] if answer.wait(20) else pytest.fail("waited"))
+    monkeypatch.setattr(guard, "CONNECT_TIMEOUT_SEC", 0.2)
+    assert reason_of(Web(WebConfig()), "http://site.example/") == "unreachable"
+    answer.set()
 
 
 def test_unknown_names_and_closed_ports_are_out_of_reach(monkeypatch):
@@ -300,9 +274,6 @@ def test_unknown_names_and_closed_ports_are_out_of_reach(monkeypatch):
     assert reason_of(web_for(server), server.url + "/") == "unreachable"
     names(monkeypatch, {})
     assert reason_of(Web(WebConfig()), "http://site.example/") == "unreachable"
-
-
-# --- broken servers ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("data", [
@@ -315,8 +286,8 @@ def test_a_broken_answer_is_a_reason(data):
         assert reason_of(web_for(server), server.url + "/", accept=()) == "bad_response"
 
 
-def test_a_kept_connection_that_was_closed_is_opened_anew():
-    """The server ends each connection after an answer, without saying so before."""
+def test_a_connection_that_the_server_closed_is_opened_again():
+    """The server closes each connection after an answer, without announcing it."""
     with serve({"/": page()}) as server:
         handler, seen = server.RequestHandlerClass, set()
 
@@ -339,8 +310,6 @@ def test_a_request_that_gets_no_answer_is_not_sent_again():
         web.fetch(server.url + "/")
         assert reason_of(web, server.url + "/b") == "bad_response" and server.paths == ["/", "/b"]
 
-
-# --- TLS -----------------------------------------------------------------------------------------
 
 # made with: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500
 #            -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1
@@ -366,7 +335,7 @@ GK0gwV9EyLwn/mdOH3iKIKRT50oO
 
 @pytest.fixture
 def tls_server(tmp_path):
-    """An HTTPS server with a certificate that nobody knows; yields it and the path of the certificate."""
+    """An HTTPS server with an unknown certificate; yields it and the path of the certificate."""
     path = tmp_path / "certificate.pem"
     path.write_text(CERTIFICATE)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -381,103 +350,14 @@ def test_an_unknown_certificate_is_an_error(tls_server):
     assert reason_of(web_for(server), server.url.replace("http", "https") + "/") == "tls_error"
 
 
-def test_a_known_certificate_is_none_and_the_deadline_holds(tls_server, monkeypatch):
+def test_with_a_known_certificate_the_deadline_holds(tls_server, monkeypatch):
     server, path = tls_server
     monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(path))
     web, url = web_for(server, fetch_deadline_sec=0.6), server.url.replace("http", "https")
     assert [web.fetch(url + "/").body for _ in range(2)] == [b"<p>secret"] * 2
-    started = time.monotonic()
-    assert reason_of(web, url + "/slow") == "timeout"
-    assert time.monotonic() - started < 1
+    assert reason_of(web, url + "/slow") == "timeout" and still_answers(server)
 
 
 def test_plain_http_where_tls_is_expected_is_a_tls_error():
     with serve({"/": page()}) as server:
         assert reason_of(web_for(server), server.url.replace("http", "https") + "/") == "tls_error"
-
-
-# --- robots.txt ----------------------------------------------------------------------------------
-
-ROBOTS = "User-agent: *\nDisallow: /private/\nAllow: /private/open\nCrawl-delay: 7"
-
-
-@pytest.mark.parametrize("answer, rules", [
-    (page(ROBOTS), Rules(ROBOTS)), (page("\ufeff" + ROBOTS.replace("\n", "\r\n") + "\x1b"), Rules(ROBOTS)),
-    (page(status=404), Rules()), (page(status=403), Rules()),
-    (page(status=302, Location="/elsewhere"), "/elsewhere"),
-    (page(status=429), Rules(refusal="robots_unavailable")), (page(status=500), Rules(refusal="robots_unavailable")),
-    (raw(b""), Rules(refusal="robots_unavailable"))])
-def test_robots_answers_mean_what_rfc_9309_says(answer, rules):
-    with serve({"/robots.txt": answer}) as server:
-        found = fetch_rules(web_for(server), robots_url(server.url + "/some/page"))
-        assert (found.removeprefix(server.url) if isinstance(found, str) else found) == rules
-
-
-def test_robots_txt_may_redirect_five_times():
-    with serve({"/robots.txt": page(status=302, Location="/x")}) as server:
-        assert isinstance(fetch_rules(web_for(server), server.url + "/robots.txt", 4), str)
-        assert fetch_rules(web_for(server), server.url + "/robots.txt", 5) == Rules()
-        assert fetch_rules(web_for(server), "http://10.0.0.1/robots.txt", 1) == Rules(refusal="robots_unavailable")
-
-
-def test_robots_of_hosts_out_of_reach_or_forbidden():
-    assert fetch_rules(Web(WebConfig()), "http://10.0.0.1/") == Rules(refusal="blocked_address")
-    with serve() as server:
-        pass
-    assert fetch_rules(web_for(server), server.url).refusal == "unreachable"
-
-
-def test_only_the_first_500_kib_of_robots_txt_count():
-    text = ROBOTS + "\n# comment" * 60_000 + "\nDisallow: /late\n"
-    with serve({"/robots.txt": page(text)}) as server:
-        rules = fetch_rules(web_for(server), server.url + "/robots.txt")
-        assert len(rules.text.encode()) == pytest.approx(500 * 1024, abs=1)
-        assert rules.refuse(server.url + "/private/x") == "robots" and rules.refuse(server.url + "/late") == ""
-
-
-def test_rules_are_read_as_written():
-    rules = Rules(ROBOTS + "\nUser-agent: miniature-memory\nDisallow: /ours\n")
-    assert rules.refuse("http://a.example/ours/x") == "robots" and rules.refuse("http://a.example/private/x") == ""
-    assert Rules(ROBOTS).refuse("http://a.example/private/open") == "" and Rules(ROBOTS).delay_sec == 7.0
-    assert Rules().refuse("http://a.example/") == "" and Rules().delay_sec == 0.0
-
-
-def test_rules_are_kept_for_a_day(tmp_path, monkeypatch):
-    with Catalog(tmp_path) as catalog:
-        assert known_rules(catalog, "a.example") is None
-        with catalog.record():
-            for host, rules in {"a.example": Rules(ROBOTS), "b.example": Rules(refusal="robots_unavailable"),
-                                "c.example": Rules(refusal="unreachable")}.items():
-                remember_rules(catalog, host, rules)
-        assert known_rules(catalog, "a.example") == Rules(ROBOTS)
-        assert known_rules(catalog, "b.example") == Rules(refusal="robots_unavailable")
-        assert known_rules(catalog, "c.example") is None
-        now = time.time()
-        monkeypatch.setattr(time, "time", lambda: now + 90_000)
-        assert known_rules(catalog, "a.example") is None and known_rules(catalog, "b.example") is None
-
-
-def test_a_closed_host_keeps_its_rules(tmp_path):
-    with Catalog(tmp_path) as catalog, catalog.record():
-        remember_rules(catalog, "a.example", Rules(ROBOTS))
-        close_host(catalog, "a.example", 60, "http_429")
-        assert known_rules(catalog, "a.example") == Rules(refusal="http_429")
-        close_host(catalog, "a.example", -1, "")
-        assert known_rules(catalog, "a.example") == Rules(ROBOTS)
-
-
-def test_several_threads_may_fetch_at_once():
-    with serve({"/": page("<p>shared")}) as server:
-        web, bodies = web_for(server), []
-        threads = [threading.Thread(target=lambda: bodies.append(web.fetch(server.url + "/").body)) for _ in range(20)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert bodies == [b"<p>shared"] * 20
-
-
-@pytest.mark.parametrize("proxy", ["socks5://a:1", "http://", "nonsense", "http://a b:1"])
-def test_a_proxy_that_cannot_be_one_is_refused(proxy):
-    with pytest.raises(ValueError, match="proxy"):
-        WebConfig(proxy=proxy)

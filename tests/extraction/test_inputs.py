@@ -1,10 +1,12 @@
-"""inputs.py: pages and texts from elsewhere.   .venv/bin/python3 -m pytest tests/extraction/test_inputs.py"""
+"""Pages and texts from elsewhere.   .venv/bin/python -m pytest tests/extraction/test_inputs.py"""
 
 from __future__ import annotations
 
 import gzip
 import io
 import json
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from helpers import PROSE, lines, warc_member
 import extract
 import run
 from miniature_memory.core.errors import ConfigError, StageError
+from miniature_memory.core.paths import PROJECT
 from miniature_memory.extraction import inputs
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.inputs import read_files, read_stdin, read_warc
@@ -21,12 +24,12 @@ PAGE = f"<html><head><title>A page</title></head><body><article><p>{PROSE}</p><p
 ONE = ExtractConfig(workers=1)
 
 
-def test_a_foreign_warc_file_is_read_as_a_stream(tmp_path):
+def test_the_html_pages_of_a_warc_file_are_read_in_order(tmp_path):
     members = [warc_member(f"http://a.example/{n}", PAGE.replace("ship", f"ship {n}").encode()) for n in range(3)]
     members.insert(1, warc_member("http://a.example/pdf", b"%PDF", "application/pdf"))
     (tmp_path / "x.warc.gz").write_bytes(b"".join(members))
-    report = extract.run(ONE, tmp_path, warc=[tmp_path / "x.warc.gz"])
-    assert (report.n_in, report.n_out) == (3, 3)
+    stats = extract.run(ONE, tmp_path, warc=[tmp_path / "x.warc.gz"])
+    assert (stats.n_in, stats.n_out) == (3, 3)
     found = lines(tmp_path / "data/raw/000000.jsonl")
     assert [line["metadata"]["url"] for line in found] == [f"http://a.example/{n}" for n in range(3)]
     assert extract.run(ONE, tmp_path, warc=[tmp_path / "x.warc.gz"]).dropped == {"duplicate_text": 3}
@@ -34,13 +37,32 @@ def test_a_foreign_warc_file_is_read_as_a_stream(tmp_path):
     assert [one.url for one in read_warc(tmp_path / "plain.warc")] == ["http://a.example/0"]
 
 
-@pytest.mark.parametrize("data", [b"no WARC at all", b"", warc_member("http://a.example/", PAGE.encode())[:-20]])
-def test_what_is_no_whole_warc_file_is_an_error_or_empty(tmp_path, data):
-    (tmp_path / "x.warc.gz").write_bytes(data)
-    try:
-        list(read_warc(tmp_path / "x.warc.gz"))
-    except StageError as error:
-        assert "is no whole WARC file" in str(error)
+def test_a_damaged_warc_file_gives_the_pages_before_the_damage_and_once_whole_the_rest(tmp_path):
+    members = [warc_member(f"http://a.example/{n}", PAGE.replace("ship", f"ship {n}").encode()) for n in range(3)]
+    (tmp_path / "x.warc.gz").write_bytes(members[0] + b"damage" + members[2])
+    with pytest.raises(StageError, match="is not a whole WARC file"):
+        extract.run(ONE, tmp_path, warc=[tmp_path / "x.warc.gz"])
+    assert len(lines(tmp_path / "data/raw/000000.jsonl")) == 1
+    (tmp_path / "x.warc.gz").write_bytes(b"".join(members))
+    assert extract.run(ONE, tmp_path, warc=[tmp_path / "x.warc.gz"]).n_out == 2
+
+
+def test_a_warc_file_in_one_gzip_stream_is_read_after_the_fix(tmp_path):
+    members = [warc_member(f"http://a.example/{n}", PAGE.encode()) for n in range(3)]
+    (tmp_path / "x y.warc.gz").write_bytes(gzip.compress(b"".join(map(gzip.decompress, members))))
+    with pytest.raises(StageError, match="is not a whole WARC file") as caught:
+        list(read_warc(tmp_path / "x y.warc.gz"))
+    command = shlex.split(caught.value.fix.partition("the new file: ")[2])
+    subprocess.run(command, cwd=PROJECT, check=True, capture_output=True)
+    assert [one.url for one in read_warc(Path(command[-1]))] == [f"http://a.example/{n}" for n in range(3)]
+
+
+def test_what_is_no_warc_file_is_an_error_and_an_empty_one_is_not(tmp_path):
+    (tmp_path / "x.warc").write_bytes(b"no WARC at all")
+    with pytest.raises(StageError, match="is not a whole WARC file"):
+        list(read_warc(tmp_path / "x.warc"))
+    (tmp_path / "x.warc").write_bytes(b"")
+    assert not list(read_warc(tmp_path / "x.warc"))
     with pytest.raises(StageError, match="cannot be read"):
         list(read_warc(tmp_path / "none"))
 
@@ -61,16 +83,18 @@ def test_files_and_folders_are_read(tmp_path):
     assert texts["b.TXT"].text == "café [31mred\nline" and texts["b.TXT"].title == "b"
     assert [one.reason for one in found if one.url.endswith("jsonl")] == ["bad_json", "no_text", "bad_json"]
     assert texts["1"].text == "one" and texts["1"].title == "One" and texts["2"].html
-    report = extract.run(ONE, tmp_path, files=[folder])
-    assert report.n_out == 4 and report.dropped == {"bad_json": 2, "no_text": 1, "duplicate_text": 1}
+    stats = extract.run(ONE, tmp_path, files=[folder])
+    assert stats.n_out == 4 and stats.dropped == {"bad_json": 2, "no_text": 1, "duplicate_text": 1}
 
 
 def test_files_that_are_too_big_or_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs, "MAX_BYTES", 100)
     (tmp_path / "big.html").write_text(PAGE)
     assert [one.reason for one in read_files([tmp_path / "big.html"])] == ["too_big"]
-    with pytest.raises(StageError, match="cannot be read"):
+    with pytest.raises(StageError, match="cannot be read") as caught:
         list(read_files([tmp_path / "none.html"]))
+    listed = subprocess.run(shlex.split(caught.value.fix.partition("read it: ")[2]), cwd=PROJECT, capture_output=True)
+    assert b"big.html" in listed.stdout
 
 
 @pytest.mark.parametrize("data, is_page", [(PAGE.encode(), True), (b"\n<!DOCTYPE html><p>x", True),
@@ -81,13 +105,31 @@ def test_standard_input_is_a_page_or_a_text(monkeypatch, data, is_page):
     assert (one.html is not None) == is_page and (is_page or one.text == "plain text")
 
 
-def test_the_text_of_one_page_is_printed(tmp_path, capsys):
+def test_the_text_of_one_page_is_printed(tmp_path, capsys, monkeypatch):
     (tmp_path / "a.html").write_text(PAGE)
-    assert extract.main(["--root", str(tmp_path), "--file", str(tmp_path / "a.html")]) == 0
-    assert "The ship lay in the harbour" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(PAGE.encode())))
+    for page in (str(tmp_path / "a.html"), "-"):
+        assert extract.main(["--root", str(tmp_path), "--print", page]) == 0
+        assert "The ship lay in the harbour" in capsys.readouterr().out
 
 
-def test_run_takes_files_for_extract_alone():
+def test_a_page_without_text_is_an_error_whose_fix_shows_its_blocks(tmp_path, caplog, capsys):
+    (tmp_path / "a page.html").write_text("<html><body></body></html>")
+    with pytest.raises(StageError, match="has no text \\(no text\\)") as caught:
+        extract.print_page(ONE, tmp_path, str(tmp_path / "a page.html"))
+    assert extract.main(shlex.split(caught.value.fix.partition("extract.py ")[2])) == 0
+    assert "The page has no text" in capsys.readouterr().out
+
+
+def test_old_spellings_work_and_print_a_hint(tmp_path, capsys):
+    (tmp_path / "a.html").write_text(PAGE)
+    assert extract.main(["--root", str(tmp_path), f"--file={tmp_path / 'a.html'}"]) == 0
+    assert capsys.readouterr().err == "extract.py: --file is now --print\n"
+    new = extract.with_new_flags(["--files", "a", "b"])
+    assert new == ["--import", "a", "b"] and "--files is now --import" in capsys.readouterr().err
+
+
+def test_run_takes_files_only_with_only_extract():
     assert run.parse_args(["--only", "extract", "--warc", "a", "b"]).warc == [Path("a"), Path("b")]
     with pytest.raises(ConfigError, match="go with --only extract"):
         run.parse_args(["--files", "a"])

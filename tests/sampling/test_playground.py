@@ -33,19 +33,19 @@ CONFIG = SampleConfig(max_new_tokens=30, top_k=0)
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Two nights' models, the second one released."""
+    """The models of two runs, the second one released."""
     tokenizer = tokenizers.train("byte", [], 257)
     for file, content in tokenizer.files().items():
         write_aside(tmp_path / "data/tokenizer" / file, content)
-    for night, names in ((1, ["history/2026-01-01-020000.pt"]), (2, ["history/2026-01-02-020000.pt", "release.pt"])):
-        torch.manual_seed(night)
+    for n, names in ((1, ["history/2026-01-01-020000.pt"]), (2, ["history/2026-01-02-020000.pt", "release.pt"])):
+        torch.manual_seed(n)
         model = GPT(TINY)
         torch.nn.init.normal_(model.head.weight[97:122], std=0.1)  # letters, above all
         torch.nn.init.constant_(model.head.weight[122:], 0.0)
         for name in names:
             save_state(tmp_path / "checkpoints" / name, {
                 "model": model.state_dict(), "model_args": vars(TINY), "tokenizer_hash": tokenizer.hash,
-                "iter_num": 100 * night, "scores": {"val_bpb": 3.0 - night}})
+                "iter_num": 100 * n, "scores": {"val_bpb": 3.0 - n}})
     return tmp_path
 
 
@@ -68,7 +68,7 @@ def server(root: Path) -> Iterator[Server]:
 
 
 def send(server: Server, path: str, body: Any = None, **headers: str | None) -> http.client.HTTPResponse:
-    """The response to a request as the page sends it; headers of None are left out."""
+    """The response to a request as the page sends it; headers of None are not sent."""
     own = f"127.0.0.1:{server.server_port}"
     values: dict[str, str | None] = {"Host": own, "Origin": f"http://{own}", "Content-Type": "application/json"}
     values |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -90,10 +90,7 @@ def request(**settings: object) -> dict[str, object]:
     return {"model": "release.pt", "prompt": "ab", **settings}
 
 
-# --- what it serves ------------------------------------------------------------------------------
-
-
-def test_it_listens_on_this_machine_alone(server: Server) -> None:
+def test_it_listens_on_this_machine_only(server: Server) -> None:
     assert server.socket.getsockname()[0] == "127.0.0.1"
 
 
@@ -128,24 +125,21 @@ def test_answer_is_what_sample_writes_with_the_models_own_probabilities(server: 
         assert shares == sorted(shares, reverse=True) and shares[0] == pytest.approx(p.max().item(), abs=1e-5)
 
 
-def test_an_earlier_night_writes_otherwise(server: Server) -> None:
+def test_an_earlier_release_writes_other_text(server: Server) -> None:
     now, then = (lines_of(send(server, "/continue", request(model=name)))[:-1]
                  for name in ("release.pt", "history/2026-01-01-020000.pt"))
     assert [line["text"] for line in now] != [line["text"] for line in then]
 
 
-# --- what it refuses -----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "evil.example:80", "", None])
-def test_request_to_another_name_is_refused(server: Server, host: str | None) -> None:
+def test_a_request_to_another_name_is_rejected(server: Server, host: str | None) -> None:
     for path, body in (("/", None), ("/models", None), ("/continue", request())):
         response = send(server, path, body, Host=host)
-        assert response.status == 403 and b"answers to" in response.read()
+        assert response.status == 403 and b"answers only to" in response.read()
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", None, "https://127.0.0.1", "http://localhost:1"])
-def test_only_its_own_page_may_ask_for_text(server: Server, origin: str | None) -> None:
+def test_only_its_own_page_may_request_text(server: Server, origin: str | None) -> None:
     assert send(server, "/continue", request(), Origin=origin).status == 403
     assert send(server, "/continue", request(), Origin=f"http://localhost:{server.server_port}").status == 200
 
@@ -158,17 +152,17 @@ def test_only_its_own_page_may_ask_for_text(server: Server, origin: str | None) 
     (request(temperature=1e300), 400, "expected at most 5.0"),
     (request(max_new_tokens=10**9), 400, "expected at most 2000"),
     (request(num_samples=2), 400, "expected at most 1"),
-    (request(stop=["a"] * 9), 400, "8 stop texts"),
-    (request(stop=["a" * 101]), 400, "8 stop texts"),
+    (request(stop=["a"] * 9), 400, "at most 8 texts"),
+    (request(stop=["a" * 101]), 400, "at most 8 texts"),
     (request(stop="a"), 400, "sample.stop"),
     (request(kept_prompts=["a"]), 400, "There is no setting 'kept_prompts'"),
-    (request(model="../release.pt"), 404, "no such model"),
-    (request(model=None), 404, "no such model"),
-    ([1], 400, "no JSON object"),
-    (b"[" * 100_000, 400, "no JSON"),
-    (b"\xff", 400, "no JSON"),
+    (request(model="../release.pt"), 404, "no longer exists"),
+    (request(model=None), 404, "no longer exists"),
+    ([1], 400, "not a JSON object"),
+    (b"[" * 100_000, 400, "not JSON"),
+    (b"\xff", 400, "not JSON"),
 ])
-def test_bad_request_is_refused_with_a_sentence(server: Server, body: Any, status: int, sentence: str) -> None:
+def test_a_bad_request_is_rejected_with_a_reason(server: Server, body: Any, status: int, sentence: str) -> None:
     response = send(server, "/continue", body)
     assert (response.status, sentence in json.loads(response.read())["error"]) == (status, True)
 
@@ -176,7 +170,7 @@ def test_bad_request_is_refused_with_a_sentence(server: Server, body: Any, statu
 @pytest.mark.parametrize(("headers", "status"), [
     ({"Content_Type": "text/plain"}, 415), ({"Content_Length": "1000001"}, 413), ({"Content_Length": "-1"}, 413),
     ({"Content_Length": None}, 413), ({"Content_Length": "9" * 5000}, 413), ({"Content_Length": "²"}, 413)])
-def test_bad_header_is_refused(server: Server, headers: dict[str, str | None], status: int) -> None:
+def test_a_bad_header_is_rejected(server: Server, headers: dict[str, str | None], status: int) -> None:
     if headers.get("Content_Length") == "²":
         headers = {"Content_Length": "\xb2"}  # a digit of Latin-1, as which headers are read
     assert send(server, "/continue", request(), **headers).status == status
@@ -186,10 +180,7 @@ def test_other_paths_are_not_there(server: Server) -> None:
     assert send(server, "/playground.py").status == send(server, "/models", request()).status == 404
 
 
-# --- one at a time -------------------------------------------------------------------------------
-
-
-def test_one_answer_is_made_at_a_time_and_the_line_is_bounded(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_are_written_in_turn_and_the_queue_is_bounded(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
 
     def slow_answer(*_: object) -> Iterator[dict[str, Any]]:
@@ -204,13 +195,13 @@ def test_one_answer_is_made_at_a_time_and_the_line_is_bounded(server: Server, mo
     second = send(server, "/continue", request())
     assert json.loads(second.readline()) == {"waiting": True}
     third = send(server, "/continue", request())
-    assert third.status == 503 and "waiting already" in lines_of(third)[0]["error"]
+    assert third.status == 503 and "already waiting" in lines_of(third)[0]["error"]
     go_on.set()
     assert lines_of(first) == [{"done": 1}]
     assert [line for line in lines_of(second) if "waiting" not in line] == [{"text": "a"}, {"done": 1}]
 
 
-def test_answer_ends_when_its_reader_goes_away(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_ends_when_its_reader_disconnects(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     def endless_answer(*_: object) -> Iterator[dict[str, Any]]:
         while True:
             time.sleep(0.01)
@@ -225,7 +216,7 @@ def test_answer_ends_when_its_reader_goes_away(server: Server, monkeypatch: pyte
     server.turn.release()
 
 
-def test_waiting_reader_that_goes_away_leaves_the_line(server: Server) -> None:
+def test_a_waiting_reader_that_disconnects_leaves_the_queue(server: Server) -> None:
     server.places = threading.BoundedSemaphore(1)
     with server.turn:
         response = send(server, "/continue", request())
@@ -235,10 +226,7 @@ def test_waiting_reader_that_goes_away_leaves_the_line(server: Server) -> None:
     server.places.release()
 
 
-# --- the command ---------------------------------------------------------------------------------
-
-
-def test_command_says_where_and_ends_with_ctrl_c(root: Path) -> None:
+def test_the_command_prints_its_address_and_ends_with_ctrl_c(root: Path) -> None:
     command = [sys.executable, str(Path(sample.__file__)), "--serve", "0", "--root", str(root)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout
@@ -255,7 +243,7 @@ def test_command_says_where_and_ends_with_ctrl_c(root: Path) -> None:
     assert process.returncode == 0 and "Traceback" not in error
 
 
-def test_port_that_is_taken_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -266,10 +254,7 @@ def test_port_that_is_taken_is_named(root: Path, capsys: pytest.CaptureFixture[s
 
 def test_without_a_model_it_does_not_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sample.main(["--serve", "0", "--root", str(tmp_path)]) == 1
-    assert f"run python3 run.py --root {tmp_path} first" in capsys.readouterr().err
-
-
-# --- in a browser --------------------------------------------------------------------------------
+    assert f"train one with python3 run.py --root {tmp_path}" in capsys.readouterr().err
 
 
 def address(server: Server) -> str:
@@ -278,13 +263,13 @@ def address(server: Server) -> str:
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "dark"), [(PHONE, False), (PHONE, True), (1280, False), (1280, True)])
-def test_a_person_writes_and_looks_at_a_token(server: Server, root: Path, chromium: Chromium, width: int,
+def test_a_person_writes_and_inspects_a_token(server: Server, root: Path, chromium: Chromium, width: int,
                                               dark: bool) -> None:
     with chromium.open(address(server), width, dark) as view:
         page = view.page
         page.get_by_label("Beginning").fill("ab <b>")
-        page.get_by_role("button", name="Go on").click()
-        page.get_by_text("a second").wait_for()
+        page.get_by_role("button", name="Continue").click()
+        page.get_by_text("per second").wait_for()
         steps = generation.write(generation.load_model(root), SampleConfig("ab <b>", max_new_tokens=30, top_k=0))
         written = "ab <b>" + "".join(step.text for step in steps)
         assert page.locator(".text").text_content() == written
@@ -302,7 +287,7 @@ def test_keyboard_alone_is_enough(server: Server, chromium: Chromium) -> None:
         page.get_by_label("Beginning").focus()
         page.keyboard.type("abc")
         page.keyboard.press("Control+Enter")
-        page.get_by_text("a second").wait_for()
+        page.get_by_text("per second").wait_for()
         page.get_by_role("group", name="Answer").focus()
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowRight")
@@ -313,14 +298,14 @@ def test_keyboard_alone_is_enough(server: Server, chromium: Chromium) -> None:
 
 
 @pytest.mark.browser
-def test_two_nights_stand_side_by_side(server: Server, chromium: Chromium) -> None:
+def test_two_models_side_by_side(server: Server, chromium: Chromium) -> None:
     with chromium.open(address(server)) as view:
         page = view.page
-        page.get_by_label("Beside it").select_option("history/2026-01-01-020000.pt")
+        page.get_by_label("Compare with").select_option("history/2026-01-01-020000.pt")
         page.get_by_label("Samples").fill("2")
         page.get_by_label("Seed").fill("7")
-        page.get_by_role("button", name="Go on").click()
-        page.locator("article").nth(3).get_by_text(re.compile("a second|at once")).wait_for()
+        page.get_by_role("button", name="Continue").click()
+        page.locator("article").nth(3).get_by_text(re.compile("per second|immediately")).wait_for()
         heads, boxes = page.locator("h2").all_text_contents(), [one.bounding_box() for one in
                                                                page.locator("article").all()]
         assert ["2.000 bits per byte, 100 iterations, seed 7" in head for head in heads] == [False, True, False, False]
@@ -330,15 +315,15 @@ def test_two_nights_stand_side_by_side(server: Server, chromium: Chromium) -> No
 
 
 @pytest.mark.browser
-def test_refusals_and_a_lost_server_are_told(root: Path, chromium: Chromium) -> None:
+def test_rejections_and_a_lost_server_are_reported(root: Path, chromium: Chromium) -> None:
     with serving(root) as server, chromium.open(address(server)) as view:
         page = view.page
         page.get_by_label("Beginning").fill("a" * (MOST_PROMPT_CHARS + 1))
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Continue").click()
         page.get_by_text("expected at most 20,000").wait_for()
         server.shutdown()
         server.server_close()
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Continue").click()
         page.get_by_text("The server does not answer").wait_for()
 
 
@@ -352,7 +337,7 @@ def test_stop_ends_an_answer(server: Server, chromium: Chromium, monkeypatch: py
     monkeypatch.setattr(playground, "answer", endless_answer)
     with chromium.open(address(server)) as view:
         page = view.page
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Continue").click()
         page.locator(".t").nth(5).wait_for()
         page.get_by_role("button", name="Stop").click()
         page.get_by_text("Stopped.").wait_for()

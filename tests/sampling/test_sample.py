@@ -2,6 +2,7 @@
 
 import json
 import random
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from helpers import lines
 
 import model as model_module
+from miniature_memory.core.paths import PROJECT
 from miniature_memory.sampling import generation, kept_samples
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import Decoder
@@ -48,9 +50,6 @@ def write_model(root: Path, model: GPT, name: str = "release.pt") -> None:
 
 def tokens_of(model: GPT, prompt: list[int], config: SampleConfig) -> list[int]:
     return [token for token, _ in generate(model, prompt, config, EOT)]
-
-
-# --- the decoder ---------------------------------------------------------------------------------
 
 
 def logits_one_by_one(model: GPT, ids: list[int], n_prompt: int) -> np.ndarray:
@@ -104,8 +103,6 @@ def test_matches_beyond_the_context_are_those_of_its_last_tokens() -> None:
         assert decoder._rows(token) == expected
 
 
-# --- choosing ------------------------------------------------------------------------------------
-
 LOGITS = np.array([1.0, 5.0, 4.0, 0.0], np.float32)
 
 
@@ -115,12 +112,12 @@ def chosen(seen: set[int] = frozenset(), logits: np.ndarray = LOGITS, **settings
     return {choose_next(logits, config, seen, rng) for _ in range(300)}
 
 
-def test_temperature_zero_takes_the_likeliest() -> None:
+def test_temperature_zero_takes_the_most_likely() -> None:
     assert chosen(temperature=0.0) == chosen(temperature=1e-30) == {1}
     assert chosen(temperature=5.0) == {0, 1, 2, 3}
 
 
-def test_top_k_shuts_out_the_rest() -> None:
+def test_top_k_excludes_the_rest() -> None:
     assert chosen(top_k=2) == {1, 2}
     assert chosen(top_k=9) == {0, 1, 2, 3}
 
@@ -131,20 +128,17 @@ def test_top_p_keeps_the_fewest_that_reach_it() -> None:
     assert chosen(logits=logits, temperature=1.0, top_p=0.6) == {1, 2}
 
 
-def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest() -> None:
+def test_min_p_keeps_what_is_likely_enough_compared_with_the_most_likely() -> None:
     logits = np.log(np.array([0.1, 0.5, 0.3, 0.1], np.float32))
     assert chosen(logits=logits, temperature=1.0, min_p=0.5) == {1, 2}
     assert chosen(logits=logits, temperature=1.0, min_p=0.1) == {0, 1, 2, 3}
 
 
-def test_repetition_penalty_makes_what_was_there_less_likely() -> None:
+def test_repetition_penalty_makes_earlier_tokens_less_likely() -> None:
     logits = np.array([-1.0, 3.0, 2.0, -1.5], np.float32)
     assert chosen({1}, logits, temperature=0.0, repetition_penalty=2.0) == {2}
-    assert chosen({0}, logits[[0, 3]], temperature=0.0, repetition_penalty=2.0) == {1}  # a negative one, too
+    assert chosen({0}, logits[[0, 3]], temperature=0.0, repetition_penalty=2.0) == {1}  # a negative logit, too
     assert logits.tolist() == [-1.0, 3.0, 2.0, -1.5]
-
-
-# --- whole samples -------------------------------------------------------------------------------
 
 
 def test_samples_stop_at_the_end_of_text(model: GPT) -> None:
@@ -167,7 +161,7 @@ def test_same_seed_same_text(model: GPT) -> None:
     assert one == same != other
 
 
-def test_prompt_longer_than_the_context_is_read_from_where_it_fits(model: GPT) -> None:
+def test_only_the_end_of_a_prompt_longer_than_the_context_is_read(model: GPT) -> None:
     prompt = list(range(30))
     assert tokens_of(model, prompt, SampleConfig()) == tokens_of(model, prompt[-TINY.block_size:], SampleConfig())
 
@@ -184,7 +178,7 @@ def test_characters_of_several_tokens_come_whole(model: GPT, monkeypatch: pytest
     assert [step.token for step in steps][:3] == [97, 0xC3, 0xA9]
 
 
-def test_control_characters_are_left_out(model: GPT, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_characters_are_removed(model: GPT, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = written(model, "a\x1b[31mb\x00\tc\n\u202ed".encode(), monkeypatch)
     assert "".join(step.text for step in steps) == "a[31mb\tc\nd"
 
@@ -208,9 +202,6 @@ def test_only_what_may_begin_a_stop_string_is_held_back() -> None:
     stream = until_stop(steps(), ["bcx"])
     assert next(stream).text == "a" and asked == ["a"]
     assert next(stream).text == "b" and asked == ["a", "b", "c", "d"]
-
-
-# --- the command ---------------------------------------------------------------------------------
 
 
 def output(root: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
@@ -247,13 +238,17 @@ def test_prompt_comes_from_a_file_or_standard_input(tmp_path: Path, model: GPT, 
 
 @pytest.mark.parametrize(("content", "found"), [(b"\xff\xfe", "is not UTF-8"), (b"a" * 1_000_001, "1,000,000 bytes"),
                                                 (None, "cannot be read")])
-def test_prompt_file_that_is_of_no_use_is_refused(tmp_path: Path, model: GPT, capsys: pytest.CaptureFixture[str],
+def test_an_unusable_prompt_file_is_rejected(tmp_path: Path, model: GPT, capsys: pytest.CaptureFixture[str],
                                                   content: bytes | None, found: str) -> None:
     write_model(tmp_path, model)
     if content is not None:
         (tmp_path / "prompt.txt").write_bytes(content)
     assert main(["--root", str(tmp_path), "--prompt-file", str(tmp_path / "prompt.txt")]) == 1
-    assert found in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert found in message
+    if content is not None:
+        fix = message.partition("iconv")[1] + message.partition("iconv")[2] or "tail" + message.partition("tail")[2]
+        assert subprocess.run(fix, shell=True, cwd=PROJECT, capture_output=True, check=False).returncode == 0
 
 
 def test_control_characters_are_not_printed(tmp_path: Path, model: GPT, capsys: pytest.CaptureFixture[str]) -> None:
@@ -263,23 +258,24 @@ def test_control_characters_are_not_printed(tmp_path: Path, model: GPT, capsys: 
     assert not set(capsys.readouterr().out) & set(map(chr, [*range(9), *range(11, 32), 127]))
 
 
-def test_checkpoint_stands_in_for_a_release(tmp_path: Path, model: GPT, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_checkpoint_serves_without_a_release(tmp_path: Path, model: GPT, capsys: pytest.CaptureFixture[str]) -> None:
     write_model(tmp_path, model, "ckpt.pt")
     assert main(["--root", str(tmp_path)]) == 0
-    assert "there is no release.pt yet" in capsys.readouterr().err
+    assert "no release.pt yet" in capsys.readouterr().err
 
 
 def test_missing_model_names_the_command_that_makes_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--root", str(tmp_path)]) == 1
-    assert f"run python3 run.py --root {tmp_path} first" in capsys.readouterr().err
+    assert f"train one with python3 run.py --root {tmp_path}" in capsys.readouterr().err
 
 
-def test_model_of_another_tokenizer_is_refused(tmp_path: Path, model: GPT, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_of_another_tokenizer_is_rejected(tmp_path: Path, model: GPT,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
     write_model(tmp_path, model)
     for file, content in tokenizers.train("char", ["ä"], 300).files().items():
         write_aside(tmp_path / "data/tokenizer" / file, content)
     assert main(["--root", str(tmp_path)]) == 1
-    assert "another tokenizer" in capsys.readouterr().err
+    assert "an earlier tokenizer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("setting", ["num_samples = 0", "top_p = 0.0", "top_p = 1.5", "min_p = -0.1", "top_k = -1",
@@ -289,8 +285,6 @@ def test_impossible_setting_is_a_configuration_error(tmp_path: Path, capsys: pyt
     assert main(["--root", str(tmp_path), "--set", f"sample.{setting}"]) == 2
     assert setting in capsys.readouterr().err
 
-
-# --- kept for the report -------------------------------------------------------------------------
 
 WORDS = [f"word{i}" for i in range(40)]
 
@@ -305,7 +299,7 @@ def keep(root: Path, *arguments: str) -> list[dict[str, object]]:
     return lines(root / "data/samples.jsonl")
 
 
-def test_each_model_goes_on_from_the_same_validation_documents(tmp_path: Path, model: GPT,
+def test_each_model_continues_the_same_validation_documents(tmp_path: Path, model: GPT,
                                                                capsys: pytest.CaptureFixture[str]) -> None:
     write_model(tmp_path, model)
     write_val(tmp_path, [" ".join([letter, *WORDS]) for letter in "abcdef"] + ["short"])
@@ -324,7 +318,7 @@ def test_each_model_goes_on_from_the_same_validation_documents(tmp_path: Path, m
     assert later["texts"] != kept["texts"] and (later["iter_num"], later["val_bpb"]) == (7, 1.5)
 
 
-def test_prompts_of_ones_own_are_kept_instead(tmp_path: Path, model: GPT) -> None:
+def test_prompts_from_the_settings_take_their_place(tmp_path: Path, model: GPT) -> None:
     write_model(tmp_path, model)
     (kept,) = keep(tmp_path, "--set", 'sample.kept_prompts=["To be", "Bread"]')
     assert kept["prompts"] == ["To be", "Bread"] and kept["originals"] == ["", ""]
@@ -338,7 +332,7 @@ def test_without_validation_text_nothing_is_kept(tmp_path: Path, model: GPT) -> 
 
 @pytest.mark.parametrize("damage", ["[", '{"prompts": 7, "originals": []}', '{"prompts": [1], "originals": [2]}',
                                     json.dumps({"prompts": ["x" * 999], "originals": ["y"]})])
-def test_a_damaged_line_of_samples_is_passed_over(tmp_path: Path, model: GPT, damage: str) -> None:
+def test_a_damaged_line_of_samples_is_ignored(tmp_path: Path, model: GPT, damage: str) -> None:
     write_model(tmp_path, model)
     write_val(tmp_path, [" ".join([letter, *WORDS]) for letter in "abc"])
     (tmp_path / "data/samples.jsonl").write_text(damage)

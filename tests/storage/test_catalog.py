@@ -16,8 +16,7 @@ import pytest
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.crawl.frontier import due_urls
-from miniature_memory.storage import catalog as catalog_module
-from miniature_memory.storage import rejections, schema
+from miniature_memory.storage import append_log, backoffs, rejections, schema
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import append_line, read_lines
 from miniature_memory.storage.rejections import Rejection
@@ -46,19 +45,6 @@ def test_what_was_appended_is_read_back_in_order(tmp_path: Path) -> None:
         assert catalog.count_new("validate", "documents") == 300
 
 
-def test_a_failed_record_leaves_nothing_behind(tmp_path: Path) -> None:
-    with Catalog(tmp_path) as catalog:
-        append_rows(catalog, [b"one\n"])
-        with pytest.raises(ZeroDivisionError), catalog.record():
-            catalog.append("data/raw", ".jsonl", b"half")
-            catalog.advance("extract", 99)
-            raise ZeroDivisionError
-        append_rows(catalog, [b"two\n"])
-    assert raw_bytes(tmp_path) == b"one\ntwo\n"
-    with Catalog(tmp_path) as catalog:
-        assert catalog.cursor("extract") == 2
-
-
 def test_bytes_beyond_the_committed_length_are_cut_off(tmp_path: Path) -> None:
     with Catalog(tmp_path) as catalog:
         append_rows(catalog, [b"one\n"])
@@ -69,7 +55,7 @@ def test_bytes_beyond_the_committed_length_are_cut_off(tmp_path: Path) -> None:
     assert raw_bytes(tmp_path) == b"one\ntwo\n"
 
 
-def test_a_file_whose_first_group_was_never_committed_is_begun_anew(tmp_path: Path) -> None:
+def test_a_file_whose_first_group_was_never_committed_starts_again(tmp_path: Path) -> None:
     (tmp_path / "data/raw").mkdir(parents=True)
     (tmp_path / "data/raw/000000.jsonl").write_bytes(b"in flight when the machine died")
     with Catalog(tmp_path) as catalog:
@@ -77,14 +63,17 @@ def test_a_file_whose_first_group_was_never_committed_is_begun_anew(tmp_path: Pa
     assert raw_bytes(tmp_path) == b"one\n"
 
 
-def test_a_failed_record_keeps_the_earlier_ones_of_its_group(tmp_path: Path) -> None:
+def test_a_failed_record_leaves_nothing_and_keeps_the_earlier_ones_of_its_group(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), Catalog(tmp_path) as catalog:
         append_rows(catalog, [b"one\n"])
         with catalog.record():
             catalog.append("data/raw", ".jsonl", b"half")
+            catalog.advance("extract", 99)
             raise ZeroDivisionError
     with Catalog(tmp_path) as catalog:
-        assert catalog.cursor("extract") == 1 and raw_bytes(tmp_path) == b"one\n"
+        assert catalog.cursor("extract") == 1
+        append_rows(catalog, [b"two\n"])
+    assert raw_bytes(tmp_path) == b"one\ntwo\n"
 
 
 def test_a_lost_catalog_destroys_no_file(tmp_path: Path) -> None:
@@ -97,16 +86,16 @@ def test_a_lost_catalog_destroys_no_file(tmp_path: Path) -> None:
     assert (tmp_path / "data/raw/000000.jsonl.stray0").read_bytes() == b"old\n" and raw_bytes(tmp_path) == b"new\n"
 
 
-def test_appending_to_a_file_that_lost_bytes_is_refused(tmp_path: Path) -> None:
+def test_nothing_is_appended_to_a_file_that_lost_bytes(tmp_path: Path) -> None:
     with Catalog(tmp_path) as catalog:
         append_rows(catalog, [b"one\n"])
     os.truncate(tmp_path / "data/raw/000000.jsonl", 2)
-    with Catalog(tmp_path) as catalog, pytest.raises(StageError, match="holds 2 bytes"):
+    with Catalog(tmp_path) as catalog, pytest.raises(StageError, match=f"holds 2 bytes.*py --repair --root {tmp_path}"):
         append_rows(catalog, [b"two\n"])
 
 
 def test_shards_rotate_when_they_are_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(catalog_module.SHARD_BYTES, "data/raw", 10)
+    monkeypatch.setitem(append_log.SHARD_BYTES, "data/raw", 10)
     with Catalog(tmp_path) as catalog:
         append_rows(catalog, [b"12345\n", b"67890\n", b"a line longer than a shard\n"])
     assert [path.name for path in sorted((tmp_path / "data/raw").iterdir())] == [
@@ -137,6 +126,17 @@ def test_a_swap_replaces_all_files_or_none(tmp_path: Path) -> None:
         assert [(tmp_path / f"data/{name}.bin").read_bytes() for name in ("train", "val")] == [b"train", b"val"]
 
 
+def test_a_swap_makes_the_folder_of_a_new_file_and_the_rejected_get_no_checksum(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        for name in ("clean", "rejected"):
+            (tmp_path / f"data/{name}.new").write_bytes(b"{}\n")
+        with catalog.record():
+            catalog.swap({"data/clean/000000.jsonl": "data/clean.new", rejections.REJECTED: "data/rejected.new"})
+        catalog.finish_swap()
+        assert catalog.read("data/clean/000000.jsonl", 0, 3) == b"{}\n"
+    assert_proven(tmp_path)
+
+
 def test_kill_9_loses_no_committed_record(tmp_path: Path) -> None:
     script = textwrap.dedent(f"""
         import sys; sys.path[:0] = [{str(PROJECT)!r}, {str(PROJECT / "tests/storage")!r}]
@@ -157,28 +157,6 @@ def test_kill_9_loses_no_committed_record(tmp_path: Path) -> None:
     with Catalog(tmp_path) as catalog:
         n = catalog.cursor("extract")
     assert n >= committed and raw_bytes(tmp_path) == b"".join(b"%09d\n" % i for i in range(n))
-
-
-def test_a_full_disk_loses_the_open_group_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with Catalog(tmp_path) as catalog:
-        append_rows(catalog, [b"one\n"])
-    with monkeypatch.context() as disk, pytest.raises(OSError, match="No space"), Catalog(tmp_path) as catalog:
-        disk.setattr(os, "fsync", full)
-        append_rows(catalog, [b"two\n"])
-        catalog.commit()
-    with Catalog(tmp_path) as catalog:
-        append_rows(catalog, [b"three\n"])
-    assert raw_bytes(tmp_path) == b"one\nthree\n"
-
-
-def test_a_damaged_catalog_is_named(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/catalog.sqlite3").write_bytes(b"no database " * 100)
-    with pytest.raises(StageError, match="is damaged"):
-        Catalog(tmp_path)
 
 
 def test_a_torn_history_line_does_not_swallow_the_next(tmp_path: Path) -> None:
@@ -248,7 +226,7 @@ def test_a_failed_record_leaves_the_checksum_as_it_was(tmp_path: Path) -> None:
     assert_proven(tmp_path)
 
 
-def test_an_abandoned_group_leaves_no_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_loses_the_open_group_and_its_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -265,7 +243,7 @@ def test_an_abandoned_group_leaves_no_checksum(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_swapped_file_has_checksums_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog_module, "EXTENT_BYTES", 4)
+    monkeypatch.setattr(append_log, "EXTENT_BYTES", 4)
     with Catalog(tmp_path) as catalog:
         with catalog.record():
             catalog.append_to("data/train.bin", b"old and long")
@@ -280,15 +258,6 @@ def test_a_swapped_file_has_checksums_of_its_own(tmp_path: Path, monkeypatch: py
     assert_proven(tmp_path)
 
 
-def test_the_rejected_have_no_checksum_when_they_are_swapped_either(tmp_path: Path) -> None:
-    with Catalog(tmp_path) as catalog:
-        (tmp_path / "data/new").write_bytes(b"{}\n")
-        with catalog.record():
-            catalog.swap({rejections.REJECTED: "data/new"})
-        catalog.finish_swap()
-    assert_proven(tmp_path)
-
-
 def test_a_dropped_file_has_no_checksum(tmp_path: Path) -> None:
     with Catalog(tmp_path) as catalog:
         append_rows(catalog, [b"one\n"])
@@ -296,7 +265,7 @@ def test_a_dropped_file_has_no_checksum(tmp_path: Path) -> None:
         assert extents(catalog) == {}
 
 
-def test_a_file_that_lost_its_end_goes_on_from_there(tmp_path: Path) -> None:
+def test_a_file_that_lost_its_end_continues_from_there(tmp_path: Path) -> None:
     with Catalog(tmp_path) as catalog:
         append_rows(catalog, [b"one\n", b"two\n"])
         catalog.commit()
@@ -304,53 +273,87 @@ def test_a_file_that_lost_its_end_goes_on_from_there(tmp_path: Path) -> None:
     os.truncate(tmp_path / "data/raw/000000.jsonl", 6)
     with Catalog(tmp_path) as catalog:
         with catalog.record():
-            catalog.shorten("data/raw/000000.jsonl", 4)
+            catalog.log.shorten("data/raw/000000.jsonl", 4)
         append_rows(catalog, [b"four\n"])
     assert raw_bytes(tmp_path) == b"one\nfour\n"
     assert_proven(tmp_path)
 
 
-# --- older versions ------------------------------------------------------------------------------
-
-FROM_3_TO_2 = """
-    DROP TABLE extents; DROP TABLE duplicate_keys; DROP TABLE site_lines;
-    DROP INDEX unsigned;
-    ALTER TABLE clean_documents DROP COLUMN signature;
-    CREATE TABLE text_hashes (hash BLOB PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID; PRAGMA user_version = 2;"""
-FROM_2_TO_1 = """
-    DROP TRIGGER url_added; DROP TRIGGER url_rescheduled; DROP TABLE answers; DROP INDEX urls_of_host;
-    DROP INDEX hosts_due; DROP INDEX pages_payload; ALTER TABLE files DROP COLUMN dropped;
-    ALTER TABLE urls DROP COLUMN depth; ALTER TABLE urls DROP COLUMN revisit_days;
-    ALTER TABLE urls DROP COLUMN archive; ALTER TABLE urls DROP COLUMN archive_offset;
-    ALTER TABLE urls DROP COLUMN archive_length; DELETE FROM hosts; ALTER TABLE hosts DROP COLUMN due_at;
-    ALTER TABLE hosts DROP COLUMN links; ALTER TABLE pages DROP COLUMN payload_hash;
-    CREATE INDEX urls_due ON urls (due_at, id) WHERE due_at IS NOT NULL; PRAGMA user_version = 1;"""
+# --- other versions ------------------------------------------------------------------------------
 
 
-def columns(catalog: Catalog) -> dict[str, set[str]]:
-    """Of each table, index and trigger."""
-    names = [row["name"] for row in catalog.execute("SELECT name FROM sqlite_master")]
-    return {name: {row["name"] for row in catalog.execute(f"PRAGMA table_info({name})")} for name in names}
-
-
-@pytest.mark.parametrize("steps", [FROM_3_TO_2, FROM_3_TO_2 + FROM_2_TO_1])
-def test_an_older_catalog_is_brought_up_to_date(tmp_path: Path, steps: str) -> None:
-    with Catalog(tmp_path) as catalog:
-        append_rows(catalog, [b"one\n"])
-        with catalog.record():
-            catalog.execute("INSERT INTO urls (url, host, source, found_at, due_at) "
-                            "VALUES ('http://a/', 'a', 't', 0, 7)")
-    db = sqlite3.connect(tmp_path / "data/catalog.sqlite3")
-    db.executescript(steps)
+def make_version_3(root: Path) -> None:
+    """A catalog as the release before this one wrote it, with a row in every table."""
+    (root / "data").mkdir(parents=True)
+    db = sqlite3.connect(root / "data/catalog.sqlite3")
+    db.executescript((Path(__file__).parent / "version_3.sql").read_text() + """
+        INSERT INTO cursors VALUES ('clean', 1);
+        INSERT INTO settings VALUES ('search.next_query', '7');
+        INSERT INTO urls (url, host, source, found_at, due_at, failures) VALUES ('http://a/', 'a', 't', 0, 7, 2);
+        INSERT INTO urls (url, host, source, found_at, due_at) VALUES ('http://b/', 'b', 't', 0, 8);
+        UPDATE hosts SET failures = 2, closed_until = 4e9, reason = 'http_429', robots = 'x' WHERE host = 'a';
+        INSERT INTO breakers VALUES ('google', 3e9, 'captcha', 4);
+        INSERT INTO answers VALUES ('google', 'ships', 0, 1.5, 10, 9);
+        INSERT INTO pages (url_id, url, fetched_at, file, offset, length) VALUES (1, 'http://a/', 't', 'f', 0, 9);
+        INSERT INTO documents VALUES (1, 'x', 'http://a/', 'f', 0, 9, 'too_short', 'en');
+        INSERT INTO also_at VALUES ('x', 'http://c/');
+        INSERT INTO clean_documents VALUES (1, 'x', 'f', 0, 9, 5, 'val', x'01');
+        INSERT INTO growth VALUES (1, 't', 1, 2, 3);
+        INSERT INTO duplicate_keys VALUES (5, 1);
+        INSERT INTO site_lines VALUES ('a', 1, x'02');""")
     db.close()
+
+
+def schema_of(catalog: Catalog) -> dict[str, list[tuple[object, ...]]]:
+    """The columns of each table, index and trigger."""
+    names = [row["name"] for row in catalog.execute("SELECT name FROM sqlite_master")]
+    return {name: [tuple(row)[1:] for row in catalog.execute(f"PRAGMA table_info({name})")] for name in names}
+
+
+def all_rows(catalog: Catalog) -> dict[str, list[tuple[object, ...]]]:
+    tables = [row["name"] for row in catalog.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {table: [tuple(row) for row in catalog.execute(f"SELECT * FROM {table}")] for table in tables}
+
+
+def test_a_catalog_of_version_3_is_migrated_and_loses_nothing(tmp_path: Path) -> None:
+    make_version_3(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "data/catalog.sqlite3")) as db:
+        names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        before = {name: db.execute(f"SELECT * FROM {name}").fetchall() for name in names}
     with Catalog(tmp_path) as catalog:
-        assert [row["url"] for row in due_urls(catalog, 9, 9)] == ["http://a/"]
-        assert catalog.value("PRAGMA user_version") == schema.SCHEMA_VERSION
+        after = all_rows(catalog)
+        assert backoffs.get(catalog, "provider", "google") == (3e9, "captcha", 4)
+        assert backoffs.get(catalog, "host", "a") == (4e9, "http_429", 2)
+        assert catalog.state("search.next_query") == 7 and [row["url"] for row in due_urls(catalog, 9, 9)] == [
+            "http://b/"]
         append_rows(catalog, [b"two\n"])
-    (tmp_path / "new").mkdir()
+    assert after["hosts"] == [("a", "x", None, 7.0, 0), ("b", None, None, 8.0, 0)]
+    moved = {"settings", "breakers", "hosts"}
+    assert all(after[name] == before[name] for name in before.keys() - moved)
     with Catalog(tmp_path) as old, Catalog(tmp_path / "new") as new:
-        assert columns(old) == columns(new)
-        assert extents(old) == {"data/raw/000000.jsonl": [(4, 4, zlib.crc32(b"two\n"))]}  # older bytes have none
+        assert schema_of(old) == schema_of(new)
+
+
+def test_a_catalog_of_version_3_is_not_read_before_it_is_migrated(tmp_path: Path) -> None:
+    make_version_3(tmp_path)
+    with pytest.raises(schema.OlderCatalog, match=r"version 3.*which updates it"):
+        Catalog(tmp_path, read_only=True)
+    Catalog(tmp_path).close()
+    Catalog(tmp_path, read_only=True).close()
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+@pytest.mark.parametrize(("version", "fix"), [(1, "git checkout"), (2, "git checkout"), (99, "update this program")])
+def test_a_catalog_of_a_version_that_cannot_be_migrated_stays_as_it_is(tmp_path: Path, version: int, fix: str,
+                                                                       read_only: bool) -> None:
+    Catalog(tmp_path).close()
+    path = tmp_path / "data/catalog.sqlite3"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version = {version}")
+    before = path.read_bytes()
+    with pytest.raises(StageError, match=rf"catalog version {version}.*Fix: .*{fix}"):
+        Catalog(tmp_path, read_only)
+    assert path.read_bytes() == before
 
 
 def test_a_dropped_file_stays_away_and_its_name_is_not_used_again(tmp_path):

@@ -6,19 +6,21 @@ import re
 import shutil
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
 from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, run_py
 from local_server import serve
 
-from miniature_memory.core.config import read_tables
+import validate
+from miniature_memory.core.config import Tables, read_tables
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import run_lock
+from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.views import doctor
+from miniature_memory.views import doctor, doctor_web
 
 NOWHERE = 'web.proxy="http://127.0.0.1:9"'
 
@@ -31,10 +33,15 @@ def check_web(root: Path, *overrides: str) -> list[Finding]:
     return doctor.check_web(root, read_tables(root, None, list(overrides)))
 
 
-# --- the machine -----------------------------------------------------------------------------
+def apply(finding: Finding) -> Tables:
+    """Change the setting that a fix names, in the file that it names. Returns all settings of that root."""
+    line, table, path = re.findall(r"set (\w+ = \S+) under \[(\w+)\] in (/\S+?)(?:,|$)", finding.fix)[0]
+    Path(path).parent.mkdir(exist_ok=True)
+    Path(path).write_text(f"[{table}]\n{line}\n")
+    return read_tables(Path(path).parents[1])
 
 
-def test_every_finding_that_is_not_well_says_how_to_mend_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_problem_has_a_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "available_mb", lambda: 100)
     monkeypatch.setattr(doctor, "check_in_child", lambda *_: [])
     findings = doctor.examine(tmp_path, read_tables(tmp_path, None, [NOWHERE]), None, [], demo=False)
@@ -44,9 +51,12 @@ def test_every_finding_that_is_not_well_says_how_to_mend_it(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(("free_mb", "level"), [(100, BAD), (1000, NOTE), (5000, OK)])
-def test_memory_against_the_limit(monkeypatch: pytest.MonkeyPatch, free_mb: int, level: str) -> None:
+def test_memory_against_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_mb: int, level: str) -> None:
     monkeypatch.setattr(doctor, "available_mb", lambda: free_mb)
-    assert doctor.check_memory(2000).level == level
+    finding = doctor.check_memory(tmp_path, 2000)
+    assert finding.level == level
+    if level == NOTE:
+        assert doctor.check_memory(tmp_path, apply(finding)["train"]["memory_limit_mb"]).level == OK
 
 
 def test_available_memory_is_a_sane_number() -> None:
@@ -58,6 +68,8 @@ def test_available_memory_is_a_sane_number() -> None:
 def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_mb: int, level: str) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, free_mb * 10**6))
     assert doctor.check_disk(tmp_path / "not/there/yet").level == level
+    if level != OK:
+        assert apply(doctor.check_disk(tmp_path))["scrape"]["keep_pages"] is False
 
 
 def test_packages_older_than_the_floor_or_other_than_the_pin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,16 +77,13 @@ def test_packages_older_than_the_floor_or_other_than_the_pin(monkeypatch: pytest
     real = importlib.metadata.version
     monkeypatch.setattr(doctor.importlib.metadata, "version", lambda name: versions.get(name) or real(name))
     levels = {level: found for level, found in of(doctor.check_packages(), "packages")}
-    assert "torch is 2.5.9+cpu" in levels[BAD] and "numpy 99.1" in levels[NOTE]
+    assert "torch 2.5.9+cpu is too old" in levels[BAD] and "numpy 99.1" in levels[NOTE]
 
 
-def test_every_package_of_the_requirements_can_be_imported_by_its_name() -> None:
+def test_every_required_package_can_be_imported_by_its_name() -> None:
     names = re.findall(r"(?m)^([\w.-]+)>=", (PROJECT / "requirements.txt").read_text())
     assert [name for name in names
             if not importlib.util.find_spec(doctor.IMPORTED_AS.get(name, name.replace("-", "_")))] == []
-
-
-# --- without packages, and with broken ones --------------------------------------------------
 
 
 def copy_project(folder: Path) -> Path:
@@ -120,9 +129,13 @@ def test_settings_and_checkpoints_are_tried(tmp_path: Path, monkeypatch: pytest.
     findings = doctor.check_in_child(Path("."), None, ['search.providers=["gogle"]', 'train.device="cuda:99"'])
     assert of(findings, "settings")[0][0] == BAD and "gogle" in of(findings, "settings")[0][1]
     assert of(findings, "device")[0][0] == BAD and "release.pt is damaged" in of(findings, "model")[0][1]
+    (device,) = (finding for finding in findings if finding.name == "device")
+    assert apply(device)["train"]["device"] == "cpu"
 
 
-# --- the web ---------------------------------------------------------------------------------
+def test_the_contact_that_the_fix_names_is_accepted(tmp_path: Path) -> None:
+    finding = doctor.check_contact(tmp_path, read_tables(tmp_path))
+    assert finding.level == NOTE and doctor.check_contact(tmp_path, apply(finding)).level == OK
 
 
 def test_providers_that_answer_and_one_that_does_not() -> None:
@@ -132,17 +145,17 @@ def test_providers_that_answer_and_one_that_does_not() -> None:
                              'search.wikis=["http://wiki.test/api.php"]',
                              f'web.connect_to=["searx.test=127.0.0.1:{site.port}", "wiki.test=127.0.0.1:1"]')
     assert site.paths == ["/robots.txt"]
-    assert of(findings, "searxng") == [(OK, "can be reached")] and of(findings, "network")[0][0] == OK
+    assert of(findings, "searxng") == [(OK, "reachable")] and of(findings, "network")[0][0] == OK
     assert of(findings, "mediawiki") == [(NOTE, "wiki.test: unreachable")]
 
 
-def test_a_host_that_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "ANSWER_SEC", 0.3)
-    with serve(default=lambda handler: time.sleep(2)) as site:
-        began = time.monotonic()
+def test_a_silent_host_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_web, "ANSWER_SEC", 0.3)
+    checked = threading.Event()
+    with serve(default=lambda handler: checked.wait()) as site:
         findings = check_web(tmp_path, 'search.providers=["searxng"]', f'search.searxng_url="{site.url}"')
-        assert time.monotonic() - began < 1.5
-    assert of(findings, "network")[0][0] == BAD and "no proper answer" in of(findings, "network")[0][1]
+        checked.set()
+    assert of(findings, "network")[0][0] == BAD and "no valid answer" in of(findings, "network")[0][1]
 
 
 def test_a_private_address_is_asked_only_where_the_user_named_it(tmp_path: Path) -> None:
@@ -150,45 +163,42 @@ def test_a_private_address_is_asked_only_where_the_user_named_it(tmp_path: Path)
     with serve({"/robots.txt": (200, {}, b"")}) as site:
         (tmp_path / "config/seeds.txt").write_text(f"page http://localhost:{site.port + 1}/\n")
         findings = check_web(tmp_path, 'search.providers=["searxng", "seeds"]', f'search.searxng_url="{site.url}"')
-    assert of(findings, "searxng")[0][0] == OK and "blocked_address" in of(findings, "seeds")[0][1]
+    assert of(findings, "searxng")[0][0] == OK and "blocked address" in of(findings, "seeds")[0][1]
 
 
-def test_a_provider_that_rests_is_not_asked(tmp_path: Path) -> None:
+def test_a_paused_provider_is_not_asked(tmp_path: Path) -> None:
     with Catalog(tmp_path) as catalog, catalog.record():
-        catalog.execute("INSERT INTO breakers VALUES ('searxng', ?, 'captcha', 1)", [time.time() + 3600])
-        catalog.execute("INSERT INTO hosts (host, closed_until, reason) VALUES ('wiki.test', ?, 'http_429')",
-                        [time.time() + 3600])
+        backoffs.extend(catalog, "provider", "searxng", 3600, "captcha")
+        backoffs.extend(catalog, "host", "wiki.test", 3600, "http_429")
     with serve() as site:
         findings = check_web(tmp_path, 'search.providers=["searxng", "mediawiki"]', f'search.searxng_url="{site.url}"',
                              'search.wikis=["http://wiki.test/api.php"]', 'web.contact="me@example.org"',
                              f'web.connect_to=["wiki.test=127.0.0.1:{site.port}"]')
     assert site.paths == [] and "captcha" in of(findings, "searxng")[0][1]
-    assert "http_429" in of(findings, "mediawiki")[0][1]
+    assert "(HTTP 429)" in of(findings, "mediawiki")[0][1]
 
 
-def test_without_a_network_one_finding_says_so(tmp_path: Path) -> None:
-    began = time.monotonic()
+def test_without_a_network_one_finding_reports_it(tmp_path: Path) -> None:
     findings = check_web(tmp_path, NOWHERE)
     assert [finding.name for finding in findings if finding.level == BAD] == ["network"]
-    assert time.monotonic() - began < 20
 
 
-@pytest.mark.parametrize(("content", "message"), [(b"caf\xe9\n", "not UTF-8"), (b"# nothing\n", "neither a query")])
+@pytest.mark.parametrize(("content", "message"), [(b"caf\xe9\n", "not UTF-8"),
+                                                  (b"# nothing\n", "no queries and no seeds")])
 def test_queries_that_cannot_be_used(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config/queries.txt").write_bytes(content)
     (tmp_path / "config/seeds.txt").write_text("")
     (level, found), = of(check_web(tmp_path, NOWHERE), "queries")
     assert level == BAD and message in found
-
-
-# --- the dataset -----------------------------------------------------------------------------
+    (tmp_path / "config/queries.txt").write_text("ships\n")
+    assert of(check_web(tmp_path, NOWHERE), "queries") == [(OK, "queries: 1, seeds: 0")]
 
 
 def test_a_whole_dataset(tmp_path: Path) -> None:
     add_clean_documents(tmp_path, [PROSE])
     (finding,) = doctor.check_dataset(tmp_path)
-    assert finding.level == OK and "1 documents; 2 files" in finding.found
+    assert finding.level == OK and "1 documents in 2 files" in finding.found
 
 
 def test_a_file_that_was_cut_off_or_is_gone(tmp_path: Path) -> None:
@@ -199,6 +209,8 @@ def test_a_file_that_was_cut_off_or_is_gone(tmp_path: Path) -> None:
     (finding,) = doctor.check_dataset(tmp_path)
     assert finding.level == BAD and "raw/000000.jsonl has 5 of" in finding.found and "0 of" in finding.found
     assert f"validate.py --full --root {tmp_path} --repair" in finding.fix
+    assert validate.main(["--full", "--root", str(tmp_path), "--repair", "--quiet"]) == 0
+    assert doctor.check_dataset(tmp_path)[0].level == OK
 
 
 def test_a_damaged_history_is_a_note_and_a_foreign_catalog_is_bad(tmp_path: Path) -> None:
@@ -210,13 +222,10 @@ def test_a_damaged_history_is_a_note_and_a_foreign_catalog_is_bad(tmp_path: Path
     assert [finding.level for finding in doctor.check_dataset(tmp_path)] == [NOTE, BAD]
 
 
-def test_a_run_at_work_is_named(tmp_path: Path) -> None:
+def test_an_active_run_is_reported(tmp_path: Path) -> None:
     assert doctor.check_lock(tmp_path).level == OK
     with run_lock(tmp_path):
         assert doctor.check_lock(tmp_path).level == NOTE
-
-
-# --- the command -----------------------------------------------------------------------------
 
 
 def test_the_demonstration_needs_no_network(tmp_path: Path) -> None:
@@ -228,5 +237,5 @@ def test_the_demonstration_needs_no_network(tmp_path: Path) -> None:
     assert levels["network"] == levels["dataset"] == levels["device"] == OK
 
 
-def test_a_bad_command_line_is_refused_before_anything_is_looked_at() -> None:
+def test_a_bad_command_line_is_rejected_before_anything_is_checked() -> None:
     assert run_py("--doctor", "--only", "train").returncode == run_py("--doctor", "--set", "x").returncode == 2

@@ -15,13 +15,14 @@ import run
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.rejections import Rejection
-from miniature_memory.views import report
+from miniature_memory.views import report_data
 
+WHEN = b'{"started": "2026-03-01T01:00:00Z", "finished": "2026-03-01T02:00:00Z", "exit_code": 0, '
 HOSTILE = "</script></title></details><img src=x onerror=alert(1)><script>document.title = 'taken'</script>&lt;\x1b[31m"
 
 
-def a_report(stage: str, n_in: int, n_out: int, dropped: dict[str, int],
-             facts: dict[str, Any] | None = None) -> dict[str, Any]:
+def a_stage(stage: str, n_in: int, n_out: int, dropped: dict[str, int],
+            facts: dict[str, Any] | None = None) -> dict[str, Any]:
     return {"stage": stage, "n_in": n_in, "n_out": n_out, "dropped": dropped, "bytes_written": 0, "elapsed_sec": 12.0,
             "peak_mb": 300.0, "facts": facts or {}}
 
@@ -33,11 +34,11 @@ def a_run(n: int, **train: float | None) -> dict[str, Any]:
              "val_bpb_old": bits - 0.1 if n > 1 else None, "val_bpb_new": bits + 0.1, "tok_per_sec": 10_000 + n,
              "parameters": 9_000_000, **train}
     grown = {"documents": 8 * n, "train_tokens": 9000 * n, "val_tokens": 1000 * n}
-    reports = [a_report("scrape", 111, 10, {"http_404": 2, "not_modified": 99}),
-               a_report("clean", 10, 8, {"too_few_words": 2}), a_report("prepare", 8, 8, {}, grown),
-               a_report("train", 0, 0, {}, facts)]
+    stages = [a_stage("scrape", 111, 10, {"http_404": 2, "not_modified": 99}),
+               a_stage("clean", 10, 8, {"too_few_words": 2}), a_stage("prepare", 8, 8, {}, grown),
+               a_stage("train", 0, 0, {}, facts)]
     day = f"2026-{1 + n // 28:02d}-{1 + n % 28:02d}"
-    return {"started": f"{day}T01:00:00Z", "finished": f"{day}T02:00:00Z", "exit_code": 0, "reports": reports}
+    return {"started": f"{day}T01:00:00Z", "finished": f"{day}T02:00:00Z", "exit_code": 0, "stages": stages}
 
 
 def a_sample(n: int, words: str = "The captain spoke") -> dict[str, Any]:
@@ -58,8 +59,8 @@ def fill(root: Path, n_runs: int = 12, words: str = "The captain spoke") -> None
         catalog.execute("UPDATE documents SET url = 'http://' || (seq % 15) || ? || '.org/page', language = ? "
                         "WHERE seq > 5", [words, words])
         for n in range(9):
-            refusal = Rejection("too_few_words", f"{n} {words}", 50)
-            catalog.reject("clean", refusal, "0" * 64, f"http://{words}/{n}", words)
+            rejection = Rejection("too_few_words", f"{n} {words}", 50)
+            catalog.reject("clean", rejection, "0" * 64, f"http://{words}/{n}", words)
         catalog.reject("validate", Rejection(words, 1, 2), "0" * 64, "", words)
     write_lines(root / "data/runs.jsonl", [a_run(n) for n in range(1, n_runs + 1)])
     write_lines(root / "data/samples.jsonl", [a_sample(n, words) for n in range(1, n_runs + 1)])
@@ -78,30 +79,27 @@ def plain(page: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", page.partition("<body>")[2]).split())
 
 
-# --- what it tells ---------------------------------------------------------------------------
-
-
 def test_what_was_learned_stands_at_the_top(tmp_path: Path) -> None:
     fill(tmp_path)
     text = plain(page_of(tmp_path))
-    assert text.startswith("miniature-memory Wooden ships, The captain spoke, the sea and 1 more The model needs 1.880 "
-                           "bits to foresee a byte of text that it has never seen, 0.110 fewer than after the first.")
+    assert text.startswith("miniature-memory Wooden ships, The captain spoke, the sea and 1 more The model predicts "
+                           "unseen text at 1.880 bits per byte, 0.110 lower than after the first run.")
     assert "runs 12 documents 40 sites 16 tokens 120 k" in text
 
 
-def test_old_and_new_text_apart(tmp_path: Path) -> None:
+def test_old_and_new_text_are_drawn_apart(tmp_path: Path) -> None:
     fill(tmp_path)
     page = page_of(tmp_path)
     assert all(f">{name}</text>" in page for name in ("all 1.880", "old text 1.780", "new text 1.980"))
     write_lines(tmp_path / "data/runs.jsonl", [a_run(n, val_bpb_old=None) for n in (1, 2)])
-    assert "new text" not in page_of(tmp_path)  # where all of it is new, that says nothing
+    assert "new text" not in page_of(tmp_path)  # all of it is new
 
 
 def test_reasons_are_counted_over_all_runs_and_have_examples(tmp_path: Path) -> None:
     fill(tmp_path)
     page = page_of(tmp_path)
     assert ">too few words</text>" in page and "<summary>too few words · 24</summary>" in page
-    assert "not modified" not in page and ">http 404</text>" in page
+    assert "not modified" not in page and ">HTTP 404</text>" in page
     assert [f"found {n} The captain spoke, limit 50" in page for n in range(9)] == [False] * 6 + [True] * 3
 
 
@@ -110,7 +108,7 @@ def test_first_middle_and_last_model_side_by_side(tmp_path: Path) -> None:
     page = page_of(tmp_path)
     shown = re.findall(r"<h4>(Run \d+) · ([\d.]+) bits per byte</h4><p dir=auto>… text (\d+)", page)
     assert shown == [("Run 1", "1.990", "1"), ("Run 7", "1.930", "7"), ("Run 12", "1.880", "12")]
-    assert page.count("(It ended here.)") == 3 and page.count("As it was written") == 3
+    assert page.count("(The model ended the text here.)") == 3 and page.count(">The original<") == 3
 
 
 def test_only_the_same_prompts_are_compared(tmp_path: Path) -> None:
@@ -122,24 +120,21 @@ def test_only_the_same_prompts_are_compared(tmp_path: Path) -> None:
 def test_settings_that_differ_are_shown_and_private_ones_are_not(tmp_path: Path) -> None:
     fill(tmp_path)
     page = page_of(tmp_path)
-    assert "me@example.org" not in page and "set, and not shown here" in page
-    changed = page.partition("Other than config/default.toml")[2].partition("</table>")[0]
+    assert "me@example.org" not in page and "set (not shown here)" in page
+    changed = page.partition("Changed from the defaults")[2].partition("</table>")[0]
     assert "search.region" in changed and "web.contact" in changed and "train" not in changed
 
 
-def test_a_run_that_failed_is_told(tmp_path: Path) -> None:
-    stopped = {**a_run(2), "exit_code": 1, "reports": a_run(2)["reports"][:2]}
+def test_a_failed_run_is_reported(tmp_path: Path) -> None:
+    stopped = {**a_run(2), "exit_code": 1, "stages": a_run(2)["stages"][:2]}
     write_lines(tmp_path / "data/runs.jsonl", [a_run(1), stopped])
-    assert "The last run did not come to its end (exit code 1). It finished scrape, clean" in plain(page_of(tmp_path))
+    assert "The last run ended early (exit code 1). It finished scrape, clean;" in plain(page_of(tmp_path))
 
 
-def test_everything_is_there_without_a_catalog(tmp_path: Path) -> None:
+def test_the_page_needs_no_catalog(tmp_path: Path) -> None:
     write_lines(tmp_path / "data/runs.jsonl", [a_run(1)])
     text = plain(page_of(tmp_path))
-    assert "How well it foresees" in text and "What it took" in text and "could not be read" not in text
-
-
-# --- what it withstands ----------------------------------------------------------------------
+    assert "How well it predicts" in text and "What it cost" in text and "could not be read" not in text
 
 
 def test_an_empty_root(tmp_path: Path) -> None:
@@ -148,18 +143,19 @@ def test_an_empty_root(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [
-    b"\xff\xfe", b"[", b"[]", b"7", b"{}", b"[" * 100_000, b'{"reports": 7}', b'{"reports": [7, {"stage": []}]}',
-    b'{"reports": [{"stage": "train", "facts": {"val_bpb": 1e999, "val_loss": NaN, "train_loss": "x"}}]}',
-    b'{"reports": [{"stage": "train", "facts": {"val_bpb": 1e300}, "elapsed_sec": ' + b"9" * 4000 + b"}]}",
-    b'{"reports": [{"stage": "clean", "facts": [], "dropped": {"<b>": 3, "x": "y", "z": Infinity}}]}',
-    b'{"started": {}, "finished": 3, "exit_code": "<b>", "reports": null}',
-    b'{"reports": [{"stage": "clean", "elapsed_sec": -5, "dropped": {"x": -5, "y": true}}]}',
+    b"\xff\xfe", b"[", b"[]", b"7", b"{}", b"[" * 100_000, WHEN + b'"stages": 7}',
+    WHEN + b'"stages": [7, {"stage": []}]}',
+    WHEN + b'"stages": [{"stage": "train", "facts": {"val_bpb": 1e999, "val_loss": NaN, "train_loss": "x"}}]}',
+    WHEN + b'"stages": [{"stage": "train", "facts": {"val_bpb": 1e300}, "elapsed_sec": ' + b"9" * 4000 + b"}]}",
+    WHEN + b'"stages": [{"stage": "clean", "facts": [], "dropped": {"<b>": 3, "x": "y", "z": Infinity}}]}',
+    b'{"started": {}, "finished": 3, "exit_code": "<b>", "stages": null}',
+    WHEN + b'"stages": [{"stage": "clean", "elapsed_sec": -5, "dropped": {"x": -5, "y": true}}]}',
     b'{"model_args": {"n_layer": 1e999, "n_embd": "x", "block_size": 7, "vocab_size": []}}',
     b'{"prompts": ["a"], "texts": ["' + b" " * 900 + b'"], "originals": [" "], "text": "' + b" " * 900 + b'"}',
     b'{"prompts": [1], "texts": [], "originals": []}', b'{"prompts": ["a"], "texts": [], "originals": []}',
     b'{"stage": "clean", "reason": ["x"], "url": {}, "text": 7, "value": null}',
 ])
-def test_damaged_lines_are_passed_over(tmp_path: Path, line: bytes) -> None:
+def test_damaged_lines_are_ignored(tmp_path: Path, line: bytes) -> None:
     fill(tmp_path, 3)
     for name in ("runs", "samples", "rejected"):
         with open(tmp_path / f"data/{name}.jsonl", "ab") as file:
@@ -170,39 +166,37 @@ def test_damaged_lines_are_passed_over(tmp_path: Path, line: bytes) -> None:
     assert "1.970" in text and "cannot be read" in text and "<b>" not in text
 
 
-def test_a_damaged_catalog_is_told(tmp_path: Path) -> None:
+def test_a_damaged_catalog_is_reported(tmp_path: Path) -> None:
     write_lines(tmp_path / "data/runs.jsonl", [a_run(1)])
     (tmp_path / "data/catalog.sqlite3").write_bytes(b"no database " * 500)
     text = plain(page_of(tmp_path))
-    assert "The catalog could not be read" in text and "How well it foresees" in text
+    assert "data/catalog.sqlite3 is damaged" in text and "How well it predicts" in text
 
 
-def test_a_report_that_cannot_be_written_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_that_cannot_be_written_ends_with_a_message(tmp_path: Path,
+                                                             capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "data/report.html").mkdir(parents=True)
     assert run.main(["--report", "--root", str(tmp_path)]) == 1
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_long_histories_make_no_long_page(tmp_path: Path) -> None:
+def test_a_long_history_makes_no_long_page(tmp_path: Path) -> None:
     fill(tmp_path, 1000, words="word " * 1000)
     assert len(page_of(tmp_path)) < 300_000
 
 
 def test_many_documents_are_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path)
-    monkeypatch.setattr(report, "SAMPLE", 10)
-    dataset = report.read_dataset(tmp_path)
-    assert dataset.documents == 40 and len(dataset.lengths) == 10
-    assert "Of 10 documents, evenly chosen." in page_of(tmp_path)
+    monkeypatch.setattr(report_data, "MOST_DOCUMENTS", 10)
+    dataset = report_data.read_dataset(tmp_path, [])
+    assert dataset and dataset.counts.documents == 40 and len(dataset.lengths) == 10
+    assert "Based on 10 documents, evenly sampled." in page_of(tmp_path)
 
 
 def test_neither_torch_nor_numpy_is_loaded() -> None:
     code = ("import sys; import miniature_memory.views.report; "
-            "assert not {'torch', 'numpy', 'matplotlib'} & set(sys.modules)")
+            "assert not {'torch', 'numpy'} & set(sys.modules)")
     subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)
-
-
-# --- what a person sees ----------------------------------------------------------------------
 
 
 @pytest.mark.browser

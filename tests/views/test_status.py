@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, trained
+from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, run_py, trained
 
 from miniature_memory.core.config import read_tables
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import run_lock
 from miniature_memory.core.stage import StageStats
+from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import history, status
 
@@ -28,12 +29,9 @@ def problems(facts: dict[str, Any]) -> str:
     return " ".join(f"{finding['found']} {finding['fix']}" for finding in facts["problems"])
 
 
-# --- what is told ----------------------------------------------------------------------------
-
-
 def test_an_empty_root_says_what_to_do_and_makes_nothing(tmp_path: Path) -> None:
     facts = facts_of(tmp_path / "new")
-    assert not facts["problems"] and not facts["dataset"] and "config/queries.txt" in facts["next"]
+    assert not facts["problems"] and not facts["dataset"] and "config/queries.txt, one query per line" in facts["next"]
     assert "none yet" in status.screen(facts) and not (tmp_path / "new").exists()
 
 
@@ -46,7 +44,7 @@ def test_documents_tokens_and_last_growth(tmp_path: Path) -> None:
     add_run(tmp_path, StageStats("search", 9, 7), StageStats("clean", 5, 2))
     facts = facts_of(tmp_path)
     assert (facts["dataset"]["documents"], facts["dataset"]["tokens"]) == (2, 2500)
-    assert "7 addresses, 2 documents, 1,500 tokens" in status.screen(facts)
+    assert "7 URLs, 2 documents, 1,500 tokens" in status.screen(facts)
 
 
 def test_growth_of_an_earlier_run_is_not_the_last_runs_gain(tmp_path: Path) -> None:
@@ -54,29 +52,46 @@ def test_growth_of_an_earlier_run_is_not_the_last_runs_gain(tmp_path: Path) -> N
     with Catalog(tmp_path) as catalog, catalog.record():
         catalog.execute("INSERT INTO growth VALUES (1, '2025-12-01T02:30:00Z', 1, 800, 200)")
     add_run(tmp_path, StageStats("clean", 5, 2))
-    assert "gained      2 documents\n" in status.screen(facts_of(tmp_path))
+    assert "added       2 documents\n" in status.screen(facts_of(tmp_path))
 
 
-def test_losses_by_reason_the_commonest_first(tmp_path: Path) -> None:
-    report = StageStats("clean", 30, 9)
-    report.dropped.update({"a": 1, "b": 7, "c": 6, "d": 4, "e": 3})
-    add_run(tmp_path, report)
-    text = status.screen(facts_of(tmp_path))
-    assert "left out 21 of 30: b 7, c 6, d 4, e 3, 1 more reasons" in " ".join(text.split())
+def test_reasons_are_words_the_most_common_first(tmp_path: Path) -> None:
+    search, stats = StageStats("search", 9, 0), StageStats("clean", 30, 9)
+    search.dropped.update({"already_known": 9})
+    stats.dropped.update({"a": 1, "too_few_words": 7, "c": 6, "d": 4, "e": 3})
+    add_run(tmp_path, search, stats)
+    text = " ".join(status.screen(facts_of(tmp_path)).split())
+    assert "search 9 of 9 skipped (already known)" in text
+    assert "clean 21 of 30 rejected (7 too few words, 6 c, 4 d, 3 e; 1 more reason)" in text
 
 
-def test_a_breaker_is_told_until_it_opens(tmp_path: Path) -> None:
+def test_a_back_off_is_shown_until_it_ends(tmp_path: Path) -> None:
     search = StageStats("search", facts={"providers": {"google": "captcha", "ddgs": "10 results", "searxng": "off"}})
     add_run(tmp_path, search)
     with Catalog(tmp_path) as catalog, catalog.record():
-        catalog.execute("INSERT INTO breakers VALUES ('google', ?, 'captcha', 1)", [time.time() + 3600])
-        catalog.execute("INSERT INTO breakers VALUES ('ddgs', ?, 'denied', 1)", [time.time() - 1])
+        backoffs.extend(catalog, "provider", "google", 3600, "captcha")
+        backoffs.extend(catalog, "provider", "ddgs", -1, "denied")
     text = " ".join(status.screen(facts_of(tmp_path)).split())
-    assert f"google: captcha, left alone until {time.strftime('%d %b', time.localtime(time.time() + 3600))}" in text
+    assert f"google: captcha, paused until {time.strftime('%d %b', time.localtime(time.time() + 3600))}" in text
     assert "ddgs: 10 results" in text and "denied" not in text
 
 
-def test_bits_a_byte_over_the_runs_old_and_new_apart(tmp_path: Path) -> None:
+def test_how_providers_answered_is_read_from_fields_and_from_the_text_of_earlier_releases(tmp_path: Path) -> None:
+    outcomes = {"google": {"results": 0, "status": "failed", "reason": "captcha"}, "ddgs": "10 results",
+                "feeds": {"results": 1234, "status": "ok", "reason": ""}, "seeds": {"results": 0, "status": ""}}
+    add_run(tmp_path, StageStats("search", facts={"providers": outcomes}))
+    assert status.provider_rows(facts_of(tmp_path)) == {
+        "providers": "google: captcha; ddgs: 10 results; feeds: 1,234 results; seeds: 0 results"}
+
+
+def test_lines_of_earlier_releases_are_read(tmp_path: Path) -> None:
+    add_run(tmp_path, trained(2.0))
+    path = tmp_path / "data/runs.jsonl"
+    path.write_text(path.read_text().replace('"stages"', '"reports"'))
+    assert [run.figure("train", "val_bpb") for run in history.read_history(tmp_path).runs] == [2.0]
+
+
+def test_bits_per_byte_over_the_runs_with_old_and_new_text_apart(tmp_path: Path) -> None:
     add_run(tmp_path, trained(3.0, None, 3.0), day=1)
     add_run(tmp_path, StageStats("search"), day=2)
     add_run(tmp_path, trained(2.0, 2.5, 1.0), day=3)
@@ -85,7 +100,7 @@ def test_bits_a_byte_over_the_runs_old_and_new_apart(tmp_path: Path) -> None:
     assert rows["  old text"] == " ▆ 2.500" and rows["  new text"] == "█▁ 3.000 to 1.000"
 
 
-def test_a_figure_that_is_no_number_is_left_out(tmp_path: Path) -> None:
+def test_a_figure_that_is_no_number_is_ignored(tmp_path: Path) -> None:
     for bits in (2.0, float("nan"), float("inf"), "2", None):
         add_run(tmp_path, trained(bits))  # type: ignore[arg-type]
     assert [point["all"] for point in facts_of(tmp_path)["bits_per_byte"]] == [2.0]
@@ -94,8 +109,8 @@ def test_a_figure_that_is_no_number_is_left_out(tmp_path: Path) -> None:
 def test_many_runs_and_reasons_fit_on_one_screen(tmp_path: Path) -> None:
     add_clean_documents(tmp_path, [PROSE])
     stages = [StageStats(stage, 99) for stage in ("search", "scrape", "extract", "validate", "clean", "prepare")]
-    for report in stages:
-        report.dropped.update({f"a_long_reason_of_{report.stage}_{n}": n for n in range(1, 30)})
+    for stats in stages:
+        stats.dropped.update({f"a_long_reason_of_{stats.stage}_{n}": n for n in range(1, 30)})
     stages[0].facts["providers"] = dict.fromkeys(
         ("google", "ddgs", "searxng", "mediawiki", "commoncrawl", "feeds", "sitemaps", "seeds"), "10 results")
     for n in range(90):
@@ -109,9 +124,6 @@ def test_control_characters_do_not_reach_the_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in (text := status.screen(facts_of(tmp_path))) and "\x07" not in text
 
 
-# --- what is next ----------------------------------------------------------------------------
-
-
 def test_the_next_step_follows_the_state(tmp_path: Path) -> None:
     add_raw_documents(tmp_path, [PROSE])
     add_run(tmp_path, exit_code=143)
@@ -121,17 +133,19 @@ def test_the_next_step_follows_the_state(tmp_path: Path) -> None:
     with Catalog(tmp_path) as catalog, catalog.record():
         for stage in ("validate", "clean"):
             catalog.advance(stage, 1)
-    assert "No document passed" in facts_of(tmp_path)["next"]
+    assert "No document passed the quality rules" in facts_of(tmp_path)["next"]
 
 
-def test_a_model_that_has_learned_all_asks_for_text(tmp_path: Path) -> None:
+def test_training_that_was_skipped_gives_its_reason(tmp_path: Path) -> None:
     add_clean_documents(tmp_path, [PROSE])
     with Catalog(tmp_path) as catalog, catalog.record():
         catalog.advance("prepare", 1)
     assert "--only train" in facts_of(tmp_path)["next"]
     write_model(tmp_path)
-    add_run(tmp_path, StageStats("train", facts={"summary": "nothing to do: the text was read 16 times"}))
-    assert "add lines" in facts_of(tmp_path)["next"]
+    add_run(tmp_path, StageStats("train", facts={"stop_reason": "the text was read 16 times"}))
+    assert "skipped: the text was read 16 times. For more text, add queries" in facts_of(tmp_path)["next"]
+    add_run(tmp_path, StageStats("train", facts={"stop_reason": ""}))
+    assert "collects and learns more" in facts_of(tmp_path)["next"]
 
 
 def write_model(root: Path) -> None:
@@ -141,21 +155,18 @@ def write_model(root: Path) -> None:
     (root / "checkpoints/release.pt").write_bytes(b"x")
 
 
-def test_the_model_is_told(tmp_path: Path) -> None:
+def test_the_model_is_described(tmp_path: Path) -> None:
     write_model(tmp_path)
     add_run(tmp_path, trained(2.0))
     assert "2 layers of 128, 1.5 M parameters; 7 iterations" in status.screen(facts_of(tmp_path))
 
 
-# --- what is broken --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("line", [b"{", b"[]", b"null", b"\xff\xfe", b'{"reports": [{"stage": 1}]}', b"[" * 9000,
-                                  b'{"reports": [], "exit_code": "0", "started": "x", "finished": "y"}',
-                                  b'{"reports": [], "exit_code": 0, "started": 5, "finished": "2026-01-01T00:00:00Z"}',
-                                  b'{"reports": [], "exit_code": 0, "started": "0001-01-01T00:00:00+23:59", '
+@pytest.mark.parametrize("line", [b"{", b"[]", b"null", b"\xff\xfe", b'{"stages": [{"stage": 1}]}', b"[" * 9000,
+                                  b'{"stages": [], "exit_code": "0", "started": "x", "finished": "y"}',
+                                  b'{"stages": [], "exit_code": 0, "started": 5, "finished": "2026-01-01T00:00:00Z"}',
+                                  b'{"stages": [], "exit_code": 0, "started": "0001-01-01T00:00:00+23:59", '
                                   b'"finished": "2026-01-01T00:00:00Z"}'])
-def test_a_damaged_line_of_the_history_is_passed_over(tmp_path: Path, line: bytes) -> None:
+def test_a_damaged_line_of_the_history_is_ignored(tmp_path: Path, line: bytes) -> None:
     add_run(tmp_path, trained(2.0))
     with open(tmp_path / "data/runs.jsonl", "ab") as stream:
         stream.write(line + b"\n")
@@ -165,21 +176,24 @@ def test_a_damaged_line_of_the_history_is_passed_over(tmp_path: Path, line: byte
     assert "1 of 3 lines" in problems(facts) and "Fix:" in status.screen(facts)
 
 
-def test_only_the_end_of_a_long_history_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_end_of_a_long_history_is_read(tmp_path: Path) -> None:
     for _ in range(9):
         add_run(tmp_path, trained(2.0))
-    monkeypatch.setattr(history, "HISTORY_BYTES", (tmp_path / "data/runs.jsonl").stat().st_size // 3)
-    facts = facts_of(tmp_path)
-    assert len(facts["bits_per_byte"]) == 2 and not facts["problems"]
+    runs, problems = history.read_history(tmp_path, (tmp_path / "data/runs.jsonl").stat().st_size // 3)
+    assert len(runs) == 2 and not problems
 
 
-def test_a_missing_catalog_is_told(tmp_path: Path) -> None:
+def test_a_missing_catalog_is_reported(tmp_path: Path) -> None:
     add_raw_documents(tmp_path, [PROSE])
     (tmp_path / "data/catalog.sqlite3").unlink()
-    assert "is missing" in problems(facts_of(tmp_path))
+    (finding,) = facts_of(tmp_path)["problems"]
+    assert "is missing" in finding["found"]
+    subprocess.run(finding["fix"].partition("anything: ")[2], shell=True, check=True)
+    assert not facts_of(tmp_path)["problems"] and (tmp_path / "data.old/raw").exists()
 
 
-@pytest.mark.parametrize(("version", "message"), [(99, "catalog version 99"), (1, "earlier release (version 1")])
+@pytest.mark.parametrize(("version", "message"), [
+    (99, "catalog version 99"), (3, "run python3 run.py --root"), (1, "git checkout")])
 def test_a_catalog_of_another_release(tmp_path: Path, version: int, message: str) -> None:
     Catalog(tmp_path).close()
     db = sqlite3.connect(tmp_path / "data/catalog.sqlite3")
@@ -207,18 +221,10 @@ def test_a_catalog_without_its_tables(tmp_path: Path) -> None:
 def test_a_damaged_description_of_the_model(tmp_path: Path, text: str) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/ckpt.json").write_text(text)
-    assert "ckpt.json" in problems(facts_of(tmp_path))
+    assert "ckpt.json, a description of the model, cannot be read" in problems(facts_of(tmp_path))
 
 
-# --- the command -----------------------------------------------------------------------------
-
-
-def run_py(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, PROJECT / "run.py", *arguments], capture_output=True, text=True, timeout=60,
-                          check=False)
-
-
-def test_it_works_beside_a_run_and_as_json(tmp_path: Path) -> None:
+def test_it_works_during_a_run_and_as_json(tmp_path: Path) -> None:
     add_raw_documents(tmp_path, [PROSE])
     with run_lock(tmp_path), Catalog(tmp_path) as catalog, catalog.record():
         catalog.set_state("x", 1)
@@ -242,6 +248,6 @@ def test_it_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("arguments", [["--status", "--doctor"], ["--json"], ["--status", "--only", "train"],
                                        ["--topic", "x", "--demo"], ["--topic", "x", "--topics"], ["--topic", " "],
                                        ["--topic", "x" * 300]])
-def test_what_does_not_go_together_is_refused(arguments: list[str]) -> None:
+def test_flags_that_exclude_each_other_are_rejected(arguments: list[str]) -> None:
     done = run_py(*arguments)
     assert done.returncode == 2 and "Traceback" not in done.stderr

@@ -1,23 +1,20 @@
-"""python3 -m pytest tests/cleaning/test_rules.py"""
+"""python3 -m pytest tests/cleaning/test_filters.py"""
 
-import re
+from pathlib import Path
 
 import pytest
 from helpers import PROSE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miniature_memory.cleaning.filters import (
-    ALL_RULES,
-    PAPERS,
-    c4_quality,
-    fineweb_quality,
-    first_broken,
-    gopher_quality,
-    gopher_repetition,
-)
-from miniature_memory.cleaning.measures import Measures, count_sentences
+from clean import c4_quality, fineweb_quality, gopher_quality, gopher_repetition
+from miniature_memory.cleaning.config import PRESETS, THRESHOLDS, CleanConfig, thresholds_of
+from miniature_memory.cleaning.filters import FAMILIES, PAPERS, Check, checks_of, first_broken
+from miniature_memory.cleaning.measures import Measures
+from miniature_memory.cleaning.sentences import count_sentences
 from miniature_memory.cleaning.words import Vocabulary, split_chunk
+from miniature_memory.core.config import RENAMED_SETTINGS, build_config, read_tables
+from miniature_memory.core.errors import ConfigError
 
 LONG = PROSE.strip()
 
@@ -38,9 +35,9 @@ def test_no_character_is_lost_or_made_up(text: str) -> None:
     assert "".join(word for chunk in text.split() for word in split_chunk(chunk)) == "".join(text.split())
 
 
-def test_a_full_vocabulary_begins_anew() -> None:
+def test_a_full_vocabulary_starts_over() -> None:
     vocabulary = Vocabulary()
-    vocabulary.MOST_CHUNKS = 3
+    vocabulary.MAX_CHUNKS = 3
     for text in ("one two three four", "five six", "one two"):
         ids, chars, _ = vocabulary.split(text)
         assert len(set(ids.tolist())) == len(text.split()) and chars.tolist() == [len(word) for word in text.split()]
@@ -78,7 +75,7 @@ def test_each_gopher_repetition_rule_has_its_reason(text: str, reason: str | Non
     (LONG, None), (LONG + "\nThen comes Lorem ipsum dolor sit amet.", "lorem_ipsum"),
     (LONG + "\nfunction main() { return }", "curly_bracket"),
     ("One sentence is here. Two are here.", "too_few_sentences"),
-    (LONG + "\nThis site uses { cookies and javascript.", None),  # the line goes before the bracket is seen
+    (LONG + "\nThis site uses { cookies and javascript.", None),  # the line is skipped before the bracket is seen
 ])
 def test_each_c4_rule_has_its_reason(text: str, reason: str | None) -> None:
     assert c4_quality(text) == reason
@@ -124,14 +121,67 @@ def test_sentences_are_counted(line: str, n: int) -> None:
     assert count_sentences(line) == n
 
 
-def test_other_languages_skip_what_does_not_apply() -> None:
+def test_rules_that_do_not_apply_to_a_language_are_skipped() -> None:
     japanese = "船は港に泊まっていた。" * 3 + "年老いた船長は甲板を歩き、空を眺めて静かな朝を過ごした。"
-    quality = [rule for rule in ALL_RULES if rule.family == "gopher_quality"]
-    assert first_broken(tuple(quality), japanese * 2, "ja", PAPERS) is None
-    assert first_broken(tuple(quality), "船は港に。", "ja", PAPERS) is not None
+    assert first_broken(PAPERS["gopher_quality"], japanese * 2, "ja") is None
+    assert first_broken(PAPERS["gopher_quality"], "船は港に。", "ja") is not None
 
 
-def test_every_rule_names_a_threshold_and_every_threshold_a_rule() -> None:
-    assert {rule.threshold for rule in ALL_RULES} == set(vars(PAPERS))
-    assert len({rule.reason for rule in ALL_RULES}) == len(ALL_RULES)
-    assert all(re.match("min_|max_|refuse_", rule.threshold) for rule in ALL_RULES)
+def test_every_rule_has_a_threshold_and_every_threshold_a_rule() -> None:
+    rules = [rule for family in FAMILIES.values() for rule in family]
+    assert {rule.threshold for rule in rules} == {row.name for row in THRESHOLDS}
+    assert len({rule.reason for rule in rules}) == len(rules)
+    assert all(row.name.startswith(("min_", "max_", "reject_")) for row in THRESHOLDS)
+
+
+@pytest.mark.parametrize(("preset", "top", "duplicate"), [
+    ("papers", [0.2, 0.18, 0.16], [0.15, 0.14, 0.13, 0.12, 0.11, 0.1]),
+    ("prose", [0.2, 0.18, 0.16], [0.45, 0.42, 0.39, 0.36, 0.33, 0.3]),
+])
+def test_longer_ngrams_have_lower_thresholds(preset: str, top: list[float], duplicate: list[float]) -> None:
+    ladder = [check.threshold for check in checks_of(thresholds_of(preset), ["gopher_repetition"])[4:]]
+    assert ladder == top + duplicate
+
+
+def in_force(checks: tuple[Check, ...]) -> set[str]:
+    return {check.rule.reason for check in checks if check.in_force}
+
+
+def test_a_rule_that_is_off_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Measures, "ngrams", property(lambda self: pytest.fail("measured")))
+    off = checks_of(thresholds_of("off"))
+    assert in_force(off) == {"too_few_words"}
+    assert first_broken(off, "word word " * 1000, "en") is None and first_broken(off, "!", "en") is not None
+    shares = {name: 1.0 for name in PRESETS["prose"] if name.startswith("max_") and name.endswith("_frac")}
+    assert not {"top_3gram", "duplicate_9grams"} & in_force(checks_of(thresholds_of("papers", shares)))
+
+
+def test_overrides_change_a_preset_and_keep_its_types() -> None:
+    changed = thresholds_of("prose", {"min_words": 30.0, "max_short_lines_frac": 0.5, "reject_curly_brackets": True})
+    differing = {name: value for name, value in changed.items() if value != PRESETS["prose"][name]}
+    assert repr(differing) == "{'min_words': 30, 'reject_curly_brackets': True, 'max_short_lines_frac': 0.5}"
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ('preset = "prsoe"', "preset = 'prsoe': expected prose, papers, off. Did you mean prose"),
+    ("thresholds.min_wrods = 3", "thresholds.min_wrods is unknown.* Did you mean min_words"),
+    ("thresholds.min_words = true", "thresholds.min_words = true: expected a number, such as 50"),
+    ("thresholds.reject_curly_brackets = 1", "thresholds.reject_curly_brackets = 1: expected true or false"),
+    ("thresholds.min_words = 0", "thresholds.min_words = 0: expected 1 or more"),
+])
+def test_a_wrong_threshold_is_a_configuration_error(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.toml").write_text(f"[clean]\n{text}\n")
+    with pytest.raises(ConfigError, match=message):
+        build_config(CleanConfig, "clean", read_tables(tmp_path, tmp_path / "mine.toml"))
+
+
+def test_thresholds_are_set_one_by_one_over_each_other(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("[clean.thresholds]\nmin_words = 30\nreject_curly_brackets = true\n")
+    tables = read_tables(tmp_path, tmp_path / "mine.toml", ["clean.thresholds.min_words=40"])
+    assert build_config(CleanConfig, "clean", tables).thresholds == {"min_words": 40, "reject_curly_brackets": True}
+
+
+def test_every_old_setting_is_named_with_its_new_one() -> None:
+    named = {new.removeprefix("clean.thresholds.").split(" ")[0] for old, new in RENAMED_SETTINGS.items()
+             if old.startswith("clean.")}
+    assert named == {row.name for row in THRESHOLDS}

@@ -1,4 +1,4 @@
-"""python3 -m pytest tests/cleaning/test_duplicates.py"""
+"""python3 -m pytest tests/cleaning/test_minhash.py"""
 
 import random
 from pathlib import Path
@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miniature_memory.cleaning import minhash
-from miniature_memory.cleaning.minhash import BANDS, Index, keys_of, normalised_words, shingles
+from miniature_memory.cleaning.minhash import BANDS, Index, keys_of, normalized_words, shingles
+from miniature_memory.storage import clean_documents, duplicates
+from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
 
 
@@ -23,22 +25,22 @@ def shared(a: str, b: str) -> int:
 
 
 def test_case_punctuation_marks_and_numbers_do_not_matter() -> None:
-    assert normalised_words("Café, No. 1,234: THE end—or 7.5?") == ["cafe", "no", "0", "the", "end", "or", "0"]
+    assert normalized_words("Café, No. 1,234: THE end—or 7.5?") == ["cafe", "no", "0", "the", "end", "or", "0"]
     assert shared("The ship, the SHIP! It sails at 9.", "the ship  the ship it sails at 10") == 1 + BANDS
     assert shared("the ship lies in the harbour", "the shop lies in the harbour") == 0
 
 
 @given(st.text(st.characters(max_codepoint=127), max_size=80))
-def test_ascii_takes_a_shorter_way_to_the_same_words(text: str) -> None:
-    assert [*normalised_words(text), "e"] == normalised_words(text + " é")
+def test_the_fast_path_for_ascii_gives_the_same_words(text: str) -> None:
+    assert [*normalized_words(text), "e"] == normalized_words(text + " é")
 
 
-def test_a_character_is_a_word_where_there_are_no_spaces() -> None:
-    assert normalised_words("船は港 ship") == ["船", "は", "港", "ship"]
+def test_in_a_script_without_spaces_each_character_is_a_word() -> None:
+    assert normalized_words("船は港 ship") == ["船", "は", "港", "ship"]
 
 
 def test_keys_never_change() -> None:
-    """They lie on disk: another machine, Python or numpy must find the same."""
+    """They are on disk: another machine, Python or numpy must find the same."""
     assert keys_of("The ship lay in the harbour with all her sails furled.")[:3].tolist() == EXPECTED
 
 
@@ -50,13 +52,13 @@ def test_any_text_has_keys(text: str) -> None:
     assert keys_of(text).shape == (1 + BANDS,)
 
 
-def test_shingles_are_of_five_words_in_their_order() -> None:
+def test_shingles_are_five_words_in_order() -> None:
     words = np.arange(1, 9, dtype=np.uint64)
     assert len(shingles(words)) == 4 and len(shingles(words[:3])) == 1 and len(shingles(words[:0])) == 1
     assert shingles(words)[0] == shingles(words[:5])[0] != shingles(words[4::-1])[0]
 
 
-def test_a_long_text_is_worked_on_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_text_has_the_same_keys_when_it_is_hashed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     text = " ".join(prose(1, 700))
     whole = keys_of(text)
     monkeypatch.setattr(minhash, "BLOCK", 64)
@@ -75,20 +77,18 @@ def test_near_duplicates_share_a_band_and_others_do_not(changed: int, found: boo
 
 
 @pytest.mark.parametrize("pending", [3, 1000])
-def test_the_first_document_stays_across_merges_and_openings(
+def test_the_first_document_is_found_across_merges_and_openings(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pending: int) -> None:
     monkeypatch.setattr(minhash, "PENDING", pending)
     texts = [" ".join(prose(seed)) for seed in range(10)]
-    for night in (texts[:4], texts[4:]):
+    for run in (texts[:4], texts[4:]):
         with Catalog(tmp_path) as catalog:
             index = Index(catalog)
-            for text in night:
+            for text in run:
                 keys = keys_of(text)
                 assert index.first(keys) is None
                 with catalog.record():
-                    seq = catalog.execute("INSERT INTO clean_documents (id, file, offset, length, text_bytes) "
-                                          "VALUES (?, 'f', 0, 0, 0)", [text[:9]]).lastrowid
-                    index.add(seq or 0, keys)
+                    index.add(clean_documents.add(catalog, text[:9], Place("f", 0, 0), 0), keys)
     with Catalog(tmp_path) as catalog:
         index = Index(catalog)
         for text in texts:
@@ -97,7 +97,7 @@ def test_the_first_document_stays_across_merges_and_openings(
         assert len(index.pending) < 15 * pending
 
 
-def test_a_forgotten_document_leaves_no_key_and_its_number_may_be_used_again(
+def test_a_forgotten_document_leaves_no_key_and_its_number_can_be_reused(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minhash, "PENDING", 2)
     texts = [" ".join(prose(seed)) for seed in range(5)]
@@ -107,14 +107,13 @@ def test_a_forgotten_document_leaves_no_key_and_its_number_may_be_used_again(
             index, keys = Index(catalog), keys_of(text)
             assert index.first(keys) is None
             with catalog.record():
-                seq = catalog.execute("INSERT INTO clean_documents (id, file, offset, length, text_bytes) "
-                                      "VALUES (?, 'f', 0, 0, 0)", [text[:9]]).lastrowid or 0
+                seq = clean_documents.add(catalog, text[:9], Place("f", 0, 0), 0)
                 index.add(seq, keys)
         return seq
 
     numbers = [add(text) for text in texts[:4]]
     with Catalog(tmp_path) as catalog, catalog.record():
-        minhash.forget(catalog, "seq = ?", [numbers[-1]])
+        duplicates.forget(catalog, "seq = ?", [numbers[-1]])
         catalog.execute("DELETE FROM clean_documents WHERE seq = ?", [numbers[-1]])
     assert add(texts[4]) == numbers[-1]
     add(texts[3])

@@ -1,4 +1,4 @@
-"""Text repair: encodings, Unicode normalization, white space."""
+"""Normalization: broken encodings, Unicode, white space."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ import ftfy
 
 from miniature_memory.core.text import strip_control
 
-# --- text ----------------------------------------------------------------------------------------
-
 MAX_SPACES = 200  # in a row; a million of them overflow the tokenizer's stack
 _LONG_SPACE = re.compile(r"[^\S\n]{201,}")
-MAX_FIXES = 8  # rounds: mojibake of mojibake, which one round uncovers for the next
+MAX_FIXES = 8  # rounds: of mojibake within mojibake
 _FIXES = ftfy.TextFixerConfig(uncurl_quotes=False, fix_character_width=False, normalization="NFC", explain=False)
 
 
-def clean_text(text: str) -> str:
-    """`text` without mojibake, in NFC, with plain line ends and at most one blank line. All scripts survive.
+def normalize_text(text: str) -> str:
+    """`text` without mojibake, in NFC, with plain line ends and no two blank lines in a row. All scripts survive.
 
-    Idempotent; invents no letter and keeps the order.
+    Idempotent. Adds no letter and keeps the order.
     """
     text = strip_control(text)
     if text.isascii() and "&" not in text:
-        return _plain_space(text)  # most of English: nothing to fix
+        return _plain_space(text)  # most English text: nothing to fix
     for _ in range(MAX_FIXES):
         fixed = strip_control(ftfy.fix_text(text, _FIXES))
         if fixed == text:
@@ -34,5 +32,5 @@ def clean_text(text: str) -> str:
 
 def _plain_space(text: str) -> str:
     text = _LONG_SPACE.sub(lambda run: run[0][:MAX_SPACES], text)
-    text = "\n".join(map(str.rstrip, text.split("\n")))  # no regular expression: a run of spaces would take for ever
+    text = "\n".join(map(str.rstrip, text.split("\n")))  # a regular expression would take quadratic time
     return re.sub(r"\n{3,}", "\n\n", text).strip()

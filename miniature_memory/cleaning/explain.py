@@ -1,0 +1,62 @@
+"""clean.py --explain: what became of one document, and why."""
+
+from __future__ import annotations
+
+import shlex
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from miniature_memory.cleaning.boilerplate import Site, load_site
+from miniature_memory.cleaning.cleaner import clean_text, config_checks, read_document
+from miniature_memory.cleaning.config import CleanConfig
+from miniature_memory.cleaning.filters import Check
+from miniature_memory.cleaning.measures import measure
+from miniature_memory.cleaning.privacy import mask
+from miniature_memory.core.errors import StageError
+from miniature_memory.core.paths import shown
+from miniature_memory.core.text import hostname
+from miniature_memory.storage import clean_documents, documents
+from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.files import read_lines
+from miniature_memory.storage.rejections import REJECTED
+
+
+def explain(config: CleanConfig, root: Path, wanted: str) -> str:
+    """What became of the document with this id (or the beginning of one, or this URL), step by step."""
+    with Catalog(root, read_only=True) as catalog:
+        row = documents.find(catalog, wanted)
+        if not row:
+            raise StageError(f"No document has the id or URL {wanted[:200]!r}.",
+                             "an id from data/raw/*.jsonl or data/rejected.jsonl, its first characters, or a URL.",
+                             f"list the ids: cut -c 9-72 {shlex.quote(shown(root / 'data/raw'))}/*.jsonl")
+        lines = [f"document   {row['id']}", f"url        {row['url']}",
+                 f"raw        {row['file']}, byte {row['offset']}, {row['length']} bytes",
+                 f"validate   {row['validation'] or 'not validated yet'}, language {row['language'] or 'unknown'}",
+                 f"clean      {_outcome(catalog, row)}"]
+        lines += [f"rejected   {line['stage']}: {line['reason']}, found {line['value']}, threshold {line['threshold']}"
+                  for line in read_lines(root / REJECTED, 1 << 62) if line.get("id") == row["id"]]
+        if row["validation"] == documents.VALID:
+            site = load_site(catalog, hostname(row["url"]))
+            text = read_document(catalog, row)["text"]
+            lines += _steps(text, row["language"], config_checks(config), site)
+    return "\n".join(lines)
+
+
+def _outcome(catalog: Catalog, row: sqlite3.Row) -> str:
+    if kept := clean_documents.find(catalog, row["id"]):
+        return f"kept in {kept['file']}, byte {kept['offset']}"
+    return "waiting for its turn" if row["seq"] > catalog.cursor("clean") else "not kept"
+
+
+def _steps(text: str, language: str, checks: Iterable[Check], site: Site) -> Iterator[str]:
+    """Each line that is removed and each rule with its figure, with what is known of the site's lines by now."""
+    text, _, removed = clean_text(text, language, checks, site)
+    yield from (f"line       removed as {reason}: {line[:80]}" for line, reason in removed)
+    yield from (f"masked     {n} x {kind}" for kind, n in mask(text)[1].items())
+    yield ""
+    for check in checks:
+        value = float(check.rule.measure(measure(text, language)))
+        applies = check.in_force and check.rule.applies(language)
+        outcome = "-" if not applies else "BROKEN" if check.breaks(value) else "passed"
+        yield f"{outcome:<8} {check.family:<18} {check.rule.reason:<26} {value:>10.4g}   {check.shown()}"

@@ -1,0 +1,101 @@
+"""The recorder: writes what the visits brought: pages, revisits, redirects, links, and how each visit ended."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+from miniature_memory.core.stage import StageStats
+from miniature_memory.core.text import host_of, strip_control, timestamp
+from miniature_memory.crawl.blocklists import Blocklist, url_rejection
+from miniature_memory.crawl.config import ScrapeConfig
+from miniature_memory.crawl.frontier import next_visit
+from miniature_memory.crawl.visits import Network, Page, Visit
+from miniature_memory.crawl.warc import info_record, revisit_record
+from miniature_memory.storage import pages, urls
+from miniature_memory.storage.append_log import Place
+from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.urls import NextVisit, Seen
+
+
+class Recorder:
+    def __init__(self, config: ScrapeConfig, catalog: Catalog, stats: StageStats, agent: str,
+                 blocklist: Blocklist | None, network: Network) -> None:
+        self.config, self.catalog, self.stats, self.agent = config, catalog, stats, agent
+        self.blocklist, self.network = blocklist, network
+        self.links: Counter[str] = Counter()  # of pages whose links are followed: "added", or why not
+
+    def page(self, visit: Visit, page: Page) -> None:
+        """Append a new page; for a payload that is already known, a revisit record."""
+        row, answer, records = visit.row, page.answer, page.records
+        assert records
+        same_body = page.body_hash == row["payload_hash"]
+        known = pages.with_payload(self.catalog, records.payload_digest)
+        if known or same_body:
+            revisit = b"" if not known else records.request + revisit_record(
+                answer, page.fetched_at, known["url"], known["fetched_at"])
+            self.finish_visit(visit, "unchanged" if same_body else "duplicate_payload", page, revisit)
+            return
+        with self.catalog.record():
+            file, offset, length = self._append(records.response + records.request)
+            pages.add(self.catalog, row["id"], answer.url, page.fetched_at,
+                      Place(file, offset, length - len(records.request)), records.payload_digest)
+            self._update(visit, "fetched", page)
+        self.stats.n_in += 1
+        self.stats.n_out += 1
+
+    def finish_visit(self, visit: Visit, reason: str, page: Page | None = None, records: bytes = b"") -> None:
+        """End a visit without a new page."""
+        with self.catalog.record():
+            if records:
+                self._append(records)
+            self._update(visit, reason, page)
+        self.stats.n_in += 1
+        self.stats.dropped[reason] += 1
+
+    def redirect(self, page: Page) -> None:
+        """Append a redirect: together they are the chain that led to a page."""
+        assert page.records
+        with self.catalog.record():
+            self._append(page.records.response + page.records.request)
+
+    def add_links(self, visit: Visit, page: Page) -> list[str]:
+        """Add a page's links to the frontier. Returns the new ones."""
+        if not page.links:
+            return []
+        host, added = host_of(page.answer.url), list[str]()
+        room = self.config.max_links_per_host - urls.links_added(self.catalog, host)
+        with self.catalog.record():
+            for url in page.links:
+                reason = "too_many_links" if len(added) >= room else url_rejection(url, self.blocklist)
+                reason = reason or urls.add(self.catalog, url, "links", depth=visit.row["depth"] + 1)
+                self.links[reason or "added"] += 1
+                added += [url] if not reason else []
+            urls.count_links(self.catalog, host, len(added))
+        return added
+
+    def _append(self, records: bytes) -> Place:
+        """Append to the last WARC file, within a record() block."""
+        shard = self.catalog.shard(pages.FOLDER, pages.SUFFIX, len(records))
+        if not self.catalog.length(shard):
+            info = info_record(Path(shard).name, self.agent, timestamp())
+            self.stats.bytes_written += self.catalog.append_to(shard, info).length
+        place = self.catalog.append_to(shard, records)
+        self.stats.bytes_written += place.length
+        return place
+
+    def _update(self, visit: Visit, reason: str, page: Page | None) -> None:
+        """Note how a visit ended, within a record() block."""
+        row, following = visit.row, next_visit(visit.row, reason, self.config.revisit_days)
+        if reason == "unreachable" and not self.network.answered:
+            # not this page's fault, but it goes to the end of the line: there may be a network after all
+            following = NextVisit(time.time(), row["revisit_days"], row["failures"])
+        seen = Seen(page.body_hash, _short(page.answer.header("ETag")),
+                    _short(page.answer.header("Last-Modified"))) if page else None
+        urls.finish_visit(self.catalog, row["id"], reason, following, seen)
+
+
+def _short(header: str) -> str:
+    """A header to send back later; '' if it is unfit for that."""
+    return header if len(header) <= 500 and header == strip_control(header) and header.isascii() else ""

@@ -1,0 +1,74 @@
+"""Raw documents, and the further URLs that each was found at."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from miniature_memory.core.text import hostname
+from miniature_memory.storage.append_log import Place
+from miniature_memory.storage.catalog import Catalog
+
+# Values of the column validation; any other is the reason for rejection
+NOT_VALIDATED, VALID = "", "valid"
+DAMAGED = "damaged"  # whole once, and set aside by a repair since
+
+
+def add(catalog: Catalog, document_id: str, url: str, place: Place) -> int:
+    """Add a raw document that is not known yet, within a record() block. Returns its sequence number."""
+    return catalog.execute("INSERT INTO documents (id, url, file, offset, length) VALUES (?, ?, ?, ?, ?)",
+                           [document_id, url, *place]).lastrowid or 0
+
+
+def has(catalog: Catalog, document_id: str) -> bool:
+    return catalog.value("SELECT 1 FROM documents WHERE id = ?", [document_id]) is not None
+
+
+def add_url(catalog: Catalog, document_id: str, url: str) -> None:
+    """Remember a further URL of a known document, within a record() block."""
+    catalog.execute("INSERT OR IGNORE INTO also_at VALUES (?, ?)", [document_id, url])
+
+
+def count(catalog: Catalog) -> int:
+    return int(catalog.value("SELECT count(*) FROM documents"))
+
+
+def count_valid(catalog: Catalog) -> int:
+    return int(catalog.value("SELECT count(*) FROM documents WHERE validation = 'valid'"))
+
+
+def valid(catalog: Catalog, step: int = 1) -> Iterator[sqlite3.Row]:
+    """The rows of the valid documents, one in `step` of them."""
+    yield from catalog.execute("SELECT * FROM documents WHERE validation = 'valid' AND seq % ? = 0", [step])
+
+
+def set_validation(catalog: Catalog, seq: int, validation: str, language: str) -> None:
+    """Keep the outcome of validate: 'valid' or the reason for rejection. Within a record() block."""
+    catalog.execute("UPDATE documents SET validation = ?, language = ? WHERE seq = ?", [validation, language, seq])
+
+
+def is_any_kept_after(catalog: Catalog, seq: int) -> bool:
+    """Whether clean has kept a document after `seq`."""
+    return catalog.value("SELECT 1 FROM documents WHERE seq > ? AND id IN (SELECT id FROM clean_documents) LIMIT 1",
+                         [seq]) is not None
+
+
+def languages(catalog: Catalog, most: int) -> dict[str, int]:
+    """How many valid documents are in each language, the commonest first."""
+    return dict(catalog.execute("SELECT language, count(*) FROM documents WHERE validation = 'valid' "
+                                "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?", [most]).fetchall())
+
+
+def hosts(catalog: Catalog, most: int) -> dict[str, int]:
+    """How many valid documents are of each host, the commonest first."""
+    catalog.db.create_function("hostname", 1, hostname, deterministic=True)
+    return dict(catalog.execute("SELECT hostname(url), count(*) FROM documents WHERE validation = 'valid' "
+                                "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?", [most]).fetchall())
+
+
+def find(catalog: Catalog, id_or_url: str) -> sqlite3.Row | None:
+    """The newest document with this id, with an id that begins so, or with this URL."""
+    row: sqlite3.Row | None = catalog.execute(
+        "SELECT * FROM documents WHERE id >= ? AND id < ? || 'g' OR url = ? ORDER BY seq DESC",
+        [id_or_url] * 3).fetchone()
+    return row

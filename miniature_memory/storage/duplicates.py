@@ -1,0 +1,76 @@
+"""What cleaning remembers of the documents it kept: keys that near duplicates share, and the lines of each site.
+
+The keys of a document are 64-bit integers: those of the newest documents in the column signature of clean_documents,
+one after the other; those of older ones in the table duplicate_keys.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+
+from miniature_memory.storage.catalog import Catalog
+
+MERGED = "duplicate_keys.merged"  # state: seq of the last clean document whose keys are in the table
+
+
+def sign(catalog: Catalog, seq: int, signature: bytes) -> None:
+    """Keep the keys of a clean document, within a record() block."""
+    catalog.execute("UPDATE clean_documents SET signature = ? WHERE seq = ?", [signature, seq])
+
+
+def unsigned(catalog: Catalog, most: int) -> list[sqlite3.Row]:
+    """The first clean documents whose keys were never computed, in order."""
+    return catalog.execute("SELECT * FROM clean_documents WHERE signature IS NULL ORDER BY seq LIMIT ?",
+                           [most]).fetchall()
+
+
+def pending(catalog: Catalog) -> Iterator[tuple[int, bytes]]:
+    """Sequence number and signature of the documents whose keys are not in the table yet."""
+    yield from catalog.execute("SELECT seq, signature FROM clean_documents WHERE seq > ? AND signature IS NOT NULL",
+                               [catalog.state(MERGED, 0)])
+
+
+def merge(catalog: Catalog, seq_of_key: Iterable[tuple[int, int]], seq: int) -> None:
+    """Put the keys of all documents up to `seq` into the table, within a record() block; an earlier document stays."""
+    catalog.db.executemany("INSERT OR IGNORE INTO duplicate_keys VALUES (?, ?)", seq_of_key)
+    catalog.set_state(MERGED, seq)
+
+
+def look_up(catalog: Catalog, keys: Sequence[int]) -> dict[int, int]:
+    """The sequence number of the earliest document with each of `keys` that is in the table."""
+    marks = ", ".join("?" * len(keys))
+    return dict(catalog.execute(f"SELECT key, seq FROM duplicate_keys WHERE key IN ({marks})", keys).fetchall())
+
+
+def id_of(catalog: Catalog, seq: int) -> str:
+    return str(catalog.value("SELECT id FROM clean_documents WHERE seq = ?", [seq]))
+
+
+def set_cache(catalog: Catalog, n_kb: int) -> None:
+    catalog.execute(f"PRAGMA cache_size = -{n_kb}")
+
+
+def forget(catalog: Catalog, where: str, parameters: Sequence[object]) -> None:
+    """Take back the keys of some clean documents, within a record() block that then deletes their rows.
+
+    The numbers of the last rows are used again, so what stood for them must be gone.
+    """
+    rows = catalog.execute(f"SELECT seq, signature FROM clean_documents WHERE {where}", parameters).fetchall()
+    for row in rows:
+        catalog.db.executemany("DELETE FROM duplicate_keys WHERE key = ? AND seq = ?",
+                               [(key, row["seq"]) for (key,) in struct.iter_unpack("<q", row["signature"] or b"")])
+    last = catalog.value(f"SELECT max(seq) FROM clean_documents WHERE NOT ({where})", parameters) or 0
+    catalog.set_state(MERGED, min(last, catalog.state(MERGED, 0)))
+
+
+def site_lines(catalog: Catalog, host: str) -> tuple[int, bytes]:
+    """How many documents of a host were seen, and what is known of their lines."""
+    row = catalog.execute("SELECT documents, lines FROM site_lines WHERE host = ?", [host]).fetchone()
+    return (row["documents"], row["lines"]) if row else (0, b"")
+
+
+def set_site_lines(catalog: Catalog, host: str, documents: int, lines: bytes) -> None:
+    """Within a record() block."""
+    catalog.execute("INSERT OR REPLACE INTO site_lines VALUES (?, ?, ?)", [host, documents, lines])

@@ -1,0 +1,53 @@
+"""Errors of the database that the disk, another program or damage is to blame for, and not a mistake in our SQL."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shlex
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from miniature_memory.core.errors import StageError, cannot_write
+from miniature_memory.core.paths import shown
+
+
+def stage_error(error: sqlite3.Error, path: Path) -> StageError | None:
+    """What a person can do about an error of the database at `path`; None if it is a mistake of ours."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the upper bits only tell details
+    name, folder = shown(path), shlex.quote(shown(path.parent))
+    match code:
+        case sqlite3.SQLITE_FULL:
+            return cannot_write(path, OSError(errno.ENOSPC, str(error)))
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN:
+            return StageError(f"{name} cannot be opened ({error}).", "a catalog that this user may read and write.",
+                              f"check who owns it (ls -l {folder}), or choose another folder with --root.")
+        case sqlite3.SQLITE_IOERR:
+            return StageError(f"{name} cannot be read or written ({error}).", "a disk without errors.",
+                              "check the disk (df -h; sudo dmesg | tail), then run the same command again; everything "
+                              "that was committed is kept.")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StageError(f"{name} is in use by another program ({error}).", "no other program that writes to it.",
+                              "close the program that has it open, then run the same command again.")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return damaged(path, str(error))
+    return None
+
+
+def damaged(path: Path, why: str) -> StageError:
+    quoted, folder = shlex.quote(shown(path)), shlex.quote(shown(path.parent))
+    return StageError(f"{shown(path)} is damaged ({why}).", "an SQLite database.",
+                      f"put it back from a copy, save what is left of it (sqlite3 {quoted} .recover), or start again: "
+                      f"mv {folder} {folder}.damaged. Its .jsonl and .warc.gz files stay readable.")
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Raise errors of the database at `path` as StageErrors; a mistake of ours stays the error that it is."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if trouble := stage_error(error, path):
+            raise trouble from None
+        raise

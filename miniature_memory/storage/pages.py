@@ -1,0 +1,40 @@
+"""Pages: the WARC records that scrape appended and extract reads."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from miniature_memory.storage.append_log import Place
+from miniature_memory.storage.catalog import Catalog
+
+FOLDER, SUFFIX = "data/pages", ".warc.gz"
+
+
+def count(catalog: Catalog) -> int:
+    return int(catalog.value("SELECT count(*) FROM pages"))
+
+
+def count_urls(catalog: Catalog) -> int:
+    return int(catalog.value("SELECT count(DISTINCT url) FROM pages"))
+
+
+def add(catalog: Catalog, url_id: int, url: str, fetched_at: str, place: Place, payload_digest: str) -> None:
+    """Add a response record, within a record() block."""
+    catalog.execute("INSERT INTO pages (url_id, url, fetched_at, file, offset, length, payload_hash) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)", [url_id, url, fetched_at, *place, payload_digest])
+
+
+def with_payload(catalog: Catalog, payload_digest: str) -> sqlite3.Row | None:
+    """The first page that had this payload."""
+    row: sqlite3.Row | None = catalog.execute(
+        "SELECT url, fetched_at FROM pages WHERE payload_hash = ? AND payload_hash != '' LIMIT 1",
+        [payload_digest]).fetchone()
+    return row
+
+
+def extracted_files(catalog: Catalog) -> list[str]:
+    """The WARC files that extract has read to their end."""
+    return [path for (path,) in catalog.execute(
+        "SELECT path FROM files WHERE path LIKE ? AND length > 0 "
+        "AND NOT EXISTS (SELECT 1 FROM pages WHERE file = path AND seq > ?)",
+        [FOLDER + "/%", catalog.cursor("extract")])]

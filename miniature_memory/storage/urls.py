@@ -1,0 +1,141 @@
+"""URLs and hosts: what is known of the web, and when each URL is due.
+
+Every query here is as fast with a million URLs as with a thousand: triggers keep, for each host, when the first of its
+URLs is due. Functions that write are called within a record() block.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from miniature_memory.core.text import host_of
+from miniature_memory.storage.catalog import Catalog
+
+_NOT_PAUSED = "host NOT IN (SELECT name FROM backoffs WHERE kind = 'host' AND until > ?)"  # parameter: now
+
+
+class Archived(NamedTuple):
+    """Where Common Crawl keeps a page: a WARC file of its bucket, and the record in it."""
+
+    file: str
+    offset: int
+    length: int
+
+
+class NextVisit(NamedTuple):
+    due_at: float | None  # epoch seconds; None: never
+    revisit_days: float | None  # None: every visit has failed
+    failures: int  # in a row
+
+
+class Seen(NamedTuple):
+    """What a visit has seen of a page, for the next, conditional request."""
+
+    payload_hash: str  # sha256 of the body, unpacked
+    etag: str
+    last_modified: str
+
+
+def add(catalog: Catalog, url: str, source: str, query: str = "", depth: int = 0,
+        archived: Archived | None = None) -> str:
+    """Add a canonical URL, due at once. Returns '', or 'already_known'.
+
+    A known URL that came from an archive is due again when that has a newer copy.
+    """
+    now = time.time()
+    if catalog.execute(
+            "INSERT OR IGNORE INTO urls (url, host, source, query, found_at, due_at, depth, archive, archive_offset, "
+            "archive_length) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (url, host_of(url), source, query, now, now, depth, *(archived or (None, None, None)))).rowcount:
+        return ""
+    if archived:
+        catalog.execute("UPDATE urls SET archive = ?, archive_offset = ?, archive_length = ?, due_at = ? "
+                        "WHERE url = ? AND archive < ?", [*archived, now, url, archived.file])
+    return "already_known"
+
+
+def finish_visit(catalog: Catalog, url_id: int, reason: str, following: NextVisit, seen: Seen | None = None) -> None:
+    """Note how a visit ended, and when the next one is due."""
+    values: dict[str, object] = {"state": reason, **following._asdict()}
+    if seen:
+        values |= {"fetched_at": time.time(), **seen._asdict()}
+    names = ", ".join(f"{name} = ?" for name in values)
+    catalog.execute(f"UPDATE urls SET {names} WHERE id = ?", [*values.values(), url_id])
+
+
+def get(catalog: Catalog, url: str) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = catalog.execute("SELECT * FROM urls WHERE url = ?", [url]).fetchone()
+    return row
+
+
+def is_another(catalog: Catalog, url: str, url_id: int) -> bool:
+    """Whether the catalog knows this URL, as another one than `url_id`."""
+    return catalog.value("SELECT 1 FROM urls WHERE url = ? AND id != ?", [url, url_id]) is not None
+
+
+def hosts_due(catalog: Catalog, now: float, limit: int = -1, without: Collection[str] = ()) -> Iterator[str]:
+    """The hosts with a URL that is due, longest due first; none that is paused."""
+    marks = ", ".join("?" * len(without))
+    for (host,) in catalog.execute(f"SELECT host FROM hosts WHERE due_at <= ? AND {_NOT_PAUSED} "
+                                   f"AND host NOT IN ({marks}) ORDER BY due_at LIMIT ?", [now, now, *without, limit]):
+        yield host
+
+
+def due(catalog: Catalog, host: str, now: float, limit: int = -1) -> list[sqlite3.Row]:
+    """The URLs of a host that are due, longest due first."""
+    return catalog.execute("SELECT * FROM urls WHERE host = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?",
+                           (host, now, limit)).fetchall()
+
+
+def enough_due(catalog: Catalog, enough: int, per_host: int) -> bool:
+    """Whether at least `enough` URLs are due, where `per_host` of one host count at most."""
+    now, n = time.time(), 0
+    for host in hosts_due(catalog, now):
+        n += catalog.value("SELECT count(*) FROM (SELECT 1 FROM urls WHERE host = ? AND due_at <= ? LIMIT ?)",
+                           (host, now, per_host))
+        if n >= enough:
+            return True
+    return n >= enough
+
+
+def count_due(catalog: Catalog) -> int:
+    return int(catalog.value("SELECT count(*) FROM urls WHERE due_at <= ?", [time.time()]))
+
+
+def count(catalog: Catalog) -> int:
+    return int(catalog.value("SELECT count(*) FROM urls"))
+
+
+def states(catalog: Catalog, host: str = "") -> list[tuple[str, int]]:
+    """How many URLs are in which state, the commonest first; of one host, or of all."""
+    of_host, values = ("WHERE host = ?", [host]) if host else ("", [])
+    rows = catalog.execute(f"SELECT state, count(*) FROM urls {of_host} GROUP BY state ORDER BY count(*) DESC", values)
+    return [(state, n) for state, n in rows]
+
+
+def hosts_by_size(catalog: Catalog) -> list[str]:
+    """Those with most URLs first."""
+    return [host for (host,) in catalog.execute("SELECT host FROM urls GROUP BY host ORDER BY count(*) DESC, host")]
+
+
+def robots(catalog: Catalog, host: str, since: float) -> str | None:
+    """The robots.txt that was read at this epoch second or later."""
+    text: str | None = catalog.value("SELECT robots FROM hosts WHERE host = ? AND robots_at > ?", [host, since])
+    return text
+
+
+def keep_robots(catalog: Catalog, host: str, text: str) -> None:
+    catalog.execute("INSERT INTO hosts (host, robots, robots_at) VALUES (?, ?, ?) ON CONFLICT (host) DO UPDATE "
+                    "SET robots = excluded.robots, robots_at = excluded.robots_at", [host, text, time.time()])
+
+
+def links_added(catalog: Catalog, host: str) -> int:
+    """How many URLs of a host were found by following links, ever."""
+    return catalog.value("SELECT links FROM hosts WHERE host = ?", [host]) or 0
+
+
+def count_links(catalog: Catalog, host: str, n: int) -> None:
+    catalog.execute("UPDATE hosts SET links = links + ? WHERE host = ?", [n, host])

@@ -1,0 +1,119 @@
+"""Doctor's look at the web: may each provider be asked, and does it answer? Only robots.txt is asked for, by the rules
+of crawl/web.py."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from miniature_memory.core.config import Tables, build_config
+from miniature_memory.core.errors import ConfigError, StageError
+from miniature_memory.core.findings import BAD, NOTE, OK, Finding
+from miniature_memory.core.paths import config_path, shown
+from miniature_memory.core.text import host_of
+from miniature_memory.crawl.config import SearchConfig
+from miniature_memory.crawl.engines import COMMONCRAWL, DDGS_BACKENDS
+from miniature_memory.crawl.outcomes import reason_in_words
+from miniature_memory.crawl.providers import PROVIDERS
+from miniature_memory.crawl.robots import Rules, fetch_rules, robots_url
+from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
+from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.crawl.web import Web
+from miniature_memory.storage import backoffs
+from miniature_memory.storage.catalog import Catalog
+from miniature_memory.views import status
+from miniature_memory.views.history import words_of_reason
+
+ANSWER_SEC = 8.0  # for one answer from the web
+MAX_HOSTS = 3  # of one provider that are asked
+WAIT = "wait, or use other providers meanwhile."
+SEED_KINDS = {"feeds": "feed", "sitemaps": "sitemap", "seeds": "page"}  # provider -> its seeds
+
+
+def check_web(root: Path, tables: Tables) -> list[Finding]:
+    try:
+        config: SearchConfig = build_config(SearchConfig, "search", tables)
+        queries, seeds = read_lines(config_path(root, "queries.txt")), read_seeds(config_path(root, "seeds.txt"))
+    except ConfigError:
+        return []  # reported by doctor.settings()
+    except StageError as error:
+        return [Finding("queries", BAD, error.found, error.fix)]
+    findings = [Finding("queries", OK, f"queries: {len(queries)}, seeds: {len(seeds)}")]
+    if not (queries or seeds):
+        findings = [Finding("queries", BAD, "there are no queries and no seeds.",
+                            f"write your topic into {shown(root / 'config/queries.txt')}, one query per line.")]
+    paused = read_paused(root)
+    asked: dict[str, list[str]] = {}  # provider -> addresses
+    for name in config.providers:
+        if reason := PROVIDERS[name].off(config):
+            findings.append(Finding(name, OK, f"off: {reason_in_words(reason)}"))
+        elif name in paused:
+            findings.append(Finding(name, NOTE, f"paused until {paused[name]}", WAIT))
+        elif not (urls := addresses(name, config, seeds)):
+            findings.append(Finding(name, OK, "no seeds for it in config/seeds.txt"))
+        else:
+            asked[name] = [url for url in urls if host_of(url) not in paused]
+            if not asked[name]:
+                findings.append(Finding(name, NOTE, f"{host_of(urls[0])} is paused until {paused[host_of(urls[0])]}",
+                                        WAIT))
+    return findings + ask({name: urls for name, urls in asked.items() if urls}, config, root)
+
+
+def read_paused(root: Path) -> dict[str, str]:
+    """The providers and hosts with a back-off in force, with its end and its reason."""
+    found = {}
+    try:
+        with Catalog(root, read_only=True) as catalog:
+            for kind in (backoffs.PROVIDER, backoffs.HOST):
+                for name, backoff in backoffs.active(catalog, kind, time.time()).items():
+                    found[name] = f"{status.clock(backoff.until)} ({reason_in_words(backoff.reason)})"
+    except (StageError, sqlite3.Error):
+        pass  # reported by doctor.check_dataset()
+    return found
+
+
+def addresses(name: str, config: SearchConfig, seeds: list[Seed]) -> list[str]:
+    """Where a provider is asked: a canonical URL for each of its hosts, a few of them."""
+    urls = {"google": ["https://www.google.com/"], "commoncrawl": [COMMONCRAWL], "searxng": [config.searxng_url],
+            "ddgs": [f"https://{host}/" for host in DDGS_BACKENDS.values()],
+            "mediawiki": [wiki.replace("{language}", config.language) for wiki in config.wikis],
+            }.get(name, [seed.url for seed in seeds if seed.kind == SEED_KINDS.get(name)])
+    return list({host_of(url): url for url in map(canonical_url, urls) if url}.values())[:MAX_HOSTS]
+
+
+def ask(asked: dict[str, list[str]], config: SearchConfig, root: Path) -> list[Finding]:
+    """Ask the hosts of all providers for robots.txt, all at once."""
+    if not asked:
+        return [Finding("network", NOTE, "not checked: no provider may be asked now.",
+                        f"wait, or add to providers under [search] in {shown(root / 'config/default.toml')}")]
+    own = [urlsplit(url) for name in ("searxng", "mediawiki") for url in asked.get(name, [])]  # may be private
+    private = [f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}" for parts in own]
+    web = Web(dataclasses.replace(config.web, allow_private=[*config.web.allow_private, *private]))
+
+    def failure(url: str) -> str:
+        rules = fetch_rules(web, robots_url(url), seconds=ANSWER_SEC)
+        reason = rules.rejection if isinstance(rules, Rules) else ""
+        return "no valid answer" if reason == "robots_unavailable" else words_of_reason(reason)
+
+    urls = list({host_of(url): url for urls in asked.values() for url in urls}.values())
+    with ThreadPoolExecutor(len(urls)) as pool:
+        failures = dict(zip(map(host_of, urls), pool.map(failure, urls), strict=True))
+    n = sum(not reason for reason in failures.values())
+    if not n:
+        listed = "; ".join(f"{host}: {reason}" for host, reason in list(failures.items())[:MAX_HOSTS])
+        return [Finding("network", BAD, f"none of {len(failures)} hosts answered ({listed}).",
+                        "connect this machine to a network, or "
+                        + status.set_in(root, "web", 'proxy = "http://HOST:PORT"')
+                        + ". Without a network, try the demonstration: python3 run.py --demo")]
+    findings = [Finding("network", OK, f"{n} of {len(failures)} hosts answered")]
+    for name, urls in asked.items():
+        failed = [f"{host}: {failures[host]}" for host in map(host_of, urls) if failures[host]]
+        if len(failed) == len(urls):
+            findings.append(Finding(name, NOTE, "; ".join(failed), WAIT))
+        else:
+            findings.append(Finding(name, OK, "reachable" + (f", except {'; '.join(failed)}" if failed else "")))
+    return findings
