@@ -1,45 +1,74 @@
 """Search: queries, feeds and sitemaps in, URLs out.
 
-Reads   config/queries.txt    a query a line; # begins a comment
-        config/seeds.txt      "page URL", "feed URL" or "sitemap URL" a line
+Reads   config/queries.txt    one query per line; # starts a comment
+        config/seeds.txt      "page URL", "feed URL" or "sitemap URL", one per line
 Writes  the catalog's urls, due at once
 Alone   .venv/bin/python search.py --set search.queries_per_run=2
 
 Search engines refuse more often than they answer, so none is relied on: each query goes to the first provider that
-answers, and the seed list is read in any case. What a provider has answered is remembered: a page of results is asked
-for once, and the next time the query's turn comes, the page after it.
+answers, and the seed list is read in any case. Answers are remembered: each page of results is asked for once, and the
+next page is asked for when the query's turn comes again.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
+import shlex
 from pathlib import Path
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import config_path
+from miniature_memory.core.paths import config_path, root_option, shown
 from miniature_memory.core.stage import StageStats, stage_main
 from miniature_memory.crawl.config import SearchConfig
-from miniature_memory.crawl.discovery import Search, outcome
-from miniature_memory.crawl.seeds import read_lines, read_seeds
+from miniature_memory.crawl.discovery import Discovery
+from miniature_memory.crawl.outcomes import in_words
+from miniature_memory.crawl.providers import PROVIDERS
+from miniature_memory.crawl.query_search import QuerySearch
+from miniature_memory.crawl.seed_search import SeedFetcher, SeedSearch
+from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
+from miniature_memory.storage import counts
 from miniature_memory.storage.catalog import Catalog
 
 logger = logging.getLogger(__name__)
 
+
 def run(config: SearchConfig, root: Path) -> StageStats:
-    report = StageStats("search", facts={"seeds_failed": {}})
-    queries_path, seeds_path = config_path(root, "queries.txt"), config_path(root, "seeds.txt")
-    queries, seeds = read_lines(queries_path), read_seeds(seeds_path)
+    stats = StageStats("search", facts={"seeds_failed": {}})
+    queries, seeds = read_lines(config_path(root, "queries.txt")), read_seeds(config_path(root, "seeds.txt"))
     with Catalog(root) as catalog:
-        collected = any(catalog.value(f"SELECT 1 FROM {table} LIMIT 1") for table in ("urls", "documents"))
-        if not (queries or seeds or collected):
-            raise StageError(f"{queries_path} holds no query and {seeds_path} no seed, and nothing was collected yet.",
-                             "a query a line, such as: history of astronomy.", f"write some into {queries_path}.")
-        search = Search(config, catalog, report)
-        idle = "not asked, enough URLs are due" if search.has_enough() else "not asked"
-        search.run(queries, seeds)
-        report.facts["providers"] = {name: outcome(search, name) or idle for name in config.providers}
-    logger.info("%s", "; ".join(f"{name}: {text}" for name, text in report.facts["providers"].items()))
-    return report
+        if not (queries or seeds or counts.has_collected(catalog)):
+            raise nothing_to_search_for(root)
+        discovery = Discovery(config, catalog, stats)
+        ask_in_order(discovery, queries, seeds)
+        stats.facts["providers"] = {name: discovery.outcome(name) for name in config.providers}
+    logger.info("%s", "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in stats.facts["providers"].items()))
+    return stats
+
+
+def ask_in_order(discovery: Discovery, queries: list[str], seeds: list[Seed]) -> None:
+    """Ask all providers, as search.providers lists them. Neighbors that take queries stand in for one another."""
+    query_search = QuerySearch(discovery, SeedFetcher(discovery).fetch)
+    seed_search = SeedSearch(discovery, query_search)
+    steps = [(takes, list(names)) for takes, names in itertools.groupby(
+        discovery.config.providers, key=lambda name: PROVIDERS[name].takes)]
+    for n, (takes, names) in enumerate(steps):
+        steps_left = len(steps) - n
+        discovery.time.begin_step(takes == "query", steps_left)
+        if takes == "query":
+            query_search.work_through(names, queries, others_wait=bool(seeds) and steps_left > 1)
+        else:
+            for name in names:
+                seed_search.work_through(name, seeds)
+
+
+def nothing_to_search_for(root: Path) -> StageError:
+    folder = shlex.quote(shown(root / "config"))
+    return StageError(f"There are no queries in {shown(config_path(root, 'queries.txt'))}, no seeds in "
+                      f"{shown(config_path(root, 'seeds.txt'))}, and nothing was collected before.",
+                      "one query per line, such as: history of astronomy.",
+                      f"mkdir -p {folder}; echo 'history of astronomy' >> {folder}/queries.txt; "
+                      f"python3 run.py --only search{root_option(root)}")
 
 
 def main(argv: list[str] | None = None) -> int:

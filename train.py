@@ -1,69 +1,160 @@
-"""Train: token bins in, a model out that goes on learning where it left off.
+"""Train: token bins in, a model out that continues learning in the next run.
 
-Reads   data/train.bin, val.bin    uint16 token ids; data/bins.json and data/tokenizer/ say what they mean
-Writes  checkpoints/ckpt.pt        the model at its stable learning rate: the one that goes on next time
-        checkpoints/ckpt.prev.pt   the one before, should ckpt.pt be damaged
-        checkpoints/release.pt     a branch of it with the learning rate brought down: the one to use
+Reads   data/train.bin, val.bin     uint16 token ids; data/bins.json and data/tokenizer/ give them a meaning
+Writes  checkpoints/ckpt.pt         the model at its stable learning rate, from which the next run continues
+        checkpoints/ckpt.prev.pt    the one before, should ckpt.pt be damaged
+        checkpoints/release.pt      a branch of it whose learning rate fell to zero: the model to use
         checkpoints/history/*.pt    small copies of the last releases, for the playground
-        checkpoints/ckpt.json      what ckpt.pt holds, for people
+        checkpoints/ckpt.json       what ckpt.pt holds, for people
 Alone   .venv/bin/python train.py --set train.max_minutes=30
 
-nanoGPT's bins train too, with --set train.vocab_size=N where there is no bins.json.
+A run has three phases: at the stable rate, the decay, the release. nanoGPT's bins train too, with
+--set train.vocab_size=N where there is no bins.json.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-IMPORT_STARTED = time.monotonic()  # train.max_minutes counts the import of torch too
+IMPORT_STARTED = time.monotonic()  # train.max_minutes includes the import of torch
 # Threads that wait for each other give way soon. While another program wants a core, torch's default (300,000 turns of
 # an empty loop) made training forty times slower here, this half; on idle cores both are equally fast.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-import torch  # noqa: E402
+import torch
 
-from miniature_memory.core.stage import StageStats, stage_main  # noqa: E402
-from miniature_memory.training.bins import open_bins  # noqa: E402
-from miniature_memory.training.checkpoint import load_release  # noqa: E402
-from miniature_memory.training.config import TrainConfig  # noqa: E402
-from miniature_memory.training.trainer import Trainer, make_report, stop_reason  # noqa: E402
+from miniature_memory.core.errors import Stopped
+from miniature_memory.core.stage import StageStats, stage_main
+from miniature_memory.training.bins import open_bins
+from miniature_memory.training.checkpoint import State, rename_history
+from miniature_memory.training.config import TrainConfig
+from miniature_memory.training.evaluation import format_scores
+from miniature_memory.training.releases import load_release, make_release, stop_reason
+from miniature_memory.training.trainer import Trainer
 
 IMPORT_SEC = time.monotonic() - IMPORT_STARTED
+EVAL_WINDOWS = 64  # of block_size tokens, for a look at the loss in between; a release is measured on all of val.bin
 
 logger = logging.getLogger(__name__)
 
 
-def train(config: TrainConfig, root: Path, started: float,
-          on_iteration: Callable[[int, float], None] | None = None) -> StageStats:
-    """One run: at the stable rate, the decay, the release.
+def run(config: TrainConfig, root: Path) -> StageStats:
+    return train(config, root, started=time.monotonic() - IMPORT_SEC)
 
-    started: of the whole process, by time.monotonic(); on_iteration is told of each iteration's number and loss.
+
+def train(config: TrainConfig, root: Path, started: float, on_iteration: Callable[[int, float], None] | None = None,
+          clock: Callable[[], float] = time.monotonic) -> StageStats:
+    """One run. on_iteration gets the number and the loss of each iteration.
+
+    started: when the process started, by `clock`.
     """
-    trainer = Trainer(config, root, open_bins(root, config.vocab_size), started, on_iteration)
+    rename_history(root)
+    trainer = Trainer(config, root, open_bins(root, config.vocab_size), started, on_iteration, clock)
+    log_model(trainer, config)
+    released = load_release(root, trainer.bins)
+    if released and (reason := stop_reason(trainer, released)):
+        logger.info("training skipped: %s", reason)
+        return make_stats(trainer, released, reason)
+    with trainer.bar:
+        train_stable(trainer)
+        train_decay(trainer)
+    return make_stats(trainer, make_release(trainer))
+
+
+def log_model(trainer: Trainer, config: TrainConfig) -> None:
     shape = trainer.model.config
-    logger.info("the model has %d layers of %d%s, %.2f M parameters and %.1f M of n-grams; it learns in %s on %s (%d "
-                "threads), takes about %d MB and goes on from iteration %s", shape.n_layer, shape.n_embd,
-                " (chosen for the time)" if trainer.is_fresh and config.size == "auto" else "",
+    logger.info("the model has %d layers of %d%s, %.2f M parameters and %.1f M of n-grams; it trains in %s on %s (%d "
+                "threads), takes about %d MB and continues from iteration %s", shape.n_layer, shape.n_embd,
+                " (sized to the time budget)" if trainer.is_fresh and config.size == "auto" else "",
                 shape.matrix_parameters / 1e6, shape.table_rows * shape.n_embd / 1e6,
                 str(trainer.dtype).removeprefix("torch."), trainer.device, torch.get_num_threads(), trainer.memory_mb,
                 f"{trainer.iter_num:,}")
-    released = load_release(root, trainer.bins)
-    rest = stop_reason(trainer, released)
-    if rest and released:
-        logger.info("training rests: %s", rest)
-        return make_report(trainer, released, rest)
-    with trainer.bar:
-        trainer.train_stable()
-        trainer.train_decay()
-    return make_report(trainer, trainer.release(), "")
 
 
-def run(config: TrainConfig, root: Path) -> StageStats:
-    return train(config, root, started=time.monotonic() - IMPORT_SEC)
+# --- phase 1: the stable learning rate -----------------------------------------------------------
+
+
+def train_stable(trainer: Trainer) -> None:
+    """Train until it is time for the decay; then, or when stopped, save ckpt.pt."""
+    evaluated_at = trainer.budget.clock()
+    try:
+        while not is_stable_over(trainer):
+            trainer.iterate()
+            if trainer.budget.clock() - evaluated_at >= 60 * trainer.config.eval_minutes:
+                trainer.save()
+                log_evaluation(trainer)
+                evaluated_at = trainer.budget.clock()
+    except Stopped:
+        trainer.save()
+        raise
+    trainer.save()
+
+
+def is_stable_over(trainer: Trainer) -> bool:
+    config = trainer.config
+    if config.max_iters and trainer.iter_num >= config.stable_iters:
+        return True
+    return is_text_read(trainer) or trainer.budget.is_time_to_decay(config.decay_frac)
+
+
+def is_text_read(trainer: Trainer) -> bool:
+    """Whether the text was read as often as it may be."""
+    return 0 < trainer.config.max_epochs <= trainer.batches.position.epoch
+
+
+def log_evaluation(trainer: Trainer) -> None:
+    """Validation loss on a few windows, for people."""
+    scores = trainer.evaluate(EVAL_WINDOWS)
+    trainer.bar.clear()
+    logger.info("iter %s: train loss %.3f, validation %s", f"{trainer.iter_num:,}",
+                trainer.train_loss or math.nan, format_scores(scores))
+
+
+# --- phase 2: the decay --------------------------------------------------------------------------
+
+
+def train_decay(trainer: Trainer) -> None:
+    """Lower the learning rate to zero. ckpt.pt is saved already: a stop loses this branch and nothing else."""
+    budget, first_iter, last_iter = trainer.budget, trainer.iter_num, last_decay_iter(trainer)
+    whole_sec = max(1e-9, budget.left_sec())
+    while trainer.iter_num < last_iter and (left_sec := budget.left_sec()) > 0:
+        decayed = (trainer.iter_num - first_iter) / (last_iter - first_iter)
+        if whole_sec < math.inf:
+            decayed = max(decayed, 1 - left_sec / whole_sec)
+        trainer.iterate(min(max(decayed, 0.0), 1.0))
+
+
+def last_decay_iter(trainer: Trainer) -> float:
+    """Where the decay ends by count; it may end earlier by time."""
+    config, last = trainer.config, trainer.config.max_iters or math.inf
+    if is_text_read(trainer):
+        last = min(last, trainer.iter_num + round(config.decay_frac / (1 - config.decay_frac) * trainer.iter_num))
+    return last
+
+
+# --- phase 3: the release, in miniature_memory/training/releases.py; and what the run did --------
+
+
+def make_stats(trainer: Trainer, released: State, reason: str = "") -> StageStats:
+    """The figures of the model in release.pt and of this run's work. reason: why there was none."""
+    position, rate = trainer.batches.position, trainer.budget.tok_per_sec
+    facts = {
+        "iter_num": released["iter_num"], "train_loss": trainer.train_loss, **released["scores"],
+        "tok_per_sec": round(rate), "tokens_seen": released["tokens_seen"],
+        "epoch": round(position.epoch + position.index / max(1, len(trainer.batches.starts)), 2),
+        "growth_step": len(trainer.bins.growth), "parameters": trainer.model.num_parameters(),
+        "device": trainer.device, "dtype": str(trainer.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(), "memory_estimate_mb": trainer.memory_mb, "stop_reason": reason,
+    }
+    facts["summary"] = f"skipped: {reason}" if reason else (
+        f"{trainer.iter_num:,} iterations, {trainer.tokens_seen / 1e6:.1f} M tokens, "
+        f"{rate / 1000:.1f} k tokens/s, validation {format_scores(released['scores'])}")
+    return StageStats("train", bytes_written=trainer.bytes_written, facts=facts)
 
 
 def main(argv: list[str] | None = None) -> int:

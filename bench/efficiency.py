@@ -1,13 +1,13 @@
-"""Efficiency: how near does training come to the rate of matrix products, where does its time go, and how much memory?
+"""Efficiency: how close does training come to the rate of matrix products, where does its time go, and how much memory?
 
-    .venv/bin/python bench/efficiency.py                                                    the default configuration
-    .venv/bin/python bench/efficiency.py --seconds 60 --set 'size="8x512"' --set block_size=256 --set batch_size=4 \
-        --set gradient_accumulation_steps=32                           25 M parameters, 32,768 tokens an iteration
+    .venv/bin/python -m bench.efficiency                                                    the default configuration
+    .venv/bin/python -m bench.efficiency --seconds 60 --set 'size="8x512"' --set block_size=256 --set batch_size=4 \
+        --set gradient_accumulation_steps=32                           25 M parameters, 32,768 tokens per iteration
 
-Trains on random tokens. FLOPs a token as in PaLM (arXiv 2204.02311, appendix B): only matrix products count. The rate
-that they are held against is that of one float32 product of two 1,024 x 1,024 matrices after each iteration; medians of
-both. The shares of the time are those of calls; two workers' passes forward and backward run side by side and are both
-counted. Ends in one JSON line.
+Trains on random tokens. FLOPs per token are those of PaLM (arXiv 2204.02311, appendix B): only matrix products count.
+They are compared with one float32 product of two 1,024 x 1,024 matrices after each iteration; medians of both. Shares
+of the time are those of calls; the forward and backward passes of two workers run side by side, and both count. Ends
+in one JSON line.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import Any
 
 import numpy as np
 
-from miniature_memory.core.paths import PROJECT
-from miniature_memory.training.config import TrainConfig
-from miniature_memory.training.trainer import Trainer
+import train  # noqa: F401  # sets up torch's threads, so it comes first
 
-# train.py sets up torch's threads, so it comes first
 # isort: split
 import torch
 
 from miniature_memory.core.config import build_config, read_tables
+from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import PeakMemory
 from miniature_memory.training.bins import open_bins
+from miniature_memory.training.config import TrainConfig
+from miniature_memory.training.trainer import Trainer
 from model import flops_per_token
 
 VOCAB_SIZE = 2048

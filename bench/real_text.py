@@ -1,11 +1,11 @@
-"""Real text: bits per byte after the same time on the same bytes, ours by the default configuration, nanoGPT beside it.
+"""Real text: bits per byte after the same time on the same bytes, compared with nanoGPT.
 
-    .venv/bin/python bench/real_text.py --root demo --nanogpt DIR     some 11 minutes, after python3 run.py --demo
+    .venv/bin/python -m bench.real_text --root demo --nanogpt DIR     some 11 minutes, after python3 run.py --demo
 
-Takes the bins of --root, trains a fresh model on them for --seconds, and decodes them to characters for nanoGPT, which
-trains on those by its README's command for a CPU, for as many iterations as fit into that time. The validation text is
-the same to the byte. Seconds are those of the training loops. Both are scored by evaluation.evaluate over the whole
-validation text. Ends in one JSON line.
+Trains a new model of the default configuration on the bins of --root for --seconds, and decodes them to characters for
+nanoGPT, which trains on those by its README's command for a CPU, for as many iterations as fit into that time. The
+validation text is the same to the byte. Seconds are those of the training loops. Both are scored by evaluation.evaluate
+over the whole validation text. Ends in one JSON line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bench import race
 from bench.vocabulary import documents_of
 from miniature_memory.core.paths import PROJECT
 
-TRIAL_ITERS = 250  # of nanoGPT, to learn how many fit into the time; it saves a checkpoint after so many
+TRIAL_ITERS = 250  # of nanoGPT, to measure how many fit into the time; it saves a checkpoint after so many
 
 
 def main() -> None:
@@ -46,8 +46,8 @@ def main() -> None:
             trial = race.run_nanogpt(args.nanogpt, Path(folder) / "trial/data", TRIAL_ITERS)
             iters = round(TRIAL_ITERS * args.seconds / trial["seconds"])
             peer = race.run_nanogpt(args.nanogpt, Path(folder) / "whole/data", iters)
-            del peer["peak_rss_mb"]  # the largest of all processes so far, ours too
-            n_bytes = len(texts[1].encode()) / len(texts[1])  # a character
+            del peer["peak_rss_mb"]  # the largest of all processes so far, ours included
+            n_bytes = len(texts[1].encode()) / len(texts[1])  # per character
             peer["val_bpb"] = peer["val_loss"] / math.log(2) / n_bytes
             result |= {"nanogpt": peer, "ratio": round(ours["val_bpb"] / peer["val_bpb"], 4)}
     print(json.dumps(result))

@@ -1,11 +1,11 @@
-"""Stock: without its departures, is the model the architecture that model.py names? Held against transformers.
+"""Stock: without its departures, is the model the architecture that model.py names? Compared with transformers.
 
     pip install --target DIR --no-deps transformers==4.57.1 "huggingface_hub<1.0" "tokenizers<0.23" safetensors \
         packaging pyyaml regex filelock fsspec
-    .venv/bin/python bench/stock.py --peer DIR
+    .venv/bin/python -m bench.stock --peer DIR
 
 Random weights with ngram_order = 1, match_order = 0 and qk_norm = False are put into transformers' ArceeForCausalLM
-as an export would: the embedding's rows normalised, the channels of queries and keys in halves instead of pairs. Ends
+as an export would: the embedding's rows normalized, the channels of queries and keys in halves instead of pairs. Ends
 in one JSON line with the largest difference of the logits.
 """
 
@@ -25,7 +25,7 @@ CONFIG = GPTConfig(block_size=64, vocab_size=97, n_layer=3, n_head=2, n_embd=64,
 
 
 def in_halves(weight: Tensor) -> Tensor:
-    """Neighbouring channels of each head, which turn together, to its first and its second half."""
+    """Move neighboring channels of each head, which turn together, to its first and its second half."""
     head_size = CONFIG.n_embd // CONFIG.n_head
     return weight.view(CONFIG.n_head, head_size // 2, 2, -1).transpose(1, 2).reshape(weight.shape)
 
@@ -48,7 +48,7 @@ def exported(model: GPT) -> dict[str, Tensor]:
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", required=True, metavar="DIR", help="where transformers lies")
+    parser.add_argument("--peer", required=True, metavar="DIR", help="where transformers is installed")
     sys.path.append(parser.parse_args().peer)
     from transformers import ArceeConfig, ArceeForCausalLM
 

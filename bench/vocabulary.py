@@ -1,9 +1,9 @@
-"""Vocabulary: with how many tokens does training reach the fewest bits per byte in a given time?
+"""Vocabulary: which size of vocabulary gives the fewest bits per byte in a given time?
 
-    .venv/bin/python bench/vocabulary.py --root demo     some 6 minutes, after python3 run.py --demo
+    .venv/bin/python -m bench.vocabulary --root demo     some 6 minutes, after python3 run.py --demo
 
 Makes a tokenizer of each size from the training text of --root, tokenizes the same training and validation documents
-with it, and trains a fresh model of the default configuration for --seconds. Ends in one JSON line.
+with it, and trains a new model of the default configuration for --seconds. Ends in one JSON line.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def documents_of(root: Path, name: str) -> list[str]:
     return [tokenizer.decode(part) for part in parts if len(part)]
 
 
-def tokenize_anew(root: Path, texts: dict[str, list[str]], vocab_size: int) -> float:
-    """Tokenizer, bins and bins.json in `root`; returns bytes a token of the validation text."""
+def tokenize(root: Path, texts: dict[str, list[str]], vocab_size: int) -> float:
+    """Tokenizer, bins and bins.json in `root`; returns the bytes per token of the validation text."""
     tokenizer = tokenizers.train("bpe", texts["train"], vocab_size)
     (root / "data/tokenizer").mkdir(parents=True)
     for name, content in tokenizer.files().items():
@@ -53,7 +53,7 @@ def main() -> None:
     figures = {}
     for size in args.sizes:
         with tempfile.TemporaryDirectory() as folder:
-            bytes_per_token = tokenize_anew(Path(folder), texts, size)
+            bytes_per_token = tokenize(Path(folder), texts, size)
             settings = [f"max_minutes={args.seconds / 60}"]
             ours = race.race(Path(folder), settings, args.seconds, 0.0)
         figures[size] = {"val_bpb": round(ours["val_bpb"], 4), "bytes_per_token": round(bytes_per_token, 2),

@@ -1,5 +1,6 @@
 """What several tests need: a dataset made without a network."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -14,6 +15,8 @@ from warcio.warcwriter import WARCWriter
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.stage import StageStats
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.training import tokenizer as tokenizers
+from miniature_memory.training.config import TrainConfig
 from miniature_memory.training.tokenizer import load
 
 PROSE = ("The ship lay in the harbour with all her sails furled, and the old captain walked on deck to look at the "
@@ -116,3 +119,35 @@ def add_run(root: Path, *stages: StageStats, exit_code: int | None = 0, day: int
 
 def trained(bits: float | None, old: float | None = None, new: float | None = None) -> StageStats:
     return StageStats("train", facts={"val_bpb": bits, "val_bpb_old": old, "val_bpb_new": new, "parameters": 1_500_000})
+
+
+# --- training ------------------------------------------------------------------------------------
+
+TINY = TrainConfig(size="1x16", block_size=8, ngram_rows=512, batch_size=4, warmup_iters=5, max_iters=20,
+                   max_minutes=0.0, max_epochs=0, eval_minutes=60.0, decay_frac=0.2)
+
+
+def write_bins(root: Path, train_tokens: list[int], n_val: int = 100, provisional: bool = False,
+               seed: int = 0) -> tokenizers.Tokenizer:
+    """Bins as prepare.py writes them, of `train_tokens[i]` tokens after growth step i + 1, with a byte tokenizer."""
+    rng, data = np.random.default_rng(seed), root / "data"
+    (data / "tokenizer").mkdir(parents=True, exist_ok=True)
+    tokenizer = dataclasses.replace(tokenizers.train("byte", [], 257), provisional=provisional)
+    if seed:  # another tokenizer: two bytes changed places
+        tokenizer = dataclasses.replace(tokenizer, ranks=tokenizer.ranks | {b"a": 98, b"b": 97})
+    for name, content in tokenizer.files().items():
+        (data / "tokenizer" / name).write_bytes(content)
+    text = np.tile(np.arange(97, 117), max(train_tokens) // 20 + 1)[:max(train_tokens)]
+    text[rng.random(len(text)) < 0.1] = tokenizer.eot_token
+    text.astype("<u2").tofile(data / "train.bin")
+    text[:n_val * max(train_tokens) // 1000].astype("<u2").tofile(data / "val.bin")
+    growth = [{"step": i + 1, "train_tokens": n, "val_tokens": n_val * n // 1000}
+              for i, n in enumerate(train_tokens)]
+    (data / "bins.json").write_text(json.dumps(
+        {"tokenizer_hash": tokenizer.hash, "vocab_size": tokenizer.vocab_size, "growth": growth}))
+    return tokenizer
+
+
+def follow(fix: str) -> None:
+    """Run the shell commands of a fix in the project's folder."""
+    subprocess.run(fix, shell=True, cwd=PROJECT, check=True, capture_output=True, timeout=240)

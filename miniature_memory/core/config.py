@@ -17,14 +17,28 @@ from miniature_memory.core.errors import ConfigError
 from miniature_memory.core.paths import PROJECT
 
 Tables = dict[str, dict[str, Any]]
-RENAMED_SETTINGS: dict[str, str] = {
+RENAMED_SETTINGS: dict[str, str] = {  # "table.old_key" -> "table.new_key", or "nothing: why"
     "extract.pages_per_worker": "nothing: extract starts a fresh worker process after 1,000 pages",
     "extract.min_chars": "nothing: extract tries read mode when a page gives less than 200 characters",
+    "search.enough_urls": "scrape.max_pages",
+    "search.enough_per_host": "scrape.max_pages_per_host",
+    "search.results_per_query": "nothing: it is always 10",
+    "search.give_up_sec": "nothing: it is always 15 seconds",
+    "search.provider_sec": "nothing: it is always 10 seconds",
+    "search.sitemaps_per_seed": "nothing: it is always 10",
+    "search.seed_delay_sec": "nothing: it is always 1 second, or the host's Crawl-delay",
     "web.connect_timeout_sec": "nothing: it is always 5 seconds",
     "web.read_timeout_sec": "nothing: it is always 10 seconds, within web.fetch_deadline_sec",
     "web.max_redirects": "nothing: it is always 5, as RFC 9309 says",
     "scrape.retry_days": "nothing: it is always 1 day, doubled with each further failure",
     "scrape.host_pause_sec": "nothing: it is always 3,600 seconds, doubled each time in a row",
+    "prepare.min_val_tokens": "nothing: it is always 512",
+    "prepare.tokenizer_bytes": "nothing: it is always 50,000,000",
+    "prepare.drift_frac": "nothing: it is always 0.15",
+    "train.beta1": "nothing: it is always 0.9",
+    "train.beta2": "nothing: it is always 0.99",
+    "train.eval_windows": "nothing: it is always 64",
+    "train.save_minutes": "train.eval_minutes, since each look at the validation loss saves ckpt.pt",
 }
 RENAMED_SETTINGS |= {f"clean.{name}": f"clean.thresholds.{name}" for name in (
     "min_words", "max_words", "min_mean_word_chars", "max_mean_word_chars", "max_hashes_per_word",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from miniature_memory.core.config import setting
 
-# In the order in which they are asked; crawl/providers.py has a function for each.
+# In the order in which they are asked; providers.py has a function for each
 PROVIDER_NAMES = ("google", "ddgs", "searxng", "mediawiki", "commoncrawl", "feeds", "sitemaps", "seeds")
 
 
@@ -39,49 +39,52 @@ class WebConfig:
 
 
 @dataclass(frozen=True)
-class ProviderConfig:
-    """What of the table [search] a provider has to know."""
+class ScrapeLimits:
+    """What search needs of the table [scrape]: how many due URLs are enough for one run."""
 
-    searxng_url: str = setting("", "your own SearXNG, with json among its search.formats; \"\" is off")
-    wikis: list[str] = setting([ "https://{language}.wikipedia.org/w/api.php", "https://{language}.wikisource.org/w/api.php"],
-        "api.php of each",
-        heading="The wikis that the provider mediawiki searches, by their Action API; it is off until web.contact is "
-                "set.")
-    sitemaps_per_seed: int = setting(10, "most sitemaps read of an index, those changed last first")
-    safe_search: bool = setting(True, "ask the engines to leave out adult results")
-    language: str = setting("en", "of results, ISO 639-1")
-    region: str = setting("us", "that results are meant for, ISO 3166-1")
+    max_pages: int = setting(300, "URLs visited in one run; search stops when so many are due")
+    max_pages_per_host: int = setting(50, "URLs of one host visited in one run, redirects to it included")
+
+
+@dataclass(frozen=True)
+class ProviderConfig:
+    """What a provider needs of the table [search]."""
+
+    searxng_url: str = setting("",
+        "address of your own SearXNG, with json in search.formats of its settings.yml; \"\": searxng is off")
+    wikis: list[str] = setting(
+        ["https://{language}.wikipedia.org/w/api.php", "https://{language}.wikisource.org/w/api.php"],
+        "address of each wiki's api.php",
+        heading="The wikis that mediawiki searches. It is off until web.contact is set.")
+    safe_search: bool = setting(True, "ask search engines to omit adult results")
+    language: str = setting("en", "of the results, ISO 639-1 code")
+    region: str = setting("us", "that the results are meant for, ISO 3166-1 code")
     web: WebConfig = field(default_factory=WebConfig)
 
 
 @dataclass(frozen=True)
 class SearchConfig(ProviderConfig):
-    """The table [search]; config/default.toml says what each key means, and its unit."""
+    """The table [search]: where URLs come from, and how often each provider is asked."""
 
     providers: list[str] = setting(list(PROVIDER_NAMES),
-        "in their order",
-        heading="A query goes to the first provider, from google to mediawiki, that answers. Then the seed list is "
-                "read: Common Crawl's copies of its hosts' pages, its feeds, its sitemaps, its single pages.")
+        "asked in this order",
+        heading="A query goes to the first of google, ddgs, searxng and mediawiki that answers. Then config/seeds.txt "
+                "is read: commoncrawl finds archived pages of its hosts; feeds, sitemaps and seeds read its lines.")
     queries_per_run: int = setting(5,
-        "pages of results asked for, down config/queries.txt from where the last run stopped; what it takes to learn "
-        "that a provider refuses comes on top")
-    results_per_query: int = setting(10, "on one page of results")
-    pages_per_query: int = setting(5, "of results, one each time that the query's turn comes")
-    requery_days: float = setting(7.0, "after its last page a query rests so long, then begins again at the first")
-    pause_sec: float = setting(5.0, "between two queries to one provider, give or take: 0.75 to 1.5 times that")
-    max_minutes: float = setting(1.0, "of the whole stage")
-    give_up_sec: float = setting(15.0, "when nothing at all has answered by then, the rest is not tried")
-    provider_sec: float = setting(10.0, "for one answer of a search engine")
-    enough_urls: int = setting(300, "so many URLs due for scrape, and search stops early")
-    enough_per_host: int = setting(50, "most URLs of one host that count for that")
-    urls_per_seed: int = setting(1000, "most new URLs taken from one feed or sitemap in one run")
-    seed_delay_sec: float = setting(1.0,
-        "between two requests for seeds to one host; its Crawl-delay if that is longer")
-    blocklists: list[str] = setting([], "files of hosts never to ask, a domain a line or in hosts form, such as UT1's")
+        "pages of results requested in one run, continuing in config/queries.txt where the last run stopped; "
+        "requests that are refused come on top")
+    pages_per_query: int = setting(5, "pages of results requested for one query, one each time its turn comes")
+    requery_days: float = setting(7.0, "days between a query's last page of results and its first page again")
+    pause_sec: float = setting(5.0, "seconds between two queries to one provider, varied from 0.75 to 1.5 times that")
+    max_minutes: float = setting(1.0, "minutes for the whole stage")
+    urls_per_seed: int = setting(1000, "new URLs taken from one feed or sitemap in one run, at most")
+    blocklists: list[str] = setting([],
+        "files of hosts that are never visited: one domain per line, or in hosts format, such as UT1's")
+    scrape: ScrapeLimits = field(default_factory=ScrapeLimits)
 
     def __post_init__(self) -> None:
         if unknown := [name for name in self.providers if name not in PROVIDER_NAMES]:
-            raise ValueError(f"providers: there is no {unknown[0]!r}. There are: {', '.join(PROVIDER_NAMES)}")
+            raise ValueError(f"providers: {unknown[0]!r} is unknown; expected some of {', '.join(PROVIDER_NAMES)}")
         for key, url in [("searxng_url", self.searxng_url), *(("wikis", wiki) for wiki in self.wikis)]:
             if url and not re.fullmatch(r"https?://[^\s/?#]+\S*", url):
                 raise ValueError(f"{key} = {url!r}: expected a web address")
@@ -95,11 +98,9 @@ class BlocklistConfig:
 
 
 @dataclass(frozen=True)
-class ScrapeConfig:
+class ScrapeConfig(ScrapeLimits):
     """The table [scrape]: how much is fetched, and how fast."""
 
-    max_pages: int = setting(300, "URLs visited in one run")
-    max_pages_per_host: int = setting(50, "URLs of one host visited in one run, redirects to it included")
     max_minutes: float = setting(3.0, "minutes for the whole stage; the rest stays due")
     delay_sec: float = setting(5.0, "seconds from the end of an answer to the next request to that host; its "
         "Crawl-delay if that is longer")  # trafilatura's, settings.cfg

@@ -1,18 +1,21 @@
-"""Providers that take a query: search engines, wikis, Common Crawl's index."""
+"""Providers that search: search engines, wikis, Common Crawl's index."""
 
 from __future__ import annotations
 
 import dataclasses
+import dis
 import json
 import logging
 import re
 import time
+from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
+from miniature_memory.core.log import DETAIL
 from miniature_memory.core.text import host_of
 from miniature_memory.crawl.guard import FetchError
-from miniature_memory.crawl.provider import BLOCK_SEC, Ask, Found, ProviderError
+from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError
 from miniature_memory.crawl.urls import canonical_url
 from miniature_memory.crawl.web import Web, retry_after_sec
 from miniature_memory.storage.urls import Archived
@@ -22,13 +25,15 @@ DDGS_TIMEOUT_SEC = 5.0  # of each backend
 COMMONCRAWL = "https://index.commoncrawl.org/collinfo.json"
 COMMONCRAWL_PAUSE_SEC = 1.0  # between two requests: "no faster than once a second" (its status page)
 
+logger = logging.getLogger(__name__)
+
 
 # --- search engines ------------------------------------------------------------------------------
 # The libraries are imported where they are used: together they cost 40 MB and a second.
 
 
 class _Answer(NamedTuple):
-    """What googlesearch and ddgs take for an answer of their own HTTP client."""
+    """What googlesearch and ddgs accept as an answer of their own HTTP client."""
 
     text: str = ""
     content: bytes = b""
@@ -38,6 +43,17 @@ class _Answer(NamedTuple):
         pass  # fetch() has raised already
 
 
+def replace_client(library: ModuleType, name: str, user: object, ours: object) -> None:
+    """Let `ours` send a library's requests. user: the function of the library that calls its HTTP client `name`.
+
+    Raises ProviderError unless the library still has both and one calls the other: its own client must send nothing.
+    """
+    reads = dis.get_instructions(user) if callable(user) and hasattr(user, "__code__") else ()
+    if not hasattr(library, name) or not any((step.opname, step.argval) == ("LOAD_GLOBAL", name) for step in reads):
+        raise ProviderError("library_changed")
+    setattr(library, name, ours)
+
+
 def google(ask: Ask) -> list[Found]:
     import googlesearch
 
@@ -45,18 +61,20 @@ def google(ask: Ask) -> list[Found]:
 
     def get(url: str, params: dict[str, Any], headers: dict[str, str], cookies: dict[str, str], **_: Any) -> _Answer:
         if texts:
-            return _Answer()  # one page of results an ask; the library would go on
+            return _Answer()  # one page of results is enough; the library would ask for more
         params |= {"num": ask.n + 2, "start": ask.page * ask.n}  # it counts wrongly from the second page on
         cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
         answer = ask.web.fetch(f"{url}?{urlencode(params)}", headers=headers | cookie, rejection_of=_google_wall)
         texts.append(answer.body.decode("utf-8", "replace"))
         return _Answer(texts[0])
 
-    googlesearch.get = get
+    replace_client(googlesearch, "get", getattr(googlesearch, "_req", None), get)
     results = googlesearch.search(ask.what, num_results=ask.n, lang=ask.config.language, region=ask.config.region,
                                   safe="active" if ask.config.safe_search else "off", advanced=True)
     found = [Found(result.url, f"{result.title} {result.description}".strip()) for result in results if result.url]
-    if not found and texts and (wall := page_wall(texts[0])):
+    if not texts:
+        raise ProviderError("library_changed")
+    if not found and (wall := page_wall(texts[0])):
         raise ProviderError(wall)
     return found
 
@@ -88,24 +106,29 @@ def ddgs(ask: Ask) -> list[Found]:
     backends = [name for name, host in DDGS_BACKENDS.items() if host not in refused]
     if not backends:
         raise ProviderError("too_many_requests")
+    sent: list[str] = []
     errors: list[ProviderError] = []
-    ddgs.base.HttpClient = lambda **_: _DdgsClient(ask, errors)  # type: ignore[misc, assignment]
+    user = getattr(getattr(ddgs.base, "BaseSearchEngine", None), "__init__", None)
+    replace_client(ddgs.base, "HttpClient", user, lambda **_: _DdgsClient(ask, sent, errors))
+    rows = []
     try:
         rows = DDGS().text(ask.what, region=f"{ask.config.region}-{ask.config.language}", max_results=ask.n,
                            page=ask.page + 1, safesearch="on" if ask.config.safe_search else "off",
                            backend=", ".join(backends))
     except DDGSException:  # the one type it raises, whatever happened; so we look at the answers ourselves
         if errors:
-            raise max(errors, key=lambda error: BLOCK_SEC.get(error.reason, 0)) from None
-        return []
+            raise max(errors, key=lambda error: BACKOFF_SEC.get(error.reason, 0)) from None
+        logger.log(DETAIL, "ddgs found nothing", exc_info=True)
+    if not sent:
+        raise ProviderError("library_changed")
     return [Found(str(row.get("href", "")), f"{row.get('title', '')} {row.get('body', '')}") for row in rows]
 
 
 class _DdgsClient:
-    """In the place of ddgs' HTTP client, which imitates a browser."""
+    """Replaces ddgs' HTTP client, which imitates a browser. It lists what was sent, and what went wrong."""
 
-    def __init__(self, ask: Ask, errors: list[ProviderError]) -> None:
-        self.ask, self.errors = ask, errors
+    def __init__(self, ask: Ask, sent: list[str], errors: list[ProviderError]) -> None:
+        self.ask, self.sent, self.errors = ask, sent, errors
         self.client = self  # ddgs sets headers and cookies on an inner client
         self.cookies: dict[str, str] = {}
 
@@ -118,6 +141,7 @@ class _DdgsClient:
     def request(self, method: str, url: str, params: dict[str, str] | None = None,
                 data: dict[str, str] | None = None, **_: Any) -> _Answer:
         url += "?" + urlencode(params) if params else ""
+        self.sent.append(url)
         if data and self.ask.config.safe_search:
             data = data | {"kp": "1"}  # DuckDuckGo's strict safe search, which ddgs leaves out
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
@@ -143,8 +167,8 @@ def searxng(ask: Ask) -> list[Found]:
     try:
         answer = _json(_own_web(ask, base), url)
     except ProviderError as error:
-        if error.reason == "denied":  # no breaker: its owner can fix it
-            raise ProviderError("http_403: is json among search.formats in its settings.yml?") from None
+        if error.reason == "denied":  # no back-off: its owner can fix it
+            raise ProviderError("json_disabled") from None
         raise
     try:
         found = [Found(str(row["url"]), f"{row.get('title', '')} {row.get('content', '')}")
@@ -157,7 +181,7 @@ def searxng(ask: Ask) -> list[Found]:
 
 
 def mediawiki(ask: Ask) -> list[Found]:
-    """The Action API of each wiki in turn (mediawiki.org/wiki/API:Etiquette: in series, with maxlag and a contact)."""
+    """The Action API of each wiki in turn, with maxlag and a contact, as mediawiki.org/wiki/API:Etiquette asks."""
     found: list[Found] = []
     problems: list[ProviderError] = []
     for api in ask.config.wikis:
@@ -179,14 +203,14 @@ def mediawiki(ask: Ask) -> list[Found]:
 
 
 def _own_web(ask: Ask, url: str) -> Web:
-    """For an interface that the user has named: it may be at a private address."""
+    """For an API that the user has named: it may be at a private address."""
     parts = urlsplit(canonical_url(url))
     own = f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}"
     return Web(dataclasses.replace(ask.config.web, allow_private=[*ask.config.web.allow_private, own]))
 
 
 def _json(web: Web, url: str) -> Any:
-    """The JSON that an interface answers with. Raises ProviderError, also for an error inside the JSON."""
+    """The JSON that an API answers with. Raises ProviderError, also for an error inside the JSON."""
     try:
         answer = web.fetch(url, accept=("application/json",))
         content = json.loads(answer.body)
@@ -195,7 +219,7 @@ def _json(web: Web, url: str) -> Any:
     except (ValueError, RecursionError):
         raise ProviderError("bad_answer") from None
     problem = content.get("error") if isinstance(content, dict) else None
-    if isinstance(problem, dict):  # MediaWiki says 200 also when it does not answer
+    if isinstance(problem, dict):  # MediaWiki sends errors with status 200
         code = re.sub(r"[^a-z_]", "", str(problem.get("code", "")).lower())[:40] or "unknown"
         busy = code in ("maxlag", "ratelimited", "readonly")
         wait = retry_after_sec(answer.header("Retry-After"))
@@ -207,9 +231,9 @@ def _json(web: Web, url: str) -> Any:
 
 
 def commoncrawl(ask: Ask) -> list[Found]:
-    """Pages of a seed's host that Common Crawl has in its newest crawl: the origin need not be asked for them.
+    """Pages of a seed's host in Common Crawl's newest crawl, which need not be fetched from that host.
 
-    The index (github.com/webrecorder/pywb/wiki/CDX-Server-API) answers with a JSON object a line.
+    The index (github.com/webrecorder/pywb/wiki/CDX-Server-API) answers with one JSON object per line.
     """
     if "api" not in ask.memory:
         try:

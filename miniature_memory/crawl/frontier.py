@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection
 
 from miniature_memory.core.paths import root_option
+from miniature_memory.crawl.outcomes import reason_in_words
 from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.urls import NextVisit
@@ -71,16 +72,11 @@ def status_table(catalog: Catalog) -> str:
     table = []
     for name, host in [("all hosts", ""), *((host, host) for host in shown)]:
         of_host = urls.states(catalog, host)
-        parts = ", ".join(f"{n:,} {in_words(state)}" for state, n in of_host)
+        parts = ", ".join(f"{n:,} {reason_in_words(state)}" for state, n in of_host)
         table.append(f"{name:<{width}}  {sum(n for _, n in of_host):>9,}  {parts}")
     if len(hosts) > len(shown):
         table.append(f"... and {len(hosts) - len(shown):,} more hosts")
     for host, backoff in list(backoffs.active(catalog, backoffs.HOST, time.time()).items())[:MOST_HOSTS_SHOWN]:
         clock = time.strftime("%d %b %H:%M", time.localtime(backoff.until))
-        table.append(f"{host:<{width}}  paused until {clock}: {in_words(backoff.reason)}")
+        table.append(f"{host:<{width}}  paused until {clock}: {reason_in_words(backoff.reason)}")
     return "\n".join(table)
-
-
-def in_words(reason: str) -> str:
-    """A reason as people read it: not_modified is "not modified", http_404 is "HTTP 404"."""
-    return reason.replace("http_", "HTTP ").replace("html", "HTML").replace("_", " ")

@@ -8,13 +8,17 @@ from typing import Any, NamedTuple
 from lxml import etree
 
 from miniature_memory.crawl.guard import FetchError
+from miniature_memory.crawl.outcomes import reason_in_words
 from miniature_memory.crawl.provider import Ask, Found
 from miniature_memory.crawl.urls import joined
 from miniature_memory.crawl.web import unpack
 
 logger = logging.getLogger(__name__)
 
-# --- the seed list -------------------------------------------------------------------------------
+SITEMAPS_PER_SEED = 10  # read of an index in one run
+
+
+# --- providers -----------------------------------------------------------------------------------
 
 
 def seeds(ask: Ask) -> list[Found]:
@@ -28,11 +32,11 @@ def feeds(ask: Ask) -> list[Found]:
 def sitemaps(ask: Ask) -> list[Found]:
     """The pages of a sitemap, or of those that an index names: the protocol knows no index of indexes.
 
-    Of a long index the one that changed last is read each time, and of the others some, in turn.
+    Of a long index, each run reads the sitemap that changed last, and some of the others in turn.
     """
     most_bytes = ask.config.web.max_bytes
     sitemap = read_sitemap(ask.fetch(ask.what), ask.what, most_bytes)
-    urls, parts, most = sitemap.pages, sitemap.sitemaps, ask.config.sitemaps_per_seed
+    urls, parts, most = sitemap.pages, sitemap.sitemaps, SITEMAPS_PER_SEED
     if len(parts) > most and not ask.web.is_stand_in(ask.what):
         others = parts[1:] * 2
         start = ask.page * (most - 1) % (len(parts) - 1)
@@ -41,10 +45,13 @@ def sitemaps(ask: Ask) -> list[Found]:
         try:
             urls += read_sitemap(ask.fetch(url), url, most_bytes).pages
         except FetchError as error:
-            logger.info("the sitemap %s gives nothing: %s", url, error.reason)
+            logger.info("the sitemap %s could not be read: %s", url, reason_in_words(error.reason))
             if error.reason == "no_time_left":
                 break
     return [Found(url) for url in urls]
+
+
+# --- parsers -------------------------------------------------------------------------------------
 
 
 def feed_links(data: bytes, base: str) -> list[str]:

@@ -11,9 +11,9 @@ from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.web import Web
 from miniature_memory.storage.urls import Archived
 
-# How long a provider that refused is left alone, doubled on repeats: SearXNG's suspended_times (settings.yml)
-BLOCK_SEC = {"too_many_requests": 3600.0, "silent": 3600.0, "denied": 86400.0, "captcha": 86400.0, "js_wall": 86400.0,
-             "consent_page": 86400.0, "unrelated": 86400.0}
+# Seconds of the first back-off after a refusal, doubled on repeats: SearXNG's suspended_times (settings.yml)
+BACKOFF_SEC = {"too_many_requests": 3600.0, "silent": 3600.0, "denied": 86400.0, "captcha": 86400.0,
+               "js_wall": 86400.0, "consent_page": 86400.0, "unrelated": 86400.0}
 
 
 class Found(NamedTuple):
@@ -30,13 +30,13 @@ class Ask:
     n: int  # results that are wanted
     page: int  # of results, from 0
     config: ProviderConfig
-    web: Web  # for programs' interfaces, which robots.txt is not about
-    fetch: Callable[[str], bytes]  # for all else: obeys robots.txt and keeps the distance
+    web: Web  # for APIs, which robots.txt is not about
+    fetch: Callable[[str], bytes]  # for everything else: obeys robots.txt and keeps the delay of each host
     memory: dict[str, Any] = field(default_factory=dict)  # of this provider, for the rest of the run
 
 
 class ProviderError(Exception):
-    """A provider gave no result; `reason` is a fact, and one of BLOCK_SEC if it refused to."""
+    """A provider gave no results; `reason` is a code, and one of BACKOFF_SEC if it refused to."""
 
     def __init__(self, reason: str, retry_after_sec: float | None = None) -> None:
         super().__init__(reason)

@@ -1,10 +1,10 @@
 """Providers: where URLs come from: search engines, wikis, Common Crawl's index, feeds, sitemaps, the seed list.
 
-A provider is one function: an Ask in, a list of Found out; it raises ProviderError (or FetchError) when it has none to
-give. With a line in PROVIDERS, at the end, that says what it is asked with, that is all there is to adding one.
+A provider is a function that takes an Ask and returns a list of Found; it raises ProviderError (or FetchError) when it
+has none to give. To add one, write the function and add a line to PROVIDERS and to PROVIDER_NAMES in config.py.
 
-What libraries send goes through web.py too, so that addresses, deadlines and caps hold, and a refusal is seen as it
-came. Nothing imitates a browser, except that googlesearch-python sends the user agent that it sends.
+What libraries send goes through web.py too, so that its limits apply and refusals are seen as they came. Nothing
+imitates a browser, except that googlesearch-python sends its own user agent.
 """
 
 from __future__ import annotations
@@ -17,23 +17,19 @@ from miniature_memory.crawl.engines import commoncrawl, ddgs, google, mediawiki,
 from miniature_memory.crawl.listings import feeds, seeds, sitemaps
 from miniature_memory.crawl.provider import Ask, Found
 
-# --- all of them ---------------------------------------------------------------------------------
-
 
 class Provider(NamedTuple):
     ask: Callable[[Ask], list[Found]]
     takes: str  # what it is asked with: "query", a seed's kind ("page", "feed", "sitemap"), or "host" for each seed's
     off: Callable[[ProviderConfig], str] = lambda config: ""  # why it cannot be asked as it is configured
-    zero_may_lie: bool = False  # whether it reads pages for people, on which a wall looks like no result
+    zero_may_lie: bool = False  # it reads pages for people, where a refusal may look like no results
 
 
 PROVIDERS = {
     "google": Provider(google, "query", zero_may_lie=True),
     "ddgs": Provider(ddgs, "query", zero_may_lie=True),
-    "searxng": Provider(searxng, "query", lambda config: "" if config.searxng_url else
-                        "off until search.searxng_url names one"),
-    "mediawiki": Provider(mediawiki, "query", lambda config: "" if config.web.contact else
-                          "off until web.contact names a mail or web address of yours"),
+    "searxng": Provider(searxng, "query", lambda config: "" if config.searxng_url else "no_searxng_url"),
+    "mediawiki": Provider(mediawiki, "query", lambda config: "" if config.web.contact else "no_contact"),
     "commoncrawl": Provider(commoncrawl, "host"),
     "feeds": Provider(feeds, "feed"),
     "sitemaps": Provider(sitemaps, "sitemap"),

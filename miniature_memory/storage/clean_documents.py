@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
@@ -18,10 +21,55 @@ def count(catalog: Catalog) -> int:
     return int(catalog.value("SELECT count(*) FROM clean_documents"))
 
 
-def has(catalog: Catalog, document_id: str) -> bool:
-    return catalog.value("SELECT 1 FROM clean_documents WHERE id = ?", [document_id]) is not None
-
-
 def find(catalog: Catalog, document_id: str) -> sqlite3.Row | None:
     row: sqlite3.Row | None = catalog.execute("SELECT * FROM clean_documents WHERE id = ?", [document_id]).fetchone()
     return row
+
+
+# --- for prepare ---------------------------------------------------------------------------------
+
+
+class Totals(NamedTuple):
+    documents: int
+    text_bytes: int
+    last_seq: int
+
+
+def totals(catalog: Catalog) -> Totals:
+    """Reads all rows, so it takes longer the more there are."""
+    return Totals(*catalog.execute("SELECT count(*), coalesce(sum(text_bytes), 0), coalesce(max(seq), 0) "
+                                   "FROM clean_documents").fetchone())
+
+
+def are_there_any(catalog: Catalog) -> bool:
+    return bool(catalog.value("SELECT 1 FROM clean_documents LIMIT 1"))
+
+
+def in_order(catalog: Catalog) -> Iterator[sqlite3.Row]:
+    return catalog.rows_after(0, "clean_documents")
+
+
+def by_id(catalog: Catalog) -> sqlite3.Cursor:
+    return catalog.execute("SELECT * FROM clean_documents ORDER BY id")
+
+
+def last_by_id(catalog: Catalog) -> int:
+    """The sequence number of the document with the highest id."""
+    return int(catalog.value("SELECT seq FROM clean_documents ORDER BY id DESC LIMIT 1"))
+
+
+def read_text(catalog: Catalog, row: sqlite3.Row) -> str:
+    text: str = json.loads(catalog.read(row["file"], row["offset"], row["length"]))["text"]
+    return text
+
+
+def set_splits(catalog: Catalog, splits: Iterable[tuple[int, str]]) -> None:
+    """Store (sequence number, "train" or "val") pairs for good, within a record() block."""
+    catalog.db.executemany("UPDATE clean_documents SET split = ? WHERE seq = ?",
+                           [(split, seq) for seq, split in splits])
+
+
+def set_missing_splits(catalog: Catalog, split_of: Callable[[str], str]) -> None:
+    """Store the split that `split_of` gives an id where none is stored yet, within a record() block."""
+    catalog.db.create_function("split_of", 1, split_of, deterministic=True)
+    catalog.execute("UPDATE clean_documents SET split = split_of(id) WHERE split = ''")

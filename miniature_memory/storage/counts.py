@@ -75,3 +75,8 @@ def bytes_by_folder(catalog: Catalog) -> dict[str, int]:
     """Committed bytes of each folder or file of data/."""
     return dict(catalog.execute("SELECT substr(path, 6, instr(substr(path, 6) || '/', '/') - 1), sum(length) "
                                 "FROM files WHERE NOT dropped GROUP BY 1").fetchall())
+
+
+def has_collected(catalog: Catalog) -> bool:
+    """Whether any URL or document is known."""
+    return bool(catalog.value("SELECT EXISTS (SELECT 1 FROM urls) OR EXISTS (SELECT 1 FROM documents)"))

@@ -1,4 +1,4 @@
-"""Batches: the token bins, and which windows of them to train on in which order.
+"""Batches: which windows of train.bin to train on, in which order.
 
 A plan lasts until the bins grow. The first epoch after growth has all new windows and a share of old ones; every other
 epoch has all there are. Nothing is drawn twice within an epoch, and (plan, epoch, index) says exactly where one stands.
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from miniature_memory.core.errors import StageError
-
-# --- the order of the data -----------------------------------------------------------------------
+from miniature_memory.core.paths import root_option
+from miniature_memory.training.checkpoint import move_aside
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ def position_for(position: Position | None, growth: list[list[int]]) -> Position
         return Position(growth)
     if position.growth == growth:
         return position
-    has_grown = growth[:len(position.growth)] == position.growth  # if not, the bins were made anew: all is new
-    seen = position.tokens if position.epoch else position.old_tokens  # text not yet gone through is still new
+    has_grown = growth[:len(position.growth)] == position.growth  # if not, the bins were rebuilt: all is new
+    seen = position.tokens if position.epoch else position.old_tokens  # text not yet read once is still new
     return Position(growth, position.plan + 1, seen if has_grown else 0)
 
 
 def epoch_windows(position: Position, block_size: int, replay_share: float, seed: int) -> np.ndarray:
     """Where the windows of one epoch start in train.bin, shuffled; int64. A window is block_size tokens and a target.
 
-    Windows do not overlap, and the grid on which they lie moves from epoch to epoch. The first epoch after growth has
+    Windows do not overlap, and their grid moves from epoch to epoch. The first epoch after growth has
     all new windows and `replay_share` times as many old ones; every other epoch has all there are.
     """
     rng = np.random.default_rng([seed, position.plan, position.epoch])
@@ -77,8 +77,10 @@ class Batches:
 
     def __init__(self, path: Path, position: Position, block_size: int, replay_share: float, seed: int) -> None:
         if position.tokens <= block_size:
-            raise StageError(f"{path} holds {position.tokens} tokens.", f"more than block_size = {block_size}.",
-                             "collect more text, or make train.block_size smaller and remove checkpoints/ckpt.pt.")
+            raise StageError(f"{path} holds {position.tokens} tokens.", f"more than train.block_size = {block_size}.",
+                             f"collect more text: python3 run.py{root_option(path.parents[1])}; or start a new model "
+                             f"with a shorter context: --set train.block_size={max(1, position.tokens // 2)} (after: "
+                             f"{move_aside(path.parents[1] / 'checkpoints/ckpt.pt')})")
         self.path, self.position = path, position
         self.block_size, self.replay_share, self.seed = block_size, replay_share, seed
         self.starts = self._epoch_windows()
@@ -102,7 +104,7 @@ class Batches:
 
 def read_windows(path: Path, starts: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
     """The windows at `starts`: idx and targets, int64 (len(starts), length)."""
-    # The map is made anew each time: kept, every page it ever touched would count as memory of ours (nanoGPT PR 428).
+    # The map is made each time: kept, every page it ever touched would count as memory of ours (nanoGPT PR 428).
     tokens = np.memmap(path, dtype="<u2", mode="r")
     windows = torch.from_numpy(tokens[starts[:, None] + np.arange(length + 1)].astype(np.int64))
     return windows[:, :-1], windows[:, 1:]

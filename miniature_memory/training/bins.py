@@ -1,4 +1,4 @@
-"""The token bins, without torch."""
+"""The token bins as training reads them: checked, and without torch."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miniature_memory.core.errors import StageError
+from miniature_memory.core.paths import root_option
 from miniature_memory.training import tokenizer as tokenizers
-
-MAKE_BINS = "run python3 run.py --only prepare."
-
-
-# --- the bins ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -30,32 +26,57 @@ class Bins:
     def tokenizer_hash(self) -> str:
         return self.tokenizer.hash if self.tokenizer else ""
 
+    @property
+    def train_tokens(self) -> int:
+        return self.growth[-1][0]
+
+    @property
+    def val_tokens(self) -> int:
+        return self.growth[-1][1]
+
 
 def open_bins(root: Path, vocab_size: int) -> Bins:
-    """The bins of `root`, checked. Raises StageError if they are missing, torn or of another tokenizer."""
+    """The bins of `root`, checked. Raises StageError if they are missing, damaged or made with another tokenizer."""
     train, val = root / "data/train.bin", root / "data/val.bin"
-    growth, tokenizer = [[count_tokens(train), count_tokens(val)]], None
+    lengths, prepare = [count_tokens(train), count_tokens(val)], prepare_command(root)
+    tokenizer, growth = None, [lengths]
     earlier: list[str] = []
     if (root / "data/bins.json").exists():
         tokenizer = tokenizers.load(root / "data/tokenizer")
-        growth, earlier = read_bins_json(root / "data/bins.json", growth[0], tokenizer)
+        growth, earlier = read_bins_json(root / "data/bins.json", lengths, tokenizer)
         vocab_size = tokenizer.vocab_size
     elif not vocab_size:
-        raise StageError("There is no data/bins.json beside the bins.",
-                         "this file, which tells the size of the vocabulary.",
-                         "run python3 run.py --only prepare, or give --set train.vocab_size=N.")
+        raise StageError("There is no data/bins.json next to the bins.", "this file, which holds the vocabulary size.",
+                         f"{prepare}, or for bins of another project: --set train.vocab_size=N")
     if growth[-1][1] < 2:
-        raise StageError(f"{val} holds {growth[-1][1]} tokens.", "at least two.",
-                         f"collect more text, then {MAKE_BINS}")
+        raise StageError(f"{val} holds {growth[-1][1]} tokens.", "at least 2.",
+                         f"collect more text: python3 run.py{root_option(root)}")
     for path, n_tokens in zip((train, val), growth[-1], strict=True):
-        check_ids(path, n_tokens, vocab_size)
+        if bad := tokenizers.first_bad_id(path, n_tokens, vocab_size):
+            raise StageError(f"{path} holds the id {bad.id}.", f"ids below the vocabulary size, {vocab_size}.",
+                             f".venv/bin/python validate.py --full --repair{root_option(root)}, then {prepare}"
+                             if tokenizer else f"--set train.vocab_size=N, where N is {bad.id + 1} or more")
     return Bins(train, val, growth, vocab_size, tokenizer, tuple(earlier))
+
+
+def prepare_command(root: Path) -> str:
+    return f"python3 run.py --only prepare{root_option(root)}"
+
+
+def count_tokens(path: Path) -> int:
+    prepare = prepare_command(path.parents[1])
+    try:
+        n_bytes = path.stat().st_size
+    except FileNotFoundError:
+        raise StageError(f"There is no {path}.", "token bins.", prepare) from None
+    if n_bytes % 2:
+        raise StageError(f"{path} has {n_bytes} bytes.", "an even number, two per token.", prepare)
+    return n_bytes // 2
 
 
 def read_bins_json(path: Path, lengths: list[int],
                    tokenizer: tokenizers.Tokenizer) -> tuple[list[list[int]], list[str]]:
-    """The growth steps, and the hashes of earlier tokenizers. What the bins hold beyond the last step is not committed
-    and not read."""
+    """The growth steps, and the hashes of earlier tokenizers. Tokens beyond the last step are not committed."""
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
         growth = [[int(step["train_tokens"]), int(step["val_tokens"])] for step in info["growth"]]
@@ -63,23 +84,5 @@ def read_bins_json(path: Path, lengths: list[int],
             return growth, [str(earlier) for earlier in info.get("retokenized_from", [])]
     except (ValueError, KeyError, TypeError, IndexError):
         pass
-    raise StageError(f"{path} does not fit the bins and the tokenizer beside it.", "files that were made together.",
-                     MAKE_BINS)
-
-
-def count_tokens(path: Path) -> int:
-    try:
-        n_bytes = path.stat().st_size
-    except FileNotFoundError:
-        raise StageError(f"There is no {path}.", "token bins.", MAKE_BINS) from None
-    if n_bytes % 2:
-        raise StageError(f"{path} has an odd number of bytes ({n_bytes}).", "two bytes a token.",
-                         MAKE_BINS)
-    return n_bytes // 2
-
-
-def check_ids(path: Path, n_tokens: int, vocab_size: int) -> None:
-    """Raises StageError for an id outside of the vocabulary."""
-    if bad := tokenizers.first_bad_id(path, n_tokens, vocab_size):
-        raise StageError(f"{path} holds the id {bad.id}.", f"ids below vocab_size = {vocab_size}.",
-                         "run python3 run.py --only prepare, or correct train.vocab_size.")
+    raise StageError(f"{path} does not match the bins and the tokenizer next to it.", "files that were made together.",
+                     prepare_command(path.parents[1]))

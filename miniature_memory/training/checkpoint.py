@@ -1,18 +1,21 @@
-"""Checkpoint: files of tensors and plain values, written so that nobody ever sees half of one."""
+"""Checkpoint: files of tensors and plain values, written so that nobody sees half of one, and checked when read."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import pickle
+import shlex
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from miniature_memory.core.errors import StageError, cannot_write
-from miniature_memory.core.paths import make_folder
+from miniature_memory.core.paths import make_folder, root_option, shown
 from miniature_memory.storage.files import fsync_folder
 from miniature_memory.training.bins import Bins
 from model import GPTConfig
@@ -21,11 +24,19 @@ logger = logging.getLogger(__name__)
 
 State = dict[str, Any]
 
-UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, ValueError, TypeError, AttributeError, pickle.UnpicklingError)
+# What torch.load raises for a file that is torn, empty or no checkpoint at all
+DAMAGED = (RuntimeError, EOFError, KeyError, ValueError, TypeError, AttributeError, pickle.UnpicklingError)
 
 
-def save_state(path: Path, state: State, keep_as: Path | None = None) -> None:
-    """Write `state` aside, fsync, rename; the file that was there stays as `keep_as`. Nobody ever sees half a file."""
+class DamagedCheckpoint(StageError):
+    """Its content is lost; a file that cannot be opened, or that another release made, is not damaged."""
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def save_state(path: Path, state: State, keep_as: Path | None = None) -> int:
+    """Write `state` aside, fsync, rename; the file that was there stays as `keep_as`. Returns the bytes written."""
     make_folder(path.parent)
     aside = path.with_name(path.name + ".tmp")
     try:
@@ -37,10 +48,13 @@ def save_state(path: Path, state: State, keep_as: Path | None = None) -> None:
             _link(path, keep_as)
         os.replace(aside, path)
         fsync_folder(path.parent)
+        return path.stat().st_size
     except (OSError, RuntimeError) as error:  # torch turns an error of the disk into a RuntimeError
         aside.unlink(missing_ok=True)
         cause = error if isinstance(error, OSError) else error.__context__
-        raise cannot_write(path, cause if isinstance(cause, OSError) else OSError(0, str(error))) from None
+        if not isinstance(cause, OSError):
+            raise
+        raise cannot_write(path, cause) from None
 
 
 def _link(path: Path, name: Path) -> None:
@@ -54,63 +68,92 @@ def _link(path: Path, name: Path) -> None:
     os.replace(aside, name)
 
 
+# --- reading -------------------------------------------------------------------------------------
+
+
 def load_state(path: Path, *names: str, mmap: bool = False) -> State | None:
-    """The state in `path`, None if there is no such file. Raises StageError if it is damaged or lacks a name.
+    """The state in `path`, None if there is no such file. Raises StageError if it cannot be read, is damaged or lacks a
+    name, or was made by another release.
 
     mmap: leave the tensors on the disk until they are looked at.
     """
-    if not path.exists():
-        return None
     try:
+        if not path.exists():
+            return None
         state: State = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-        state["model_args"].setdefault("match_order", 0)  # the first release with n-grams had no matches
-        GPTConfig(**state["model_args"])
-        for name in ("model", "tokenizer_hash", *names):
-            state[name]
-    except UNREADABLE as error:
-        previous = path.with_name("ckpt.prev.pt")
-        fix = f"mv {previous} {path}" if path.name == "ckpt.pt" and previous.exists() else f"rm {path}"
-        raise StageError(f"{path} is damaged or cannot be read ({type(error).__name__}).", "a whole checkpoint.",
-                         f"{fix}, then run again.") from None
-    if "ngram_order" not in state["model_args"]:
-        raise StageError(f"{path} holds a model of an earlier release, which had no n-grams.", "one of this release.",
-                         f"start anew: mv {path.parent} {path.parent}.old")
+    except (OSError, *DAMAGED) as error:
+        if not isinstance(error, OSError) or error.errno == errno.EINVAL:  # a seek to before the start of a torn file
+            raise DamagedCheckpoint(f"{path} is damaged ({type(error).__name__}).", "a whole checkpoint.",
+                                    recover(path)) from None
+        raise StageError(f"{path} cannot be read ({error.strerror}).", "a file that this user may read.",
+                         f"chmod u+r {quoted(path)} (with sudo if another user owns it), then run again") from None
+    wanted = {"model", "model_args", "tokenizer_hash", *names}
+    if not isinstance(state, dict) or not wanted <= state.keys() or not isinstance(state["model_args"], dict):
+        raise DamagedCheckpoint(f"{path} is damaged (entries are missing).", "a whole checkpoint.", recover(path))
+    state["model_args"].setdefault("match_order", 0)  # models made before there were matches
+    known, found = {field.name for field in fields(GPTConfig)}, state["model_args"].keys()
+    if found != known:
+        age = "a newer" if found - known else "an older"
+        raise StageError(f"{path} holds a model of {age} release ({', '.join(sorted(found ^ known))}).",
+                         "a model of this release.",
+                         f"use the release that made it, or start a new model: {move_aside(path)}")
     return state
 
 
-# --- checkpoints ---------------------------------------------------------------------------------
+def root_of(path: Path) -> Path:
+    """The root of a file in checkpoints/ or checkpoints/history/."""
+    return path.parents[2 if path.parent.name == "history" else 1]
+
+
+def quoted(path: Path) -> str:
+    return shlex.quote(shown(path))
+
+
+def move_aside(path: Path) -> str:
+    """The command that moves the folder checkpoints/ of a file aside, so that training starts a new model."""
+    folder = root_of(path) / "checkpoints"
+    return f"mv {quoted(folder)} {quoted(folder)}.old"
+
+
+def recover(path: Path) -> str:
+    """The commands that put the checkpoint before a damaged one in its place, and train on."""
+    commands, previous = [f"mv {quoted(path)} {quoted(path)}.damaged"], path.with_name("ckpt.prev.pt")
+    if path.name == "ckpt.pt" and previous.exists():
+        commands.append(f"cp {quoted(previous)} {quoted(path)}")
+    if path.parent.name != "history":
+        commands.append(f"python3 run.py --only train{root_option(root_of(path))}")
+    return " && ".join(commands)
+
+
+# --- the checkpoint of a root --------------------------------------------------------------------
 
 
 def load_checkpoint(root: Path, bins: Bins) -> State | None:
-    """The checkpoint that training goes on from, None for a fresh start. One of an earlier tokenizer of these bins is
-    good for its layers alone. Raises StageError if it fits other bins."""
+    """The checkpoint that training continues from, None for a fresh start. If an earlier tokenizer of these bins made
+    it, only its layers are of use. Raises StageError if it belongs to other bins."""
     path = root / "checkpoints/ckpt.pt"
     state = load_state(path, "optimizer", "iter_num", "tokens_seen", "position", "rng", "tokenizer_provisional")
     if state is None:
         return None
     if state["tokenizer_hash"] == bins.tokenizer_hash:
-        if state["model_args"]["vocab_size"] != bins.vocab_size:
-            raise StageError(f"{path} has a vocabulary of {state['model_args']['vocab_size']}.",
-                             f"{bins.vocab_size}, as the bins.", "correct train.vocab_size, or start anew: "
-                             f"mv {path.parent} {path.parent}.old")
+        if (size := state["model_args"]["vocab_size"]) != bins.vocab_size:
+            raise StageError(f"{path} has a vocabulary of {size}.", f"{bins.vocab_size}, as the bins have.",
+                             f"--set train.vocab_size={size}, or start a new model: {move_aside(path)}")
         return state
     if state["tokenizer_hash"] in bins.retokenized_from:
-        logger.info("the text was tokenized anew: the model keeps its layers, and learns its embeddings and logits "
-                    "afresh; the old one stays as ckpt.prev.pt")
+        logger.info("the text has a new tokenizer: the model keeps its layers, and learns its embeddings and logits "
+                    "again; the old one stays as ckpt.prev.pt")
         return state
     if state["tokenizer_provisional"]:
-        logger.info("the provisional tokenizer was made anew, and so is the model; the old one stays as ckpt.prev.pt")
+        logger.info("the provisional tokenizer was rebuilt, and so is the model; the old one stays as ckpt.prev.pt")
         return None
     raise StageError(f"{path} was trained with the tokenizer {state['tokenizer_hash'][:12] or 'of other bins'}.",
-                     f"{bins.tokenizer_hash[:12] or 'none'}, as the bins.",
-                     f"put the old data/ back, or start anew: mv {path.parent} {path.parent}.old")
+                     f"{bins.tokenizer_hash[:12] or 'none'}, as the bins have.",
+                     f"restore the old data/ from a copy, or start a new model: {move_aside(path)}")
 
 
-def load_release(root: Path, bins: Bins) -> State | None:
-    """The release, None if there is none that can be read and belongs to these bins."""
-    try:
-        state = load_state(root / "checkpoints/release.pt", "iter_num", "tokens_seen", "scores", "entry", "history")
-    except StageError as error:
-        logger.warning("%s A new one will be written.", error)
-        return None
-    return state if state and state["tokenizer_hash"] == bins.tokenizer_hash else None
+def rename_history(root: Path) -> None:
+    """Copies of the last releases were kept in checkpoints/nights before that was checkpoints/history."""
+    old, new = root / "checkpoints/nights", root / "checkpoints/history"
+    if old.is_dir() and not new.exists():
+        os.rename(old, new)

@@ -4,95 +4,80 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from miniature_memory.core.config import setting
-from miniature_memory.training import tokenizer as tokenizers
+
+TOKENIZERS = ("bpe", "char", "byte")
+MAX_VOCAB_SIZE = 65_536  # the bins are uint16
+DTYPES = ("float32", "bfloat16", "float16")
+HEAD_SIZE = 64  # channels of one attention head
 
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    tokenizer: str = setting("bpe", "bpe (trained on the dataset), gpt2 (downloaded by tiktoken), char or byte")
+    tokenizer: str = setting("bpe", "bpe (trained on the dataset), char or byte")
     vocab_size: int = setting(2048, "most tokens of a bpe or char tokenizer, end of text included")
     freeze_bytes: int = setting(1_000_000,
-        "of clean text; below, tokenizer, bins and model are made anew with each growth")
-    tokenizer_bytes: int = setting(50_000_000, "of clean text that the tokenizer learns from, at most")
-    min_val_tokens: int = setting(512, "of validation text in the first bins: two contexts of the default model")
-    # Of the bytes a token that new text may fall short of the text the tokenizer learned from, before it is drift. Of
-    # 2k and 8k tokens: web pages after 1 MB of web pages 0.03-0.13, the last plays after the first 0.09-0.11; web pages
-    # after plays 0.24-0.28, plays after web pages 0.22-0.33, Python code 0.22-0.50, French 0.33-0.45.
-    drift_frac: float = setting(0.15,
-        "by which bytes a token may fall short on new text before prepare.py --retokenize is advised")
+        "of clean text; below, tokenizer, bins and model are rebuilt with each growth")
 
     def __post_init__(self) -> None:
-        if self.tokenizer not in tokenizers.KINDS:
-            raise ValueError(f"tokenizer = {self.tokenizer!r}; expected one of {', '.join(tokenizers.KINDS)}")
-        if not 257 <= self.vocab_size <= tokenizers.MAX_VOCAB_SIZE:
+        if self.tokenizer not in TOKENIZERS:
+            raise ValueError(f"tokenizer = {self.tokenizer!r}; expected one of {', '.join(TOKENIZERS)}")
+        if not 257 <= self.vocab_size <= MAX_VOCAB_SIZE:
             raise ValueError(f"vocab_size = {self.vocab_size}; expected 257 (the bytes and the end-of-text token) to "
-                             f"{tokenizers.MAX_VOCAB_SIZE} (the bins are uint16)")
-HEAD_SIZE = 64  # channels of one attention head
-
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+                             f"{MAX_VOCAB_SIZE} (the bins are uint16)")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     size: str = setting("auto",
-        "layers x width, such as \"4x256\"; auto: what can be trained in max_minutes. This and the next five are "
-        "fixed when the checkpoint is made")
-    block_size: int = setting(256, "tokens that the model can look back on")
+        "layers x width, such as \"4x256\"; auto: the largest that can be trained in max_minutes. This and the next "
+        "five are fixed when the checkpoint is made")
+    block_size: int = setting(256, "tokens the model can look back on")
     ngram_order: int = setting(2, "tokens of the longest n-gram with an embedding of its own; 1: single tokens")
-    ngram_rows: int = setting(65_536, "of the table of these embeddings, which n-grams and matches share by a hash")
+    ngram_rows: int = setting(65_536, "of the embedding table, which n-grams and matches share by a hash")
     match_order: int = setting(4,
-        "tokens of the longest n-gram that is looked for earlier in the context: what followed it has an embedding, "
-        "too; 0: none is looked for")
-    qk_norm: bool = setting(True, "normalise queries and keys; false, with ngram_order = 1 and match_order = 0: stock")
+        "tokens of the longest n-gram that is looked for earlier in the context, since what followed it has an "
+        "embedding, too; 0: none")
+    qk_norm: bool = setting(True,
+        "normalize queries and keys; false, with ngram_order = 1 and match_order = 0: the stock architecture")
     dropout: float = setting(0.1, "of embeddings, n-grams and what the layers add; the same text is read several times")
-    vocab_size: int = setting(0, "0: as data/bins.json says; for bins without it, such as nanoGPT's")
-    batch_size: int = setting(4, "windows of block_size tokens that are worked on at once")
-    gradient_accumulation_steps: int = setting(1, "batches of one optimizer step: larger steps without more memory")
+    vocab_size: int = setting(0, "for bins without data/bins.json, such as nanoGPT's; 0: as data/bins.json has it")
+    batch_size: int = setting(4, "windows of block_size tokens that are processed at once")
+    gradient_accumulation_steps: int = setting(1, "batches per optimizer step: larger steps without more memory")
     learning_rate: float = setting(2e-3, "of the layers' matrices, after warm-up and before decay")
     head_learning_rate: float = setting(1e-2, "of the matrix that makes logits")
-    embedding_learning_rate: float = setting(0.2, "of the table of embeddings (Adagrad)")
+    embedding_learning_rate: float = setting(0.2, "of the embedding table (Adagrad)")
     embedding_prior: float = setting(100.0,
-        "look-ups that a row of it counts as having had; with more, rare n-grams are trusted less")
+        "look-ups that each row of the table counts as having had; with more, rare n-grams are trusted less")
     weight_decay: float = setting(0.1, "of the layers' matrices")
-    beta1: float = setting(0.9, "AdamW's memory of the gradient")
-    beta2: float = setting(0.99, "and of its square")
     grad_clip: float = setting(1.0, "longest gradient (norm); 0: no limit")
     warmup_iters: int = setting(50, "iterations in which the learning rate of a new model rises")
     # Haegele et al., arXiv 2405.18392, have 0.2; bench/growth.py
     decay_frac: float = setting(0.5,
-        "share of a run's time (of max_iters, if given) in which it falls, for release.pt")
+        "share of a run's time (of max_iters, if given) in which the learning rate falls, for release.pt")
     max_minutes: float = setting(5.0, "from start to release.pt, everything included; 0: no limit")
     max_iters: int = setting(0, "iterations of the model's whole life, as in nanoGPT; 0: no limit")
-    max_epochs: int = setting(16,
-        "times that the same text is read (arXiv 2305.16264); 0: no limit")  # Muennighoff et al., arXiv 2305.16264
-    replay_share: float = setting(0.25,
-        "old windows to each new one, when text has been added")  # bench/growth.py: as good as 1, one seed
+    max_epochs: int = setting(16, "times that the same text is read (arXiv 2305.16264); 0: no limit")
+    # bench/growth.py: as good as 1, one seed
+    replay_share: float = setting(0.25, "old windows to each new one, when text has been added")
     eval_minutes: float = setting(1.0, "between looks at the validation loss; each saves ckpt.pt first")
-    eval_windows: int = setting(64, "of block_size tokens for such a look; release.pt is measured on all of val.bin")
-    save_minutes: float = setting(5.0, "most time between two savings")
-    keep_releases: int = setting(7,
-        "of the last releases a copy of the weights stays (17 MB each), to be set side by side")
+    keep_releases: int = setting(7, "last releases whose weights stay (17 MB each), to be compared side by side")
     device: str = setting("auto", "cpu, cuda, mps; auto: the best there is")
     dtype: str = setting("auto",
         "float32, bfloat16, float16; auto: the fastest that the card computes in, float32 on a CPU")
-    memory_limit_mb: int = setting(2000, "training that would need more is refused")
+    memory_limit_mb: int = setting(2000, "training that would need more does not start")
     seed: int = setting(1337, "of the first weights and of the order of the text")
 
     def __post_init__(self) -> None:
         for name in ("block_size", "ngram_order", "ngram_rows", "batch_size", "gradient_accumulation_steps",
-                     "eval_windows", "learning_rate", "head_learning_rate", "embedding_learning_rate", "eval_minutes",
-                     "save_minutes"):
+                     "learning_rate", "head_learning_rate", "embedding_learning_rate", "eval_minutes"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected more than 0")
         for name in ("vocab_size", "match_order", "embedding_prior", "warmup_iters", "max_minutes", "max_iters",
                      "max_epochs", "replay_share", "keep_releases", "seed", "weight_decay", "grad_clip"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more")
-        for name in ("dropout", "beta1", "beta2", "decay_frac"):
+        for name in ("dropout", "decay_frac"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more and less than 1")
         if self.size != "auto":

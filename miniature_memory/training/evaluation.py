@@ -1,4 +1,4 @@
-"""Evaluation: validation loss in nats a token, and in bits per byte, which compare across tokenizers."""
+"""Evaluation: validation loss in nats per token, and in bits per byte, which compares across tokenizers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Scores = dict[str, float | None]
 @torch.no_grad()
 def evaluate(model: GPT, path: Path, n_tokens: int, old_tokens: int, token_bytes: np.ndarray | None,
              batch_size: int, max_windows: int = 0) -> Scores:
-    """Validation loss (nats a token) and bits per byte: of all, of the first `old_tokens` (_old), of the rest (_new).
+    """Validation loss (nats per token) and bits per byte: of all, of the first `old_tokens` (_old), of the rest (_new).
 
-    token_bytes: int32 (vocab_size,), 0 for special tokens, which are left out of bits per byte; None: no bits per byte.
+    token_bytes: int32 (vocab_size,), 0 for special tokens, which do not count in bits per byte; None: no bits per byte.
     A figure is None where there is nothing to measure.
     """
     device = next(model.parameters()).device
@@ -67,5 +67,5 @@ def figure(entry: dict[str, Any]) -> float:
 
 def format_scores(scores: Scores) -> str:
     if scores["val_bpb"] is None:
-        return f"{scores['val_loss']:.3f} nats a token"
-    return f"{scores['val_bpb']:.3f} bits per byte ({scores['val_loss']:.3f} nats a token)"
+        return f"{scores['val_loss']:.3f} nats per token"
+    return f"{scores['val_bpb']:.3f} bits per byte ({scores['val_loss']:.3f} nats per token)"

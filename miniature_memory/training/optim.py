@@ -1,7 +1,7 @@
-"""Optimizer: AdamW for the matrices, Adagrad by rows for the table of embeddings.
+"""Optimizer: AdamW for the matrices, Adagrad by rows for the embedding table.
 
-torch.optim's own would do for the first, but importing it brings in the compiler: 70 MB and a second more on a machine
-where the whole model takes less than that. torch._fused_adamw_ is its kernel, one pass over memory.
+torch.optim's AdamW would do, but importing it imports the compiler: 70 MB and a second more on a machine where the
+whole model takes less than that. torch._fused_adamw_ is its kernel, one pass over memory.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from miniature_memory.training.config import TrainConfig
 from model import GPT
 
 CHUNK = 8192  # rows of a table that are moved at once
+TOKEN_SQUARE = 1.5e-4  # mean square of the gradient that one token's loss gives to its rows; our measurement
 
 
 @dataclass
@@ -64,10 +65,10 @@ class AdamW:
 
 
 class RowAdagrad:
-    """Adagrad with one running sum a row (as DLRM and FBGEMM have it), for a table with sparse gradients.
+    """Adagrad with one running sum per row (as in DLRM and FBGEMM), for a table with sparse gradients.
 
-    A row moves only when it was looked up, and less the more often it was: what has been learned often stays when other
-    text comes. prior: the sum that each row begins with. The larger, the less is learned from a rare one.
+    A row moves only when it was looked up, and less the more often it was: what was learned often stays when other text
+    comes. prior: the sum that each row starts with; the larger it is, the less is learned from a rare row.
     """
 
     def __init__(self, table: nn.Parameter, learning_rate: float, prior: float = 0.0) -> None:
@@ -78,10 +79,10 @@ class RowAdagrad:
     def step(self, scale: float) -> None:
         if self.table.grad is None:
             return
-        rows, grads = self.table.grad._indices()[0], self.table.grad._values()  # a row may stand more than once
+        rows, grads = self.table.grad._indices()[0], self.table.grad._values()  # a row may occur more than once
         self.table.grad = None
         self.squares.index_add_(0, rows, torch.linalg.vecdot(grads, grads).div_(grads.size(1)))
-        for some_rows, some_grads in zip(rows.split(CHUNK), grads.split(CHUNK), strict=True):
+        for some_rows, some_grads in zip(torch.split(rows, CHUNK), torch.split(grads, CHUNK), strict=True):
             steps = some_grads * self.squares.index_select(0, some_rows).add_(1e-20).rsqrt_().unsqueeze(1)
             self.table.index_add_(0, some_rows, steps, alpha=-scale * self.learning_rate)
 
@@ -115,15 +116,11 @@ def _copy(own: dict[str, list[Tensor]], loaded: dict[str, list[Tensor]]) -> None
         for name, targets in own.items():
             for target, source in zip(targets, loaded[name], strict=True):
                 target.copy_(source)
-TOKEN_SQUARE = 1.5e-4  # mean square of the gradient that one token's loss gives to its rows; our measurement
-
-
-# --- the trainer ---------------------------------------------------------------------------------
 
 
 def rate_at(iter_num: int, decayed: float, config: TrainConfig) -> float:
-    """The learning rates' common factor: linear warm-up, then 1, then down; `decayed` is the share of the decay branch
-    that is over.
+    """The learning rates' common factor: linear warm-up, then 1, then down to 0 as `decayed`, the share of the decay
+    that is over, reaches 1.
 
     1 - sqrt: better than linear in Haegele et al., arXiv 2405.18392.
     """
@@ -134,14 +131,13 @@ def rate_at(iter_num: int, decayed: float, config: TrainConfig) -> float:
 def make_optimizer(model: GPT, config: TrainConfig) -> Optimizer:
     matrices = Group(list(model.blocks.parameters()), config.learning_rate, config.weight_decay)
     head = Group([model.head.weight], config.head_learning_rate)
-    return Optimizer(AdamW([matrices, head], config.beta1, config.beta2),
-                     RowAdagrad(model.embedding.table, config.embedding_learning_rate,
+    return Optimizer(AdamW([matrices, head]), RowAdagrad(model.embedding.table, config.embedding_learning_rate,
                                 config.embedding_prior * TOKEN_SQUARE / config.tokens_per_iter**2))
 
 
 class LossScale:
     """Lifts float16's gradients above its smallest number: the loss is multiplied, the gradients divided. Too large a
-    factor shows as a gradient that is no number; that step is left out and the factor halved (arXiv 1710.03740)."""
+    factor shows as a gradient that is not finite; that step is skipped and the factor halved (arXiv 1710.03740)."""
 
     def __init__(self) -> None:
         self.factor, self.good_steps = 65_536.0, 0

@@ -1,4 +1,4 @@
-"""Which device, which type and which size of model."""
+"""Sizing: which device, which type and which size of model."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import dataclasses
 import logging
 import math
 import time
+from pathlib import Path
 
 import torch
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.training.bins import Bins
-from miniature_memory.training.checkpoint import State
-from miniature_memory.training.config import DTYPES, TrainConfig, shape_of
+from miniature_memory.training.checkpoint import State, move_aside
+from miniature_memory.training.config import TrainConfig, shape_of
 from model import GPTConfig, estimate_memory_mb, flops_per_token
 
 logger = logging.getLogger(__name__)
@@ -34,11 +35,12 @@ def choose_device(device: str, dtype: str) -> tuple[str, torch.dtype]:
         dtype = "float32"
         if device.startswith("cuda"):  # older cards claim bfloat16, too, and emulate it: a T4 at a tenth of its speed
             dtype = "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float16"
-    return device, DTYPES[dtype]
+    found: torch.dtype = getattr(torch, dtype)
+    return device, found
 
 
 def matmul_rate(device: str, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of a matrix product of this project's sizes: the best of several."""
+    """Floating-point operations per second of a matrix product of this project's sizes: the best of several."""
     a, b = torch.ones(1024, 256, device=device, dtype=dtype), torch.ones(256, 1024, device=device, dtype=dtype)
     best = math.inf
     for _ in range(10):
@@ -72,20 +74,20 @@ def model_config(config: TrainConfig, size: str, vocab_size: int) -> GPTConfig:
 
 def model_args(config: TrainConfig, checkpoint: State | None, bins: Bins, device: str,
                dtype: torch.dtype) -> GPTConfig:
-    """The model's shape: that of the checkpoint, for it was chosen once, or that of the configuration."""
+    """The model's shape: that of the checkpoint, or of the configuration if there is none."""
     if checkpoint is None:
         size = choose_size(config, bins, device, dtype) if config.size == "auto" else config.size
         return model_config(config, size, bins.vocab_size)
     return GPTConfig(**{**checkpoint["model_args"], "dropout": config.dropout, "vocab_size": bins.vocab_size})
 
 
-def with_model_args(config: TrainConfig, model: GPTConfig) -> TrainConfig:
-    """`config` with the shape that the model has; what it asked for in vain is told."""
+def with_model_args(config: TrainConfig, model: GPTConfig, root: Path) -> TrainConfig:
+    """`config` with the shape that the model has; logs what has no effect."""
     has = {"size": f"{model.n_layer}x{model.n_embd}"} | {name: getattr(model, name) for name in MODEL_SHAPE}
     for name, value in has.items():
         if getattr(config, name) not in (value, "auto"):
-            logger.info("train.%s = %s has no effect: the checkpoint's model has %s. To start anew, remove "
-                        "checkpoints/ckpt.pt", name, getattr(config, name), value)
+            logger.info("train.%s = %s has no effect: the checkpoint's model has %s. To start a new model: %s", name,
+                        getattr(config, name), value, move_aside(root / "checkpoints/ckpt.pt"))
     return dataclasses.replace(config, **has)
 
 
@@ -94,7 +96,7 @@ def check_memory(config: TrainConfig, model: GPTConfig) -> int:
     need_mb = estimate_memory_mb(model, config.batch_size, config.tokens_per_iter)
     if need_mb > config.memory_limit_mb:
         raise StageError(f"Training would need about {need_mb:,} MB of memory.",
-                         f"at most train.memory_limit_mb = {config.memory_limit_mb:,}.",
-                         "choose a smaller train.batch_size (and more gradient_accumulation_steps), block_size, "
-                         "ngram_rows or size, or raise the limit.")
+                         f"at most train.memory_limit_mb = {config.memory_limit_mb}.",
+                         f"--set train.memory_limit_mb={need_mb}, or a smaller train.batch_size (and more "
+                         "train.gradient_accumulation_steps), train.block_size, train.ngram_rows or train.size")
     return need_mb

@@ -4,8 +4,8 @@ data/tokenizer/ranks.tiktoken   tiktoken's text form: base64 of a token's bytes,
 data/tokenizer/meta.json        kind, pattern, end-of-text id, hash, whether it is provisional
 
 Every kind is a byte-level tiktoken encoding, so any text encodes and decodes to itself. They differ in pattern and
-ranks alone: `bpe` is trained with rustbpe on the dataset, `gpt2` is OpenAI's, `byte` has the 256 bytes, and `char` adds
-to those the characters of the dataset that need more than one byte.
+ranks alone: `bpe` is trained with rustbpe on the dataset, `byte` has the 256 bytes, and `char` adds to those the
+characters of the dataset that need more than one byte.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ import rustbpe
 import tiktoken
 
 from miniature_memory.core.errors import StageError
+from miniature_memory.core.paths import root_option, shown
 from miniature_memory.core.process import uninterrupted
+from miniature_memory.training.config import MAX_VOCAB_SIZE
 
 RANKS_FILE, META_FILE = "ranks.tiktoken", "meta.json"
-KINDS = ("bpe", "gpt2", "char", "byte")
-TRAINED_KINDS = ("bpe", "char")  # the others are the same whatever the text
-MAX_VOCAB_SIZE = 65_536  # the bins are uint16
-RETOKENIZE = ".venv/bin/python prepare.py --retokenize"
+TRAINED_KINDS = ("bpe", "char")  # "byte" is the same whatever the text
 
 # GPT-4's split pattern (tiktoken, cl100k_base) with numbers in groups of at most two digits, which at small
 # vocabularies gave fewer bits per byte: nanochat, tokenizer.py and dev/LOG.md.
@@ -47,7 +46,7 @@ class Tokenizer:
     kind: str
     pattern: str
     ranks: dict[bytes, int]  # token bytes -> id, ids 0 .. len(ranks) - 1
-    provisional: bool = False  # made from too little text: made anew when there is more
+    provisional: bool = False  # made from too little text: rebuilt when there is more
 
     @property
     def eot_token(self) -> int:
@@ -72,7 +71,7 @@ class Tokenizer:
         return self.encoding.encode_ordinary(text)
 
     def encode_document(self, text: str) -> np.ndarray:
-        """uint16 ids of `text` and of its end. Raises StageError for an id that does not fit.
+        """uint16 ids of `text` and of its end. Raises ValueError for an id that does not fit.
 
         Other threads run meanwhile, and the ids never pass through a list of Python's integers.
         """
@@ -82,8 +81,7 @@ class Tokenizer:
             ids = np.array(self.encode(text), dtype=np.uint32)
         largest = max(int(ids.max(initial=0)), self.eot_token)
         if largest >= min(self.vocab_size, MAX_VOCAB_SIZE):  # before the cast, which would wrap round
-            raise StageError(f"The tokenizer gave the id {largest}.", f"ids below {self.vocab_size}.",
-                             f"run {RETOKENIZE}, which makes another one.")
+            raise ValueError(f"the tokenizer gave the id {largest}; expected ids below {self.vocab_size}")
         document = np.empty(len(ids) + 1, dtype="<u2")
         document[:-1], document[-1] = ids, self.eot_token
         return document
@@ -114,25 +112,30 @@ def ranks_text(ranks: dict[bytes, int]) -> bytes:
 
 
 def load(folder: Path) -> Tokenizer:
-    """The tokenizer in `folder`. Raises StageError if there is none or its files do not fit together."""
+    """The tokenizer in `folder`, data/tokenizer of a root. Raises StageError if there is none or it is damaged."""
+    fix = f"restore {shown(folder)} from a copy, or make a new tokenizer and new bins: " + retokenize(folder.parents[1])
     try:
         meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
         rows = (line.split() for line in (folder / RANKS_FILE).read_bytes().splitlines())
         ranks = {base64.b64decode(token): int(rank) for token, rank in rows}
         tokenizer = Tokenizer(meta["kind"], meta["pattern"], ranks, meta["provisional"])
         found = tokenizer.hash
+        if sorted(ranks.values()) != list(range(len(ranks))) or len(ranks) >= MAX_VOCAB_SIZE:
+            raise ValueError(f"its ids are not 0 to {len(ranks) - 1}, or too many for uint16")
     except FileNotFoundError as error:
-        raise StageError(f"There is no {error.filename}.", "the tokenizer that the bins were made with.",
-                         f"put {folder} back from a copy; or make a new one, and the bins anew with it: {RETOKENIZE}"
-                         ) from None
+        raise StageError(f"There is no {error.filename}.", "the tokenizer that made the bins.", fix) from None
     except (ValueError, KeyError, TypeError) as error:
         raise StageError(f"{folder} holds no readable tokenizer ({error}).", f"{RANKS_FILE} and {META_FILE}.",
-                         f"put both files back, or make new ones: {RETOKENIZE}") from None
+                         fix) from None
     if found != meta["hash"]:
-        raise StageError(f"{folder / RANKS_FILE} has the hash {found[:12]}.", f"{str(meta['hash'])[:12]}, as in "
-                         f"{META_FILE}.", "put back the two files that belong together, or make new ones: "
-                         f"{RETOKENIZE}")
+        raise StageError(f"{folder / RANKS_FILE} has the hash {found[:12]}.",
+                         f"{str(meta['hash'])[:12]}, as {META_FILE} has it.", fix)
     return tokenizer
+
+
+def retokenize(root: Path) -> str:
+    """The command that makes a new tokenizer, and new bins with it."""
+    return f".venv/bin/python prepare.py --retokenize{root_option(root)}"
 
 
 def train(kind: str, texts: Iterable[str], vocab_size: int, provisional: bool = False) -> Tokenizer:
@@ -144,9 +147,6 @@ def train(kind: str, texts: Iterable[str], vocab_size: int, provisional: bool = 
             bpe.train_from_iterator(iter(texts), vocab_size - 1, pattern=BPE_PATTERN)
         ranks = {bytes(token): rank for token, rank in bpe.get_mergeable_ranks()}
         return Tokenizer(kind, BPE_PATTERN, ranks, provisional)
-    if kind == "gpt2":
-        pattern, ranks = _gpt2()
-        return Tokenizer(kind, pattern, ranks)
     if kind == "byte":
         return Tokenizer(kind, ONE_CHARACTER, single_bytes)
     counts = Counter(character for text in texts for character in text if character > "\x7f")
@@ -155,19 +155,8 @@ def train(kind: str, texts: Iterable[str], vocab_size: int, provisional: bool = 
                      provisional)
 
 
-def _gpt2() -> tuple[str, dict[bytes, int]]:
-    """GPT-2's pattern and ranks; tiktoken downloads them once and keeps them in TIKTOKEN_CACHE_DIR."""
-    try:
-        gpt2 = tiktoken.get_encoding("gpt2")
-    except Exception as error:  # requests' and tiktoken's own kinds: any failure means that the table is not to be had
-        raise StageError(f"GPT-2's vocabulary could not be downloaded ({type(error).__name__}).",
-                         "a network, or the files of an earlier download in TIKTOKEN_CACHE_DIR.",
-                         'use the default instead: --set \'prepare.tokenizer="bpe"\'.') from None
-    return gpt2._pat_str, gpt2._mergeable_ranks
-
-
 class BadId(NamedTuple):
-    """An id that is none of a vocabulary's, and which token of its file it is."""
+    """An id outside of a vocabulary, and which token of its file it is."""
 
     place: int
     id: int

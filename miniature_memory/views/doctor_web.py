@@ -17,6 +17,7 @@ from miniature_memory.core.paths import config_path, shown
 from miniature_memory.core.text import host_of
 from miniature_memory.crawl.config import SearchConfig
 from miniature_memory.crawl.engines import COMMONCRAWL, DDGS_BACKENDS
+from miniature_memory.crawl.outcomes import reason_in_words
 from miniature_memory.crawl.providers import PROVIDERS
 from miniature_memory.crawl.robots import Rules, fetch_rules, robots_url
 from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
@@ -49,7 +50,7 @@ def check_web(root: Path, tables: Tables) -> list[Finding]:
     asked: dict[str, list[str]] = {}  # provider -> addresses
     for name in config.providers:
         if reason := PROVIDERS[name].off(config):
-            findings.append(Finding(name, OK, reason))
+            findings.append(Finding(name, OK, f"off: {reason_in_words(reason)}"))
         elif name in paused:
             findings.append(Finding(name, NOTE, f"paused until {paused[name]}", WAIT))
         elif not (urls := addresses(name, config, seeds)):
@@ -69,7 +70,7 @@ def read_paused(root: Path) -> dict[str, str]:
         with Catalog(root, read_only=True) as catalog:
             for kind in (backoffs.PROVIDER, backoffs.HOST):
                 for name, backoff in backoffs.active(catalog, kind, time.time()).items():
-                    found[name] = f"{status.clock(backoff.until)} ({words_of_reason(backoff.reason)})"
+                    found[name] = f"{status.clock(backoff.until)} ({reason_in_words(backoff.reason)})"
     except (StageError, sqlite3.Error):
         pass  # reported by doctor.check_dataset()
     return found

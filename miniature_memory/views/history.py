@@ -111,16 +111,6 @@ def bits_history(runs: Iterable[Run]) -> list[dict[str, Any]]:
     return [point for point in points if point["all"] is not None]
 
 
-def words_of_outcome(outcome: object) -> str:
-    """How a provider answered, in words: from the fields that search keeps, or the text of earlier releases."""
-    if not isinstance(outcome, dict):
-        return str(outcome)[:100]
-    results, reason = number(outcome.get("results")), str(outcome.get("reason") or outcome.get("status") or "")
-    if results:
-        return f"{results:,.0f} result{'s' * (results != 1)}"
-    return words_of_reason(reason)[:100] or "0 results"
-
-
 def words_of_reason(reason: str) -> str:
     """A code such as too_few_words in words."""
     return reason.replace("http_", "HTTP ").replace("_", " ")

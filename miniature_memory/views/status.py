@@ -25,6 +25,7 @@ from miniature_memory.core.findings import BAD, NOTE, Finding
 from miniature_memory.core.paths import root_option, shown
 from miniature_memory.core.process import lock_holder
 from miniature_memory.core.text import strip_control
+from miniature_memory.crawl.outcomes import in_words, reason_in_words
 from miniature_memory.storage import counts
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.counts import Counts
@@ -110,7 +111,7 @@ def collect(root: Path, tables: Tables, flags: str = "", demo: bool = False) -> 
     outcomes = search.facts.get("providers") if search else None
     if not isinstance(outcomes, dict):
         outcomes = dict.fromkeys(tables["search"]["providers"], "")
-    facts["providers"] = {name: {"outcome": history.words_of_outcome(outcome), **backoffs.get(name, {})}
+    facts["providers"] = {name: {"outcome": in_words(outcome), **backoffs.get(name, {})}
                           for name, outcome in outcomes.items()}
     facts["problems"] = [finding._asdict() for finding in problems]
     facts["next"] = next_step(facts, root, str(train.facts.get("stop_reason", "")) if train else "", flags, demo)
@@ -211,7 +212,7 @@ def provider_rows(facts: Facts) -> dict[str, str]:
              if "until" not in provider]
     if providers and not any(provider["outcome"] for provider in providers.values()):
         lines = [f"{', '.join(providers)}; none asked yet"]
-    lines += [f"{name}: {words_of_reason(provider['reason'])}, paused until {clock(provider['until'])}"
+    lines += [f"{name}: {reason_in_words(provider['reason'])}, paused until {clock(provider['until'])}"
               for name, provider in providers.items() if "until" in provider]
     return {"providers": "; ".join(lines) or "none configured (search.providers)"}
 

@@ -14,17 +14,22 @@ import prepare
 from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.training import growth as growth_module
+from miniature_memory.training import bins_writer
+from miniature_memory.training.bins_writer import split_of
 from miniature_memory.training.checkpoint import load_state
 from miniature_memory.training.config import PrepareConfig, TrainConfig
-from miniature_memory.training.growth import split_of
 from miniature_memory.training.tokenizer import load
 from train import train
 
-SMALL = PrepareConfig(vocab_size=400, min_val_tokens=20)
-FROZEN = PrepareConfig(vocab_size=400, min_val_tokens=20, freeze_bytes=1000)
+SMALL = PrepareConfig(vocab_size=400)
+FROZEN = PrepareConfig(vocab_size=400, freeze_bytes=1000)
 GERMAN = ("Das Schiff lag mit gerefften Segeln im Hafen, und der alte Kapitän ging über das Deck und schaute nach dem "
           "Himmel. Es war ein stiller Morgen mit langem Licht, und niemand wußte, wann die Flut kommen würde. ")
+
+
+@pytest.fixture(autouse=True)
+def short_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bins_writer, "MIN_VAL_TOKENS", 20)
 
 
 def story(n: int) -> str:
@@ -47,7 +52,7 @@ def test_the_bins_decode_to_the_clean_text(tmp_path: Path) -> None:
 
 def test_the_bins_hold_each_split_in_the_order_of_the_documents(tmp_path: Path) -> None:
     stories = [story(n) * (1 + n % 7) for n in range(150)]
-    for texts in (stories[:60], stories[60:]):  # made anew, then appended to
+    for texts in (stories[:60], stories[60:]):  # built, then extended
         add_clean_documents(tmp_path, texts)
         prepare.run(FROZEN, tmp_path)
     tokenizer, drawn = load(tmp_path / "data/tokenizer"), splits(tmp_path)  # a dict in the order of the documents
@@ -58,7 +63,7 @@ def test_the_bins_hold_each_split_in_the_order_of_the_documents(tmp_path: Path) 
 
 def test_a_batch_ends_at_64_documents_or_a_megabyte() -> None:
     sizes = [10] * 100 + [600_000] * 3 + [5_000_000] + [10]
-    batches = growth_module.batches({"text_bytes": size} for size in sizes)
+    batches = bins_writer.batches({"text_bytes": size} for size in sizes)
     assert [len(batch) for batch in batches] == [64, 36 + 2, 2, 1]
 
 
@@ -68,14 +73,14 @@ def test_no_more_batches_are_read_than_are_ahead(tmp_path: Path) -> None:
     with Catalog(tmp_path, read_only=True) as catalog:
         row, n_read = catalog.execute("SELECT * FROM clean_documents").fetchone(), count()
         rows = (row for _ in iter(lambda: next(n_read), 640))
-        next(growth_module.encode_rows(catalog, load(tmp_path / "data/tokenizer"), rows, 640))
-    assert next(n_read) == 64 * (growth_module.BATCHES_AHEAD + 1)
+        next(bins_writer.encode_rows(catalog, load(tmp_path / "data/tokenizer"), rows, 640))
+    assert next(n_read) == 64 * (bins_writer.BATCHES_AHEAD + 1)
 
 
 @pytest.mark.parametrize("kind", ["char", "byte"])
 def test_other_tokenizers_decode_too(tmp_path: Path, kind: str) -> None:
     add_clean(tmp_path, range(40))
-    prepare.run(PrepareConfig(tokenizer=kind, min_val_tokens=20), tmp_path)
+    prepare.run(PrepareConfig(tokenizer=kind), tmp_path)
     assert decoded(tmp_path) == clean_texts(tmp_path)
 
 
@@ -92,7 +97,7 @@ def test_a_frozen_tokenizer_stays_and_the_bins_only_grow(tmp_path: Path) -> None
     assert [step["train_tokens"] for step in growth] == [len(before["train"]), len(after["train"])]
 
 
-def test_a_provisional_tokenizer_is_made_anew(tmp_path: Path) -> None:
+def test_a_provisional_tokenizer_is_rebuilt(tmp_path: Path) -> None:
     add_clean(tmp_path, range(9))
     prepare.run(SMALL, tmp_path)
     first = load(tmp_path / "data/tokenizer")
@@ -121,9 +126,10 @@ def test_the_split_is_the_id_s_alone_and_about_one_in_twenty() -> None:
     assert (split_of("00000031" + "f" * 56), split_of("00000032" + "0" * 56)) == ("val", "train")
 
 
-def test_a_short_validation_split_is_filled_by_the_lowest_ids(tmp_path: Path) -> None:
+def test_a_short_validation_split_is_filled_by_the_lowest_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bins_writer, "MIN_VAL_TOKENS", 100)
     add_clean(tmp_path, range(12))
-    prepare.run(PrepareConfig(vocab_size=400, min_val_tokens=100), tmp_path)
+    prepare.run(SMALL, tmp_path)
     assert len(bins(tmp_path)["val"]) >= 100
     with Catalog(tmp_path, read_only=True) as catalog:
         rows = catalog.execute("SELECT id, split FROM clean_documents ORDER BY id").fetchall()
@@ -131,24 +137,25 @@ def test_a_short_validation_split_is_filled_by_the_lowest_ids(tmp_path: Path) ->
     assert joined == sorted(joined, reverse=True)  # val before train
 
 
-def test_one_document_is_left_to_train_on(tmp_path: Path) -> None:
+def test_one_document_is_left_to_train_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bins_writer, "MIN_VAL_TOKENS", 100_000)
     add_clean(tmp_path, range(2))
-    prepare.run(PrepareConfig(vocab_size=400, min_val_tokens=100_000), tmp_path)
+    prepare.run(SMALL, tmp_path)
     assert len(bins(tmp_path)["train"]) > 0
 
 
-def test_a_crash_between_documents_and_growth_row_is_made_good(tmp_path: Path) -> None:
+def test_a_crash_before_the_growth_step_is_recorded_is_repaired(tmp_path: Path) -> None:
     add_clean(tmp_path, range(60))
     prepare.run(FROZEN, tmp_path)
     add_clean(tmp_path, range(60, 80))
     with Catalog(tmp_path) as catalog:
-        growth_module.extend(catalog, load(tmp_path / "data/tokenizer"), 20, prepare.StageStats("prepare"))
+        bins_writer.extend(catalog, load(tmp_path / "data/tokenizer"), prepare.StageStats("prepare", n_in=20))
     prepare.run(FROZEN, tmp_path)
     growth = json.loads((tmp_path / "data/bins.json").read_text())["growth"]
     assert len(growth) == 2 and growth[-1]["documents"] == 80
 
 
-def test_a_missing_tokenizer_beside_bins_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_tokenizer_is_an_error(tmp_path: Path) -> None:
     add_clean(tmp_path, range(60))
     prepare.run(FROZEN, tmp_path)
     (tmp_path / "data/tokenizer/meta.json").unlink()
@@ -158,22 +165,23 @@ def test_a_missing_tokenizer_beside_bins_is_an_error(tmp_path: Path) -> None:
 
 def test_the_tokenizer_learns_from_early_and_late_documents_alike() -> None:
     rows = [{"text_bytes": 10, "n": n} for n in range(100)]
-    assert [row["n"] for row in growth_module.sample_evenly(rows, 0.25)] == list(range(0, 100, 4))
-    assert list(growth_module.sample_evenly(rows, 1)) == list(growth_module.sample_evenly(rows, 7.5)) == rows
+    assert [row["n"] for row in bins_writer.sample_evenly(rows, 0.25)] == list(range(0, 100, 4))
+    assert list(bins_writer.sample_evenly(rows, 1)) == list(bins_writer.sample_evenly(rows, 7.5)) == rows
 
 
-def test_a_large_dataset_is_sampled_for_the_tokenizer(tmp_path: Path) -> None:
+def test_a_large_dataset_is_sampled_for_the_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bins_writer, "TOKENIZER_BYTES", 5_000)
     add_clean_documents(tmp_path, [story(n) for n in range(40)] + [f"{GERMAN} {n}" for n in range(60)])
-    prepare.run(dataclasses.replace(FROZEN, tokenizer_bytes=5_000), tmp_path)
+    prepare.run(FROZEN, tmp_path)
     tokenizer = load(tmp_path / "data/tokenizer")
     assert min(len(text.encode()) / len(tokenizer.encode(text)) for text in (GERMAN, PROSE)) > 2
 
 
-# --- bins made anew with the tokenizer that they had ---------------------------------------------
+# --- bins rebuilt with their own tokenizer -------------------------------------------------------
 
 
 def make_stale(root: Path, keep: range) -> None:
-    """Fill clean_documents anew with a part of the documents and the splits that they had, as clean.py --rebuild."""
+    """Keep a part of the documents with their splits, as clean.py --rebuild does."""
     with Catalog(root) as catalog, catalog.record():
         ids = [row["id"] for row in catalog.execute("SELECT id FROM clean_documents ORDER BY seq")]
         for n, document_id in enumerate(ids):
@@ -193,7 +201,7 @@ def growth(root: Path) -> list[dict[str, int]]:
     return steps
 
 
-def test_stale_bins_are_made_anew_with_the_same_tokenizer_and_splits(tmp_path: Path) -> None:
+def test_stale_bins_are_rebuilt_with_the_same_tokenizer_and_splits(tmp_path: Path) -> None:
     for numbers in (range(60), range(60, 90)):
         add_clean(tmp_path, numbers)
         prepare.run(FROZEN, tmp_path)
@@ -209,7 +217,7 @@ def test_stale_bins_are_made_anew_with_the_same_tokenizer_and_splits(tmp_path: P
     assert {path: path.read_bytes() for path in (tmp_path / "data").glob("*.bin")} == kept
 
 
-def test_new_documents_of_stale_bins_are_drawn_by_their_id_and_bins_grow_again(tmp_path: Path) -> None:
+def test_new_documents_of_stale_bins_are_split_by_their_id(tmp_path: Path) -> None:
     add_clean(tmp_path, range(60))
     prepare.run(FROZEN, tmp_path)
     old = splits(tmp_path)
@@ -248,7 +256,7 @@ def test_the_old_bins_stay_until_the_new_ones_are_whole(tmp_path: Path, monkeypa
     assert len(decoded(tmp_path)) == 30
 
 
-def test_a_stale_provisional_tokenizer_is_made_anew(tmp_path: Path) -> None:
+def test_a_stale_provisional_tokenizer_is_rebuilt(tmp_path: Path) -> None:
     add_clean(tmp_path, range(9))
     prepare.run(SMALL, tmp_path)
     make_stale(tmp_path, range(5))
@@ -278,13 +286,13 @@ def test_what_was_learned_from_joins_validation_only_if_that_were_empty(tmp_path
 @pytest.fixture
 def drifting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A root with a frozen tokenizer of English text, where drift is judged every 20 kB."""
-    monkeypatch.setattr(growth_module, "DRIFT_BYTES", 20_000)
+    monkeypatch.setattr(prepare, "DRIFT_BYTES", 20_000)
     add_clean(tmp_path, range(60))
     prepare.run(FROZEN, tmp_path)
     return tmp_path
 
 
-def test_text_of_another_kind_is_told_once_with_the_mend(drifting: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_text_of_another_kind_is_reported_once_with_the_fix(drifting: Path, caplog: pytest.LogCaptureFixture) -> None:
     add_clean_documents(drifting, [f"{GERMAN} {n}" for n in range(120)])
     report = prepare.run(FROZEN, drifting)
     assert report.facts["drift_frac"] > 0.3
@@ -298,22 +306,12 @@ def test_more_of_the_same_text_is_no_drift(drifting: Path, caplog: pytest.LogCap
     assert abs(prepare.run(FROZEN, drifting).facts["drift_frac"]) < 0.1 and not caplog.records
 
 
-def test_short_nights_add_up_to_one_verdict(drifting: Path) -> None:
-    verdicts = []
-    for night in range(4):  # 8 kB each
-        add_clean(drifting, range(200 + 20 * night, 220 + 20 * night))
-        verdicts.append("drift_frac" in prepare.run(FROZEN, drifting).facts)
-    assert verdicts == [False, False, True, False]
-
-
-def test_a_dataset_of_an_earlier_release_goes_on_without_a_verdict(drifting: Path) -> None:
-    with Catalog(drifting) as catalog, catalog.record():
-        catalog.execute("DELETE FROM state WHERE key IN ('prepare.held', 'prepare.judged', 'prepare.tokenizers')")
-    add_clean(drifting, range(100, 180))
-    facts = prepare.run(FROZEN, drifting).facts
-    assert facts["documents"] == 140 == growth(drifting)[-1]["documents"] and "drift_frac" not in facts
-    assert facts["bytes_per_token"] == pytest.approx(
-        sum(len(text.encode()) for text in decoded(drifting)) / sum(map(len, bins(drifting).values())), abs=1e-3)
+def test_short_runs_add_up_to_one_measurement(drifting: Path) -> None:
+    measured = []
+    for run in range(4):  # 8 kB each
+        add_clean(drifting, range(200 + 20 * run, 220 + 20 * run))
+        measured.append("drift_frac" in prepare.run(FROZEN, drifting).facts)
+    assert measured == [False, False, True, False]
 
 
 # --- a new tokenizer ------------------------------------------------------------------------------
@@ -334,7 +332,7 @@ def frozen(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_retokenizing_makes_all_anew_and_moves_no_document(frozen: Path) -> None:
+def test_retokenizing_rebuilds_everything_and_moves_no_document(frozen: Path) -> None:
     old, drawn, before = load(frozen / "data/tokenizer").hash, splits(frozen), prepare.run(FROZEN, frozen).facts
     add_clean(frozen, range(60, 70))  # what is new comes in with the rest
     report = prepare.run(FROZEN, frozen, retokenize=True)
@@ -386,7 +384,7 @@ def test_a_crash_in_the_swap_ends_in_the_new_set(frozen: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("damage", ["folder", "meta.json", "ranks.tiktoken"])
-def test_a_lost_tokenizer_is_made_anew_when_asked(frozen: Path, damage: str) -> None:
+def test_a_lost_tokenizer_is_replaced_by_retokenizing(frozen: Path, damage: str) -> None:
     old, drawn, folder = load(frozen / "data/tokenizer").hash, splits(frozen), frozen / "data/tokenizer"
     for path in list(folder.iterdir()):
         if damage == "folder":
@@ -401,14 +399,14 @@ def test_a_lost_tokenizer_is_made_anew_when_asked(frozen: Path, damage: str) -> 
     assert prepare.run(FROZEN, frozen).n_in == 0
 
 
-def test_a_kind_that_learns_nothing_stays_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_kind_that_learns_nothing_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     config = dataclasses.replace(FROZEN, tokenizer="byte")
     add_clean(tmp_path, range(30))
     prepare.run(config, tmp_path)
     add_clean(tmp_path, range(30, 40))
     report = prepare.run(config, tmp_path, retokenize=True)
-    assert "byte is the same whatever the text" in caplog.text and "retokenized" not in report.summary()
+    assert "byte is the same for every text" in caplog.text and "retokenized" not in report.summary()
     assert len(growth(tmp_path)) == 2 and decoded(tmp_path) == clean_texts(tmp_path)
 
 
@@ -419,13 +417,13 @@ def test_retokenizing_takes_the_kind_that_is_set_now(tmp_path: Path) -> None:
     assert load(tmp_path / "data/tokenizer").kind == "bpe" and decoded(tmp_path) == clean_texts(tmp_path)
 
 
-def test_a_provisional_tokenizer_says_that_it_is_made_anew_anyway(
+def test_a_provisional_tokenizer_is_rebuilt_even_without_retokenizing(
         tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     add_clean(tmp_path, range(30))
     prepare.run(SMALL, tmp_path)
     prepare.run(SMALL, tmp_path, retokenize=True)
-    assert "made anew with every new document" in caplog.text and bins_json(tmp_path)["retokenized_from"] == []
+    assert "rebuilt with every new document" in caplog.text and bins_json(tmp_path)["retokenized_from"] == []
     assert decoded(tmp_path) == clean_texts(tmp_path)
 
 
@@ -441,7 +439,7 @@ def test_the_flag_reaches_the_stage(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_training_goes_on_from_its_checkpoint_with_a_new_plan(tmp_path: Path) -> None:
+def test_after_a_rebuild_training_continues_with_a_new_plan(tmp_path: Path) -> None:
     tiny = TrainConfig(size="1x16", block_size=8, ngram_rows=512, batch_size=4, max_iters=10, max_minutes=0.0,
                        max_epochs=0, eval_minutes=60.0)
     add_clean(tmp_path, range(60))

@@ -1,0 +1,130 @@
+"""Seed search: feeds, sitemaps, single pages, and an index of the seeds' hosts."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from miniature_memory.core.text import host_of
+from miniature_memory.crawl.discovery import Discovery
+from miniature_memory.crawl.guard import FetchError
+from miniature_memory.crawl.outcomes import reason_in_words
+from miniature_memory.crawl.provider import Ask, Found
+from miniature_memory.crawl.providers import PROVIDERS
+from miniature_memory.crawl.query_search import QuerySearch
+from miniature_memory.crawl.robots import Rules, fetch_rules, known_rules, remember_rules, robots_url
+from miniature_memory.crawl.seeds import Seed
+from miniature_memory.crawl.web import MAX_REDIRECTS
+
+logger = logging.getLogger(__name__)
+
+SEED_DELAY_SEC = 1.0  # between two requests for seeds to one host; its Crawl-delay if that is longer
+DEAD_SEEDS = 3  # so many seeds out of reach and no answer from anywhere: there is no network
+
+
+class SeedFetcher:
+    """Fetches feeds and sitemaps: obeys robots.txt and keeps the delay of each host."""
+
+    def __init__(self, discovery: Discovery) -> None:
+        self.web, self.catalog, self.time = discovery.web, discovery.catalog, discovery.time
+        self.asked_at: dict[str, float] = {}  # host -> when the last request there ended
+
+    def fetch(self, url: str) -> bytes:
+        """A feed or sitemap; the beginning of one that is too long. Each redirect waits for the turn of its host."""
+        for _ in range(MAX_REDIRECTS + 1):
+            if reason := self.rules_for(url).rejection_of(url):
+                raise FetchError(reason)
+            with self.turn(url):
+                answer = self.web.fetch(url, follow=False, truncate=True, seconds=max(self.time.seconds_left(), 0.1))
+            self.time.answered = True
+            if not answer.location:
+                return answer.body
+            url = answer.location
+        raise FetchError("too_many_redirects")
+
+    def rules_for(self, url: str) -> Rules:
+        """The robots.txt of the host of `url`, from the catalog or from the host, wherever that redirects to."""
+        rules: Rules | str | None = known_rules(self.catalog, host_of(url))
+        at, hops = robots_url(url), 0
+        while not isinstance(rules, Rules):
+            with self.turn(at):
+                rules = fetch_rules(self.web, at, hops, max(self.time.seconds_left(), 0.1))
+            if isinstance(rules, str):
+                at, hops, self.time.answered = rules, hops + 1, True
+                continue
+            self.time.answered |= rules.rejection not in ("unreachable", "blocked_address")
+            with self.catalog.record():
+                remember_rules(self.catalog, host_of(url), rules)
+        return rules
+
+    @contextlib.contextmanager
+    def turn(self, url: str) -> Iterator[None]:
+        """Wait until the host of `url` may be asked, and note when that was. Raises FetchError without the time."""
+        host = host_of(url)
+        rules = known_rules(self.catalog, host)
+        delay = max(SEED_DELAY_SEC, rules.delay_sec if rules else 0.0)
+        wait = 0.0 if self.web.is_stand_in(url) else self.asked_at.get(host, -math.inf) + delay - time.monotonic()
+        if self.time.seconds_left() <= max(wait, 0.0):
+            raise FetchError("no_time_left")
+        time.sleep(max(wait, 0.0))
+        try:
+            yield
+        finally:
+            self.asked_at[host] = time.monotonic()
+
+
+class SeedSearch:
+    """Asks the providers that take seeds."""
+
+    def __init__(self, discovery: Discovery, queries: QuerySearch) -> None:
+        self.discovery, self.config, self.catalog = discovery, discovery.config, discovery.catalog
+        self.queries, self.fetch = queries, queries.fetch
+        self.n_dead = 0  # seeds out of reach before anything has answered
+
+    def work_through(self, name: str, seeds: list[Seed]) -> None:
+        """Ask a provider for its seeds, beginning where the last run stopped, each one once at most."""
+        takes, failed = PROVIDERS[name].takes, self.discovery.failed
+        seeds = [seed for seed in seeds if takes in (seed.kind, "host")]
+        if takes == "host":
+            seeds = list({host_of(seed.url): seed for seed in seeds}.values())
+        key, reasons = f"search.next_{name}", Counter[str]()
+        first = self.catalog.state(key, 0)
+        for at in range(first, first + len(seeds)):
+            if name in failed or self.discovery.has_enough() or (takes != "page" and self.is_hopeless()):
+                break
+            seed, turn = seeds[at % len(seeds)], at // len(seeds)
+            found: list[Found] = []
+            if takes == "host":
+                self.queries.ask_for_host(name, host_of(seed.url), seed.url)
+                self.n_dead += failed.get(name) in ("unreachable", "timeout") and not self.discovery.time.answered
+            else:
+                found = self.ask(name, seed, turn, reasons)
+            if name in failed:
+                break  # this host's turn comes again
+            most_new = 1 << 30 if self.discovery.web.is_stand_in(seed.url) else self.config.urls_per_seed
+            with self.catalog.record():
+                self.discovery.add(found, name, most_new=most_new)
+                self.catalog.set_state(key, at + 1)
+            self.catalog.commit()
+        if reasons and not self.discovery.found[name]:
+            failed[name] = reasons.most_common(1)[0][0]
+
+    def is_hopeless(self) -> bool:
+        """Whether there is no time left, or no network."""
+        return self.discovery.time.seconds_left() <= 0 or self.n_dead >= DEAD_SEEDS
+
+    def ask(self, name: str, seed: Seed, turn: int, reasons: Counter[str]) -> list[Found]:
+        """The URLs of a feed, a sitemap or a page; if it cannot be read none, and its reason is counted."""
+        self.discovery.asked.add(name)
+        try:
+            return PROVIDERS[name].ask(Ask(seed.url, 0, turn, self.config, self.discovery.web, self.fetch))
+        except FetchError as error:
+            logger.info("the %s %s could not be read: %s", seed.kind, seed.url, reason_in_words(error.reason))
+            self.discovery.stats.facts["seeds_failed"][seed.url] = error.reason
+            reasons[error.reason] += 1
+            self.n_dead += error.reason == "unreachable" and not self.discovery.time.answered
+            return []

@@ -1,0 +1,73 @@
+"""Releases: which one is kept, and when more training is of no use."""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from miniature_memory.training.bins import Bins
+from miniature_memory.training.checkpoint import DamagedCheckpoint, State, load_state, save_state
+from miniature_memory.training.evaluation import figure, format_scores
+from miniature_memory.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+def load_release(root: Path, bins: Bins) -> State | None:
+    """The release, None if there is none that belongs to these bins. A damaged one is moved aside."""
+    path = root / "checkpoints/release.pt"
+    try:
+        state = load_state(path, "iter_num", "tokens_seen", "scores", "entry", "history")
+    except DamagedCheckpoint as error:
+        os.replace(path, f"{path}.damaged")
+        logger.warning("%s It is now release.pt.damaged; training writes a new release.", error.found)
+        return None
+    return state if state and state["tokenizer_hash"] == bins.tokenizer_hash else None
+
+
+def stop_reason(trainer: Trainer, release: State) -> str:
+    """Why more training would be of no use; empty if there is no such reason."""
+    config, position, history = trainer.config, trainer.batches.position, release["history"]
+    if trainer.is_fresh or history[-1]["iter_num"] < trainer.iter_num:
+        return ""  # no release was made from this checkpoint yet
+    figures = [figure(entry) for entry in history if entry["tokens"] == trainer.bins.growth[-1]][-3:]
+    if len(figures) == 3 and figures[0] < figures[1] < figures[2]:
+        return (f"the last releases became worse twice ({', '.join(f'{x:.3f}' for x in figures)}), so this text has no "
+                "more to teach to this model; add text")
+    if config.max_epochs and position.epoch >= config.max_epochs:
+        return f"the text was read {position.epoch} times (train.max_epochs = {config.max_epochs}); add text"
+    if config.max_iters and trainer.iter_num >= config.stable_iters:
+        return f"train.max_iters = {config.max_iters} is reached"
+    return ""
+
+
+def make_release(trainer: Trainer) -> State:
+    """Evaluate and write release.pt, unless the one there did better on the same text. Returns what it holds."""
+    scores, old = trainer.evaluate(), load_release(trainer.root, trainer.bins)
+    entry = {"growth_step": len(trainer.bins.growth), "tokens": trainer.bins.growth[-1], "iter_num": trainer.iter_num,
+             "val_loss": scores["val_loss"], "val_bpb": scores["val_bpb"]}
+    history = ([] if trainer.is_fresh or old is None else old["history"]) + [entry]
+    new = {key: value for key, value in trainer.state().items() if key not in ("optimizer", "rng")}
+    new |= {"scores": scores, "entry": entry}
+    if old and old["entry"]["tokens"] == entry["tokens"] and figure(old["entry"]) < figure(entry):
+        logger.info("this run reached %s; the earlier release was better, at %s, and stays", format_scores(scores),
+                    format_scores(old["scores"]))
+        new = old
+    trainer.bytes_written += save_state(trainer.root / "checkpoints/release.pt", new | {"history": history})
+    if new is not old:
+        trainer.bytes_written += keep_copy(trainer.root, new, trainer.config.keep_releases)
+    return new
+
+
+def keep_copy(root: Path, release: State, keep: int) -> int:
+    """Keep a copy of the release without what only training needs, in float16; the oldest go. Returns its bytes."""
+    folder, n_bytes = root / "checkpoints/history", 0
+    small = {key: release[key] for key in ("model_args", "iter_num", "tokenizer_hash", "scores")}
+    small["model"] = {name: value.half() for name, value in release["model"].items()}
+    if keep:
+        n_bytes = save_state(folder / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.pt", small)
+    for path in sorted(folder.glob("*.pt"))[:-keep or None]:
+        path.unlink()
+    return n_bytes

@@ -1,0 +1,271 @@
+"""python3 -m pytest tests/training/test_checkpoint.py
+
+Bins and checkpoints that do not fit: each message names a fix, and after it training runs.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import re
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import TINY, add_clean_documents, follow, write_bins
+
+import prepare
+from miniature_memory.core.errors import StageError
+from miniature_memory.training.bins import open_bins
+from miniature_memory.training.checkpoint import load_state
+from miniature_memory.training.config import PrepareConfig, TrainConfig
+from miniature_memory.training.trainer import Trainer
+from train import run, train
+
+MORE = dataclasses.replace(TINY, max_iters=40)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def error_of(config: TrainConfig, root: Path) -> StageError:
+    with pytest.raises(StageError) as error:
+        run(config, root)
+    return error.value
+
+
+def change(path: Path, **changes: Any) -> None:
+    state = torch.load(path, weights_only=True)
+    torch.save(state | changes, path)
+
+
+def trained(root: Path, config: TrainConfig = TINY) -> Path:
+    """The checkpoint of a first run; a root whose name needs quotes in a shell."""
+    run(config, root)
+    return root / "checkpoints/ckpt.pt"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "it's mine"
+    write_bins(root, [1000])
+    return root
+
+
+# --- bins ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    """A root whose bins prepare has made."""
+    add_clean_documents(tmp_path, [f"The ship number {n} lay in the harbor. " * 20 for n in range(40)])
+    prepare.run(PrepareConfig(tokenizer="byte", freeze_bytes=1000), tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("damage", ["none made", "lost", "cut", "odd", "no bins.json", "bins.json of others"])
+def test_missing_or_torn_bins_are_rebuilt_by_prepare(prepared: Path, damage: str) -> None:
+    whole = {path.name: path.read_bytes() for path in (prepared / "data").glob("*.bin")}
+    train_bin, bins_json = prepared / "data/train.bin", prepared / "data/bins.json"
+    if damage in ("none made", "lost"):
+        train_bin.unlink()
+    if damage == "none made":
+        prepared = prepared / "new"
+        add_clean_documents(prepared, ["The ship lay in the harbor. " * 20, "The captain slept. " * 40])
+    if damage in ("cut", "odd"):
+        os.truncate(train_bin, 100 + (damage == "odd"))
+    if damage == "no bins.json":
+        bins_json.unlink()
+    if damage == "bins.json of others":
+        bins_json.write_text(json.dumps(json.loads(bins_json.read_text()) | {"tokenizer_hash": "another"}))
+    with pytest.raises(StageError) as error:
+        open_bins(prepared, 0)
+    command = error.value.fix.partition(",")[0]
+    assert command == f"python3 run.py --only prepare --root {prepared}"
+    prepare.run(PrepareConfig(tokenizer="byte", freeze_bytes=1000), prepared)
+    open_bins(prepared, 0)
+    if damage != "none made":
+        assert {path.name: path.read_bytes() for path in (prepared / "data").glob("*.bin")} == whole
+
+
+def test_ids_outside_of_the_vocabulary_are_repaired_by_validate(prepared: Path) -> None:
+    with open(prepared / "data/train.bin", "r+b") as stream:
+        stream.write(b"\xff\xff")
+    with pytest.raises(StageError, match="holds the id 65535") as error:
+        open_bins(prepared, 0)
+    for command in error.value.fix.split(", then "):
+        follow(command)
+    open_bins(prepared, 0)
+
+
+def test_nanogpts_bins_train_when_the_vocabulary_size_is_given(root: Path) -> None:
+    (root / "data/bins.json").unlink()
+    assert "--set train.vocab_size=N" in error_of(TINY, root).fix
+    assert error_of(dataclasses.replace(TINY, vocab_size=100), root).fix.endswith("where N is 257 or more")
+    facts = run(dataclasses.replace(TINY, vocab_size=257), root).facts
+    assert facts["val_loss"] < math.log(257) and facts["val_bpb"] is None
+    other = error_of(dataclasses.replace(TINY, vocab_size=300), root)
+    assert other.fix.startswith("--set train.vocab_size=257, ")
+
+
+def test_too_little_text_trains_with_a_shorter_context(tmp_path: Path) -> None:
+    write_bins(tmp_path, [8], n_val=1000)
+    error = error_of(TINY, tmp_path)
+    assert "holds 8 tokens" in error.found and "train.block_size=4 " in error.fix
+    assert run(dataclasses.replace(TINY, block_size=4), tmp_path).facts["iter_num"] == 20
+
+
+def test_more_memory_than_allowed_is_refused_until_the_limit_rises(root: Path) -> None:
+    fix = error_of(dataclasses.replace(TINY, memory_limit_mb=100), root).fix
+    limit = int(fix.partition(",")[0].removeprefix("--set train.memory_limit_mb="))
+    assert run(dataclasses.replace(TINY, memory_limit_mb=limit), root).facts["memory_estimate_mb"] == limit
+
+
+# --- files of checkpoints ------------------------------------------------------------------------
+
+
+def test_damaged_checkpoint_is_replaced_by_the_one_before(root: Path) -> None:
+    path = trained(root)
+    run(MORE, root)
+    os.truncate(path, path.stat().st_size // 2)
+    error = error_of(MORE, root)
+    assert "is damaged" in error.found
+    commands, train_again = error.fix.rsplit(" && ", 1)
+    follow(commands)
+    assert train_again == f"python3 run.py --only train --root {shlex.quote(str(root))}"
+    assert run(MORE, root).facts["iter_num"] == 40 and path.with_name("ckpt.pt.damaged").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", None])
+def test_first_checkpoint_that_is_damaged_is_moved_aside(root: Path, content: bytes | None) -> None:
+    path = root / "checkpoints/ckpt.pt"
+    path.parent.mkdir()
+    torch.save({"model": 1}, path) if content is None else path.write_bytes(content)
+    error = error_of(TINY, root)
+    assert "is damaged" in error.found
+    follow(error.fix.rsplit(" && ", 1)[0])
+    assert run(TINY, root).facts["iter_num"] == 20 and path.with_name("ckpt.pt.damaged").exists()
+
+
+def test_damaged_release_is_moved_aside_and_written_again(root: Path) -> None:
+    trained(root)
+    path = root / "checkpoints/release.pt"
+    path.write_bytes(b"nonsense")
+    with pytest.raises(StageError, match="is damaged"):
+        load_state(path)
+    assert run(TINY, root).facts["iter_num"] == 20
+    assert load_state(path) and path.with_name("release.pt.damaged").read_bytes() == b"nonsense"
+
+
+def test_checkpoint_that_may_not_be_read_is_not_called_damaged(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, load = trained(root), torch.load
+    os.chmod(path, 0)
+
+    def load_as_a_user(path: Path, **kwargs: Any) -> Any:
+        if not os.stat(path).st_mode & 0o400:  # root may read it all the same
+            raise PermissionError(13, "Permission denied", path)
+        return load(path, **kwargs)
+
+    monkeypatch.setattr(torch, "load", load_as_a_user)
+    error = error_of(MORE, root)
+    assert "cannot be read (Permission denied)" in error.found
+    follow(error.fix.partition(" (")[0])
+    assert run(MORE, root).facts["iter_num"] == 40
+
+
+@pytest.mark.parametrize(("age", "args"), [("a newer", {"experts": 8}), ("an older", {"ngram_order": None})])
+def test_checkpoint_of_another_release_is_not_called_damaged(root: Path, age: str, args: dict) -> None:
+    path = trained(root)
+    changed = torch.load(path, weights_only=True)["model_args"] | args
+    change(path, model_args={name: value for name, value in changed.items() if value is not None})
+    error = error_of(MORE, root)
+    assert f"a model of {age} release" in error.found
+    follow(error.fix.partition("start a new model: ")[2])
+    assert run(MORE, root).facts["iter_num"] == 40 and (root / "checkpoints.old/ckpt.pt").exists()
+
+
+def test_no_fix_removes_a_file() -> None:
+    for path in Path(prepare.__file__).parent.glob("miniature_memory/training/*.py"):
+        assert not re.search(r"\brm\b", path.read_text()), path
+
+
+def test_checkpoint_of_another_tokenizer_makes_room_for_a_new_model(root: Path) -> None:
+    trained(root)
+    write_bins(root, [1000], seed=1)
+    error = error_of(TINY, root)
+    assert "was trained with the tokenizer" in error.found
+    follow(error.fix.partition("start a new model: ")[2])
+    assert run(TINY, root).facts["iter_num"] == 20
+
+
+def test_model_of_a_provisional_tokenizer_is_rebuilt(tmp_path: Path) -> None:
+    write_bins(tmp_path, [1000], provisional=True)
+    path = trained(tmp_path)
+    write_bins(tmp_path, [1000], seed=1)
+    assert run(TINY, tmp_path).facts["iter_num"] == 20
+    kept, new = load_state(path.with_name("ckpt.prev.pt")), load_state(path)
+    assert kept and kept["tokenizer_provisional"] and new and not new["tokenizer_provisional"]
+
+
+# --- roots made before ---------------------------------------------------------------------------
+
+
+def test_checkpoint_of_before_continues_to_the_last_bit(tmp_path: Path) -> None:
+    losses: dict[str, dict[int, float]] = {"now": {}, "before": {}}
+    for name, found in losses.items():
+        write_bins(tmp_path / name, [1000])
+        path = trained(tmp_path / name)
+        if name == "before":
+            config = torch.load(path, weights_only=True)["config"]
+            old = {"beta1": 0.9, "beta2": 0.99, "save_minutes": 5.0, "eval_windows": 64, "keep_nights": 7}
+            change(path, compiled=False, config=config | old)
+        train(MORE, tmp_path / name, time.monotonic(), found.__setitem__)
+    assert losses["now"] == losses["before"] and min(losses["now"]) == 17
+
+
+def test_model_from_before_there_were_matches_continues_without_them(root: Path) -> None:
+    path = trained(root, dataclasses.replace(TINY, match_order=0))
+    args = torch.load(path, weights_only=True)["model_args"]
+    del args["match_order"]
+    change(path, model_args=args)
+    assert run(MORE, root).facts["iter_num"] == 40
+    state = load_state(path)
+    assert state and state["model_args"]["match_order"] == 0
+
+
+def test_nights_become_the_history(root: Path) -> None:
+    trained(root)
+    history, nights = root / "checkpoints/history", root / "checkpoints/nights"
+    history.rename(nights)
+    (nights / "2020-01-01-000000.pt").touch()
+    run(MORE, root)
+    assert not nights.exists() and (history / "2020-01-01-000000.pt").exists()
+    assert len(list(history.glob("*.pt"))) >= 2
+
+
+# --- failures of a run ---------------------------------------------------------------------------
+
+
+def test_loss_that_is_not_finite_leaves_the_good_checkpoint(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = trained(root)
+    good, honest = path.read_bytes(), Trainer._accumulate_gradients
+    with monkeypatch.context() as broken:
+        broken.setattr(Trainer, "_accumulate_gradients", lambda self: honest(self) * math.nan)
+        error = error_of(MORE, root)
+    assert "is nan" in error.found and error.fix.endswith("--set train.learning_rate=0.001")
+    assert path.read_bytes() == good
+    assert run(dataclasses.replace(MORE, learning_rate=0.001), root).facts["iter_num"] == 40
+
+
+def test_full_disk_leaves_the_good_checkpoint(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = trained(root)
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert "no space left" in error_of(MORE, root).found
+    state = load_state(path)
+    assert state and state["iter_num"] == 16 and not path.with_name("ckpt.pt.tmp").exists()
