@@ -65,12 +65,12 @@ def peak_mb(who: int) -> int:
 # --- the text ------------------------------------------------------------------------------------
 
 
-def write_characters(folder: Path, train: str, val: str) -> list[str]:
+def write_characters(folder: Path, train_text: str, val_text: str) -> list[str]:
     """train.bin, val.bin and nanoGPT's meta.pkl in `folder`; returns the characters in the order of their ids."""
     folder.mkdir(parents=True)
-    characters = sorted(set(train + val))
+    characters = sorted(set(train_text + val_text))
     ids = {character: i for i, character in enumerate(characters)}
-    for name, text in (("train", train), ("val", val)):
+    for name, text in (("train", train_text), ("val", val_text)):
         np.array([ids[character] for character in text], dtype="<u2").tofile(folder / f"{name}.bin")
     with open(folder / "meta.pkl", "wb") as stream:
         pickle.dump({"vocab_size": len(characters), "stoi": ids, "itos": dict(enumerate(characters))}, stream)

@@ -22,12 +22,13 @@ from miniature_memory.crawl.web import Fetched
 from miniature_memory.storage import append_log
 from miniature_memory.storage import catalog as catalog_module
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.training import bins_writer
 from miniature_memory.training.config import PrepareConfig
 from miniature_memory.validation.config import ValidateConfig
 from validate import main, run
 
 TEXTS = [PROSE.replace("captain", f"captain number {n}") for n in range(80)]
-BYTES = PrepareConfig(tokenizer="byte", min_val_tokens=20, freeze_bytes=1000)
+BYTES = PrepareConfig(tokenizer="byte", freeze_bytes=1000)
 RAW, CLEAN, PAGES = "data/raw/000000.jsonl", "data/clean/000000.jsonl", "data/pages/000000.warc.gz"
 
 
@@ -38,6 +39,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as small:
         small.setattr(catalog_module, "GROUP_RECORDS", 4)
         small.setattr(append_log, "EXTENT_BYTES", 1000)
+        small.setattr(bins_writer, "MIN_VAL_TOKENS", 20)
         run(ValidateConfig(), root)
         add_pages(root, 10)
         for texts in (TEXTS[:60], TEXTS[60:]):
