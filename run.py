@@ -36,7 +36,7 @@ from miniature_memory.core.run_options import STAGES, flags_of, parse_args
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import timestamp
 from miniature_memory.crawl import new_topic
-from miniature_memory.crawl.outcomes import in_words
+from miniature_memory.crawl.outcomes import in_words, reason_in_words
 from miniature_memory.demo_site.demo import demo_web
 from miniature_memory.storage import clean_documents, counts, documents, pages
 from miniature_memory.storage.catalog import Catalog
@@ -160,15 +160,16 @@ def is_empty(root: Path) -> bool:
 def fall_back(run: Run) -> int:
     """No page from anywhere and no documents: run the demonstration instead, in a root of its own."""
     providers = run.stats["search"].facts.get("providers", {})
-    tried = "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in providers.items()) or "no provider"
+    tried = "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in providers.items()) or "no providers"
     if rejected := run.stats["scrape"].dropped:
-        tried += ". Pages: " + ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in rejected.items())
+        tried += ". Pages: " + ", ".join(f"{n:,} {reason_in_words(reason)}" for reason, n in rejected.items())
     if run.args.demo or not run.tables["run"]["sample_fallback"]:
         raise StageError(f"No page could be fetched and the dataset is empty ({tried}).", "at least one page.",
                          f"find the cause with python3 run.py{flags_of(run.args)} --doctor, or see a whole run on "
                          "built-in pages with python3 run.py --demo")
     logger.info("\nNo page could be fetched and the dataset is empty. Tried: %s.\n"
-                "Running the demonstration on the built-in sample site instead; data/ stays empty for you.\n", tried)
+                "Running the demonstration on the built-in sample site instead; data/ stays empty for your topic.\n",
+                tried)
     demo = argparse.Namespace(**{**vars(run.args), "root": run.args.root / "demo", "demo": True})
     return run_locked(demo, run.tables, run.started)
 
