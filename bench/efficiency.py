@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-import train  # noqa: F401  # sets up torch's threads, so it comes first
+import train as train_script  # noqa: F401 (sets up torch's threads, so it comes first)
 
 # isort: split
 import torch

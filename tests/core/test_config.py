@@ -9,6 +9,7 @@ from miniature_memory.core import config
 from miniature_memory.core.config import build_config, read_tables, setting
 from miniature_memory.core.errors import ConfigError
 from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.renamed_settings import RENAMED_SETTINGS
 from miniature_memory.views import settings
 from miniature_memory.views.settings import CONFIGS
 
@@ -38,7 +39,7 @@ def test_a_wrong_setting_is_an_error_that_names_the_right_one(tmp_path: Path, ov
 
 def test_no_setting_is_named_that_still_exists(tmp_path: Path) -> None:
     tables = read_tables(tmp_path)
-    assert not [old for old in config.RENAMED_SETTINGS if old.partition(".")[2] in tables[old.partition(".")[0]]]
+    assert not [old for old in RENAMED_SETTINGS if old.partition(".")[2] in tables[old.partition(".")[0]]]
 
 
 def test_later_layers_win(tmp_path: Path) -> None:
