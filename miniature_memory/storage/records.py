@@ -31,6 +31,12 @@ class Rows(NamedTuple):
     parameters: list[object]
 
 
+def damage(catalog: Catalog) -> str:
+    """The first thing that SQLite's own check finds wrong with the database; "" if there is none."""
+    answer = str(catalog.value("PRAGMA integrity_check(1)"))
+    return "" if answer == "ok" else answer
+
+
 def files(catalog: Catalog) -> list[tuple[str, int]]:
     """(path, committed length) of every file, but for the list of the rejected, which a person may remove."""
     return [tuple(row) for row in catalog.execute(

@@ -65,8 +65,8 @@ class Audit:
         Raises StageError if the catalog itself is damaged: then nothing can be said of the rest.
         """
         with explained(self.catalog.path):
-            if (answer := self.catalog.value("PRAGMA integrity_check(1)")) != "ok":
-                raise damaged(self.catalog.path, answer)
+            if damage := records.damage(self.catalog):
+                raise damaged(self.catalog.path, damage)
             yield from self.files()
             yield from self.raw()
             yield from self.clean()
