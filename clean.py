@@ -2,10 +2,10 @@
 
 Reads   data/raw/*.jsonl      id, text, metadata; append-only, never rewritten; up to the last validated document
 Writes  data/clean/*.jsonl    the kept ones, in raw order, each with its raw id;  data/rejected.jsonl  the rest
-Alone   .venv/bin/python clean.py --set clean.thresholds.min_words=30
-        .venv/bin/python clean.py --explain ID     why a document was rejected, or what became of it
-        .venv/bin/python clean.py --histograms     how the documents are spread around each threshold
-        .venv/bin/python clean.py --rebuild        the clean set rebuilt from raw, with the settings as they are now
+Alone   python3 clean.py --set clean.thresholds.min_words=30
+        python3 clean.py --explain ID     why a document was rejected, or what became of it
+        python3 clean.py --histograms     how the documents are spread around each threshold
+        python3 clean.py --rebuild        the clean set rebuilt from raw, with the settings as they are now
 
 Four steps, in miniature_memory/cleaning/: the text is normalized (normalize.py) and loses its boilerplate
 (boilerplate.py), the quality rules judge it (filters.py), personal data is masked (privacy.py), and what an earlier
@@ -14,6 +14,11 @@ order alone, never on where a run ended.
 """
 
 from __future__ import annotations
+
+from miniature_memory.core.interpreter import use_own_python
+
+if __name__ == "__main__":
+    use_own_python()
 
 import argparse
 from pathlib import Path

@@ -2,15 +2,20 @@
 
 Reads   data/pages/*.warc.gz   WARC response records, as they came over the wire
 Writes  data/raw/*.jsonl       id, text, metadata; append-only, never rewritten
-Alone   .venv/bin/python extract.py --set extract.workers=1
-        .venv/bin/python extract.py --print PAGE.html            print the text of a page; - is standard input
-        .venv/bin/python extract.py --explain PAGE.html          print its type, and why each block is kept or dropped
-        .venv/bin/python extract.py --import PATH... --warc FILE...   add your own files, and WARC files
+Alone   python3 extract.py --set extract.workers=1
+        python3 extract.py --print PAGE.html            print the text of a page; - is standard input
+        python3 extract.py --explain PAGE.html          print its type, and why each block is kept or dropped
+        python3 extract.py --import PATH... --warc FILE...   add your own files, and WARC files
 
 Worker processes do the work, so that a page that kills its process does no harm to the stage.
 """
 
 from __future__ import annotations
+
+from miniature_memory.core.interpreter import use_own_python
+
+if __name__ == "__main__":
+    use_own_python()
 
 import hashlib
 import json
@@ -99,7 +104,7 @@ def print_page(config: ExtractConfig, root: Path, value: str) -> str:
     extracted = extract_job(_only(value), config)
     if not extracted.text:
         raise StageError(f"{value} has no text ({extracted.reason.replace('_', ' ')}).", "a page or a text.",
-                         f"look at its blocks: .venv/bin/python extract.py --explain {shlex.quote(value)}")
+                         f"look at its blocks: python3 extract.py --explain {shlex.quote(value)}")
     return extracted.text
 
 

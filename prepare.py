@@ -4,8 +4,8 @@ Reads   data/clean/*.jsonl        id, text, metadata
 Writes  data/tokenizer/           ranks.tiktoken, meta.json
         data/train.bin, val.bin   headerless little-endian uint16 ids, the end-of-text token after each document
         data/bins.json            what is in them; derived, for readers
-Alone   .venv/bin/python prepare.py --set prepare.vocab_size=1024
-        .venv/bin/python prepare.py --retokenize
+Alone   python3 prepare.py --set prepare.vocab_size=1024
+        python3 prepare.py --retokenize
 
 While there is less than `freeze_bytes` of text, tokenizer and bins are rebuilt with each growth; from then on the
 tokenizer is frozen and the bins only grow. They are rebuilt with the same tokenizer when the clean documents were
@@ -17,6 +17,11 @@ together, each document stays in its split, and bins.json names the earlier toke
 """
 
 from __future__ import annotations
+
+from miniature_memory.core.interpreter import use_own_python
+
+if __name__ == "__main__":
+    use_own_python()
 
 import logging
 from pathlib import Path

@@ -2,12 +2,17 @@
 
 Reads   checkpoints/release.pt (ckpt.pt while there is no release yet), data/tokenizer/
 Writes  data/samples.jsonl, with --keep: how this run's model continues the report's prompts
-Alone   .venv/bin/python sample.py --prompt "Once upon a time" --set sample.temperature=0.6
-        .venv/bin/python sample.py --prompt-file FILE       FILE is - for standard input
-        .venv/bin/python sample.py --serve                  a playground in the browser, on this machine only
+Alone   python3 sample.py --prompt "Once upon a time" --set sample.temperature=0.6
+        python3 sample.py --prompt-file FILE       FILE is - for standard input
+        python3 sample.py --serve                  a playground in the browser, on this machine only
 """
 
 from __future__ import annotations
+
+from miniature_memory.core.interpreter import use_own_python
+
+if __name__ == "__main__":
+    use_own_python()
 
 import argparse
 import dataclasses

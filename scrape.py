@@ -2,14 +2,19 @@
 
 Reads   the catalog's URLs that are due
 Writes  data/pages/*.warc.gz    WARC 1.1: responses as received, their requests, revisits
-Alone   .venv/bin/python scrape.py --set scrape.max_pages=20
-        .venv/bin/python scrape.py --status          what became of every URL, by host and reason
+Alone   python3 scrape.py --set scrape.max_pages=20
+        python3 scrape.py --status          what became of every URL, by host and reason
 
 Many hosts at once, one request at a time to each, and at least scrape.delay_sec or the host's own Crawl-delay from the
 end of one answer to the next request. The main thread schedules and writes; worker threads fetch and examine pages.
 """
 
 from __future__ import annotations
+
+from miniature_memory.core.interpreter import use_own_python
+
+if __name__ == "__main__":
+    use_own_python()
 
 import logging
 import time

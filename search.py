@@ -3,7 +3,7 @@
 Reads   config/queries.txt    one query per line; # starts a comment
         config/seeds.txt      "page URL", "feed URL" or "sitemap URL", one per line
 Writes  the catalog's urls, due at once
-Alone   .venv/bin/python search.py --set search.queries_per_run=2
+Alone   python3 search.py --set search.queries_per_run=2
 
 Search engines refuse more often than they answer, so none is relied on: each query goes to the first provider that
 answers, and the seed list is read in any case. Answers are remembered: each page of results is asked for once, and the
@@ -11,6 +11,11 @@ next page is asked for when the query's turn comes again.
 """
 
 from __future__ import annotations
+
+from miniature_memory.core.interpreter import use_own_python
+
+if __name__ == "__main__":
+    use_own_python()
 
 import itertools
 import logging

@@ -6,13 +6,18 @@ Writes  checkpoints/ckpt.pt         the model at its stable learning rate, from 
         checkpoints/release.pt      a branch of it whose learning rate fell to zero: the model to use
         checkpoints/history/*.pt    small copies of the last releases, for the playground
         checkpoints/ckpt.json       what ckpt.pt holds, for people
-Alone   .venv/bin/python train.py --set train.max_minutes=30
+Alone   python3 train.py --set train.max_minutes=30
 
 A run has three phases: at the stable rate, the decay, the release. nanoGPT's bins train too, with
 --set train.vocab_size=N where there is no bins.json.
 """
 
 from __future__ import annotations
+
+from miniature_memory.core.interpreter import use_own_python
+
+if __name__ == "__main__":
+    use_own_python()
 
 import logging
 import math

@@ -2,14 +2,19 @@
 
 Reads   data/raw/*.jsonl      id, text, metadata
 Writes  into the catalog whether each is valid;  data/rejected.jsonl  the rejected ones, each with its reason
-Alone   .venv/bin/python validate.py --set 'validate.languages=["en", "de"]'
-        .venv/bin/python validate.py --full      audits the whole dataset and prints what it consists of
-        .venv/bin/python validate.py --repair    the same, and sets aside what is damaged: copies go to data/damaged/
+Alone   python3 validate.py --set 'validate.languages=["en", "de"]'
+        python3 validate.py --full      audits the whole dataset and prints what it consists of
+        python3 validate.py --repair    the same, and sets aside what is damaged: copies go to data/damaged/
 
 Validate checks integrity and language, clean checks quality. The raw files are never changed.
 """
 
 from __future__ import annotations
+
+from miniature_memory.core.interpreter import use_own_python
+
+if __name__ == "__main__":
+    use_own_python()
 
 import logging
 import sqlite3
