@@ -33,6 +33,13 @@ RENAMED_SETTINGS: dict[str, str] = {
     "web.max_redirects": "nothing: it is always 5, as RFC 9309 says",
     "scrape.retry_days": "nothing: it is always 1 day, doubled with each further failure",
     "scrape.host_pause_sec": "nothing: it is always 3,600 seconds, doubled each time in a row",
+    "prepare.min_val_tokens": "nothing: it is always 512",
+    "prepare.tokenizer_bytes": "nothing: it is always 50,000,000",
+    "prepare.drift_frac": "nothing: it is always 0.15",
+    "train.beta1": "nothing: it is always 0.9",
+    "train.beta2": "nothing: it is always 0.99",
+    "train.eval_windows": "nothing: it is always 64",
+    "train.save_minutes": "train.eval_minutes, since each look at the validation loss saves ckpt.pt",
 }
 T = typing.TypeVar("T")
 RENAMED_SETTINGS |= {f"clean.{name}": f"clean.thresholds.{name}" for name in (
@@ -48,16 +55,6 @@ RENAMED_SETTINGS |= {f"clean.max_top_{n}gram_chars_frac": "clean.thresholds.max_
                      for n in (2, 3, 4)}
 RENAMED_SETTINGS |= {f"clean.max_duplicate_{n}gram_chars_frac":
                      "clean.thresholds.max_duplicate_ngram_chars_frac (that of 5-grams)" for n in range(5, 11)}
-
-RENAMED_SETTINGS: dict[str, str] = {
-    "prepare.min_val_tokens": "nothing: it is always 512",
-    "prepare.tokenizer_bytes": "nothing: it is always 50,000,000",
-    "prepare.drift_frac": "nothing: it is always 0.15",
-    "train.beta1": "nothing: it is always 0.9",
-    "train.beta2": "nothing: it is always 0.99",
-    "train.eval_windows": "nothing: it is always 64",
-    "train.save_minutes": "train.eval_minutes, since each look at the validation loss saves ckpt.pt",
-}
 
 
 def setting(default: T, doc: str, heading: str = "") -> T:

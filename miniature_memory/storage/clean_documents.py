@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
-
-from miniature_memory.storage.catalog import Catalog
-
-
-=======
-import sqlite3
 
 from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
@@ -24,12 +17,15 @@ def add(catalog: Catalog, document_id: str, place: Place, text_bytes: int) -> in
                            [document_id, *place, text_bytes]).lastrowid or 0
 
 
->>>>>>> main
+def find(catalog: Catalog, document_id: str) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = catalog.execute("SELECT * FROM clean_documents WHERE id = ?", [document_id]).fetchone()
+    return row
+
+
 def count(catalog: Catalog) -> int:
     return int(catalog.value("SELECT count(*) FROM clean_documents"))
 
 
-<<<<<<< HEAD
 # --- for prepare ---------------------------------------------------------------------------------
 
 
@@ -45,7 +41,7 @@ def totals(catalog: Catalog) -> Totals:
                                    "FROM clean_documents").fetchone())
 
 
-def are_there_any(catalog: Catalog) -> bool:
+def any_yet(catalog: Catalog) -> bool:
     return bool(catalog.value("SELECT 1 FROM clean_documents LIMIT 1"))
 
 
@@ -77,12 +73,3 @@ def set_missing_splits(catalog: Catalog, split_of: Callable[[str], str]) -> None
     """Store the split that `split_of` gives an id where none is stored yet, within a record() block."""
     catalog.db.create_function("split_of", 1, split_of, deterministic=True)
     catalog.execute("UPDATE clean_documents SET split = split_of(id) WHERE split = ''")
-=======
-def has(catalog: Catalog, document_id: str) -> bool:
-    return catalog.value("SELECT 1 FROM clean_documents WHERE id = ?", [document_id]) is not None
-
-
-def find(catalog: Catalog, document_id: str) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = catalog.execute("SELECT * FROM clean_documents WHERE id = ?", [document_id]).fetchone()
-    return row
->>>>>>> main

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 from typing import NamedTuple
 
 from miniature_memory.storage.catalog import Catalog
@@ -29,26 +28,14 @@ def last_tokens(catalog: Catalog) -> tuple[int, int] | None:
     """(train tokens, val tokens) after the last growth step, or None."""
     found = steps(catalog, last=1)
     return (found[0].train_tokens, found[0].val_tokens) if found else None
-=======
-from miniature_memory.storage.catalog import Catalog
-
-
-def last_tokens(catalog: Catalog) -> tuple[int, int] | None:
-    """(train tokens, val tokens) after the last growth step, or None."""
-    row = catalog.execute("SELECT train_tokens, val_tokens FROM growth ORDER BY step DESC LIMIT 1").fetchone()
-    return tuple(row) if row else None
->>>>>>> main
 
 
 def add(catalog: Catalog, at: str, documents: int, train_tokens: int, val_tokens: int) -> None:
     """Within a record() block."""
     catalog.execute("INSERT INTO growth (at, documents, train_tokens, val_tokens) VALUES (?, ?, ?, ?)",
                     [at, documents, train_tokens, val_tokens])
-<<<<<<< HEAD
 
 
 def clear(catalog: Catalog) -> None:
     """Forget all steps, since the bins are rebuilt, within a record() block."""
     catalog.execute("DELETE FROM growth")
-=======
->>>>>>> main

@@ -1,5 +1,5 @@
-"""Validation: what a raw document and a whole dataset must be. Imports core and storage; also training.tokenizer,
-because an audit checks the token ids of the bins.
+"""Validation: what a raw document and a whole dataset must be. Imports core and storage; also training.tokenizer
+and training.config, because an audit checks the token ids of the bins.
 
 Where is ...?
     documents.py      what one raw document must be to be kept

@@ -10,6 +10,7 @@ from miniature_memory.core.errors import StageError
 from miniature_memory.storage import documents, growth, records
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.training import tokenizer as tokenizers
+from miniature_memory.training.config import MAX_VOCAB_SIZE
 from miniature_memory.validation import repairs
 from miniature_memory.validation.checksums import Checksums
 from miniature_memory.validation.repairs import BINS, Problem, prepare_command, rebuild_command, repair_command
@@ -18,7 +19,7 @@ BINS_JSON = "data/bins.json"
 
 
 def tokenizer_and_bins(catalog: Catalog, checksums: Checksums) -> Iterator[Problem]:
-    vocab_size = tokenizers.MAX_VOCAB_SIZE
+    vocab_size = MAX_VOCAB_SIZE
     if growth.last_tokens(catalog) or any(map(catalog.length, BINS)):
         try:
             tokenizer = tokenizers.load(catalog.root / "data/tokenizer")

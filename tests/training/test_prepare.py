@@ -306,31 +306,12 @@ def test_more_of_the_same_text_is_no_drift(drifting: Path, caplog: pytest.LogCap
     assert abs(prepare.run(FROZEN, drifting).facts["drift_frac"]) < 0.1 and not caplog.records
 
 
-<<<<<<< HEAD
 def test_short_runs_add_up_to_one_measurement(drifting: Path) -> None:
     measured = []
     for run in range(4):  # 8 kB each
         add_clean(drifting, range(200 + 20 * run, 220 + 20 * run))
         measured.append("drift_frac" in prepare.run(FROZEN, drifting).facts)
     assert measured == [False, False, True, False]
-=======
-def test_short_nights_add_up_to_one_verdict(drifting: Path) -> None:
-    verdicts = []
-    for night in range(4):  # 8 kB each
-        add_clean(drifting, range(200 + 20 * night, 220 + 20 * night))
-        verdicts.append("drift_frac" in prepare.run(FROZEN, drifting).facts)
-    assert verdicts == [False, False, True, False]
-
-
-def test_a_dataset_of_an_earlier_release_goes_on_without_a_verdict(drifting: Path) -> None:
-    with Catalog(drifting) as catalog, catalog.record():
-        catalog.execute("DELETE FROM state WHERE key IN ('prepare.held', 'prepare.judged', 'prepare.tokenizers')")
-    add_clean(drifting, range(100, 180))
-    facts = prepare.run(FROZEN, drifting).facts
-    assert facts["documents"] == 140 == growth(drifting)[-1]["documents"] and "drift_frac" not in facts
-    assert facts["bytes_per_token"] == pytest.approx(
-        sum(len(text.encode()) for text in decoded(drifting)) / sum(map(len, bins(drifting).values())), abs=1e-3)
->>>>>>> main
 
 
 # --- a new tokenizer ------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from miniature_memory.validation.config import ValidateConfig
 from validate import main, run
 
 TEXTS = [PROSE.replace("captain", f"captain number {n}") for n in range(80)]
-BYTES = PrepareConfig(tokenizer="byte", min_val_tokens=20, freeze_bytes=1000)
+BYTES = PrepareConfig(tokenizer="byte", freeze_bytes=1000)
 RAW, CLEAN, PAGES = "data/raw/000000.jsonl", "data/clean/000000.jsonl", "data/pages/000000.warc.gz"
 
 
