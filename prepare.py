@@ -44,7 +44,7 @@ def run(config: PrepareConfig, root: Path, retokenize: bool = False) -> StageSta
     stats = StageStats("prepare")
     with Catalog(root) as catalog:
         stats.n_in = stats.n_out = catalog.count_new("prepare", "clean_documents")
-        if not clean_documents.any_yet(catalog):
+        if not clean_documents.are_there_any(catalog):
             return stats
         before, tokenizer = bins.held(catalog), load_tokenizer(catalog, retokenize)
         retokenize = retokenize and (tokenizer is None or can_retokenize(tokenizer, config))

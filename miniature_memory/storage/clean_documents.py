@@ -17,13 +17,13 @@ def add(catalog: Catalog, document_id: str, place: Place, text_bytes: int) -> in
                            [document_id, *place, text_bytes]).lastrowid or 0
 
 
+def count(catalog: Catalog) -> int:
+    return int(catalog.value("SELECT count(*) FROM clean_documents"))
+
+
 def find(catalog: Catalog, document_id: str) -> sqlite3.Row | None:
     row: sqlite3.Row | None = catalog.execute("SELECT * FROM clean_documents WHERE id = ?", [document_id]).fetchone()
     return row
-
-
-def count(catalog: Catalog) -> int:
-    return int(catalog.value("SELECT count(*) FROM clean_documents"))
 
 
 # --- for prepare ---------------------------------------------------------------------------------
@@ -41,7 +41,7 @@ def totals(catalog: Catalog) -> Totals:
                                    "FROM clean_documents").fetchone())
 
 
-def any_yet(catalog: Catalog) -> bool:
+def are_there_any(catalog: Catalog) -> bool:
     return bool(catalog.value("SELECT 1 FROM clean_documents LIMIT 1"))
 
 
