@@ -17,9 +17,9 @@ import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: a second thread waits at every small step
 
+from miniature_memory.core.command_line import ArgumentParser, common_arguments, guarded
 from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.core.process import catch_signals
-from miniature_memory.core.stage import ArgumentParser, common_arguments, guarded
 from miniature_memory.core.text import strip_control
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.generation import SEPARATOR, Loaded, load_model, read_prompt, without_edges, write

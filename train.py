@@ -26,16 +26,16 @@ IMPORT_STARTED = time.monotonic()  # train.max_minutes includes the import of to
 # an empty loop) made training forty times slower here, this half; on idle cores both are equally fast.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-import torch  # noqa: E402
+import torch
 
-from miniature_memory.core.errors import Stopped  # noqa: E402
-from miniature_memory.core.stage import StageStats, stage_main  # noqa: E402
-from miniature_memory.training.bins import open_bins  # noqa: E402
-from miniature_memory.training.checkpoint import State, rename_history  # noqa: E402
-from miniature_memory.training.config import TrainConfig  # noqa: E402
-from miniature_memory.training.evaluation import format_scores  # noqa: E402
-from miniature_memory.training.releases import load_release, make_release, stop_reason  # noqa: E402
-from miniature_memory.training.trainer import Trainer  # noqa: E402
+from miniature_memory.core.errors import Stopped
+from miniature_memory.core.stage import StageStats, stage_main
+from miniature_memory.training.bins import open_bins
+from miniature_memory.training.checkpoint import State, rename_history
+from miniature_memory.training.config import TrainConfig
+from miniature_memory.training.evaluation import format_scores
+from miniature_memory.training.releases import load_release, make_release, stop_reason
+from miniature_memory.training.trainer import Trainer
 
 IMPORT_SEC = time.monotonic() - IMPORT_STARTED
 EVAL_WINDOWS = 64  # of block_size tokens, for a look at the loss in between; a release is measured on all of val.bin

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from train import Trainer  # sets up torch's threads, so it comes first
+import train as train_script  # noqa: F401 (sets up torch's threads, so it comes first)
 
 # isort: split
 import torch
@@ -33,6 +33,7 @@ from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import PeakMemory
 from miniature_memory.training.bins import open_bins
 from miniature_memory.training.config import TrainConfig
+from miniature_memory.training.trainer import Trainer
 from model import flops_per_token
 
 VOCAB_SIZE = 2048

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from bench.extraction import read_pages
 from miniature_memory.core.paths import PROJECT
-from miniature_memory.core.process import _pss_kb, process_tree
+from miniature_memory.core.process import process_tree, pss_kb
 from miniature_memory.crawl.warc import exchange_records
 from miniature_memory.crawl.web import Fetched
 from miniature_memory.storage import pages
@@ -57,7 +57,7 @@ class Watch(threading.Thread):
         with Catalog(self.root, read_only=True) as catalog:
             while True:
                 thousand = catalog.cursor("extract") // 1000
-                sizes = [_pss_kb(pid) * 1024 / 1e6 for pid in process_tree(self.pid)]
+                sizes = [pss_kb(pid) * 1024 / 1e6 for pid in process_tree(self.pid)]
                 self.worker_mb[thousand] = max([self.worker_mb.get(thousand, 0.0), *sizes[1:]])
                 self.tree_mb[thousand] = max(self.tree_mb.get(thousand, 0.0), sum(sizes))
                 time.sleep(0.2)

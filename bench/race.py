@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from train import Trainer  # sets up torch's threads, so it comes first
+import train as train_script  # noqa: F401 (sets up torch's threads, so it comes first)
 
 # isort: split
 import torch
@@ -40,7 +40,8 @@ import torch
 from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.training.bins import open_bins
 from miniature_memory.training.config import TrainConfig
-from miniature_memory.training.evaluation import Scores, evaluate
+from miniature_memory.training.evaluation import evaluate
+from miniature_memory.training.trainer import Trainer
 
 # What a person would choose for characters and the time given: found by some tries on this text.
 CHARACTERS = ["block_size=128", "batch_size=6", "match_order=12", "head_learning_rate=4e-3", "warmup_iters=20",
@@ -87,8 +88,11 @@ def train_ours(root: Path, settings: list[str], seconds: float, target: float) -
     decay_sec, spent, seconds_to_target = config.decay_frac * seconds, 0.0, None
     looks = [seconds - decay_sec * i / LOOKS for i in range(LOOKS)]  # latest first
 
-    def score() -> Scores:
-        return evaluate(trainer.model, val, n_val, 0, trainer.token_bytes, 8)
+    def score() -> tuple[float, float | None]:
+        """Nats per token and bits per byte on the whole validation text."""
+        scores = evaluate(trainer.model, val, n_val, 0, trainer.token_bytes, 8)
+        assert scores["val_loss"] is not None
+        return scores["val_loss"], scores["val_bpb"]
 
     while spent < seconds:
         began = time.perf_counter()
@@ -96,16 +100,16 @@ def train_ours(root: Path, settings: list[str], seconds: float, target: float) -
         spent += time.perf_counter() - began
         if looks and spent >= looks[-1]:
             looks.pop()
-            loss = score()["val_loss"]
+            loss = score()[0]
             print(f"{spent:.1f} s, iteration {trainer.iter_num}: train {trainer.train_loss:.4f}, validation {loss:.4f}",
                   file=sys.stderr)
             if loss <= target and seconds_to_target is None:
                 seconds_to_target = round(spent, 2)
-    scores = score()
-    if scores["val_loss"] <= target and seconds_to_target is None:
+    loss, val_bpb = score()
+    if loss <= target and seconds_to_target is None:
         seconds_to_target = round(spent, 2)
     return {"seconds_to_target": seconds_to_target, "seconds": round(spent, 2),
-            "val_loss": round(scores["val_loss"], 4), "val_bpb": scores["val_bpb"],
+            "val_loss": round(loss, 4), "val_bpb": val_bpb,
             "tok_per_sec": round(trainer.budget.tok_per_sec), "peak_rss_mb": peak_mb(resource.RUSAGE_SELF),
             "iterations": trainer.iter_num, "size": trainer.config.size,
             "epochs": round(trainer.tokens_seen / trainer.bins.train_tokens, 2)}

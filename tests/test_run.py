@@ -20,15 +20,17 @@ from miniature_memory.core.process import run_lock
 from miniature_memory.storage.catalog import Catalog
 
 
-def last_night(root: Path) -> dict[str, Any]:
+def last_run(root: Path) -> dict[str, Any]:
     return lines(root / "data/runs.jsonl")[-1]
 
 
-# --- what is refused, and how ----------------------------------------------------------------
+# --- errors --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("arguments", "code", "message"), [
     (["--skip-clening"], 2, "Did you mean --skip-cleaning"),
+    (["--files", "x", "--only", "clean"], 2, "--files is now --import"),
+    (["--only", "clean", "--set", "clean.min_words=1"], 2, "is now clean.thresholds.min_words"),
     (["--only", "cleen"], 2, "invalid choice"),
     (["--max-minutes", "0"], 2, "more than 0"),
     (["--set", "train.max_minuts=1"], 2, "Did you mean max_minutes"),
@@ -96,10 +98,10 @@ def test_a_skipped_stage_is_a_pause(tmp_path: Path) -> None:
     skip = ["--skip-search", "--skip-scraping", "--skip-extraction", "--skip-training"]
     done = run_py("--root", tmp_path, *skip, "--skip-cleaning")
     assert done.returncode == 0, done.stderr
-    assert "clean is skipped: 1 documents wait there" in done.stderr
-    assert [report["stage"] for report in last_night(tmp_path)["reports"]] == ["validate", "prepare"]
+    assert "clean is skipped: 1 documents are waiting for it" in done.stderr
+    assert [stats["stage"] for stats in last_run(tmp_path)["stages"]] == ["validate", "prepare"]
     done = run_py("--root", tmp_path, *skip)
-    assert [report["n_out"] for report in last_night(tmp_path)["reports"]] == [0, 1, 1]
+    assert [stats["n_out"] for stats in last_run(tmp_path)["stages"]] == [0, 1, 1]
 
 
 def test_a_stage_alone_is_the_same_as_only(tmp_path: Path) -> None:
@@ -108,8 +110,8 @@ def test_a_stage_alone_is_the_same_as_only(tmp_path: Path) -> None:
         root = tmp_path / script
         add_raw_documents(root, [PROSE, "short"])
         done = run_py("--root", root, *arguments, script=script)
-        report = json.loads(done.stdout.splitlines()[-1])
-        outputs.append([report[key] for key in ("stage", "n_in", "n_out", "dropped")])
+        stats = json.loads(done.stdout.splitlines()[-1])
+        outputs.append([stats[key] for key in ("stage", "n_in", "n_out", "dropped")])
     assert outputs[0] == outputs[1] == ["validate", 2, 1, {"too_short": 1}]
 
 
@@ -119,14 +121,14 @@ def test_quiet_prints_nothing_on_success(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_a_report_after_every_run_and_after_no_single_stage(tmp_path: Path) -> None:
+def test_every_run_writes_a_report_and_a_single_stage_does_not(tmp_path: Path) -> None:
     page = tmp_path / "data/report.html"
     assert run_py("--root", tmp_path, "--only", "validate").returncode == 0 and not page.exists()
     failed = run_py("--root", tmp_path, "--skip-validation", "--skip-cleaning", "--skip-preparation")
     assert failed.returncode == 1 and "exit code 1" in page.read_text(encoding="utf-8")
 
 
-def test_a_report_that_cannot_be_written_is_no_fault_of_the_run(tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_does_not_fail_the_run(tmp_path: Path) -> None:
     add_raw_documents(tmp_path, [PROSE])
     (tmp_path / "data/report.html").mkdir()
     done = run_py("--root", tmp_path, "--skip-search", "--skip-scraping", "--skip-training")
@@ -134,10 +136,10 @@ def test_a_report_that_cannot_be_written_is_no_fault_of_the_run(tmp_path: Path) 
     assert "Traceback" not in done.stderr
 
 
-def test_the_night_is_divided(tmp_path: Path) -> None:
+def test_the_minutes_of_a_run_are_divided(tmp_path: Path) -> None:
     tables = run.read_tables(tmp_path)
-    night = run.Night(run.parse_args(["--max-minutes", "60"]), tables, 0, time.monotonic(), [])
-    parts = {stage: run.time_limits(night, stage) for stage in run.STAGES}
+    whole = run.Run(run.parse_args(["--max-minutes", "60"]), tables, 0, time.monotonic())
+    parts = {stage: run.time_limit(whole, stage) for stage in run.STAGES}
     assert parts["search"] == ["--set", "search.max_minutes=1.000"] and not parts["clean"]
     assert parts["train"][1].startswith(("train.max_minutes=60.0", "train.max_minutes=59.9"))
 
@@ -146,7 +148,7 @@ def test_the_night_is_divided(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_way_and_once_more(tmp_path: Path) -> None:
+def test_a_whole_run_and_another(tmp_path: Path) -> None:
     arguments = ["--demo", "--root", tmp_path, "--set", "train.max_minutes=0.4"]
     first = run_py(*arguments)
     assert first.returncode == 0, first.stderr
@@ -160,8 +162,8 @@ def test_the_whole_way_and_once_more(tmp_path: Path) -> None:
     with Catalog(tmp_path, read_only=True) as catalog:
         urls = Counter(row["url"] for row in catalog.execute("SELECT url FROM pages"))
     assert max(urls.values()) == 1
-    bits = [report["facts"]["val_bpb"] for night in lines(tmp_path / "data/runs.jsonl")
-            for report in night["reports"] if report["stage"] == "train"]  # type: ignore[attr-defined]
+    bits = [stats["facts"]["val_bpb"] for one in lines(tmp_path / "data/runs.jsonl")
+            for stats in one["stages"] if stats["stage"] == "train"]  # type: ignore[attr-defined]
     assert bits[1] < bits[0] < 3.5
     assert len(lines(tmp_path / "data/samples.jsonl")) == 2
     assert "Run 2 · " in (tmp_path / "data/report.html").read_text(encoding="utf-8")
@@ -180,4 +182,4 @@ def test_a_run_that_is_stopped_has_saved(tmp_path: Path, signum: signal.Signals)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + signum and re.search("stopped by|saved", errors), errors
     assert (tmp_path / "checkpoints/ckpt.pt").exists() and "Traceback" not in errors
-    assert last_night(tmp_path)["exit_code"] == 128 + signum
+    assert last_run(tmp_path)["exit_code"] == 128 + signum

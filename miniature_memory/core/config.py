@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import json
 import math
+import shlex
 import tomllib
 import typing
 from pathlib import Path
@@ -14,51 +15,14 @@ from typing import Any
 
 from miniature_memory.core.errors import ConfigError
 from miniature_memory.core.paths import PROJECT
-
-# --- configuration -------------------------------------------------------------------------------
+from miniature_memory.core.renamed_settings import RENAMED_SETTINGS
 
 Tables = dict[str, dict[str, Any]]
-RENAMED_SETTINGS: dict[str, str] = {
-    "extract.pages_per_worker": "nothing: extract starts a fresh worker process after 1,000 pages",
-    "extract.min_chars": "nothing: extract tries read mode when a page gives less than 200 characters",
-    "search.enough_urls": "scrape.max_pages",
-    "search.enough_per_host": "scrape.max_pages_per_host",
-    "search.results_per_query": "nothing: it is always 10",
-    "search.give_up_sec": "nothing: it is always 15 seconds",
-    "search.provider_sec": "nothing: it is always 10 seconds",
-    "search.sitemaps_per_seed": "nothing: it is always 10",
-    "search.seed_delay_sec": "nothing: it is always 1 second, or the host's Crawl-delay",
-    "web.connect_timeout_sec": "nothing: it is always 5 seconds",
-    "web.read_timeout_sec": "nothing: it is always 10 seconds, within web.fetch_deadline_sec",
-    "web.max_redirects": "nothing: it is always 5, as RFC 9309 says",
-    "scrape.retry_days": "nothing: it is always 1 day, doubled with each further failure",
-    "scrape.host_pause_sec": "nothing: it is always 3,600 seconds, doubled each time in a row",
-    "prepare.min_val_tokens": "nothing: it is always 512",
-    "prepare.tokenizer_bytes": "nothing: it is always 50,000,000",
-    "prepare.drift_frac": "nothing: it is always 0.15",
-    "train.beta1": "nothing: it is always 0.9",
-    "train.beta2": "nothing: it is always 0.99",
-    "train.eval_windows": "nothing: it is always 64",
-    "train.save_minutes": "train.eval_minutes, since each look at the validation loss saves ckpt.pt",
-}
 T = typing.TypeVar("T")
-RENAMED_SETTINGS |= {f"clean.{name}": f"clean.thresholds.{name}" for name in (
-    "min_words", "max_words", "min_mean_word_chars", "max_mean_word_chars", "max_hashes_per_word",
-    "max_ellipses_per_word", "max_bullet_lines_frac", "max_ellipsis_lines_frac", "min_letter_words_frac",
-    "min_stop_words", "max_duplicate_paragraphs_frac", "max_duplicate_paragraph_chars_frac", "max_duplicate_lines_frac",
-    "max_duplicate_line_chars_frac", "min_sentences", "min_punctuated_lines_frac", "max_short_lines_frac",
-    "max_repeated_line_chars_frac", "max_newlines_per_word", "max_digits_frac", "max_url_chars_frac",
-    "max_whitespace_frac", "min_list_function_words_frac", "max_site_phrases_frac")}
-RENAMED_SETTINGS |= {f"clean.refuse_{name}": f"clean.thresholds.reject_{name}"
-                     for name in ("lorem_ipsum", "curly_brackets")}
-RENAMED_SETTINGS |= {f"clean.max_top_{n}gram_chars_frac": "clean.thresholds.max_top_ngram_chars_frac (that of pairs)"
-                     for n in (2, 3, 4)}
-RENAMED_SETTINGS |= {f"clean.max_duplicate_{n}gram_chars_frac":
-                     "clean.thresholds.max_duplicate_ngram_chars_frac (that of 5-grams)" for n in range(5, 11)}
 
 
 def setting(default: T, doc: str, heading: str = "") -> T:
-    """A field of a configuration's dataclass: its default, and what default.toml and docs/configuration.md say of it.
+    """A field of a configuration's dataclass: its default, and its description in default.toml and the docs.
 
     heading: of the group of settings that begins with this one.
     """
@@ -82,56 +46,69 @@ def read_tables(root: Path, config_file: Path | None = None, overrides: list[str
     for layer in layers:
         for table, keys in _read_toml(layer).items():
             if not isinstance(keys, dict):
-                raise ConfigError(f"{layer}: {table} stands outside a table. Expected: a [table] above it.")
+                raise ConfigError(f"{layer}: {table} is outside a table. Expected: a [table] above it.")
             for key, value in keys.items():
                 _set(tables, table, key, value, str(layer))
     for override in overrides or []:
-        name, sep, text = override.partition("=")
-        table, dot, key = name.strip().partition(".")
-        if not sep or not dot:
-            raise ConfigError(f"--set {override}: expected table.key=value, for example --set train.max_minutes=2")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            hint = f"Text needs its quotes: --set '{name}=\"{text}\"'"
-            raise ConfigError(f"--set {override}: {text!r} is no TOML value. {hint}") from None
-        key, dot, inner = key.partition(".")  # clean.thresholds.min_words: a key of an inner table
-        _set(tables, table, key, {inner: value} if dot else value, "--set")
+        _set(tables, *_parse_override(override), "--set")
     return tables
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}). Expected: a TOML file.") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8. Save it as UTF-8 in your editor.") from None
+        raise ConfigError(f"{path} is not UTF-8. Fix: save it as UTF-8 in your editor.") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}. Mend that line; text needs quotes, for example.") from None
+        raise ConfigError(f"{path} is not TOML: {error}. Fix: correct that line; text needs quotes, for example."
+                          ) from None
+
+
+def _parse_override(override: str) -> tuple[str, str, Any]:
+    """table, key and value of "table.key=value"; a key of a table within the table is "key.inner"."""
+    name, equals, text = override.partition("=")
+    table, dot, key = name.strip().partition(".")
+    if not equals or not dot:
+        raise ConfigError(f"--set {override}: expected table.key=value, for example --set train.max_minutes=2")
+    try:
+        return table, key, tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        hint = f"Text needs quotes: --set {shlex.quote(f'{name}={json.dumps(text)}')}"
+        raise ConfigError(f"--set {override}: {text!r} is not a TOML value. {hint}") from None
 
 
 def _set(tables: Tables, table: str, key: str, value: Any, where: str) -> None:
+    name = f"{table}.{key}"
+    if new := RENAMED_SETTINGS.get(name):
+        gone = new.startswith("nothing: ")
+        raise ConfigError(f"{where}: {name} is {f'gone{new[7:]}' if gone else f'now {new}'}")
     if table not in tables:
-        raise ConfigError(f"{where}: there is no table [{table}].{_nearest(table, tables)}")
-    if key not in tables[table]:
-        raise ConfigError(f"{where}: there is no key {table}.{key}.{_nearest(key, tables[table])}")
-    old = tables[table][key]
-    if isinstance(old, dict) and isinstance(value, dict):
-        value = {**old, **value}  # a table of its own, such as [clean.thresholds]: the dataclass checks what is in it
+        raise ConfigError(f"{where}: there is no table [{table}].{nearest(table, tables)}")
+    key, dot, inner = key.partition(".")
+    if key not in tables[table] or (dot and not isinstance(tables[table][key], dict)):
+        raise ConfigError(f"{where}: there is no key {name}.{nearest(key, tables[table])}")
+    value = _checked({inner: value} if dot else value, tables[table][key], name, where)
+    tables[table][key] = tables[table][key] | value if isinstance(value, dict) else value
+
+
+def _checked(value: Any, old: Any, name: str, where: str) -> Any:
+    """`value` with the type of `old`, the value that it replaces."""
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 1 << 53 else math.inf
     if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{where}: {table}.{key} is no finite number; expected one such as {json.dumps(old)}")
+        raise ConfigError(f"{where}: {name} is not a finite number; expected one such as {json.dumps(old)}")
     if type(value) is not type(old):
-        raise ConfigError(f"{where}: {table}.{key} = {value!r} is of type {type(value).__name__}, "
+        raise ConfigError(f"{where}: {name} = {value!r} is of type {type(value).__name__}, "
                           f"expected {type(old).__name__}, such as {json.dumps(old)}")
-    tables[table][key] = value
+    return value
 
 
-def _nearest(name: str, names: typing.Iterable[str]) -> str:
+def nearest(name: str, names: typing.Iterable[str]) -> str:
+    """A hint at the one of `names` that was probably meant; it starts with a space."""
     close = difflib.get_close_matches(name, list(names), n=1)
-    return f" Did you mean {close[0]}?" if close else f" There are: {', '.join(sorted(names))}."
+    return f" Did you mean {close[0]}?" if close else f" Expected one of: {', '.join(sorted(names))}."
 
 
 def build_config(config_class: type, table: str, tables: Tables) -> Any:
@@ -149,7 +126,7 @@ def build_config(config_class: type, table: str, tables: Tables) -> Any:
             values[item.name] = float(value) if hint is float else value
     try:
         return config_class(**values)
-    except ValueError as error:  # a dataclass may refuse a value that has the right type
+    except ValueError as error:  # the type is right, and the dataclass still rejects the value
         raise ConfigError(f"[{table}] {error}") from None
 
 

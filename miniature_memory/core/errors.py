@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
+import shlex
 import signal
 from pathlib import Path
 
 EXIT_DONE, EXIT_STAGE, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 75  # 75: EX_TEMPFAIL of sysexits.h
-
-
-# --- errors --------------------------------------------------------------------------------------
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ConfigError(Exception):
@@ -17,7 +17,7 @@ class ConfigError(Exception):
 
 
 class StageError(Exception):
-    """A stage cannot go on: exit code 1. Says what was found, what was expected, and what fixes it."""
+    """A stage cannot go on: exit code 1. Each part is one or more sentences."""
 
     def __init__(self, found: str, expected: str, fix: str) -> None:
         super().__init__(f"{found} Expected: {expected} Fix: {fix}")
@@ -25,11 +25,11 @@ class StageError(Exception):
 
 
 class LockedError(Exception):
-    """Another run works on this root: exit code 75."""
+    """Another run holds the lock of this root: exit code 75."""
 
 
 class Stopped(KeyboardInterrupt):
-    """SIGINT or SIGTERM arrived. Whatever holds unsaved work saves it and lets this pass on."""
+    """SIGINT or SIGTERM arrived. Whoever holds unsaved work saves it and raises this again."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
@@ -37,8 +37,26 @@ class Stopped(KeyboardInterrupt):
 
 
 def cannot_write(path: Path | str, error: OSError) -> StageError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "full" in (error.strerror or ""):
+    if error.errno in NO_SPACE or "full" in (error.strerror or ""):
         return StageError(f"There is no space left for {path}.", "free space on its disk.",
-                          "make room, then run the same command again; all that was committed is kept.")
+                          "make room, then run the same command again; everything committed is kept.")
     return StageError(f"{path} cannot be written ({error.strerror}).", "a folder that this user may write to.",
-                      f"check its owner and free space (ls -ld {path}; df -h {path}), or choose another with --root.")
+                      f"check its owner and free space ({_look_at(path)}), or choose another folder with --root.")
+
+
+def disk_error(error: OSError) -> StageError | None:
+    """`error` as a person can fix it; None if the disk has nothing to do with it."""
+    if error.errno in NO_SPACE:
+        return cannot_write(error.filename or "the files of this run", error)
+    if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM) or not isinstance(error.filename, str):
+        return None
+    if os.path.exists(error.filename) and not os.access(error.filename, os.R_OK):
+        return StageError(f"{error.filename} cannot be read ({error.strerror}).", "a file that this user may read.",
+                          f"check its owner and permissions ({_look_at(error.filename)}).")
+    return cannot_write(error.filename, error)
+
+
+def _look_at(path: Path | str) -> str:
+    """The commands that show who owns `path`, or the nearest folder above it, and how full its disk is."""
+    there = next(str(one) for one in (Path(path), *Path(path).absolute().parents) if os.path.exists(one))
+    return f"ls -ld {shlex.quote(there)}; df -h {shlex.quote(there)}"

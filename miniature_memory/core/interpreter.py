@@ -1,27 +1,41 @@
-"""The hop into .venv. Runs on any Python 3, so that an old one gets a sentence rather than a SyntaxError."""
+"""Start of every script: continue in .venv. Runs on any Python 3, so that an old one prints a sentence."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
+NEEDED = (3, 11)
 
 
 def use_own_python() -> None:
-    """Go on in .venv, if setup.sh made one and no other virtual environment is active."""
-    if sys.version_info >= (3, 11) and {"--status", "--topics"}.intersection(sys.argv):
-        return  # any Python will do
+    """Continue in .venv, if setup.sh made one and no other virtual environment is active.
+
+    Until the script catches signals itself, Ctrl-C and SIGTERM end its imports with one line.
+    """
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, _stop)
+    script, arguments = Path(sys.argv[0]).name, set(sys.argv[1:]) if sys.argv[0].endswith("run.py") else set()
+    if sys.version_info >= NEEDED and arguments & {"--status", "--topics"}:
+        return  # they need no package
     own = PROJECT / ".venv" / "bin" / "python"
     in_environment = sys.prefix != sys.base_prefix
-    ready = sys.version_info >= (3, 11) and all(map(importlib.util.find_spec, ("torch", "requests", "rustbpe")))
+    ready = sys.version_info >= NEEDED and all(map(importlib.util.find_spec, ("torch", "requests", "rustbpe")))
     if Path(sys.prefix) != own.parent.parent and own.exists() and not (in_environment and ready):
         try:
-            os.execv(own, [str(own), *sys.argv])
+            os.execv(str(own), [str(own), *sys.argv])
         except OSError as error:
-            sys.exit(f"run.py: {own} cannot be started ({error.strerror}). Run ./setup.sh, which makes it anew.")
-    if sys.version_info < (3, 11) or (not ready and "--doctor" not in sys.argv):
-        sys.exit(f"run.py: this is Python {sys.version.split()[0]} of {sys.prefix}. Needed is Python 3.11 or newer, "
-                 "with the packages of this project. Run ./setup.sh, which sees to both, then the same command again.")
+            sys.exit(f"{script}: {own} cannot be started ({error.strerror}). Fix: ./setup.sh, which rebuilds it.")
+    if sys.version_info < NEEDED or (not ready and "--doctor" not in arguments):
+        sys.exit(f"{script}: this is Python {sys.version.split()[0]} in {sys.prefix}. Expected: Python 3.11 or newer "
+                 "with the packages of requirements.txt. Fix: ./setup.sh, then run the same command again.")
+
+
+def _stop(signum: int, _frame: object) -> None:
+    sys.stderr.write(f"{Path(sys.argv[0]).name}: stopped by {signal.Signals(signum).name}\n")
+    sys.stderr.flush()
+    os._exit(128 + signum)

@@ -12,12 +12,13 @@ from miniature_memory.core.process import LOCK_FD_VARIABLE
 HIDE_BARS_VARIABLE = "MINIATURE_MEMORY_HIDE_BARS"  # set by --quiet
 LOG_BYTES, LOG_FILES = 5_000_000, 3
 # The first parts of our loggers' names
-OURS = {"miniature_memory", "run", "search", "scrape", "extract", "validate", "clean", "prepare", "train", "sample"}
+OURS = {"__main__", "miniature_memory", "run", "search", "scrape", "extract", "validate", "clean", "prepare", "train",
+        "sample"}
 DETAIL = 15  # a level between DEBUG and INFO: for the log file alone
 
 
 def start_logging(root: Path, quiet: bool) -> None:
-    """Messages to stderr, and with their times to data/run.log, which is rotated here, at the start, only."""
+    """Log to stderr and to data/run.log. Only run.py's own start, or that of a stage run alone, rotates the file."""
     if quiet:
         os.environ[HIDE_BARS_VARIABLE] = "1"
     path = root / "data" / "run.log"
@@ -41,5 +42,5 @@ def start_logging(root: Path, quiet: bool) -> None:
 
 
 def _is_ours_or_a_warning(record: logging.LogRecord) -> bool:
-    """Libraries may warn, but what they tell of their progress is noise."""
-    return record.levelno >= logging.WARNING or record.name == "__main__" or record.name.partition(".")[0] in OURS
+    """Libraries may warn, but their progress is noise."""
+    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in OURS

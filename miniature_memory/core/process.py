@@ -20,13 +20,12 @@ from miniature_memory.core.paths import make_folder
 LOCK_FD_VARIABLE = "MINIATURE_MEMORY_LOCK_FD"  # the descriptor on which run.py holds the lock for its stages
 PARENT_VARIABLE = "MINIATURE_MEMORY_PARENT"  # the process id of that run.py
 
-
 # --- signals -------------------------------------------------------------------------------------
 
 
 class _Interruption:
     depth = 0  # how many uninterrupted() blocks are open
-    pending: int | None = None  # the signal that came meanwhile
+    pending: int | None = None  # the signal that is held back
 
 
 def _on_signal(signum: int, _frame: object) -> None:
@@ -54,11 +53,14 @@ def catch_signals() -> None:
         signal.signal(signum, _on_signal)
 
 
+# --- memory --------------------------------------------------------------------------------------
+
+
 class PeakMemory(threading.Thread):
     """Peak of the proportional set size (PSS) of process `pid` and all that it started, in MB.
 
     PSS counts a page shared by n processes as 1/n to each, so that the sum over a tree is what the tree really
-    holds. Where the system has no /proc/PID/smaps_rollup (macOS) the largest resident set size stands in.
+    holds. Systems without /proc/PID/smaps_rollup (macOS) report the largest resident set size instead.
     """
 
     def __init__(self, pid: int | None = None, interval_sec: float = 0.2) -> None:
@@ -78,7 +80,7 @@ class PeakMemory(threading.Thread):
         return self.peak_mb
 
     def _sample(self) -> None:
-        total_kb = sum(_pss_kb(pid) for pid in process_tree(self.pid))
+        total_kb = sum(pss_kb(pid) for pid in process_tree(self.pid))
         if not total_kb:
             scale = 1024 if sys.platform == "darwin" else 1  # bytes there, KB elsewhere
             total_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // scale
@@ -89,22 +91,23 @@ def process_tree(pid: int) -> list[int]:
     """`pid` and its descendants, from /proc."""
     tree = [pid]
     for parent in tree:  # grows while it is walked
-        with contextlib.suppress(OSError):  # it ended meanwhile, or there is no /proc
+        with contextlib.suppress(OSError):  # it has ended, or there is no /proc
             for task in os.listdir(f"/proc/{parent}/task"):
                 with open(f"/proc/{parent}/task/{task}/children", "rb") as children:
                     tree += map(int, children.read().split())
     return tree
 
 
-def _pss_kb(pid: int) -> int:
-    with contextlib.suppress(OSError):  # the process ended meanwhile
+def pss_kb(pid: int) -> int:
+    """The proportional set size of one process in KB; 0 where it cannot be read."""
+    with contextlib.suppress(OSError):  # it has ended
         with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
             match = re.search(rb"^Pss:\s+(\d+)", rollup.read(), re.MULTILINE)
         return int(match[1]) if match else 0
     return 0
 
 
-# --- lock and log --------------------------------------------------------------------------------
+# --- the lock, and the parent that holds it -------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -127,8 +130,8 @@ def run_lock(root: Path) -> Iterator[int]:
     except BlockingIOError:
         holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
         os.close(descriptor)
-        raise LockedError(f"Another run (process {holder}) is at work in {root}; this one did nothing. "
-                          f"Wait for it, or stop it with: kill {holder}") from None
+        raise LockedError(f"Another run (process {holder}) is working in {root}; this one did nothing. "
+                          f"Fix: wait until it ends, or stop it: kill {holder}") from None
     try:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
@@ -138,7 +141,7 @@ def run_lock(root: Path) -> Iterator[int]:
 
 
 def lock_holder(root: Path) -> str:
-    """The process id of the run that is at work in `root`; '' if there is none. Makes nothing and waits for nothing."""
+    """The process id of the run that is working in `root`; '' if there is none. Creates nothing, never waits."""
     try:
         with open(root / "data" / "run.lock", "rb") as stream:
             try:
@@ -150,8 +153,8 @@ def lock_holder(root: Path) -> str:
     return ""
 
 
-def _die_with_parent() -> None:
-    """Under run.py: stop as if by SIGTERM when run.py is gone, so that no stage is left behind by kill -9."""
+def die_with_parent() -> None:
+    """Under run.py: stop as if by SIGTERM when run.py is gone, so that kill -9 leaves no stage behind."""
     if LOCK_FD_VARIABLE not in os.environ:
         return
     parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))  # run.py may be gone before we ask

@@ -1,4 +1,4 @@
-"""Progress: on a terminal a bar with its rate and the time left; elsewhere, in a log or under cron, a line a minute."""
+"""Progress: on a terminal a bar with its rate and the time left; elsewhere (in a log, under cron) a line per minute."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ LINE_SEC = 60.0  # from one line to the next
 LINE = "{desc}: {percentage:.0f} % of {total_fmt}{unit}, {rate_fmt}, {remaining} left"
 
 
-class Progress(tqdm):
-    """tqdm, that knows what to do without a terminal. It uses no colours. Nothing is shown with --quiet."""
+class Progress(tqdm):  # type: ignore[type-arg]  # tqdm is generic in its types alone
+    """tqdm that also works without a terminal. No colors; with --quiet, nothing."""
 
     monitor_interval = 0  # no thread: with miniters at 0 each step may show itself
 
@@ -37,5 +37,5 @@ class Progress(tqdm):
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         if self.is_bar:
             super().display(msg, pos)
-        elif msg is None:  # else it is only wiped out
+        elif msg is None:  # else tqdm clears it
             logger.info("%s", strip_control(str(self)))

@@ -72,6 +72,11 @@ def default_of(field: dataclasses.Field[Any]) -> Any:
     return field.default_factory() if callable(field.default_factory) else field.default
 
 
+def is_table(field: dataclasses.Field[Any]) -> bool:
+    """Whether a setting is a table of its own, which TOML puts below the other keys."""
+    return isinstance(default_of(field), dict)
+
+
 def toml(value: Any) -> str:
     """A default as TOML. JSON's form of texts, lists and truth values is TOML's, too."""
     if isinstance(value, dict):
@@ -85,10 +90,10 @@ def default_toml() -> str:
     lines = [TOML_HEAD]
     for table, config in CONFIGS.items():
         lines.append(f"[{table}]")
-        for field in settings_of(config):
+        for field in sorted(settings_of(config), key=is_table):
             if heading := field.metadata["heading"]:
                 lines += textwrap.wrap(heading, WIDTH, initial_indent="# ", subsequent_indent="# ")
-            start = f"{field.name} = {toml(default_of(field))}"
+            start = f"[{table}.{field.name}]" if is_table(field) else f"{field.name} = {toml(default_of(field))}"
             doc = textwrap.wrap(field.metadata["doc"], WIDTH - COLUMN - 2, break_on_hyphens=False)
             if len(start) + 2 > COLUMN:
                 lines += [f"# {line}" for line in textwrap.wrap(field.metadata["doc"], WIDTH - 2)] + [start]

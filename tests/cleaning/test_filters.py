@@ -13,8 +13,9 @@ from miniature_memory.cleaning.filters import FAMILIES, PAPERS, Check, checks_of
 from miniature_memory.cleaning.measures import Measures
 from miniature_memory.cleaning.sentences import count_sentences
 from miniature_memory.cleaning.words import Vocabulary, split_chunk
-from miniature_memory.core.config import RENAMED_SETTINGS, build_config, read_tables
+from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.core.errors import ConfigError
+from miniature_memory.core.renamed_settings import RENAMED_SETTINGS
 
 LONG = PROSE.strip()
 

@@ -131,5 +131,5 @@ def test_old_spellings_work_and_print_a_hint(tmp_path, capsys):
 
 def test_run_takes_files_only_with_only_extract():
     assert run.parse_args(["--only", "extract", "--warc", "a", "b"]).warc == [Path("a"), Path("b")]
-    with pytest.raises(ConfigError, match="go with --only extract"):
-        run.parse_args(["--files", "a"])
+    with pytest.raises(ConfigError, match="need --only extract"):
+        run.parse_args(["--import", "a"])

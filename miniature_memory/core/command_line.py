@@ -1,0 +1,93 @@
+"""The command line that all scripts share, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import sys
+import traceback
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from miniature_memory.core.config import nearest
+from miniature_memory.core.errors import (
+    EXIT_CONFIG,
+    EXIT_DONE,
+    EXIT_LOCKED,
+    EXIT_STAGE,
+    ConfigError,
+    LockedError,
+    StageError,
+    disk_error,
+)
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.text import strip_control
+from miniature_memory.core.version import VERSION
+
+logger = logging.getLogger(__name__)
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse without abbreviations; a bad command line is a ConfigError that names the nearest flag."""
+
+    def __init__(self, prog: str, description: str | None = None, epilog: str | None = None) -> None:
+        super().__init__(prog=prog, usage=f"python3 {prog} [options]", description=description, epilog=epilog,
+                         allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def error(self, message: str) -> typing.NoReturn:
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        hint = nearest(unknown[1], flags) if unknown else ""
+        raise ConfigError(f"{message}.{hint} python3 {self.prog} --help lists all options.")
+
+
+class OldSpelling(argparse.Action):
+    """An option that was renamed: it still works, and a hint names the new spelling. Pass new="--the-new-one"."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, new: str, **settings: typing.Any) -> None:
+        super().__init__(option_strings, dest, **settings | {"help": argparse.SUPPRESS})
+        self.new = new
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object,
+                 option_string: str | None = None) -> None:
+        print(f"{parser.prog}: {option_string} is now {self.new}", file=sys.stderr)
+        setattr(namespace, self.dest, values)
+
+
+def common_arguments(parser: argparse.ArgumentParser, where: argparse._ArgumentGroup | None = None) -> None:
+    """The options of every script. where: the group that --root joins; one of its own by default."""
+    where = where or parser.add_argument_group("where")
+    where.add_argument("--root", type=Path, default=PROJECT, metavar="DIR",
+                       help="the folder with config/, data/ and checkpoints/ (default: the project's)")
+    advanced = parser.add_argument_group("advanced", "example: --set train.max_minutes=30 --set 'train.size=\"4x256\"'")
+    advanced.add_argument("--config", type=Path, metavar="FILE", help="a TOML file laid over config/default.toml")
+    advanced.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE", dest="overrides",
+                          help="one setting, as a TOML value; may be repeated")
+    advanced.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    advanced.add_argument("--version", action="version", version=f"miniature-memory {VERSION}",
+                          help="print the version")
+
+
+def guarded(prog: str, work: Callable[[], int]) -> int:
+    """Run `work`; turn what a person can fix into a message and an exit code. Bugs keep their traceback."""
+    try:
+        return work()
+    except (ConfigError, StageError, LockedError) as error:
+        codes = {ConfigError: EXIT_CONFIG, StageError: EXIT_STAGE, LockedError: EXIT_LOCKED}
+        code = next(code for kind, code in codes.items() if isinstance(error, kind))
+        message = str(error)
+    except KeyboardInterrupt as stop:  # Stopped, and Ctrl-C before signals are caught
+        code = getattr(stop, "exit_code", 130)
+        message = f"stopped by {str(stop) or 'SIGINT'}; run the same command again to resume"
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
+    except Exception as error:
+        code = EXIT_STAGE
+        known = disk_error(error) if isinstance(error, OSError) else None
+        message = str(known or f"this is a bug: {type(error).__name__}\n{traceback.format_exc().rstrip()}")
+    logger.error("%s", strip_control(f"{prog}: {message}"))
+    return code

@@ -1,0 +1,73 @@
+"""The command line of run.py."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from miniature_memory.core import topic_folders
+from miniature_memory.core.command_line import ArgumentParser, OldSpelling, common_arguments
+from miniature_memory.core.paths import PROJECT, root_option
+
+# stage -> its skip flag, in the order of the data
+STAGES = {"search": "--skip-search", "scrape": "--skip-scraping", "extract": "--skip-extraction",
+          "validate": "--skip-validation", "clean": "--skip-cleaning", "prepare": "--skip-preparation",
+          "train": "--skip-training"}
+VIEWS = {"status": "what was collected and learned so far", "topics": "the topics, and how much each holds",
+         "doctor": "whether everything is there that a run needs", "report": "write data/report.html"}
+
+
+def parse_args(argv: list[str] | None, description: str | None = None) -> argparse.Namespace:
+    parser = ArgumentParser("run.py", description)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    if (args.warc or args.files) and args.only != "extract":
+        parser.error("--warc and --import need --only extract")
+    n_views = sum(getattr(args, view) for view in VIEWS)
+    if n_views > 1 or (n_views and (args.only or args.skip or args.max_minutes)):
+        parser.error("--topics, --status, --doctor and --report run no stage, and only one can be given")
+    if args.json and not (args.topics or args.status or args.doctor):
+        parser.error("--json needs --topics, --status or --doctor")
+    if args.topic is not None and (args.demo or args.topics):
+        parser.error("--topic cannot be combined with --demo or --topics")
+    if args.topic is not None:
+        args.root = topic_folders.folder(args.root, args.topic)
+    if args.demo and args.root == PROJECT:
+        args.root = PROJECT / "demo"
+    return args
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    what = parser.add_argument_group("what to run", "example: python3 run.py --skip-validation --skip-cleaning")
+    what.add_argument("--only", choices=STAGES, metavar="STAGE", help=f"one stage: {', '.join(STAGES)}")
+    for stage, flag in STAGES.items():
+        what.add_argument(flag, action="append_const", const=stage, dest="skip", default=[],
+                          help=f"pause {stage}; a later run continues where it stopped")
+    what.add_argument("--warc", nargs="+", type=Path, default=[], metavar="FILE",
+                      help="with --only extract: read these WARC files instead of the crawl's")
+    what.add_argument("--import", nargs="+", type=Path, default=[], metavar="PATH", dest="files",
+                      help="with --only extract: read local files and folders: .html .txt .md .jsonl")
+    what.add_argument("--files", nargs="+", type=Path, dest="files", action=OldSpelling, new="--import")
+    what.add_argument("--max-minutes", type=_minutes, metavar="N",
+                      help="the time of the whole run, divided between collecting and training")
+    where = parser.add_argument_group("where", 'example: python3 run.py --topic "bread baking"')
+    where.add_argument("--demo", action="store_true", help="the built-in sample site as the web, in the folder demo/")
+    where.add_argument("--topic", metavar="WORDS", help="a topic with a folder of its own in topics/")
+    look = parser.add_argument_group("look; runs no stage", "example: python3 run.py --status --demo")
+    for view, text in VIEWS.items():
+        look.add_argument(f"--{view}", action="store_true", help=text)
+    look.add_argument("--json", action="store_true", help="with --status, --topics or --doctor: one JSON object")
+    common_arguments(parser, where)
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} minutes; expected more than 0")
+    return value
+
+
+def flags_of(args: argparse.Namespace) -> str:
+    """The options with which another command means the same root."""
+    own = args.demo and args.root == PROJECT / "demo"
+    return (" --demo" if args.demo else "") + ("" if own else root_option(args.root))

@@ -1,0 +1,3 @@
+"""The version that --version prints."""
+
+VERSION = "0.2.0"

@@ -1,0 +1,98 @@
+"""python3 -m pytest tests/core/test_command_line.py"""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from miniature_memory.core.command_line import ArgumentParser, OldSpelling, common_arguments, guarded
+from miniature_memory.core.errors import ConfigError, StageError, Stopped, cannot_write, disk_error
+from miniature_memory.core.log import start_logging
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.text import strip_control
+from miniature_memory.core.version import VERSION
+
+
+def raising(error: BaseException) -> Callable[[], int]:
+    def work() -> int:
+        raise error
+    return work
+
+
+def test_an_unknown_flag_names_the_nearest() -> None:
+    parser = ArgumentParser(prog="x.py")
+    parser.add_argument("--skip-search")
+    with pytest.raises(ConfigError, match="Did you mean --skip-search"):
+        parser.parse_args(["--skip-serch"])
+
+
+def test_an_old_spelling_works_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = ArgumentParser(prog="x.py")
+    parser.add_argument("--import", nargs="+", default=[], dest="files")
+    parser.add_argument("--files", nargs="+", dest="files", action=OldSpelling, new="--import")
+    assert parser.parse_args(["--files", "a", "b"]).files == ["a", "b"] and parser.parse_args([]).files == []
+    assert capsys.readouterr().err == "x.py: --files is now --import\n" and "--files" not in parser.format_help()
+
+
+def test_every_script_has_a_version(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = ArgumentParser(prog="x.py")
+    common_arguments(parser)
+    with pytest.raises(SystemExit) as done:
+        parser.parse_args(["--version"])
+    assert done.value.code == 0 and capsys.readouterr().out == f"miniature-memory {VERSION}\n"
+
+
+@pytest.mark.parametrize(("error", "code", "message"), [
+    (ConfigError("bad key"), 2, "x.py: bad key"),
+    (StageError("It is gone.", "it.", "make it."), 1, "x.py: It is gone. Expected: it. Fix: make it."),
+    (Stopped(signal.SIGTERM), 143, "x.py: stopped by SIGTERM; run the same command again to resume"),
+    (KeyboardInterrupt(), 130, "stopped by SIGINT"),
+    (OSError(errno.ENOSPC, "No space left on device"), 1, "no space left for the files of this run"),
+    (PermissionError(errno.EACCES, "Permission denied", "/nowhere/x"), 1, "/nowhere/x cannot be written")])
+def test_what_a_person_can_fix_is_one_line(
+        caplog: pytest.LogCaptureFixture, error: BaseException, code: int, message: str) -> None:
+    assert guarded("x.py", raising(error)) == code
+    assert message in caplog.text and "Traceback" not in caplog.text and len(caplog.messages[0].splitlines()) == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), PermissionError(errno.EACCES, "of a socket")])
+def test_a_bug_keeps_its_traceback_in_run_log(tmp_path: Path, error: Exception) -> None:
+    (tmp_path / "data").mkdir()
+    start_logging(tmp_path, quiet=False)
+    assert guarded("x.py", raising(error)) == 1
+    log = (tmp_path / "data/run.log").read_text()
+    assert f"this is a bug: {type(error).__name__}" in log and "Traceback" in log and str(error) in log
+
+
+def test_what_cannot_be_read_is_not_reported_as_unwritable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "secret"
+    path.write_text("")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    found = disk_error(PermissionError(errno.EACCES, "Permission denied", str(path)))
+    assert found and "cannot be read" in str(found) and "written" not in str(found)
+
+
+def test_the_commands_of_a_fix_work(tmp_path: Path) -> None:
+    fix = cannot_write(tmp_path / "it's not/there", OSError(errno.EROFS, "Read-only file system")).fix
+    assert subprocess.run(fix.partition("(")[2].partition(")")[0], shell=True, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_imports_is_one_line(signum: signal.Signals) -> None:
+    code = ("import time; from miniature_memory.core.interpreter import use_own_python; use_own_python(); "
+            "print(flush=True); time.sleep(30)")
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    assert process.stdout and process.stdout.readline()
+    process.send_signal(signum)
+    errors = process.communicate(timeout=20)[1]
+    assert process.returncode == 128 + signum and errors.endswith(f": stopped by {signum.name}\n") and len(errors) < 99
+
+
+def test_terminal_commands_are_stripped() -> None:
+    assert strip_control("a\x1b[31mb\u202ec\r\n\td\x00") == "a[31mbc\n\td"

@@ -1,0 +1,93 @@
+"""python3 -m pytest tests/core/test_config.py"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from miniature_memory.core import config
+from miniature_memory.core.config import build_config, read_tables, setting
+from miniature_memory.core.errors import ConfigError
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.renamed_settings import RENAMED_SETTINGS
+from miniature_memory.views import settings
+from miniature_memory.views.settings import CONFIGS
+
+
+def test_default_toml_and_the_docs_are_generated() -> None:
+    assert (PROJECT / "config/default.toml").read_text(encoding="utf-8") == settings.default_toml()
+    assert (PROJECT / "docs/configuration.md").read_text(encoding="utf-8") == settings.configuration_md()
+
+
+@pytest.mark.parametrize(("override", "message"), [
+    ("train.max_minuts=1", "Did you mean max_minutes"),
+    ("trian.max_minutes=1", "Did you mean train"),
+    ("train.size.x=1", "no key train.size.x"),
+    ("train.max_minutes=true", "of type bool, expected float"),
+    ("train.max_minutes=soon", "Text needs quotes"),
+    ("max_minutes=1", "expected table.key=value"),
+    ("train.max_minutes=nan", "not a finite number"),
+    ("train.max_minutes=1" + "0" * 400, "not a finite number"),
+    ("validate.languages=[1]", "expected"),
+    ("clean.min_words=1", "clean.min_words is now clean.thresholds.min_words"),
+    ("web.max_redirects=1", "web.max_redirects is gone: it is always 5"),
+])
+def test_a_wrong_setting_is_an_error_that_names_the_right_one(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_config(CONFIGS["validate"], "validate", read_tables(tmp_path, None, [override]))
+
+
+def test_no_setting_is_named_that_still_exists(tmp_path: Path) -> None:
+    tables = read_tables(tmp_path)
+    assert not [old for old in RENAMED_SETTINGS if old.partition(".")[2] in tables[old.partition(".")[0]]]
+
+
+def test_later_layers_win(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/default.toml").write_text("[validate]\nmin_chars = 7\nmax_chars = 70\n")
+    (tmp_path / "mine.toml").write_text("[validate]\nmax_chars = 80\n", encoding="utf-8-sig")  # as Notepad writes it
+    tables = read_tables(tmp_path, tmp_path / "mine.toml", ["validate.min_letters_frac=1"])
+    assert [tables["validate"][k] for k in ("min_chars", "max_chars", "min_letters_frac")] == [7, 80, 1]
+
+
+@dataclass(frozen=True)
+class ShelfConfig:
+    limits: dict[str, float] = setting({}, "for the tests")
+
+    def __post_init__(self) -> None:
+        if unknown := self.limits.keys() - {"least", "most"}:
+            raise ValueError(f"limits.{unknown.pop()} is unknown")
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose one setting is a table."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/default.toml").write_text("[shelf]\n[shelf.limits]\n")
+    monkeypatch.setattr(config, "PROJECT", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("override", ["shelf.limits.most=9", "shelf.limits={most=9}"])
+def test_a_table_within_a_table_is_merged_key_by_key(shelf: Path, override: str) -> None:
+    (shelf / "mine.toml").write_text("[shelf.limits]\nleast = 1\nmost = 5\n")
+    tables = read_tables(shelf, shelf / "mine.toml", [override])
+    assert build_config(ShelfConfig, "shelf", tables).limits == {"least": 1, "most": 9}
+
+
+@pytest.mark.parametrize(("override", "message"), [
+    ("shelf.limits.middle=1", r"\[shelf\] limits.middle is unknown"),
+    ("shelf.limits=1", "of type int, expected dict")])
+def test_a_table_within_a_table_is_checked(shelf: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_config(ShelfConfig, "shelf", read_tables(shelf, None, [override]))
+
+
+def test_a_config_file_that_is_not_toml_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("[clean\n")
+    with pytest.raises(ConfigError, match=r"bad\.toml is not TOML"):
+        read_tables(tmp_path, tmp_path / "bad.toml")
+
+
+def test_an_integer_fits_a_float_key(tmp_path: Path) -> None:
+    assert read_tables(tmp_path, None, ["scrape.max_minutes=2"])["scrape"]["max_minutes"] == 2.0

@@ -1,0 +1,15 @@
+"""python3 -m pytest tests/core/test_stage.py"""
+
+from collections import Counter
+
+from miniature_memory.core.stage import StageStats
+
+
+def test_stats_survive_their_json_line() -> None:
+    stats = StageStats("clean", 3, 1, Counter(too_few_words=2), facts={"x": 1})
+    assert StageStats.from_json(stats.to_json()) == stats
+
+
+def test_a_summary_has_reasons_in_words() -> None:
+    stats = StageStats("clean", 1000, 998, Counter(too_few_words=2), elapsed_sec=4.5, peak_mb=65)
+    assert stats.summary() == "clean     1,000 documents checked, 998 kept; rejected: 2 too few words · 4.5 s · 65 MB"
