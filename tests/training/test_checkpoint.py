@@ -117,7 +117,7 @@ def test_too_little_text_trains_with_a_shorter_context(tmp_path: Path) -> None:
     assert run(dataclasses.replace(TINY, block_size=4), tmp_path).facts["iter_num"] == 20
 
 
-def test_more_memory_than_allowed_is_refused_until_the_limit_rises(root: Path) -> None:
+def test_training_that_needs_more_memory_than_allowed_starts_when_the_limit_rises(root: Path) -> None:
     fix = error_of(dataclasses.replace(TINY, memory_limit_mb=100), root).fix
     limit = int(fix.partition(",")[0].removeprefix("--set train.memory_limit_mb="))
     assert run(dataclasses.replace(TINY, memory_limit_mb=limit), root).facts["memory_estimate_mb"] == limit

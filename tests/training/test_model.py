@@ -170,7 +170,7 @@ def test_row_adagrad_is_what_the_formula_says() -> None:
     assert torch.allclose(table[1], -0.05 * 2 * grad[0] / 5) and torch.allclose(table[2], -0.05 * grad[1] / 0.5**0.5)
 
 
-def test_more_tokens_than_the_block_size_are_refused(model: GPT) -> None:
+def test_more_tokens_than_the_block_size_are_rejected(model: GPT) -> None:
     with pytest.raises(ValueError, match="17 tokens"):
         model(random_tokens(length=17))
 

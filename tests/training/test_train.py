@@ -56,7 +56,7 @@ def test_learning_rate_rises_stays_and_falls() -> None:
 
 
 def slow_scores(model: GPT, tokens: np.ndarray, token_bytes: np.ndarray, first: int, last: int) -> tuple[float, float]:
-    """Nats a token and bits per byte of targets first .. last - 1, one at a time."""
+    """Nats per token and bits per byte of targets first .. last - 1, one at a time."""
     nats, nats_with_bytes, n_bytes, block_size = [], 0.0, 0, model.config.block_size
     for target in range(first, last):
         start = (target - 1) // block_size * block_size
