@@ -136,7 +136,7 @@ def load_model(root: Path, path: Path | None = None) -> Loaded:
 
 def read_prompt(name: str, root: Path) -> str:
     """The text of a file, or of standard input if `name` is "-". Raises StageError."""
-    again = f".venv/bin/python sample.py{root_option(root)} --prompt-file -"
+    again = f"python3 sample.py{root_option(root)} --prompt-file -"
     source = "standard input" if name == "-" else name
     try:
         with open(sys.stdin.fileno() if name == "-" else name, "rb", closefd=name != "-") as stream:

@@ -1,7 +1,7 @@
 """Playground: a page where the model continues a text, and shows how likely it considered each token.
 
 Reads   checkpoints/*.pt, checkpoints/history/*.pt, data/tokenizer/, playground.html
-Alone   .venv/bin/python sample.py --serve [PORT]
+Alone   python3 sample.py --serve [PORT]
 
     GET  /           the page
     GET  /models     the models there are and the initial settings
@@ -239,7 +239,7 @@ def serve(config: SampleConfig, root: Path, port: int) -> int:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or "ports have numbers from 0 to 65535"
         raise StageError(f"Port {port} cannot be used ({reason}).", "a free port.", "let the system choose one with "
-                         f".venv/bin/python sample.py{root_option(root)} --serve 0") from None
+                         f"python3 sample.py{root_option(root)} --serve 0") from None
     with server:
         print(f"http://127.0.0.1:{server.server_port}/     Ctrl-C stops it", flush=True)
         try:

@@ -236,4 +236,4 @@ class AppendLog:
 
     def _fix(self) -> str:
         return ("put the file back from a copy, or set aside what is damaged: "
-                f".venv/bin/python validate.py --repair{root_option(self.root)}")
+                f"python3 validate.py --repair{root_option(self.root)}")

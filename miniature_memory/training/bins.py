@@ -54,7 +54,7 @@ def open_bins(root: Path, vocab_size: int) -> Bins:
     for path, n_tokens in zip((train, val), growth[-1], strict=True):
         if bad := tokenizers.first_bad_id(path, n_tokens, vocab_size):
             raise StageError(f"{path} holds the id {bad.id}.", f"ids below the vocabulary size, {vocab_size}.",
-                             f".venv/bin/python validate.py --full --repair{root_option(root)}, then {prepare}"
+                             f"python3 validate.py --full --repair{root_option(root)}, then {prepare}"
                              if tokenizer else f"--set train.vocab_size=N, where N is {bad.id + 1} or more")
     return Bins(train, val, growth, vocab_size, tokenizer, tuple(earlier))
 

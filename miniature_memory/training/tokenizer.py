@@ -135,7 +135,7 @@ def load(folder: Path) -> Tokenizer:
 
 def retokenize(root: Path) -> str:
     """The command that makes a new tokenizer, and new bins with it."""
-    return f".venv/bin/python prepare.py --retokenize{root_option(root)}"
+    return f"python3 prepare.py --retokenize{root_option(root)}"
 
 
 def train(kind: str, texts: Iterable[str], vocab_size: int, provisional: bool = False) -> Tokenizer:

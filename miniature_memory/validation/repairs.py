@@ -31,11 +31,11 @@ class Problem(NamedTuple):
 
 
 def repair_command(root: Path) -> str:
-    return f".venv/bin/python validate.py --repair{root_option(root)}"
+    return f"python3 validate.py --repair{root_option(root)}"
 
 
 def rebuild_command(root: Path) -> str:
-    return f".venv/bin/python clean.py --rebuild{root_option(root)}"
+    return f"python3 clean.py --rebuild{root_option(root)}"
 
 
 def prepare_command(root: Path) -> str:

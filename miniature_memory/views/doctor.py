@@ -265,7 +265,7 @@ def check_files(root: Path, counts: Counts) -> list[Finding]:
     sizes = {path: (root / path).stat().st_size if (root / path).exists() else 0 for path in lengths}
     short = [f"{path} has {sizes[path]:,} of {length:,} bytes" for path, length in lengths.items()
              if sizes[path] < length]
-    audit = f".venv/bin/python validate.py --full{root_option(root)}"
+    audit = f"python3 validate.py --full{root_option(root)}"
     if short:
         more = f", and {len(short) - MAX_FILES} more" if len(short) > MAX_FILES else ""
         return [Finding("dataset", BAD, f"data is missing: {', '.join(short[:MAX_FILES])}{more}.",

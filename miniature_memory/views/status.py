@@ -139,14 +139,14 @@ def next_step(facts: Facts, root: Path, stop_reason: str, flags: str, demo: bool
         listed = ", ".join(f"{n:,} for {stage}" for stage, n in dataset["waiting"].items())
         return f"Work is waiting ({listed}); {command} continues with it."
     if not dataset["documents"]:
-        return (f"No document passed the quality rules: see why with .venv/bin/python clean.py{root_option(root)} "
+        return (f"No document passed the quality rules: see why with python3 clean.py{root_option(root)} "
                 f"--report, or try other queries in {queries}")
     if not facts["model"] or not facts["model"]["has_release"]:
         return f"There is no finished model yet; {command} --only train makes one."
     if stop_reason:
         return (f"The last training was skipped: {stop_reason}. For more text, add queries to {queries}, then run "
                 f"{command}")
-    return f"{command} collects and learns more; .venv/bin/python sample.py{root_option(root)} writes text."
+    return f"{command} collects and learns more; python3 sample.py{root_option(root)} writes text."
 
 
 # --- for people ----------------------------------------------------------------------------------

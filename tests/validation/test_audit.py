@@ -100,7 +100,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 def follow(message: str, root: Path, script: str = "") -> None:
     """Run the first command that a message names, or the first of one script."""
-    command = re.findall(rf"(?:\.venv/bin/python|python3) {script}[a-z.]* --[^,:;]* --root {root}", message)[0]
+    command = re.findall(rf"python3 {script}[a-z.]* --[^,:;]* --root {root}", message)[0]
     name, *flags = shlex.split(command)[1:]
     assert importlib.import_module(name.removesuffix(".py")).main(flags) == 0, command
 
