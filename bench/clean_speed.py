@@ -11,8 +11,6 @@ without imports. Both sides remember the words that they have divided: the first
 the second, as in a growing dataset, knows most. Ends with one JSON line: medians over the runs.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import lzma

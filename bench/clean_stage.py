@@ -10,8 +10,6 @@
 Ends with one JSON line.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

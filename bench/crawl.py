@@ -11,8 +11,6 @@ Memory is the proportional set size of the crawler and all its processes. The pe
 configure, with one request at a time per host, as ours. The last line is JSON.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

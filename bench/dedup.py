@@ -9,8 +9,6 @@ clean.py uses it, with its commits, in a fresh process; the time to make the doc
 compared with the curve 1 - (1 - s^8)^14 at the exact similarity of each pair. Ends with one JSON line.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

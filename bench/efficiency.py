@@ -10,8 +10,6 @@ of the time are those of calls; the forward and backward passes of two workers r
 in one JSON line.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import tempfile

@@ -10,8 +10,6 @@ compared as multisets; two empty texts give 1. Both systems run in this process 
 get the page as text; pages per second count the processor time of each. Prints one JSON line at the end.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging

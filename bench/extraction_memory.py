@@ -7,8 +7,6 @@ The pages of WCXB (see extraction.py), repeated, as a WARC file that extract.py 
 process of the stage is sampled five times a second, and printed per thousand pages. Prints one JSON line at the end.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess

@@ -15,8 +15,6 @@ Each decision is clean's own, after boilerplate is removed, for a document that 
 decisions are printed to standard error. Ends with one JSON line.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

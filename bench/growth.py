@@ -17,8 +17,6 @@ more than once makes a model of n-gram embeddings worse on other text, the more 
 passes both arms measure that rather than growth. Ends in one JSON line.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import hashlib

@@ -1,7 +1,5 @@
 """Hostile cases: what bench/hostile_web.py serves, and the reasons that a person would expect in the catalog."""
 
-from __future__ import annotations
-
 import functools
 import gzip
 import itertools

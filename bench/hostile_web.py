@@ -11,8 +11,6 @@ right words from each charset, and no connection to the canary, a port on loopba
 JSON.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

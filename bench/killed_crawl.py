@@ -9,8 +9,6 @@ be where it was, and every page must be a whole WARC record within the committed
 web's log shows which pages were requested again. The last line is JSON.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import gzip

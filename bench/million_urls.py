@@ -11,8 +11,6 @@ visited, when all hosts are paused, and when nothing is due; each time is the me
 proportional set size of this process, which keeps no list of the URLs. The last line is JSON.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import random

@@ -12,8 +12,6 @@ The texts are main_content of WCXB (see extraction.py), repeated as often as it 
 size. Ends in one JSON line.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import lzma

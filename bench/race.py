@@ -12,8 +12,6 @@ of the training loop, without evaluation; process_sec is everything from the sta
 line.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.util
 import json

@@ -8,8 +8,6 @@ validation text is the same to the byte. Seconds are those of the training loops
 over the whole validation text. Ends in one JSON line.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

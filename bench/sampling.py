@@ -16,8 +16,6 @@ as nanoGPT does beyond its context. The last two are measured on every --step-th
 quarters of the text. Ends in one JSON line.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.util
 import json

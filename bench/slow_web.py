@@ -8,8 +8,6 @@ accepts connections and never answers. search.py and scrape.py run with their de
 train.max_minutes = 5 a whole first run takes collect_seconds + process_seconds + 300. The last line is JSON.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import random

@@ -9,8 +9,6 @@ as an export would: the embedding's rows normalized, the channels of queries and
 in one JSON line with the largest difference of the logits.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -6,8 +6,6 @@ Makes a tokenizer of each size from the training text of --root, tokenizes the s
 with it, and trains a new model of the default configuration for --seconds. Ends in one JSON line.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

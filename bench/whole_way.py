@@ -10,8 +10,6 @@ compared with the plays' Markdown: word F1 of each raw document, the share that 
 Prints one JSON line at the end.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

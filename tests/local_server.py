@@ -1,7 +1,5 @@
 """A web server on loopback for tests: answers by path, and remembers who asked what, and when."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import time

@@ -1,7 +1,5 @@
 """What the tests of scrape share: a run on loopback, and a look at what it left."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -8,8 +8,6 @@ depends on their order alone and never on where a run ended.
 Not taken from RefinedWeb: lines in capitals and lines of one word. They are speakers, headings and steps of recipes.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 

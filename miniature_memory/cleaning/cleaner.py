@@ -1,7 +1,5 @@
 """The way of one document through all steps of clean."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections import Counter

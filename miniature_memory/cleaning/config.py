@@ -1,7 +1,5 @@
 """Settings of clean: every threshold of the quality rules, its value in each preset, and where it comes from."""
 
-from __future__ import annotations
-
 import difflib
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """clean.py --explain: what became of one document, and why."""
 
-from __future__ import annotations
-
 import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator

@@ -10,8 +10,6 @@ and a few of NeMo Curator's and our own. Their thresholds are in config.py. Wher
 datatrove, with which bench/clean_speed.py compares them: words are divided as spaCy's English tokenizer divides them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple

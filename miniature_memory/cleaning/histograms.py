@@ -1,7 +1,5 @@
 """clean.py --histograms: how the documents are spread around each rule's threshold."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the quality rules measure in a text."""
 
-from __future__ import annotations
-
 import re
 from functools import cached_property, lru_cache
 

@@ -15,8 +15,6 @@ are they sorted into the table duplicate_keys. Inserting 15 random keys per docu
 document; this way the cost of a run depends on its own documents alone, and memory is flat.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import unicodedata

@@ -1,7 +1,5 @@
 """Repeated n-grams: how much of a text do they cover?"""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Normalization: broken encodings, Unicode, white space."""
 
-from __future__ import annotations
-
 import re
 
 import ftfy

@@ -4,8 +4,6 @@ Card numbers and IBANs count only if their check digits are right. What is maske
 are words because special tokens would take room in a small vocabulary. Masking is idempotent.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from collections import Counter

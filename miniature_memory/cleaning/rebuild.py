@@ -1,7 +1,5 @@
 """clean.py --rebuild: the clean set made again from raw, with the settings as they are now."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sqlite3

@@ -1,7 +1,5 @@
 """Sentences, and which lines count as running text, as C4 sees it (Raffel et al. 2020, section 2.2)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 

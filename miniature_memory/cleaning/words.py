@@ -1,7 +1,5 @@
 """Words as spaCy divides them, counted once for all rules."""
 
-from __future__ import annotations
-
 import re
 from array import array
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The command line that all scripts share, and what becomes of their errors."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

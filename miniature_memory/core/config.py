@@ -1,7 +1,5 @@
 """Configuration: TOML tables laid over each other, checked key by key, and turned into dataclasses."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import difflib

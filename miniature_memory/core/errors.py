@@ -1,7 +1,5 @@
 """Errors that a person can fix, and the exit codes that they end with."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shlex

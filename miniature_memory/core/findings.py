@@ -1,10 +1,6 @@
 """What --status, --doctor and the audit find, and how it is fixed."""
 
-from __future__ import annotations
-
 import typing
-
-# --- findings ------------------------------------------------------------------------------------
 
 OK, NOTE, BAD = "ok", "note", "BAD"  # a note is worth knowing; what is bad stops a run
 

@@ -1,7 +1,5 @@
 """Logging: messages to stderr, and with their times to data/run.log."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

@@ -1,7 +1,5 @@
 """Where the project and a root keep their folders, and how a path is shown."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The process: signals, the lock of a root, memory, and the parent that started it."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os

@@ -1,7 +1,5 @@
 """Progress: on a terminal a bar with its rate and the time left; elsewhere (in a log, under cron) a line per minute."""
 
-from __future__ import annotations
-
 import io
 import logging
 import os

@@ -1,7 +1,5 @@
 """The command line of run.py."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The project's scripts, each started in an interpreter of its own: memory goes back to the system when it ends."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

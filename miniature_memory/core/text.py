@@ -1,7 +1,5 @@
 """Small text helpers that every room shares: control characters, times, host names."""
 
-from __future__ import annotations
-
 import re
 import time
 from urllib.parse import urlsplit

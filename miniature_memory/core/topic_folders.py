@@ -1,7 +1,5 @@
 """Topics' folders: a name that is safe on any file system for the words of a topic."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import unicodedata
@@ -12,9 +10,6 @@ from miniature_memory.core.text import strip_control
 
 MAX_TOPIC_CHARS = 200
 MAX_NAME_BYTES = 60  # of a folder's name; file systems take 255
-
-
-# --- a topic's folder ----------------------------------------------------------------------------
 
 
 def folder(root: Path, topic: str) -> Path:

@@ -1,7 +1,5 @@
 """Settings of search, scrape and the web."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 

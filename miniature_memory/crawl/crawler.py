@@ -4,8 +4,6 @@ The scheduler decides which host is asked next, the workers (visits.py) fetch an
 Scheduler and recorder run in the main thread alone.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 import queue

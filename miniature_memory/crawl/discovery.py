@@ -1,7 +1,5 @@
 """Discovery: what one search run knows: its time, its results, and which providers it may still ask."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections import Counter

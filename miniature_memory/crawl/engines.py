@@ -1,7 +1,5 @@
 """Providers that search: search engines, wikis, Common Crawl's index."""
 
-from __future__ import annotations
-
 import dataclasses
 import dis
 import json

@@ -1,7 +1,5 @@
 """Frontier: which of the known URLs are visited next, and when again. Search and scrape both add to it."""
 
-from __future__ import annotations
-
 import math
 import sqlite3
 import time

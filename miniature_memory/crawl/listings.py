@@ -1,7 +1,5 @@
 """Providers that take a seed: pages, feeds, sitemaps."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any, NamedTuple
 
@@ -16,9 +14,6 @@ from miniature_memory.crawl.web import unpack
 logger = logging.getLogger(__name__)
 
 SITEMAPS_PER_SEED = 10  # read of an index in one run
-
-
-# --- providers -----------------------------------------------------------------------------------
 
 
 def seeds(ask: Ask) -> list[Found]:
@@ -49,9 +44,6 @@ def sitemaps(ask: Ask) -> list[Found]:
             if error.reason == "no_time_left":
                 break
     return [Found(url) for url in urls]
-
-
-# --- parsers -------------------------------------------------------------------------------------
 
 
 def feed_links(data: bytes, base: str) -> list[str]:

@@ -1,7 +1,5 @@
 """A new topic: its queries, its seeds, its settings."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 from pathlib import Path

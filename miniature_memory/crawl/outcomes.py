@@ -1,7 +1,5 @@
 """Outcomes: how each provider answered, as fields in search's StageStats, and the same in words."""
 
-from __future__ import annotations
-
 import time
 from typing import TypedDict
 

@@ -7,8 +7,6 @@ What libraries send goes through web.py too, so that its limits apply and refusa
 imitates a browser, except that googlesearch-python sends its own user agent.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

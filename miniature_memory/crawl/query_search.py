@@ -1,7 +1,5 @@
 """Query search: each query goes to the first provider that answers, one page of results at a time."""
 
-from __future__ import annotations
-
 import logging
 import random
 import re

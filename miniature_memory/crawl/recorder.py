@@ -1,7 +1,5 @@
 """The recorder: writes what the visits brought: pages, revisits, redirects, links, and how each visit ended."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """robots.txt: fetched and read as RFC 9309 says, and kept in the catalog for a day."""
 
-from __future__ import annotations
-
 import math
 import re
 import time

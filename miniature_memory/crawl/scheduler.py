@@ -4,8 +4,6 @@ One request at a time to each host, and a delay from the end of one answer to th
 redirects to another host waits for that host's turn, and so does a page.
 """
 
-from __future__ import annotations
-
 import heapq
 import itertools
 import math

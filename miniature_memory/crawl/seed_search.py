@@ -1,7 +1,5 @@
 """Seed search: feeds, sitemaps, single pages, and an index of the seeds' hosts."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import math

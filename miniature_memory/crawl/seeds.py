@@ -1,7 +1,5 @@
 """config/queries.txt and config/seeds.txt."""
 
-from __future__ import annotations
-
 import logging
 import shlex
 from pathlib import Path

@@ -3,8 +3,6 @@
 Read from the headers and the beginning of the page by a few linear patterns, before anything is parsed.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """One spelling for each URL."""
 
-from __future__ import annotations
-
 import re
 from urllib.parse import urljoin, urlsplit, urlunsplit
 

@@ -3,8 +3,6 @@
 Written here in a fifth of the time that warcio takes, in the same form; read by warcio.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

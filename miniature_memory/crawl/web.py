@@ -4,8 +4,6 @@ A request is sent only to a checked address (guard.py). It has a deadline, a lim
 bytes unpacked, and its content type is checked before the body is read. Nothing is sent under any name but our own.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import math

@@ -1,7 +1,5 @@
 """What --demo sets up: the sample site as the web of a run."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import subprocess

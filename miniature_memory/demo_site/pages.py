@@ -5,8 +5,6 @@ these pages is measured against. The plays are the Markdown files of the package
 installs; its code is not imported.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import re
 from collections.abc import Callable, Iterator

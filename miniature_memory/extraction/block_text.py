@@ -1,7 +1,5 @@
 """Block text: what a block is, how its text is set, and how blocks are joined to plain text."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -4,8 +4,6 @@ A block is a paragraph, a heading, a list item, a table cell or a piece of code.
 features.py measures it, and classifier.py decides whether it belongs to the main text.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from itertools import accumulate

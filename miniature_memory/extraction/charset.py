@@ -1,7 +1,5 @@
 """Charset: the bytes of a page to text, as browsers decode them."""
 
-from __future__ import annotations
-
 import codecs
 import contextlib
 import re

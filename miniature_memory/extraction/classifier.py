@@ -7,8 +7,6 @@
 The coefficients are in blocks.json, fitted by fit_blocks.py on the development part of WCXB.
 """
 
-from __future__ import annotations
-
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -48,9 +46,6 @@ def load_model() -> Model:
                  type_model_from(spec["page_type"]))
 
 
-# --- a page --------------------------------------------------------------------------------------
-
-
 class Classified(NamedTuple):
     text: str
     page_type: str  # "" for unknown
@@ -75,9 +70,6 @@ def _n_chars(blocks: list[Block]) -> int:
     return sum(len(block.text) for block in blocks)
 
 
-# --- 1. score ------------------------------------------------------------------------------------
-
-
 def probabilities(table: Table, model: Model) -> np.ndarray:
     """Of each block, that it belongs to the main text."""
     return sigmoid(model.second.log_odds(second_matrix(table, model)[0]))
@@ -88,9 +80,6 @@ def second_matrix(table: Table, model: Model) -> tuple[np.ndarray, list[str]]:
     more, names = second_features(table, sigmoid(model.first.log_odds(table.x[:, model.first_columns])))
     names = table.names + names
     return np.hstack([table.x, more])[:, model.second_columns], [names[n] for n in model.second_columns]
-
-
-# --- 2. select -----------------------------------------------------------------------------------
 
 
 def select(p: np.ndarray, words: np.ndarray, choice: dict[str, float]) -> tuple[np.ndarray, float]:
@@ -109,9 +98,6 @@ def select(p: np.ndarray, words: np.ndarray, choice: dict[str, float]) -> tuple[
     lowest = choice["lowest"] if len(p) >= SMALL_PAGE_BLOCKS else 0.0
     threshold = min(max(float(p[order[k]]), lowest), choice["highest"])
     return p >= threshold, float(f1[k])
-
-
-# --- why -----------------------------------------------------------------------------------------
 
 
 def explain(root: etree._Element, url: str = "", most: int = 3) -> str:

@@ -1,7 +1,5 @@
 """Facts: what the features are made of, counted once: arrays over the blocks and over the elements of a page."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -6,8 +6,6 @@ blocks of the same structure. What they are made of is counted in facts.py; the 
 page_type.py. After a change here, fit the model again (fit_blocks.py).
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Fit, labels: which words of the reference text each block of a page provides."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 
 import numpy as np

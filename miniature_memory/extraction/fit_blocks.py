@@ -7,8 +7,6 @@ Prints  word F1 by page type, in 5-fold cross-validation by registered domain an
 Needs   scikit-learn, for fitting only (requirements-bench.txt)
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import lzma

@@ -1,7 +1,5 @@
 """Fit, trees: gradient boosting with the histogram trees of scikit-learn, written as the arrays that Trees reads."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +20,6 @@ class Options(NamedTuple):
     l2: float = 3.0
     column_share: float = 0.35  # of the features, drawn for each tree
     row_share: float = 0.6  # of the pages, drawn for each tree
-
 
 
 def edges_of(x: np.ndarray, bins: int = BINS) -> list[np.ndarray]:

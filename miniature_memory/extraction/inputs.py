@@ -4,8 +4,6 @@ Read as streams, one page at a time, so that a WARC file of a gigabyte takes no 
 A new file format is one reader and its line in ENDINGS.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import logging

@@ -1,7 +1,5 @@
 """Metadata: what a page states about itself for machines: title, author, address, kind of page, schema.org types."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 
@@ -39,9 +37,6 @@ PATHS = {
 _WORD = re.compile(r"\w+")
 
 
-# --- for the document ----------------------------------------------------------------------------
-
-
 def document_metadata(root: etree._Element) -> dict[str, str]:
     """Title, author, date and language as the head of the page states them; '' for what it does not state."""
     stated = _meta(root)
@@ -67,9 +62,6 @@ def one_line(text: str) -> str:
 def _title(root: etree._Element) -> str:
     title = root.find(".//title")
     return title.text or "" if title is not None else ""
-
-
-# --- for the classifier --------------------------------------------------------------------------
 
 
 @dataclass

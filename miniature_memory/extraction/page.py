@@ -1,7 +1,5 @@
 """One page: from bytes to text, by a cascade of ways. A new way goes into WAYS."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from lxml import etree

@@ -1,7 +1,5 @@
 """Page type: what distinguishes a shop from a forum, and the small linear model that weighs it."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple
 

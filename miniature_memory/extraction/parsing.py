@@ -1,7 +1,5 @@
 """Parsing: HTML to an lxml tree, whatever it looks like."""
 
-from __future__ import annotations
-
 import re
 
 from lxml import etree

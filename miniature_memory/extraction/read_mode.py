@@ -1,7 +1,5 @@
 """Read mode: the ways that are tried when the blocks give next to nothing: readability-lxml, then the whole page."""
 
-from __future__ import annotations
-
 import logging
 import re
 from typing import NamedTuple
@@ -40,9 +38,6 @@ def whole_page(source: str, url: str = "") -> str:
     for tag in root.find_all(NAVIGATION):
         tag.decompose()
     return element_text(root)
-
-
-# --- text of an element --------------------------------------------------------------------------
 
 
 def element_text(element: Tag) -> str:

@@ -1,7 +1,5 @@
 """Script data: text from JSON-LD and hydration JSON, for pages that show next to nothing without scripts."""
 
-from __future__ import annotations
-
 import json
 
 from lxml import etree

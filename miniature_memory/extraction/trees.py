@@ -1,7 +1,5 @@
 """Trees: an ensemble of binary decision trees, evaluated with numpy alone."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -3,16 +3,12 @@
 Each set of words is one bit, and each bit a feature of the fitted model: after a change, run fit_blocks.py.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
-
-# --- tags ----------------------------------------------------------------------------------------
 
 SKIPPED = _set("script style template svg math canvas iframe object embed head title link meta select datalist "
                "textarea input audio video map progress meter")
@@ -27,8 +23,6 @@ TAG_IDS = {tag: i + 1 for i, tag in enumerate(_BLOCK_OWNERS.split())}  # of the 
 _ANCESTORS = ("article main nav header footer aside form table ul ol section figure dl blockquote pre details button "
               "noscript dialog")
 ANCESTOR_TAGS = _ANCESTORS.split()
-
-# --- words in the markup: class, id, role and itemprop -------------------------------------------
 
 # Each line is one bit. Words match as substrings, since names are glued together (navbar, postbody).
 CUES = {
@@ -98,8 +92,6 @@ def cue_bits(name: str) -> int:
             bits |= bit
     return bits
 
-
-# --- words in the text of short blocks -----------------------------------------------------------
 
 # Each line is one bit.
 SAYINGS = {

@@ -1,7 +1,5 @@
 """Worker processes, so that a page that kills its process does no harm to the stage."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import multiprocessing
@@ -25,9 +23,6 @@ START_DEADLINE_SEC = 60.0  # guess: the imports of a worker take about a second
 Job = bytes | Input  # the gzip member of a WARC response record, or what came from elsewhere
 Key = TypeVar("Key")
 Serve = Callable[[Connection, ExtractConfig], None]
-
-
-# --- in the worker -------------------------------------------------------------------------------
 
 
 def extract_job(job: Job, config: ExtractConfig) -> Extracted:
@@ -58,9 +53,6 @@ def serve(connection: Connection, config: ExtractConfig,
             connection.send(extract(job, config))
         except Exception as error:  # one bad page is a counted reason, whatever a parser raised
             connection.send(Extracted(reason=f"extractor_{type(error).__name__}"))
-
-
-# --- in the stage --------------------------------------------------------------------------------
 
 
 class Worker:

@@ -1,7 +1,5 @@
 """The decoder: the model in numpy, one token at a time, with a key/value cache."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

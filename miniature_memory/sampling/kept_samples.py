@@ -1,7 +1,5 @@
 """The samples that every run keeps for the report."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import json

@@ -12,8 +12,6 @@ another site's page nor a foreign name that resolves to this machine can use it.
 others queue; when a browser disconnects, its answer ends.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import json

@@ -1,7 +1,5 @@
 """Answers: which pages of results each provider has given, so that none is asked for again too soon."""
 
-from __future__ import annotations
-
 import time
 from typing import NamedTuple
 

@@ -4,8 +4,6 @@ The tables `files` and `extents` are its own: the committed length of each file,
 appended, by which damage is found later. All SQL here runs in the transaction that the catalog has opened.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

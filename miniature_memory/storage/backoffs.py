@@ -1,7 +1,5 @@
 """Back-offs: providers and hosts that refused or failed, and are left alone until a time. Each repeat doubles it."""
 
-from __future__ import annotations
-
 import math
 import time
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Clean documents: what clean kept, in raw order."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -24,9 +22,6 @@ def count(catalog: Catalog) -> int:
 def find(catalog: Catalog, document_id: str) -> sqlite3.Row | None:
     row: sqlite3.Row | None = catalog.execute("SELECT * FROM clean_documents WHERE id = ?", [document_id]).fetchone()
     return row
-
-
-# --- for prepare ---------------------------------------------------------------------------------
 
 
 class Totals(NamedTuple):

@@ -1,7 +1,5 @@
 """Counts: what status, topics and report print of the whole dataset."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator

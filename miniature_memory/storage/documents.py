@@ -1,7 +1,5 @@
 """Raw documents, and the further URLs that each was found at."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator
 

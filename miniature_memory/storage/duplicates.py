@@ -4,8 +4,6 @@ The keys of a document are 64-bit integers: those of the newest documents in the
 one after the other; those of older ones in the table duplicate_keys.
 """
 
-from __future__ import annotations
-
 import sqlite3
 import struct
 from collections.abc import Iterable, Iterator, Sequence

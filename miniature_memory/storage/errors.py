@@ -1,7 +1,5 @@
 """Errors of the database that the disk, another program or damage is to blame for, and not a mistake in our SQL."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import shlex

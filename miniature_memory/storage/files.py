@@ -1,7 +1,5 @@
 """Small files written as a whole, lines appended, checksums."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import logging

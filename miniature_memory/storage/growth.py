@@ -1,7 +1,5 @@
 """Growth: how long the bins were after each growth step."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from miniature_memory.storage.catalog import Catalog

@@ -1,7 +1,5 @@
 """Pages: the WARC records that scrape appended and extract reads."""
 
-from __future__ import annotations
-
 import sqlite3
 
 from miniature_memory.storage.append_log import Place

@@ -1,7 +1,5 @@
 """A clean set that was rebuilt in a catalog of its own, and takes the place of the old one."""
 
-from __future__ import annotations
-
 import contextlib
 import filecmp
 import sqlite3

@@ -1,7 +1,5 @@
 """Records: rows of any table that name bytes of a file. What an audit reads of them, and what a repair changes."""
 
-from __future__ import annotations
-
 import sqlite3
 import time
 from typing import NamedTuple

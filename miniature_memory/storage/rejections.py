@@ -1,7 +1,5 @@
 """What is kept about a rejected document."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 REJECTED = "data/rejected.jsonl"  # for people alone: nothing is lost for a run when they remove it

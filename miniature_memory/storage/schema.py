@@ -1,7 +1,5 @@
 """The catalog's tables, and how a catalog is opened."""
 
-from __future__ import annotations
-
 import sqlite3
 from pathlib import Path
 

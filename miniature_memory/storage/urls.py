@@ -4,8 +4,6 @@ Every query here is as fast with a million URLs as with a thousand: triggers kee
 URLs is due. Functions that write are called within a record() block.
 """
 
-from __future__ import annotations
-
 import sqlite3
 import time
 from collections.abc import Collection, Iterator

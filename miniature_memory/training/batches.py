@@ -4,8 +4,6 @@ A plan lasts until the bins grow. The first epoch after growth has all new windo
 epoch has all there are. Nothing is drawn twice within an epoch, and (plan, epoch, index) says exactly where one stands.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path

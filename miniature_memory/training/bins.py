@@ -1,7 +1,5 @@
 """The token bins as training reads them: checked, and without torch."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How the bins are written: rebuilt from all clean documents, or extended by the new ones."""
 
-from __future__ import annotations
-
 import json
 import os
 import sqlite3

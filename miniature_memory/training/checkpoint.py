@@ -1,7 +1,5 @@
 """Checkpoint: files of tensors and plain values, written so that nobody sees half of one, and checked when read."""
 
-from __future__ import annotations
-
 import errno
 import logging
 import os

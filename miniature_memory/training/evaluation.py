@@ -1,7 +1,5 @@
 """Evaluation: validation loss in nats per token, and in bits per byte, which compares across tokenizers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from pathlib import Path

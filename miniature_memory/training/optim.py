@@ -4,8 +4,6 @@ torch.optim's AdamW would do, but importing it imports the compiler: 70 MB and a
 whole model takes less than that. torch._fused_adamw_ is its kernel, one pass over memory.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Releases: which one is kept, and when more training is of no use."""
 
-from __future__ import annotations
-
 import logging
 import os
 from datetime import UTC, datetime

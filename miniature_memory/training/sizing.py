@@ -1,7 +1,5 @@
 """Sizing: which device, which type and which size of model."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import math

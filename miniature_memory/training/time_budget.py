@@ -1,7 +1,5 @@
 """Time budget: train.max_minutes covers everything from the start of the process to release.pt."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

@@ -8,8 +8,6 @@ ranks alone: `bpe` is trained with rustbpe on the dataset, `byte` has the 256 by
 characters of the dataset that need more than one byte.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """The trainer: model, optimizer and place in the data, moved on one iteration at a time."""
 
-from __future__ import annotations
-
 import json
 import logging
 import math

@@ -1,7 +1,5 @@
 """Checksums: which of the committed bytes are there, and which of those no checksum proves."""
 
-from __future__ import annotations
-
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Settings of validate."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from miniature_memory.core.config import setting

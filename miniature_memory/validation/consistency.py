@@ -1,7 +1,5 @@
 """Consistency: do tokenizer, bins and cursors agree with the catalog?"""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from functools import partial

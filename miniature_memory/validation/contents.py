@@ -1,7 +1,5 @@
 """Contents: what is wrong with one clean document or one page. Pure, but for reading a file."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

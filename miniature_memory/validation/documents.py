@@ -4,8 +4,6 @@ One JSON line: {"id": SHA-256 of the text, "text": ..., "metadata": {...}}. A li
 it is trusted, and what is reported of it is bounded.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -3,8 +3,6 @@
 No file of the dataset is rewritten, and nothing is deleted.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Callable
@@ -42,9 +40,6 @@ def prepare_command(root: Path) -> str:
     return f"python3 run.py --only prepare{root_option(root)}"
 
 
-# --- records and files ---------------------------------------------------------------------------
-
-
 def set_aside(catalog: Catalog, path: str, offset: int, end: int, rows: Rows | None = None) -> None:
     """Copy bytes of a file, let the catalog pass over `rows`, and accept the bytes as they are."""
     copy_aside(catalog, path, offset, end - offset)
@@ -62,9 +57,6 @@ def cut(catalog: Catalog, path: str, there: int) -> None:
     with catalog.record():
         records.pass_over(catalog, records.touching(path, end))
         catalog.log.shorten(path, end)
-
-
-# --- bins and cursors ----------------------------------------------------------------------------
 
 
 def set_bins_aside(catalog: Catalog) -> None:
@@ -85,9 +77,6 @@ def add_growth_step(catalog: Catalog, train_tokens: int, val_tokens: int) -> Non
 def set_cursor(catalog: Catalog, stage: str, seq: int) -> None:
     with catalog.record():
         catalog.advance(stage, seq)
-
-
-# --- data/damaged --------------------------------------------------------------------------------
 
 
 def rename_aside(catalog: Catalog, path: str) -> None:

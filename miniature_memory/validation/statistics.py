@@ -1,7 +1,5 @@
 """Statistics: what the whole dataset consists of."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

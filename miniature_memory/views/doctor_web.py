@@ -1,8 +1,6 @@
 """Doctor's look at the web: may each provider be asked, and does it answer? Only robots.txt is asked for, by the rules
 of crawl/web.py."""
 
-from __future__ import annotations
-
 import dataclasses
 import sqlite3
 import time

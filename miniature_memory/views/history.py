@@ -1,7 +1,5 @@
 """The run history, data/runs.jsonl, for status, topics, report and the notebook. Forgives whatever a line may hold."""
 
-from __future__ import annotations
-
 import math
 import shlex
 from collections import Counter

@@ -5,8 +5,6 @@ is drawn 400 pixels wide, so that its letters can be read on a phone. Colors com
 set; color-blind readers can distinguish them.
 """
 
-from __future__ import annotations
-
 import math
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -8,8 +8,6 @@ run.py writes it after every run. Whatever is missing or damaged is skipped, and
 came from outside is escaped, and the page forbids itself scripts and requests.
 """
 
-from __future__ import annotations
-
 import logging
 from datetime import UTC, datetime
 from pathlib import Path

@@ -4,8 +4,6 @@ Of each file only the last bytes are read, and a large dataset is looked at thro
 over all of it, so that time and memory stay small.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections import Counter, defaultdict, deque
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The sections of the report: each takes what was read and returns HTML, '' where there is nothing to show."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -3,8 +3,6 @@
     .venv/bin/python -m miniature_memory.views.settings    writes both; a test fails while they differ
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import textwrap

@@ -7,8 +7,6 @@ Reads the catalog, data/runs.jsonl and checkpoints/ckpt.json, writes nothing and
 a run. Whatever is missing or damaged is reported and ignored.
 """
 
-from __future__ import annotations
-
 import json
 import shlex
 import signal

@@ -1,7 +1,5 @@
 """The table of topics: python3 run.py --topics."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Providers before a server that answers as the real ones.   .venv/bin/python -m pytest tests/crawl/test_engines.py"""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 

@@ -1,7 +1,5 @@
 """frontier.py: which URLs are next, and when again.   .venv/bin/python3 -m pytest tests/crawl/test_frontier.py"""
 
-from __future__ import annotations
-
 import time
 
 import pytest

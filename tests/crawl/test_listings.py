@@ -1,7 +1,5 @@
 """Feeds and sitemaps.   .venv/bin/python -m pytest tests/crawl/test_listings.py"""
 
-from __future__ import annotations
-
 import gzip
 
 import pytest

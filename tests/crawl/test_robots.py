@@ -1,7 +1,5 @@
 """robots.py on loopback.   .venv/bin/python3 -m pytest tests/crawl/test_robots.py"""
 
-from __future__ import annotations
-
 import time
 
 import pytest

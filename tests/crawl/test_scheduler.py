@@ -1,7 +1,5 @@
 """scheduler.py: links, redirects, delays and pauses.   .venv/bin/python3 -m pytest tests/crawl/test_scheduler.py"""
 
-from __future__ import annotations
-
 import threading
 import time
 from contextlib import ExitStack

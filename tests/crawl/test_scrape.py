@@ -1,7 +1,5 @@
 """scrape.py on loopback.   .venv/bin/python3 -m pytest tests/crawl/test_scrape.py"""
 
-from __future__ import annotations
-
 import gzip
 import os
 import signal

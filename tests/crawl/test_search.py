@@ -1,7 +1,5 @@
 """search.py before stand-ins for engines and sites.   .venv/bin/python -m pytest tests/crawl/test_search.py"""
 
-from __future__ import annotations
-
 import subprocess
 import threading
 import time

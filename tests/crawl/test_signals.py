@@ -1,7 +1,5 @@
 """signals.py: what pages say to robots.   .venv/bin/python3 -m pytest tests/crawl/test_signals.py"""
 
-from __future__ import annotations
-
 import time
 
 import pytest

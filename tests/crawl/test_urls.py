@@ -1,7 +1,5 @@
 """urls.py and blocklists.py: spelling and rejection.   .venv/bin/python3 -m pytest tests/crawl/test_urls.py"""
 
-from __future__ import annotations
-
 import re
 from unittest import mock
 

@@ -1,7 +1,5 @@
 """web.py and guard.py on loopback.   .venv/bin/python3 -m pytest tests/crawl/test_web.py"""
 
-from __future__ import annotations
-
 import gzip
 import socket
 import ssl

@@ -1,7 +1,5 @@
 """The demo site.   .venv/bin/python -m pytest tests/demo_site"""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Blocks and their classifier: a page's text, block by block.   .venv/bin/python -m pytest tests/extraction"""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 

@@ -1,7 +1,5 @@
 """Pages and texts from elsewhere.   .venv/bin/python -m pytest tests/extraction/test_inputs.py"""
 
-from __future__ import annotations
-
 import gzip
 import io
 import json
