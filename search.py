@@ -28,7 +28,7 @@ from miniature_memory.core.stage import StageStats, stage_main
 from miniature_memory.crawl.config import SearchConfig
 from miniature_memory.crawl.discovery import Discovery
 from miniature_memory.crawl.outcomes import in_words
-from miniature_memory.crawl.providers import PROVIDERS
+from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.query_search import QuerySearch
 from miniature_memory.crawl.seed_search import SeedFetcher, SeedSearch
 from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from miniature_memory.core.config import setting
 
-# In the order in which they are asked; providers.py has a function for each
+# In the order in which they are asked; provider_registry.py has a line for each
 PROVIDER_NAMES = ("google", "ddgs", "searxng", "mediawiki", "commoncrawl", "feeds", "sitemaps", "seeds")
 
 

@@ -11,7 +11,7 @@ from miniature_memory.crawl.config import SearchConfig
 from miniature_memory.crawl.frontier import DAY_SEC
 from miniature_memory.crawl.outcomes import BACKED_OFF, FAILED, NOT_ASKED, OFF, OK, Outcome, in_words, reason_in_words
 from miniature_memory.crawl.provider import BACKOFF_SEC, Found
-from miniature_memory.crawl.providers import PROVIDERS
+from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.urls import canonical_url
 from miniature_memory.crawl.web import Web
 from miniature_memory.storage import backoffs, urls

@@ -53,10 +53,10 @@ def begin(root: Path, topic: str, tables: Tables) -> bool:
 def suggestions(topic: str, tables: Tables) -> dict[str, str]:
     """Titles and addresses of the articles that Wikipedia's search suggests; none if it does not answer."""
     from miniature_memory.crawl.config import ProviderConfig
-    from miniature_memory.crawl.engines import mediawiki
     from miniature_memory.crawl.guard import FetchError, bounded
     from miniature_memory.crawl.outcomes import reason_in_words
     from miniature_memory.crawl.provider import Ask, ProviderError
+    from miniature_memory.crawl.search_engines import mediawiki
     from miniature_memory.crawl.urls import canonical_url
     from miniature_memory.crawl.web import Web
 

@@ -13,8 +13,8 @@ from miniature_memory.crawl.discovery import Discovery
 from miniature_memory.crawl.frontier import DAY_SEC
 from miniature_memory.crawl.guard import FetchError, bounded
 from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError
-from miniature_memory.crawl.providers import PROVIDERS
-from miniature_memory.storage import answers, backoffs
+from miniature_memory.crawl.provider_registry import PROVIDERS
+from miniature_memory.storage import backoffs, provider_answers
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class QuerySearch:
 
     def next_page(self, name: str, query: str) -> int | None:
         """The page of results to ask for; None while the query is exhausted there."""
-        last = answers.last(self.catalog, name, query)
+        last = provider_answers.last(self.catalog, name, query)
         if not last:
             return 0
         if last.results and last.page + 1 < self.config.pages_per_query:
@@ -88,13 +88,13 @@ class QuerySearch:
         if last.asked_at > time.time() - self.config.requery_days * DAY_SEC:
             return None
         with self.catalog.record():
-            answers.forget(self.catalog, name, query)
+            provider_answers.forget(self.catalog, name, query)
         return 0
 
     def keep(self, name: str, key: str, page: int, found: list[Found], query: str = "") -> None:
         with self.catalog.record():
             new = self.discovery.add(found, name, query)
-            answers.keep(self.catalog, name, key, page, len(found), new)
+            provider_answers.keep(self.catalog, name, key, page, len(found), new)
 
     # --- one provider --------------------------------------------------------
 

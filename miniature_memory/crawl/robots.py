@@ -11,7 +11,7 @@ from protego import Protego
 
 from miniature_memory.core.text import strip_control
 from miniature_memory.crawl.guard import FetchError
-from miniature_memory.crawl.signals import robots_forbid_training
+from miniature_memory.crawl.page_signals import robots_forbid_training
 from miniature_memory.crawl.web import MAX_REDIRECTS, NAME, Web
 from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog

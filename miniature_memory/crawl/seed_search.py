@@ -12,7 +12,7 @@ from miniature_memory.crawl.discovery import Discovery
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.outcomes import reason_in_words
 from miniature_memory.crawl.provider import Ask, Found
-from miniature_memory.crawl.providers import PROVIDERS
+from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.query_search import QuerySearch
 from miniature_memory.crawl.robots import Rules, fetch_rules, known_rules, remember_rules, robots_url
 from miniature_memory.crawl.seeds import Seed

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from miniature_memory.core.text import host_of, timestamp
-from miniature_memory.crawl import signals
+from miniature_memory.crawl import page_signals
 from miniature_memory.crawl.config import ScrapeConfig
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.robots import Rules, fetch_rules
@@ -142,12 +142,12 @@ def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
         raise FetchError("empty")
     if body.startswith(BINARY):
         raise FetchError("not_html")
-    if config.respect_noai and (reason := signals.rejection(answer.headers, body, NAME)):
+    if config.respect_noai and (reason := page_signals.rejection(answer.headers, body, NAME)):
         raise FetchError(reason)
-    if signals.needs_js(body):
+    if page_signals.needs_js(body):
         raise FetchError("needs_js")
     found: list[str] = []
     if config.follow_links and row["depth"] < config.max_link_depth:
-        found = [url for url in signals.links(answer.headers, body, answer.url, NAME)
+        found = [url for url in page_signals.links(answer.headers, body, answer.url, NAME)
                  if host_of(url) == host_of(answer.url)]
     return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), tuple(found))

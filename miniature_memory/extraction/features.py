@@ -2,7 +2,7 @@
 
 Length, links, punctuation, class words, place, neighbors, how often the same structure recurs, and what read mode's
 score says of the surroundings. For the second pass: what the first pass answered about the block, its neighbors and
-blocks of the same structure. What they are made of is counted in facts.py; the features of a whole page are in
+blocks of the same structure. What they are made of is counted in block_facts.py; the features of a whole page are in
 page_type.py. After a change here, fit the model again (fit_blocks.py).
 """
 
@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from miniature_memory.extraction.block_facts import CAPITAL, COMMA, DIGIT, STOP, Facts, facts_of, running_sums
 from miniature_memory.extraction.blocks import Page
-from miniature_memory.extraction.facts import CAPITAL, COMMA, DIGIT, STOP, Facts, facts_of, running_sums
 from miniature_memory.extraction.vocabulary import (
     ANCESTOR_BITS,
     ANCESTOR_TAGS,

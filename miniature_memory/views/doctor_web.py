@@ -14,10 +14,10 @@ from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.paths import config_path, shown
 from miniature_memory.core.text import host_of
 from miniature_memory.crawl.config import SearchConfig
-from miniature_memory.crawl.engines import COMMONCRAWL, DDGS_BACKENDS
 from miniature_memory.crawl.outcomes import reason_in_words
-from miniature_memory.crawl.providers import PROVIDERS
+from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.robots import Rules, fetch_rules, robots_url
+from miniature_memory.crawl.search_engines import COMMONCRAWL, DDGS_BACKENDS
 from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
 from miniature_memory.crawl.urls import canonical_url
 from miniature_memory.crawl.web import Web

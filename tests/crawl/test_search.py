@@ -17,7 +17,7 @@ from miniature_memory.crawl import discovery, listings, query_search, seed_searc
 from miniature_memory.crawl.config import ScrapeLimits, SearchConfig, WebConfig
 from miniature_memory.crawl.outcomes import Outcome, in_words
 from miniature_memory.crawl.provider import Ask, Found, ProviderError
-from miniature_memory.crawl.providers import PROVIDERS
+from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.demo_site import site as site_module
 from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
@@ -444,7 +444,8 @@ def test_long_seeds_are_cut(root, monkeypatch):
         assert server.paths[2:5] == ["/0", "/1", "/2"] and server.paths[6:] == ["/0", "/3", "/4"]  # the others in turn
 
 
-def test_the_sample_site_is_found_once(root):
+def test_the_sample_site_is_found_once(root, monkeypatch):
+    monkeypatch.setattr(discovery, "GIVE_UP_SEC", 30.0)
     write(root, "seeds.txt", f"sitemap {site_module.SITE}sitemap.xml\nfeed {site_module.SITE}feed.xml\n")
     write(root, "queries.txt", "love\n")
     with site_module.serve() as site:

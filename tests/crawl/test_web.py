@@ -166,7 +166,8 @@ def test_other_statuses_are_reasons(status):
 
 
 @pytest.mark.parametrize("value, seconds", [
-    ("120", 120), (formatdate(time.time() + 3600, usegmt=True), pytest.approx(3600, abs=300)), ("soon", None)])
+    ("120", 120), (formatdate(time.time() + 3600, usegmt=True), pytest.approx(3600, abs=300)), ("soon", None)],
+    ids=["seconds", "date", "neither"])
 def test_retry_after_is_passed_on(value, seconds):
     with serve({"/": page(status=503, Retry_After=value)}) as server, pytest.raises(FetchError) as caught:
         web_for(server).fetch(server.url + "/")

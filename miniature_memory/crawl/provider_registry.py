@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from miniature_memory.crawl.config import ProviderConfig
-from miniature_memory.crawl.engines import commoncrawl, ddgs, google, mediawiki, searxng
 from miniature_memory.crawl.listings import feeds, seeds, sitemaps
 from miniature_memory.crawl.provider import Ask, Found
+from miniature_memory.crawl.search_engines import commoncrawl, ddgs, google, mediawiki, searxng
 
 
 class Provider(NamedTuple):

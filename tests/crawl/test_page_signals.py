@@ -1,10 +1,10 @@
-"""signals.py: what pages say to robots.   .venv/bin/python3 -m pytest tests/crawl/test_signals.py"""
+"""What pages say to robots."""
 
 import time
 
 import pytest
 
-from miniature_memory.crawl.signals import links, needs_js, rejection, robots_forbid_training
+from miniature_memory.crawl.page_signals import links, needs_js, rejection, robots_forbid_training
 
 US = "miniature-memory"
 

@@ -1,4 +1,4 @@
-"""Providers before a server that answers as the real ones.   .venv/bin/python -m pytest tests/crawl/test_engines.py"""
+"""Search engines: a stand-in server answers as the real ones do."""
 
 import dataclasses
 import json
@@ -8,18 +8,18 @@ import googlesearch
 import pytest
 from local_server import page, serve
 
-from miniature_memory.crawl import engines, web
+from miniature_memory.crawl import search_engines, web
 from miniature_memory.crawl.config import SearchConfig, WebConfig
-from miniature_memory.crawl.engines import commoncrawl, ddgs, google, mediawiki, searxng
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError
+from miniature_memory.crawl.search_engines import commoncrawl, ddgs, google, mediawiki, searxng
 from miniature_memory.crawl.web import Web
 from miniature_memory.storage.urls import Archived
 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch):
-    monkeypatch.setattr(engines, "COMMONCRAWL_PAUSE_SEC", 0.0)
+    monkeypatch.setattr(search_engines, "COMMONCRAWL_PAUSE_SEC", 0.0)
 
 
 @pytest.fixture
