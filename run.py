@@ -2,6 +2,7 @@
 
     python3 run.py           everything, for the topic in config/queries.txt
     python3 run.py --demo    everything, with the built-in sample site as the web
+    python3 run.py --texts book.txt    everything but the web: learn from your own texts
 
 Each stage runs in an interpreter of its own, so that memory goes back to the system between them and a crash stays in
 its stage. Exit codes: 0 done, 1 a stage cannot continue, 2 bad command line or configuration, 75 another run holds the
@@ -80,7 +81,7 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
         try:
             if args.demo:
                 run.overrides = stack.enter_context(demo_web(args.root))
-            code = run_all(run, stages_to_run(args.only, args.skip))
+            code = run_all(run, stages_to_run(args.only, args.skip + ["search", "scrape"] * bool(args.texts)))
         except Stopped as stop:
             code = stop.exit_code
             raise
@@ -117,8 +118,8 @@ def run_all(run: Run, stages: list[str]) -> int:
             return fall_back(run)
         logger.info("--- %s", stage)
         command = run.command_line(f"{stage}.py") + time_limit(run, stage)
-        for flag, paths in (("--warc", run.args.warc), ("--import", run.args.files)):
-            command += [flag, *map(str, paths)] if paths else []  # only with --only extract
+        for flag, paths in (("--warc", run.args.warc), ("--import", run.args.files or run.args.texts)):
+            command += [flag, *map(str, paths)] if paths and stage == "extract" else []
         code, stats = scripts.run_stage(stage, command, run.lock, run.args.root)
         if stats is None:
             return code
@@ -231,9 +232,9 @@ def main(argv: list[str] | None = None) -> int:
             from miniature_memory.views import doctor
 
             return doctor.show(doctor.examine(args.root, tables, args.config, args.overrides, args.demo), args.json)
-        if args.topic is not None:
+        if args.topic is not None or args.texts:
             start_logging(args.root, args.quiet)
-            if new_topic.begin(args.root, args.topic, tables):
+            if new_topic.begin_texts(args.root) if args.texts else new_topic.begin(args.root, args.topic, tables):
                 tables = read_tables(args.root, args.config, args.overrides)  # the topic's own settings are new
         return run_locked(args, tables, time.monotonic())
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -32,6 +33,8 @@ def last_run(root: Path) -> dict[str, Any]:
     (["--files", "x", "--only", "clean"], 2, "--files is now --import"),
     (["--only", "clean", "--set", "clean.min_words=1"], 2, "is now clean.thresholds.min_words"),
     (["--only", "cleen"], 2, "invalid choice"),
+    (["--texts", "no-such-book.txt"], 2, "there is no such file"),
+    (["--texts", "README.md", "--demo"], 2, "cannot be combined"),
     (["--max-minutes", "0"], 2, "more than 0"),
     (["--set", "train.max_minuts=1"], 2, "Did you mean max_minutes"),
     (["--set", "train.max_minutes=\"1\""], 2, "of type str, expected float"),
@@ -183,3 +186,21 @@ def test_a_run_that_is_stopped_has_saved(tmp_path: Path, signum: signal.Signals)
     assert process.returncode == 128 + signum and re.search("stopped by|saved", errors), errors
     assert (tmp_path / "checkpoints/ckpt.pt").exists() and "Traceback" not in errors
     assert last_run(tmp_path)["exit_code"] == 128 + signum
+
+
+@pytest.mark.slow
+def test_a_book_becomes_a_model(tmp_path: Path) -> None:
+    book, root = tmp_path / "the ferry.txt", tmp_path / "root"
+    words, draw = PROSE.split(), random.Random(1)
+    book.write_text("\n\n".join(f"CHAPTER {n}\n\n" + "\n\n".join(" ".join(draw.choices(words, k=60)) for _ in range(20))
+                                for n in range(1, 13)), encoding="utf-8")
+    arguments = ["--texts", book, "--root", root, "--set", "train.max_minutes=0.1"]
+    first = run_py(*arguments)
+    assert first.returncode == 0 and "bits per byte" in first.stdout, first.stderr
+    titles = [line["metadata"]["title"] for line in lines(root / "data/raw/000000.jsonl")]
+    assert titles[0] == "the ferry, CHAPTER 1" and len(titles) == 12
+    assert (root / "data/val.bin").stat().st_size > 0
+    book.write_text(book.read_text(encoding="utf-8") + "\n\nCHAPTER 13\n\n" + "Nobody came back that winter. " * 80,
+                    encoding="utf-8")
+    assert run_py(*arguments).returncode == 0
+    assert len(lines(root / "data/raw/000000.jsonl")) == 13

@@ -28,11 +28,22 @@ def parse_args(argv: list[str] | None, description: str | None = None) -> argpar
         parser.error("--json needs --topics, --status or --doctor")
     if args.topic is not None and (args.demo or args.topics):
         parser.error("--topic cannot be combined with --demo or --topics")
+    if args.texts:
+        check_texts(parser, args)
+        if args.topic is None and args.root == PROJECT:
+            args.topic = args.texts[0].resolve().stem
     if args.topic is not None:
         args.root = topic_folders.folder(args.root, args.topic)
     if args.demo and args.root == PROJECT:
         args.root = PROJECT / "demo"
     return args
+
+
+def check_texts(parser: ArgumentParser, args: argparse.Namespace) -> None:
+    if args.only or args.demo:
+        parser.error("--texts runs every stage from extract on and cannot be combined with --only or --demo")
+    if missing := next((path for path in args.texts if not path.exists()), None):
+        parser.error(f"--texts {missing}: there is no such file or folder")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -46,6 +57,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     what.add_argument("--import", nargs="+", type=Path, default=[], metavar="PATH", dest="files",
                       help="with --only extract: read local files and folders: .html .txt .md .jsonl")
     what.add_argument("--files", nargs="+", type=Path, dest="files", action=OldSpelling, new="--import")
+    what.add_argument("--texts", nargs="+", type=Path, default=[], metavar="PATH",
+                      help="learn from your own files and folders and search nothing; without --topic or --root, in a "
+                           "topic with the name of the first")
     what.add_argument("--max-minutes", type=_minutes, metavar="N",
                       help="the time of the whole run, divided between collecting and training")
     where = parser.add_argument_group("where", 'example: python3 run.py --topic "bread baking"')

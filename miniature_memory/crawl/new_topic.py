@@ -27,6 +27,34 @@ SETTINGS = """\
 # Without commoncrawl, which would add everything else that the hosts in seeds.txt publish.
 providers = ["google", "ddgs", "searxng", "mediawiki", "feeds", "sitemaps", "seeds"]
 """
+TEXTS_SETTINGS = """\
+# Settings of these texts. They override config/default.toml next to run.py, which lists all settings.
+
+[search]
+providers = []
+
+[validate]
+languages = ["*"]
+
+[clean]
+# You chose these texts: no rule judges their quality. Repetitions are still found, and personal data is masked.
+preset = "off"
+"""
+TEXTS_QUERIES = """\
+# Your own texts are all that is learned here. To search the web too, add queries here and providers in default.toml.
+"""
+
+
+def begin_texts(root: Path) -> bool:
+    """Write the files of a new root for one's own texts. Returns False if it has settings or queries already."""
+    queries, settings = root / "config/queries.txt", root / "config/default.toml"
+    if queries.exists() or settings.exists():
+        return False
+    write_aside(settings, TEXTS_SETTINGS.encode())
+    write_aside(root / "config/seeds.txt", SEEDS_HEAD.encode())
+    write_aside(queries, TEXTS_QUERIES.encode())
+    logger.info("your texts have a folder of their own, %s, with settings in %s", shown(root), shown(settings))
+    return True
 
 
 def begin(root: Path, topic: str, tables: Tables) -> bool:

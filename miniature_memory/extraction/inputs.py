@@ -21,10 +21,12 @@ from warcio.recordloader import ArcWarcRecord
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import shown
 from miniature_memory.core.text import strip_control, timestamp
+from miniature_memory.extraction.long_texts import divide
 
 logger = logging.getLogger(__name__)
 
 MAX_BYTES = 5_000_000  # of one page or text, as web.max_bytes; a longer one is rejected
+MAX_TEXT_BYTES = 64_000_000  # of a text, which is divided: ten times the longest novels
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 LOOKS_LIKE_HTML = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|head|body|!--)", re.IGNORECASE)
 
@@ -91,9 +93,19 @@ def read_files(paths: Iterable[Path]) -> Iterator[Input]:
             try:
                 with open(file, "rb") as stream:
                     origin = Input(file.absolute().as_uri(), timestamp(file.stat().st_mtime), None, title=file.stem)
-                    yield from ENDINGS.get(file.suffix.lower(), _read_text)(stream, origin)
+                    for one in ENDINGS.get(file.suffix.lower(), _read_text)(stream, origin):
+                        yield from divided(one)
             except OSError as error:
                 raise _unreadable(file, error, f"a folder, or a file that ends in {', '.join(ENDINGS)}") from None
+
+
+def divided(origin: Input) -> Iterator[Input]:
+    """A long text in parts that know their book and their place; anything else as it is."""
+    parts = divide(origin.text)
+    for number, part in enumerate(parts, 1):
+        place = f"#part={number}" if len(parts) > 1 else ""
+        title = ", ".join(filter(None, (origin.title, part.heading)))
+        yield origin._replace(url=origin.url + place, title=title, text=part.text)
 
 
 def read_stdin() -> Iterator[Input]:
@@ -117,8 +129,8 @@ def _read_html(stream: BinaryIO, origin: Input) -> Iterator[Input]:
 
 
 def _read_text(stream: BinaryIO, origin: Input) -> Iterator[Input]:
-    data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
+    data = stream.read(MAX_TEXT_BYTES + 1)
+    if len(data) > MAX_TEXT_BYTES:
         yield origin._replace(reason="too_big")
         return
     try:

@@ -47,7 +47,7 @@ def serve(connection: Connection, config: ExtractConfig,
     while True:
         try:
             job = connection.recv()
-        except EOFError:
+        except (EOFError, OSError):  # the parent has ended, or needs no more workers; a reset where it never listened
             return
         try:
             connection.send(extract(job, config))

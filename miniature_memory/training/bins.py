@@ -47,8 +47,8 @@ def open_bins(root: Path, vocab_size: int) -> Bins:
         raise StageError("There is no data/bins.json next to the bins.", "this file, which holds the vocabulary size.",
                          f"{prepare}, or for bins of another project: --set train.vocab_size=N")
     if growth[-1][1] < 2:
-        raise StageError(f"{val} holds {growth[-1][1]} tokens.", "at least 2.",
-                         f"collect more text: python3 run.py{root_option(root)}")
+        raise StageError(f"{val} holds {growth[-1][1]} tokens: no document could be held out.", "two "
+                         "documents or more.", f"add more text: python3 run.py{root_option(root)} --texts FILE...")
     for path, n_tokens in zip((train, val), growth[-1], strict=True):
         if bad := tokenizers.first_bad_id(path, n_tokens, vocab_size):
             raise StageError(f"{path} holds the id {bad.id}.", f"ids below the vocabulary size, {vocab_size}.",

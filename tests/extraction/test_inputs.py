@@ -85,6 +85,13 @@ def test_files_and_folders_are_read(tmp_path):
     assert stats.n_out == 4 and stats.dropped == {"bad_json": 2, "no_text": 1, "duplicate_text": 1}
 
 
+def test_a_book_becomes_documents_that_know_their_place(tmp_path):
+    (tmp_path / "ferry.md").write_text("".join(f"# Day {n}\n\n" + "The ferry crossed twice.\n\n" * 400 for n in "123"))
+    found = list(read_files([tmp_path / "ferry.md"]))
+    assert [(one.title, one.url.partition("#")[2]) for one in found] == [
+        ("ferry, Day 1", "part=1"), ("ferry, Day 2", "part=2"), ("ferry, Day 3", "part=3")]
+
+
 def test_files_that_are_too_big_or_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs, "MAX_BYTES", 100)
     (tmp_path / "big.html").write_text(PAGE)
