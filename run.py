@@ -31,7 +31,7 @@ from miniature_memory.core.command_line import guarded
 from miniature_memory.core.config import Tables, read_tables
 from miniature_memory.core.errors import EXIT_DONE, EXIT_STAGE, StageError, Stopped
 from miniature_memory.core.log import start_logging
-from miniature_memory.core.paths import shown
+from miniature_memory.core.paths import PROJECT, shown
 from miniature_memory.core.process import catch_signals, run_lock
 from miniature_memory.core.run_options import STAGES, flags_of, parse_args
 from miniature_memory.core.stage import StageStats
@@ -159,18 +159,18 @@ def is_empty(root: Path) -> bool:
 
 
 def fall_back(run: Run) -> int:
-    """No page from anywhere and no documents: run the demonstration instead, in a root of its own."""
+    """No page from anywhere and no documents: a plain python3 run.py runs the demonstration instead, others fail."""
     providers = run.stats["search"].facts.get("providers", {})
     tried = "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in providers.items()) or "no providers"
     if rejected := run.stats["scrape"].dropped:
         tried += ". Pages: " + ", ".join(f"{n:,} {reason_in_words(reason)}" for reason, n in rejected.items())
-    if run.args.demo or not run.tables["run"]["sample_fallback"]:
+    if run.args.root != PROJECT or run.args.quiet:
         raise StageError(f"No page could be fetched and the dataset is empty ({tried}).", "at least one page.",
                          f"find the cause with python3 run.py{flags_of(run.args)} --doctor, or see a whole run on "
                          "built-in pages with python3 run.py --demo")
     logger.info("\nNo page could be fetched and the dataset is empty. Tried: %s.\n"
-                "Running the demonstration on the built-in sample site instead; data/ stays empty for your topic.\n",
-                tried)
+                "Running the demonstration on built-in pages instead. This is Shakespeare, not your topic: it lies in "
+                "demo/, and data/ stays empty.\n", tried)
     demo = argparse.Namespace(**{**vars(run.args), "root": run.args.root / "demo", "demo": True})
     return run_locked(demo, run.tables, run.started)
 
@@ -234,7 +234,8 @@ def main(argv: list[str] | None = None) -> int:
             return doctor.show(doctor.examine(args.root, tables, args.config, args.overrides, args.demo), args.json)
         if args.topic is not None or args.texts:
             start_logging(args.root, args.quiet)
-            if new_topic.begin_texts(args.root) if args.texts else new_topic.begin(args.root, args.topic, tables):
+            if (new_topic.begin_texts(args.root, args.topic or args.root.name, args.overrides) if args.texts else
+                    new_topic.begin(args.root, args.topic, tables, args.overrides)):
                 tables = read_tables(args.root, args.config, args.overrides)  # the topic's own settings are new
         return run_locked(args, tables, time.monotonic())
 

@@ -23,7 +23,7 @@ import shlex
 from pathlib import Path
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import config_path, root_option, shown
+from miniature_memory.core.paths import root_option, shown
 from miniature_memory.core.stage import StageStats, stage_main
 from miniature_memory.crawl.config import SearchConfig
 from miniature_memory.crawl.discovery import Discovery
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 def run(config: SearchConfig, root: Path) -> StageStats:
     stats = StageStats("search", facts={"seeds_failed": {}})
-    queries, seeds = read_lines(config_path(root, "queries.txt")), read_seeds(config_path(root, "seeds.txt"))
+    queries, seeds = read_lines(root / "config/queries.txt"), read_seeds(root / "config/seeds.txt")
     with Catalog(root) as catalog:
         if not (queries or seeds or counts.has_collected(catalog)):
             raise nothing_to_search_for(root)
@@ -68,12 +68,12 @@ def ask_in_order(discovery: Discovery, queries: list[str], seeds: list[Seed]) ->
 
 
 def nothing_to_search_for(root: Path) -> StageError:
-    folder = shlex.quote(shown(root / "config"))
-    return StageError(f"There are no queries in {shown(config_path(root, 'queries.txt'))}, no seeds in "
-                      f"{shown(config_path(root, 'seeds.txt'))}, and nothing was collected before.",
-                      "one query per line, such as: history of astronomy.",
-                      f"mkdir -p {folder}; echo 'history of astronomy' >> {folder}/queries.txt; "
-                      f"python3 run.py --only search{root_option(root)}")
+    folder, option = shlex.quote(shown(root / "config")), root_option(root)
+    return StageError(f"There are no queries in {shown(root / 'config/queries.txt')}, no seeds in "
+                      f"{shown(root / 'config/seeds.txt')}, and nothing was collected before.",
+                      "one query per line, such as: history of astronomy; or texts of your own.",
+                      f"mkdir -p {folder}; echo 'history of astronomy' >> {folder}/queries.txt; python3 run.py{option}"
+                      f"; or python3 run.py{option} --texts FILE...; or a topic: python3 run.py --topic WORDS")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,6 +10,7 @@ import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from miniature_memory.core import topic_folders
 from miniature_memory.core.config import nearest
 from miniature_memory.core.errors import (
     EXIT_CONFIG,
@@ -29,11 +30,29 @@ logger = logging.getLogger(__name__)
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """argparse without abbreviations; a bad command line is a ConfigError that names the nearest flag."""
+    """argparse without abbreviations; a bad command line is a ConfigError that names the nearest flag.
 
-    def __init__(self, prog: str, description: str | None = None, epilog: str | None = None) -> None:
+    begins_topics: whether --topic may name a topic that is not there yet.
+    """
+
+    def __init__(self, prog: str, description: str | None = None, epilog: str | None = None,
+                 begins_topics: bool = False) -> None:
+        self.begins_topics = begins_topics
         super().__init__(prog=prog, usage=f"python3 {prog} [options]", description=description, epilog=epilog,
                          allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def parse_args(self, *args: typing.Any, **settings: typing.Any) -> typing.Any:
+        """The arguments, with --topic and --demo turned into the root that they mean."""
+        parsed = super().parse_args(*args, **settings)
+        if getattr(parsed, "topic", None) is not None:
+            if parsed.demo:
+                self.error("--topic cannot be combined with --demo")
+            if not self.begins_topics:
+                topic_folders.must_be_known(parsed.root, parsed.topic)
+            parsed.root = topic_folders.folder(parsed.root, parsed.topic)
+        elif getattr(parsed, "demo", False) and parsed.root == PROJECT:
+            parsed.root = PROJECT / "demo"
+        return parsed
 
     def error(self, message: str) -> typing.NoReturn:
         unknown = re.match(r"unrecognized arguments: (\S+)", message)
@@ -60,6 +79,8 @@ def common_arguments(parser: argparse.ArgumentParser, where: argparse._ArgumentG
     where = where or parser.add_argument_group("where")
     where.add_argument("--root", type=Path, default=PROJECT, metavar="DIR",
                        help="the folder with config/, data/ and checkpoints/ (default: the project's)")
+    where.add_argument("--topic", metavar="WORDS", help="a topic with a folder of its own in topics/")
+    where.add_argument("--demo", action="store_true", help="the demonstration's folder, demo/")
     advanced = parser.add_argument_group("advanced", "example: --set train.max_minutes=30 --set 'train.size=\"4x256\"'")
     advanced.add_argument("--config", type=Path, metavar="FILE", help="a TOML file laid over config/default.toml")
     advanced.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE", dest="overrides",

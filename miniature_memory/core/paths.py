@@ -9,12 +9,6 @@ from miniature_memory.core.errors import cannot_write
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def config_path(root: Path, name: str) -> Path:
-    """`name` in the root's own config folder when it is there, else in the project's."""
-    own = root / "config" / name
-    return own if own.exists() else PROJECT / "config" / name
-
-
 def shown(path: Path) -> str:
     """A path as a person would write it here."""
     return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)

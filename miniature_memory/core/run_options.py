@@ -16,9 +16,9 @@ VIEWS = {"status": "what was collected and learned so far", "topics": "the topic
 
 
 def parse_args(argv: list[str] | None, description: str | None = None) -> argparse.Namespace:
-    parser = ArgumentParser("run.py", description)
+    parser = ArgumentParser("run.py", description, begins_topics=True)
     add_arguments(parser)
-    args = parser.parse_args(argv)
+    args: argparse.Namespace = parser.parse_args(argv)
     if (args.warc or args.files) and args.only != "extract":
         parser.error("--warc and --import need --only extract")
     n_views = sum(getattr(args, view) for view in VIEWS)
@@ -26,16 +26,14 @@ def parse_args(argv: list[str] | None, description: str | None = None) -> argpar
         parser.error("--topics, --status, --doctor and --report run no stage, and only one can be given")
     if args.json and not (args.topics or args.status or args.doctor):
         parser.error("--json needs --topics, --status or --doctor")
-    if args.topic is not None and (args.demo or args.topics):
-        parser.error("--topic cannot be combined with --demo or --topics")
+    if args.topic is not None and args.topics:
+        parser.error("--topic cannot be combined with --topics")
+    if args.topic is not None and n_views:
+        topic_folders.must_be_known(args.root.parents[1], args.topic)
     if args.texts:
         check_texts(parser, args)
         if args.topic is None and args.root == PROJECT:
-            args.topic = args.texts[0].resolve().stem
-    if args.topic is not None:
-        args.root = topic_folders.folder(args.root, args.topic)
-    if args.demo and args.root == PROJECT:
-        args.root = PROJECT / "demo"
+            args.root = topic_folders.folder(PROJECT, args.texts[0].resolve().stem)
     return args
 
 
@@ -63,8 +61,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     what.add_argument("--max-minutes", type=_minutes, metavar="N",
                       help="the time of the whole run, divided between collecting and training")
     where = parser.add_argument_group("where", 'example: python3 run.py --topic "bread baking"')
-    where.add_argument("--demo", action="store_true", help="the built-in sample site as the web, in the folder demo/")
-    where.add_argument("--topic", metavar="WORDS", help="a topic with a folder of its own in topics/")
     look = parser.add_argument_group("look; runs no stage", "example: python3 run.py --status --demo")
     for view, text in VIEWS.items():
         look.add_argument(f"--{view}", action="store_true", help=text)

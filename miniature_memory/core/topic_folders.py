@@ -1,7 +1,8 @@
 """Topics' folders: a name that is safe on any file system for the words of a topic."""
 
+import difflib
 import hashlib
-import re
+import shlex
 import unicodedata
 from pathlib import Path
 
@@ -26,12 +27,39 @@ def words_of(topic: str) -> str:
     return " ".join(strip_control(topic).split())
 
 
+def known(root: Path) -> list[str]:
+    """The names of the topics in `root`."""
+    return sorted(path.parents[1].name for path in (root / "topics").glob("*/config/queries.txt"))
+
+
+def similar(root: Path, name: str) -> str:
+    """The known topic that was probably meant by `name`, ''  if there is none."""
+    return next(iter(difflib.get_close_matches(name, known(root), n=1, cutoff=0.8)), "")
+
+
+def must_be_known(root: Path, topic: str) -> None:
+    """Raise ConfigError unless there is such a topic in `root`."""
+    name = folder(root, topic).name
+    if name not in (names := known(root)):
+        close = similar(root, name)
+        hint = f"Did you mean {close}?" if close else f"Expected one of: {', '.join(names)}." if names else ""
+        raise ConfigError(" ".join(filter(None, (
+            f"There is no topic {name}.", hint, f"Fix: python3 run.py --topic {shlex.quote(topic)} begins it."))))
+
+
+def _is_punctuation(char: str) -> bool:
+    return unicodedata.category(char)[0] == "P" and char not in "#%&*@"
+
+
 def slug(topic: str) -> str:
     """A folder's name that is safe on any file system, and the same for the same words in any case.
 
-    Letters, digits and the marks upon them stay, in any script. What else is lost is told apart by a hash: C, C++, C#.
+    Letters, digits and the marks upon them stay, in any script; punctuation makes no difference. What else is lost is
+    told apart by a hash: C, C++, C#.
     """
-    text = " ".join(re.sub(r"[-_]", " ", unicodedata.normalize("NFKC", topic).casefold()).split())
+    text = unicodedata.normalize("NFKC", topic).casefold()
+    text = "".join(" " if _is_punctuation(char) else char for char in text)
+    text = " ".join(text.split())
     kept = "".join(char if char.isalnum() or unicodedata.category(char)[0] == "M" else " " for char in text)
     name = "-".join(kept.split()).encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip("-")
     if name.replace("-", " ") == text:

@@ -1,13 +1,15 @@
 """A new topic: its queries, its seeds, its settings."""
 
 import dataclasses
+import json
 import logging
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from miniature_memory.core.config import Tables, build_config
 from miniature_memory.core.paths import shown
-from miniature_memory.core.topic_folders import MAX_TOPIC_CHARS, words_of
+from miniature_memory.core.topic_folders import MAX_TOPIC_CHARS, similar, words_of
 from miniature_memory.storage.files import write_aside
 
 logger = logging.getLogger(__name__)
@@ -20,45 +22,50 @@ TEMPLATES = ("{}", "introduction to {}", "{} for beginners", "{} explained", "gu
 QUERIES_HEAD = "# What to search for, one query per line. Edit it as you like: it is never overwritten.\n"
 SEEDS_HEAD = "# Where to look in addition to search engines: page, feed or sitemap, a space, an address.\n"
 EARLIER_SEEDS_HEAD = "# Where to look besides the search engines: page, feed or sitemap, a space, an address.\n"
-SETTINGS = """\
+SETTINGS_HEAD = """\
 # Settings of this topic. They override config/default.toml next to run.py, which lists all settings.
-
-[search]
-# Without commoncrawl, which would add everything else that the hosts in seeds.txt publish.
-providers = ["google", "ddgs", "searxng", "mediawiki", "feeds", "sitemaps", "seeds"]
+# commoncrawl is no provider here: it would add everything else that the hosts in seeds.txt publish.
 """
-TEXTS_SETTINGS = """\
+PROVIDERS = '["google", "ddgs", "searxng", "mediawiki", "feeds", "sitemaps", "seeds"]'
+TEXTS_HEAD = """\
 # Settings of these texts. They override config/default.toml next to run.py, which lists all settings.
-
-[search]
-providers = []
-
-[validate]
-languages = ["*"]
-
-[clean]
-# You chose these texts: no rule judges their quality. Repetitions are still found, and personal data is masked.
-preset = "off"
+# You chose the texts: no rule judges their quality. Repetitions are still found, and personal data is masked.
 """
 TEXTS_QUERIES = """\
 # Your own texts are all that is learned here. To search the web too, add queries here and providers in default.toml.
 """
 
 
-def begin_texts(root: Path) -> bool:
+def settings_text(head: str, tables: Mapping[str, Mapping[str, str]], overrides: Iterable[str]) -> str:
+    """A settings file: `head`, then the tables, whose values are TOML, with --set's overrides in them."""
+    merged = {table: dict(values) for table, values in tables.items()}
+    for override in overrides:
+        name, _, value = override.partition("=")
+        table, _, key = name.strip().partition(".")
+        merged.setdefault(table, {})[key] = value.strip()
+    return head + "".join(f"\n[{table}]\n" + "".join(f"{key} = {value}\n" for key, value in values.items())
+                          for table, values in merged.items())
+
+
+def begin_texts(root: Path, title: str, overrides: Sequence[str] = ()) -> bool:
     """Write the files of a new root for one's own texts. Returns False if it has settings or queries already."""
     queries, settings = root / "config/queries.txt", root / "config/default.toml"
     if queries.exists() or settings.exists():
         return False
-    write_aside(settings, TEXTS_SETTINGS.encode())
+    tables = {"run": {"topic": json.dumps(title, ensure_ascii=False)}, "search": {"providers": "[]"},
+              "validate": {"languages": '["*"]'}, "clean": {"preset": '"off"'}}
+    write_aside(settings, settings_text(TEXTS_HEAD, tables, overrides).encode())
     write_aside(root / "config/seeds.txt", SEEDS_HEAD.encode())
     write_aside(queries, TEXTS_QUERIES.encode())
     logger.info("your texts have a folder of their own, %s, with settings in %s", shown(root), shown(settings))
     return True
 
 
-def begin(root: Path, topic: str, tables: Tables) -> bool:
-    """Write the files of a new topic. Returns False if it has its queries already: then it continues as it is."""
+def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = ()) -> bool:
+    """Write the files of a new topic. Returns False if it has its queries already: then it continues as it is.
+
+    overrides: --set's, which become settings of the topic.
+    """
     words, articles = words_of(topic), dict[str, str]()
     queries, seeds, settings = (root / "config" / name for name in ("queries.txt", "seeds.txt", "default.toml"))
     if not seeds.exists() or seeds.read_text("utf-8", "replace") in (SEEDS_HEAD, EARLIER_SEEDS_HEAD):  # still none
@@ -70,7 +77,12 @@ def begin(root: Path, topic: str, tables: Tables) -> bool:
         logger.info("continuing the topic %s in %s", words, shown(root))
         return False
     if not settings.exists():
-        write_aside(settings, SETTINGS.encode())
+        own = {"run": {"topic": json.dumps(words, ensure_ascii=False)}, "search": {"providers": PROVIDERS}}
+        write_aside(settings, settings_text(SETTINGS_HEAD, own, overrides).encode())
+        if overrides:
+            logger.info("what --set says is kept for this topic in %s", shown(settings))
+    if close := similar(root.parents[1], root.name):
+        logger.info("did you mean the topic %s? Then stop this run, and: python3 run.py --topic %s", close, close)
     templates = TEMPLATES if tables["search"]["language"] == "en" else TEMPLATES[:1]
     lines = dict.fromkeys([*(template.format(words) for template in templates), *articles])
     write_aside(queries, (QUERIES_HEAD + "".join(f"{line}\n" for line in lines)).encode())  # last: the topic is there

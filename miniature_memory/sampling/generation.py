@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import root_option, shown
+from miniature_memory.core.paths import PROJECT, root_option, shown
 from miniature_memory.core.text import strip_control
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import Decoder, softmax
@@ -121,8 +121,10 @@ def load_model(root: Path, path: Path | None = None) -> Loaded:
     if state is None and path is None and (state := load_state(folder / "ckpt.pt")):
         logger.warning("no release.pt yet: using ckpt.pt, which is still in training")
     if state is None:
+        demo = root == PROJECT and (root / "demo/checkpoints/release.pt").exists()
         raise StageError(f"There is no model in {shown(folder)}.", "release.pt or ckpt.pt.",
-                         f"train one with python3 run.py{root_option(root)}")
+                         f"train one with python3 run.py{root_option(root)}"
+                         + "; the demonstration's writes with python3 sample.py --demo" * demo)
     tokenizer = tokenizers.load(root / "data/tokenizer")
     if state["tokenizer_hash"] != tokenizer.hash:
         fix = ("choose a newer model." if path and path.parent.name == "history" else

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from miniature_memory.core.config import Tables, build_config
 from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
-from miniature_memory.core.paths import config_path, shown
+from miniature_memory.core.paths import shown
 from miniature_memory.core.text import host_of
 from miniature_memory.crawl.config import SearchConfig
 from miniature_memory.crawl.outcomes import reason_in_words
@@ -35,7 +35,7 @@ SEED_KINDS = {"feeds": "feed", "sitemaps": "sitemap", "seeds": "page"}  # provid
 def check_web(root: Path, tables: Tables) -> list[Finding]:
     try:
         config: SearchConfig = build_config(SearchConfig, "search", tables)
-        queries, seeds = read_lines(config_path(root, "queries.txt")), read_seeds(config_path(root, "seeds.txt"))
+        queries, seeds = read_lines(root / "config/queries.txt"), read_seeds(root / "config/seeds.txt")
     except ConfigError:
         return []  # reported by doctor.settings()
     except StageError as error:

@@ -41,7 +41,7 @@ def page(root: Path, tables: Tables) -> str:
     runs, problems = read_history(root, report_data.HISTORY_BYTES)
     dataset = report_data.read_dataset(root, problems)
     model = status.read_model(root, runs, problems)
-    title = sections.title(report_data.read_queries(root))
+    title = sections.title([tables["run"]["topic"]] if tables["run"]["topic"] else report_data.read_queries(root))
     parts = [sections.notices(runs, [finding.found for finding in problems]),
              sections.samples(report_data.read_samples(root), runs), sections.learning(runs),
              sections.dataset(runs, dataset),

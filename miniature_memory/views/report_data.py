@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from miniature_memory.core.findings import Finding
-from miniature_memory.core.paths import config_path
 from miniature_memory.storage import counts
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.counts import Counts
@@ -90,6 +89,6 @@ def read_samples(root: Path) -> list[Sample]:
 
 def read_queries(root: Path) -> list[str]:
     with contextlib.suppress(OSError, ValueError):
-        lines = config_path(root, "queries.txt").read_text(encoding="utf-8").splitlines()
+        lines = (root / "config/queries.txt").read_text(encoding="utf-8").splitlines()
         return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     return []

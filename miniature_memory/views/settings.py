@@ -11,8 +11,8 @@ from typing import Any
 
 from miniature_memory.cleaning.config import THRESHOLDS, CleanConfig
 from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.run_config import RunConfig
 from miniature_memory.crawl.config import ScrapeConfig, SearchConfig, WebConfig
-from miniature_memory.demo_site.config import RunConfig
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.training.config import PrepareConfig, TrainConfig

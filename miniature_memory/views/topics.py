@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from miniature_memory.core.errors import EXIT_DONE
+from miniature_memory.core import topic_folders
+from miniature_memory.core.config import read_tables
+from miniature_memory.core.errors import EXIT_DONE, ConfigError
 from miniature_memory.core.findings import Finding
 from miniature_memory.core.paths import root_option
 from miniature_memory.core.text import strip_control
@@ -16,6 +18,7 @@ class Topic(NamedTuple):
     """What a topic holds; None where its files cannot be read."""
 
     topic: str
+    title: str
     documents: int | None
     tokens: int | None
     bits_per_byte: float | None
@@ -25,13 +28,21 @@ class Topic(NamedTuple):
 
 def table(root: Path) -> list[Topic]:
     rows = []
-    for path in sorted((root / "topics").glob("*/config/queries.txt")):
-        own = path.parents[1]
+    for name in topic_folders.known(root):
+        own = root / "topics" / name
         runs, problems = read_history(own)
         dataset, bits = status.read_counts(own, problems), bits_history(runs)
-        rows.append(Topic(own.name, dataset and dataset.documents, dataset and dataset.tokens,
+        rows.append(Topic(name, title_of(own), dataset and dataset.documents, dataset and dataset.tokens,
                           bits[-1]["all"] if bits else None, runs[-1].finished if runs else None, problems))
     return rows
+
+
+def title_of(root: Path) -> str:
+    """In the words in which the topic was given; '' if none are known."""
+    try:
+        return str(read_tables(root)["run"]["topic"])
+    except ConfigError:
+        return ""
 
 
 def show(root: Path, as_json: bool) -> int:
@@ -47,12 +58,13 @@ def show(root: Path, as_json: bool) -> int:
 
 
 def screen(rows: list[Topic], root: Path) -> str:
-    width = max(len("topic"), *(len(row.topic) for row in rows))
+    names = [row.title or row.topic for row in rows]
+    width = max(map(len, ["topic", *names]))
     lines = [f"{'topic':<{width}} {'documents':>10} {'tokens':>12} {'bits per byte':>13}  last run"]
-    for row in rows:
+    for name, row in zip(names, rows, strict=True):
         bits = f"{row.bits_per_byte:.3f}" if row.bits_per_byte else "-"
         last = f"{to_time(row.last_run):%d %b %Y %H:%M}" if row.last_run else "none yet"
-        lines.append(f"{row.topic:<{width}} {row.documents or 0:>10,} {row.tokens or 0:>12,} {bits:>13}  {last}"
+        lines.append(f"{name:<{width}} {row.documents or 0:>10,} {row.tokens or 0:>12,} {bits:>13}  {last}"
                      + ("; has problems: see --status" if row.problems else ""))
     command = f"python3 run.py{root_option(root / 'topics' / rows[0].topic)}"
     return strip_control("\n".join([*lines, "", f"{command} continues a topic; add --status or --doctor for its "

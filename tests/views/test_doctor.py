@@ -179,6 +179,8 @@ def test_a_paused_provider_is_not_asked(tmp_path: Path) -> None:
 
 
 def test_without_a_network_one_finding_reports_it(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/queries.txt").write_text("ships\n")
     findings = check_web(tmp_path, NOWHERE)
     assert [finding.name for finding in findings if finding.level == BAD] == ["network"]
 

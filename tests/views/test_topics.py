@@ -35,8 +35,9 @@ def test_no_topic_makes_a_name_that_a_file_system_refuses(tmp_path: Path, topic:
 
 def test_the_same_words_are_the_same_topic_and_others_are_not() -> None:
     assert topic_folders.slug("Crème") == topic_folders.slug(unicodedata.normalize("NFD", "crème"))
-    names = {topic_folders.slug(topic) for topic in ("C", "C++", "C#", "c!", "a" * 70, "a" * 71)}
-    assert len(names) == 6
+    assert len({topic_folders.slug(topic) for topic in ("sea, ships", "Sea: Ships!", " sea – ships.")}) == 1
+    names = {topic_folders.slug(topic) for topic in ("C", "C++", "C#", "a" * 70, "a" * 71)}
+    assert len(names) == 5
 
 
 @pytest.mark.parametrize("topic", ["", " \n", "\x00\x1b", "\udcff", "x" * 201])
@@ -62,13 +63,34 @@ def test_the_list(tmp_path: Path) -> None:
 def test_a_topic_runs_in_its_folder_and_is_listed(tmp_path: Path) -> None:
     arguments = ["--root", tmp_path, "--topic", "Old Ships", "--set", "search.wikis=[]"]
     done = run_py(*arguments, "--status")
-    assert done.returncode == 0 and not (tmp_path / "topics").exists()  # looking makes nothing
+    assert done.returncode == 2 and "There is no topic old-ships" in done.stderr
+    assert not (tmp_path / "topics").exists()  # looking makes nothing
     for text in ("for you to edit", "continuing the topic"):
         done = run_py(*arguments, "--only", "validate")
         assert done.returncode == 0 and text in done.stderr, done.stderr
     assert (tmp_path / "topics/old-ships/data/runs.jsonl").exists()
     done = run_py("--topics", "--json", "--root", tmp_path)
-    assert [row["topic"] for row in json.loads(done.stdout)["topics"]] == ["old-ships"]
+    (row,) = json.loads(done.stdout)["topics"]
+    assert (row["topic"], row["title"]) == ("old-ships", "Old Ships")
+    done = run_py("--root", tmp_path, "--topic", "old ship", "--status")
+    assert done.returncode == 2 and "Did you mean old-ships?" in done.stderr
+
+
+def test_settings_at_the_birth_of_a_topic_are_kept(tmp_path: Path) -> None:
+    root = topic_folders.folder(tmp_path, "Ships & Sails")
+    overrides = ['validate.languages=["de"]', "search.wikis=[]", 'clean.thresholds.min_words=7']
+    assert new_topic.begin(root, "Ships & Sails", read_tables(root, None, overrides), overrides)
+    tables = read_tables(root)
+    assert tables["validate"]["languages"] == ["de"] and tables["search"]["wikis"] == []
+    assert tables["clean"]["thresholds"] == {"min_words": 7} and tables["run"]["topic"] == "Ships & Sails"
+    assert "commoncrawl" not in tables["search"]["providers"]
+
+
+def test_own_texts_have_settings_of_their_own(tmp_path: Path) -> None:
+    assert new_topic.begin_texts(tmp_path, 'My "books"')
+    tables = read_tables(tmp_path)
+    assert tables["run"]["topic"] == 'My "books"' and tables["search"]["providers"] == []
+    assert not new_topic.begin_texts(tmp_path, "other")
 
 
 def test_no_topic_yet(tmp_path: Path) -> None:

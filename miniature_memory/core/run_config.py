@@ -7,4 +7,4 @@ from miniature_memory.core.config import setting
 
 @dataclass(frozen=True)
 class RunConfig:
-    sample_fallback: bool = setting(True, "no provider yields a page and the dataset is empty: run the demonstration")
+    topic: str = setting("", "the topic's title, in the words in which it was given; shown in the report and --status")
