@@ -71,9 +71,10 @@ def nothing_to_search_for(root: Path) -> StageError:
     folder, option = shlex.quote(shown(root / "config")), root_option(root)
     return StageError(f"There are no queries in {shown(root / 'config/queries.txt')}, no seeds in "
                       f"{shown(root / 'config/seeds.txt')}, and nothing was collected before.",
-                      "one query per line, such as: history of astronomy; or texts of your own.",
-                      f"mkdir -p {folder}; echo 'history of astronomy' >> {folder}/queries.txt; python3 run.py{option}"
-                      f"; or python3 run.py{option} --texts FILE...; or a topic: python3 run.py --topic WORDS")
+                      "one query per line, such as: history of astronomy; or texts of your own (python3 run.py"
+                      f"{option} --texts FILE...), or a topic with a folder of its own (python3 run.py --topic WORDS).",
+                      f"mkdir -p {folder}; echo 'history of astronomy' >> {folder}/queries.txt; "
+                      f"python3 run.py --only search{option}")
 
 
 def main(argv: list[str] | None = None) -> int:

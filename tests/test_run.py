@@ -70,9 +70,14 @@ def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_no_network_and_no_fallback(tmp_path: Path) -> None:
-    done = run_py("--root", tmp_path, "--set", "run.sample_fallback=false", "--set", 'search.providers=["seeds"]',
-                  "--set", 'web.proxy="http://127.0.0.1:9"')
-    assert done.returncode == 1 and "--demo" in done.stderr and "Traceback" not in done.stderr
+    arguments = ["--root", tmp_path, "--set", 'search.providers=["seeds"]', "--set", 'web.proxy="http://127.0.0.1:9"']
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/queries.txt").write_text("ships\n")
+    for quiet in ([], ["--quiet"]):
+        done = run_py(*arguments, *quiet)
+        assert done.returncode == 1 and "No page could be fetched" in done.stderr and "Traceback" not in done.stderr
+        assert not (tmp_path / "demo").exists() and done.stdout == ""
+    assert done.stderr.count("\n") == 1  # what cron sends
 
 
 def test_a_second_run_does_nothing_and_names_the_first(tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ def slug(topic: str) -> str:
     told apart by a hash: C, C++, C#.
     """
     text = unicodedata.normalize("NFKC", topic).casefold()
-    text = "".join(" " if _is_punctuation(char) else char for char in text)
-    text = " ".join(text.split())
+    words = "".join(" " if _is_punctuation(char) else char for char in text).split()
+    text = " ".join(words or text.split())
     kept = "".join(char if char.isalnum() or unicodedata.category(char)[0] == "M" else " " for char in text)
     name = "-".join(kept.split()).encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip("-")
     if name.replace("-", " ") == text:

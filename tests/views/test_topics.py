@@ -19,7 +19,7 @@ NO_WIKIPEDIA = ["search.wikis=[]"]
 @pytest.mark.parametrize(("topic", "name"), [
     ("bread baking", "bread-baking"), ("  Bread\tBaking\n", "bread-baking"), ("bread-baking", "bread-baking"),
     ("Brot & Käse", "brot-käse-"), ("C++", "c-"), ("хлеб", "хлеб"), ("हिन्दी", "हिन्दी"), ("面包 烘焙", "面包-烘焙"),
-    ("🍞", ""), ("../../etc/passwd", "etc-passwd-"), (".", ""), ("con", "con")])
+    ("🍞", ""), ("../../etc/passwd", "etc-passwd"), (".", ""), ("--", ""), ("con", "con")])
 def test_the_name_of_a_folder(topic: str, name: str) -> None:
     found = topic_folders.slug(topic_folders.words_of(topic))
     assert found == name if not name.endswith("-") and name else found.startswith(name) and len(found) == len(name) + 6
