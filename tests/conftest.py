@@ -8,7 +8,7 @@ from browser import Chromium, start_chromium
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Bytes are named by their argument: gzip's contain the time, and each worker of pytest-xdist collects by itself."""
+    """Bytes are named by their argument: gzip's contain the time, and each worker collects the tests by itself."""
     return argname if isinstance(val, bytes) else None
 
 
