@@ -84,9 +84,13 @@ def ascii_host(host: str) -> str:
 
 
 def _ascii_label(label: str) -> str:
-    with contextlib.suppress(idna.InvalidCodepoint):
+    """The label of a host name for DNS; it has been mapped. Browsers also allow symbols, such as emoji."""
+    try:
         return idna.alabel(label).decode()
-    return "xn--" + label.encode("punycode").decode()  # browsers also allow symbols, such as emoji
+    except idna.InvalidCodepoint:
+        if "\u200c" in label or "\u200d" in label:  # joiners, which only some letters may have around them
+            raise
+        return "xn--" + label.encode("punycode").decode()
 
 
 def _resolved(url: str, base: str) -> tuple[str, str, str, str, str]:
@@ -114,8 +118,8 @@ def _host_and_port(scheme: str, authority: str) -> str:
     """The host of an authority, with its port unless that is the default one; '' if either is invalid."""
     host = authority.rpartition("@")[2]
     if host.startswith("["):
-        address, _, port = host[1:].partition("]")
-        if "%" in address or not (port == "" or port.startswith(":")):
+        address, closed, port = host[1:].partition("]")
+        if not closed or "%" in address or port[:1] not in ("", ":"):
             return ""
         try:
             host, port = f"[{ipaddress.IPv6Address(address)}]", port[1:]

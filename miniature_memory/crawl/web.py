@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 import urllib3
@@ -134,9 +134,13 @@ def _location(url: str, response: requests.Response) -> str:
     location = response.headers.get("Location")
     if not location or response.status_code not in (301, 302, 303, 307, 308):
         return ""
-    with contextlib.suppress(ValueError):  # headers are decoded as Latin-1, browsers expect UTF-8
-        if target := joined(url, location.encode("latin-1").decode("utf-8", "replace")):
-            return target
+    sent = location.encode("latin-1")  # as the library decodes headers; browsers expect UTF-8
+    try:
+        location = sent.decode()
+    except UnicodeDecodeError:
+        location = quote(sent, safe=bytes(range(128)))
+    if target := joined(url, location):
+        return target
     raise FetchError("bad_redirect")
 
 

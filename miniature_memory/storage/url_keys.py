@@ -3,8 +3,6 @@
 import re
 from urllib.parse import urlsplit, urlunsplit
 
-from w3lib.url import canonicalize_url
-
 # What most URLs look like, and browsers request as it is: plain letters, no port, no dot segment, no number for a
 # top-level domain, a query of pairs.
 PLAIN = re.compile(r"https?://[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){0,2}\.[a-z][a-z0-9-]{0,62}"
@@ -26,6 +24,8 @@ def url_key(url: str) -> str:
             return url
         pairs = sorted(pair.split("=") for pair in query.split("&") if not _is_tracking(pair))
         return url[:-len(query)].rstrip("?") + "?" * bool(pairs) + "&".join(map("=".join, pairs))
+    from w3lib.url import canonicalize_url  # run.py shows the state of a catalog where nothing is installed
+
     try:
         parts = urlsplit(url)
         query = "&".join(pair for pair in parts.query.split("&") if not _is_tracking(pair))
