@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 GIVE_UP_SEC = 15.0  # if nothing at all has answered by then, nothing else is tried
 ENGINES_FRAC = 0.6  # of the time is for the engines, so that some is left for the seeds. Guess
-URLS_PER_RECORD = 100
+URLS_PER_RECORD = 100  # a signal waits for the end of a record
 MAX_BACKOFF_SEC = 30 * DAY_SEC  # a provider's back-off doubles no further
 
 
