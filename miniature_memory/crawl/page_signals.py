@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from lxml import etree
 from lxml import html as lxml_html
 
-from miniature_memory.crawl.urls import canonical_url, joined
+from miniature_memory.crawl.urls import joined
 
 HEAD_BYTES = 1 << 16  # of a page, searched for <meta> elements
 SHELL_BYTES = 1 << 18  # a longer page is assumed to have text
@@ -123,7 +123,7 @@ def _visible_chars(piece: bytes) -> int:
 
 
 def links(headers: Iterable[tuple[str, str]], body: bytes, url: str, agent: str) -> list[str]:
-    """The canonical URLs of a page's links, in order, each once, without those that robots must not follow."""
+    """The URLs of a page's links, in order, each once, without those that robots must not follow."""
     if _header_words(headers, agent) & {"nofollow", "none"}:
         return []
     try:
@@ -140,6 +140,6 @@ def links(headers: Iterable[tuple[str, str]], body: bytes, url: str, agent: str)
             if element.get("name", "").lower() in ("robots", agent) and re.search(r"\b(nofollow|none)\b", words):
                 return []
         elif "nofollow" not in element.get("rel", "").lower().split():
-            found[canonical_url(joined(base, element.get("href", "")))] = None
+            found[joined(base, element.get("href", ""))] = None
     found.pop("", None)
     return list(found)

@@ -58,7 +58,7 @@ def test_links_are_those_that_robots_may_follow():
         <a href="javascript:alert(1)">c</a><a href="mailto:x@y.example">d</a>
         <a href="HTTP://B.Example/?utm_source=x">e</a>
         <a href="http://[::1">f</a><a>g</a><a href="">h</a>"""
-    assert links([], html, "http://a.example/x", US) == ["http://a.example/dir/a.html", "http://b.example/"]
+    assert links([], html, "http://a.example/x", US) == ["http://a.example/dir/a.html", "http://b.example/?utm_source=x"]
     assert links([], b"<meta name=robots content='noai,nofollow'>" + html, "http://a.example/", US) == []
     assert links([("X-Robots-Tag", "nofollow")], html, "http://a.example/", US) == []
     assert links([], b"", "http://a.example/", US) == []

@@ -1,5 +1,6 @@
 """search.py before stand-ins for engines and sites.   .venv/bin/python -m pytest tests/crawl/test_search.py"""
 
+import signal
 import subprocess
 import threading
 import time
@@ -10,8 +11,9 @@ import pytest
 from local_server import page, serve
 
 import search
-from miniature_memory.core.errors import StageError
+from miniature_memory.core.errors import StageError, Stopped
 from miniature_memory.core.log import DETAIL
+from miniature_memory.core.process import catch_signals
 from miniature_memory.core.stage import StageStats
 from miniature_memory.crawl import discovery, listings, query_search, seed_search, seeds
 from miniature_memory.crawl.config import ScrapeLimits, SearchConfig, WebConfig
@@ -154,7 +156,39 @@ def test_common_crawl_is_asked_for_the_hosts_of_the_seeds_a_page_per_run(root, m
         assert run(config_for(providers=["commoncrawl"]), root).n_out == 2
     assert sorted(asked) == [(url, page) for url in ("https://a.example/2", "https://b.example/") for page in (0, 1)]
     with Catalog(root) as catalog:
-        assert tuple(urls.get(catalog, "https://b.example/1"))[-3:] == ("crawl-data/x.warc.gz", 77, 901)
+        row = urls.get(catalog, "https://b.example/1")
+    assert (row["archive"], row["archive_offset"], row["archive_length"]) == ("crawl-data/x.warc.gz", 77, 901)
+
+
+def test_a_signal_does_not_wait_for_the_end_of_a_long_sitemap(root, monkeypatch):
+    def interrupted(ask):
+        for n in range(1000):
+            if n == 950:
+                signal.raise_signal(signal.SIGTERM)
+            yield Found(f"http://a.example/{n}?b&a")
+    stand_in(monkeypatch, "sitemaps", interrupted)
+    write(root, "seeds.txt", "sitemap http://a.example/sitemap.xml\n")
+    before = signal.getsignal(signal.SIGTERM)
+    catch_signals()
+    try:
+        with pytest.raises(Stopped):
+            run(config_for(providers=["sitemaps"]), root)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    with Catalog(root) as catalog:
+        assert urls.count(catalog) == 900 and catalog.state("search.next_sitemaps", 0) == 0
+
+
+def test_what_search_finds_is_kept_as_it_was_found(root, monkeypatch):
+    engines(monkeypatch, google=lambda query: [
+        "http://Straße.example/index.php?topic/3", "http://a.example/x?b=1&a=2#c", "http://a.example/x?a=2&b=1",
+        "http://a..example/", "http://\u2028.example/", "http://a.example/" + "x" * 5000, "http://free-porn.example/"])
+    stats = run(config_for(queries_per_run=1), root)
+    assert stats.dropped == {"already_known": 1, "bad_url": 3, "blocked_word": 1}
+    with Catalog(root) as catalog:
+        assert [row["url"] for row in catalog.execute("SELECT url FROM urls ORDER BY id")] == [
+            "http://xn--strae-oqa.example/index.php?topic/3", "http://a.example/x?b=1&a=2"]
+    assert run(config_for(queries_per_run=1, block_adult=False), root).n_out == 1
 
 
 def test_an_unknown_provider_is_an_error():
