@@ -62,12 +62,11 @@ def links(signals: Signals, headers: Iterable[tuple[str, str]], body: bytes, url
         root = lxml_html.document_fromstring(data, parser=lxml_html.HTMLParser(encoding="utf-8"))
     except (etree.ParserError, ValueError):
         return []
-    base = url
+    bases = (element.get("href", "") for element in root.iter("base"))
+    base = joined(url, next(filter(None, bases), "")) or url
     found: dict[str, None] = {}
-    for element in root.iter("base", "a"):
-        if element.tag == "base" and element.get("href"):
-            base = joined(url, element.get("href", ""))
-        elif element.tag == "a" and "nofollow" not in element.get("rel", "").lower().split():
+    for element in root.iter("a"):
+        if "nofollow" not in element.get("rel", "").lower().split():
             found[canonical_url(joined(base, in_encoding(element.get("href", ""), encoding)))] = None
     found.pop("", None)
     return list(found)

@@ -91,8 +91,8 @@ class Recorder:
             following = NextVisit(time.time(), row["revisit_days"], row["failures"])
         seen = None
         if page:
-            names = () if visit.refreshed else ("ETag", "Last-Modified")
-            seen = Seen(page.body_hash, *[_short(page.answer.header(name)) for name in names] or ("", ""))
+            etag, modified = _short(page.answer.header("ETag")), _short(page.answer.header("Last-Modified"))
+            seen = Seen(page.body_hash, "", "") if visit.refreshed else Seen(page.body_hash, etag, modified)
         urls.finish_visit(self.catalog, row["id"], reason, following, seen)
 
 

@@ -63,7 +63,10 @@ def fetch_rules(web: Web, url: str, hops: int = 0, seconds: float = math.inf) ->
         return Rules() if re.fullmatch("http_4(?!29)..", error.reason) else Rules(rejection="robots_unavailable")
     if answer.location:
         return answer.location if hops < MAX_REDIRECTS else Rules()
-    rules = Rules(strip_control(_LINE_END.sub("\n", _decode(answer.body))))
+    text = _LINE_END.sub("\n", _decode(answer.body))
+    if len(answer.body) >= ROBOTS_BYTES:
+        text = text.rpartition("\n")[0]  # the beginning of a rule is another rule
+    rules = Rules(strip_control(text))
     rules.rejection_of(url)  # parses it here rather than in the thread that schedules
     return rules
 

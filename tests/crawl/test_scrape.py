@@ -163,7 +163,8 @@ def test_a_page_that_sends_its_readers_on_is_a_redirect(tmp_path):
 
 
 @pytest.mark.parametrize("answers, reason", [
-    ({"/": refresh("0; url=/x")}, "robots"), ({"/": page(status=301, Location="/x")}, "robots"), ({"/": refresh("0; url=http://10.0.0.1/")}, "blocked_address"),
+    ({"/": refresh("0; url=/x")}, "robots"), ({"/": page(status=301, Location="/x")}, "robots"),
+    ({"/": refresh("0; url=http://10.0.0.1/")}, "blocked_address"),
     ({"/": refresh("0; url=/a"), "/a": refresh("0; url=/")}, "too_many_redirects"),
     ({"/": refresh("0; url=/0")} | {f"/{n}": refresh(f"0; url=/{n + 1}") for n in range(9)}, "too_many_redirects")])
 def test_a_refresh_has_the_limits_of_a_redirect(tmp_path, answers, reason):
