@@ -35,7 +35,7 @@ class Crawler:
     def __init__(self, config: ScrapeConfig, catalog: Catalog, stats: StageStats) -> None:
         self.config, self.catalog, self.stats = config, catalog, stats
         self.web, self.network = Web(config.web), Network()
-        blocklist = Blocklist.load(catalog.root, config.search.blocklists)
+        blocklist = Blocklist.load(catalog.root, config.search.blocklists, config.search.block_adult)
         self.recorder = Recorder(config, catalog, stats, self.web.agent, blocklist, self.network)
         self.scheduler = Scheduler(config, catalog, self.web, blocklist, self.network, self.recorder.finish_visit)
         self.jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()

@@ -57,7 +57,7 @@ def suggestions(topic: str, tables: Tables) -> dict[str, str]:
     from miniature_memory.crawl.outcomes import reason_in_words
     from miniature_memory.crawl.provider import Ask, ProviderError
     from miniature_memory.crawl.search_engines import mediawiki
-    from miniature_memory.crawl.urls import canonical_url
+    from miniature_memory.crawl.urls import browser_url
     from miniature_memory.crawl.web import Web
 
     config = build_config(ProviderConfig, "search", tables)
@@ -72,7 +72,7 @@ def suggestions(topic: str, tables: Tables) -> dict[str, str]:
         logger.info("Wikipedia did not answer (%s); the next run of this topic asks again",
                     reason_in_words(getattr(error, "reason", "timeout")))
         return {}
-    urls = [url for result in found[:SUGGESTIONS] if (url := canonical_url(result.url))]
+    urls = [url for result in found[:SUGGESTIONS] if (url := browser_url(result.url))]
     titles = {title_of(url): url for url in urls}
     return {title: url for title, url in titles.items() if title}
 

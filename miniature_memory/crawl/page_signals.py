@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Iterable
-from urllib.parse import quote
 
 from lxml import etree
 from lxml import html as lxml_html
 
-from miniature_memory.crawl.urls import canonical_url, joined
+from miniature_memory.crawl.urls import joined
 from miniature_memory.responses.charset import decode_page
 from miniature_memory.responses.media_type import media_type
 from miniature_memory.responses.signals import Signals
+from miniature_memory.storage.url_keys import url_key
 
 SHELL_BYTES = 1 << 18  # a longer page is assumed to have text
 SHELL_CHARS = 200  # of visible text; a page with less that runs scripts is a shell. Guess
@@ -52,7 +52,7 @@ def _visible_chars(piece: bytes) -> int:
 
 
 def links(signals: Signals, headers: Iterable[tuple[str, str]], body: bytes, url: str) -> list[str]:
-    """The canonical URLs of a page's links, in order, each once, without those that robots must not follow."""
+    """The URLs of a page's links, in order, each once, without those that robots must not follow."""
     if signals.nofollow:
         return []
     charset = media_type(value for name, value in headers if name.lower() == "content-type")[1]
@@ -67,23 +67,12 @@ def links(signals: Signals, headers: Iterable[tuple[str, str]], body: bytes, url
     found: dict[str, None] = {}
     for element in root.iter("a"):
         if "nofollow" not in element.get("rel", "").lower().split():
-            found[canonical_url(joined(base, in_encoding(element.get("href", ""), encoding)))] = None
+            found[joined(base, element.get("href", ""), encoding)] = None
     found.pop("", None)
     return list(found)
 
 
-def in_encoding(href: str, encoding: str) -> str:
-    """`href` with its query in the encoding of its page, as browsers send it; the path is always UTF-8 (URL standard,
-    section 4.4)."""
-    path, mark, query = href.partition("?")
-    if query.isascii() or encoding.replace("_", "-").startswith("utf"):
-        return href
-    query, fragment_mark, fragment = query.partition("#")
-    query = re.sub(r"[^\x00-\x7f]", lambda sign: quote(sign[0].encode(encoding, "xmlcharrefreplace"), safe=""), query)
-    return path + mark + query + fragment_mark + fragment
-
-
 def refresh_target(signals: Signals, url: str) -> str:
-    """The canonical URL that a page sends its readers on to; '' if to none, or to itself."""
-    target = canonical_url(joined(joined(url, signals.base) or url, signals.refresh)) if signals.refresh else ""
-    return "" if target == canonical_url(url) else target
+    """The URL that a page sends its readers on to; '' if to none, or to itself in whatever spelling."""
+    target = joined(joined(url, signals.base) or url, signals.refresh) if signals.refresh else ""
+    return "" if not target or url_key(target) == url_key(url) else target

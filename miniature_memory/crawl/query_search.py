@@ -92,8 +92,8 @@ class QuerySearch:
         return 0
 
     def keep(self, name: str, key: str, page: int, found: list[Found], query: str = "") -> None:
+        new = self.discovery.add(found, name, query)
         with self.catalog.record():
-            new = self.discovery.add(found, name, query)
             provider_answers.keep(self.catalog, name, key, page, len(found), new)
 
     # --- one provider --------------------------------------------------------

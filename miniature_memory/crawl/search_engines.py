@@ -14,7 +14,7 @@ from miniature_memory.core.log import DETAIL
 from miniature_memory.core.text import host_of
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError
-from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import Web, retry_after_sec
 from miniature_memory.storage.urls import Archived
 
@@ -148,7 +148,7 @@ class _DdgsClient:
                                         seconds=DDGS_TIMEOUT_SEC)
         except FetchError as error:
             self.errors.append(ProviderError.of(error))
-            self.ask.memory["refused"].add(host_of(canonical_url(url)))
+            self.ask.memory["refused"].add(host_of(browser_url(url)))
             return _Answer(status_code=503)
         text = answer.body.decode("utf-8", "replace")
         if wall := page_wall(text):
@@ -202,7 +202,9 @@ def mediawiki(ask: Ask) -> list[Found]:
 
 def _own_web(ask: Ask, url: str) -> Web:
     """For an API that the user has named: it may be at a private address."""
-    parts = urlsplit(canonical_url(url))
+    parts = urlsplit(browser_url(url))
+    if not parts.hostname:
+        raise ProviderError("bad_url")
     own = f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}"
     return Web(dataclasses.replace(ask.config.web, allow_private=[*ask.config.web.allow_private, own]))
 

@@ -34,7 +34,7 @@ class SeedFetcher:
     def fetch(self, url: str) -> bytes:
         """A feed or sitemap; the beginning of one that is too long. Each redirect waits for the turn of its host."""
         for _ in range(MAX_REDIRECTS + 1):
-            if reason := self.rules_for(url).rejection_of(url):
+            if reason := self.rules_for(url).rejection_of(url) if url else "bad_url":
                 raise FetchError(reason)
             with self.turn(url):
                 answer = self.web.fetch(url, follow=False, truncate=True, seconds=max(self.time.seconds_left(), 0.1))
@@ -104,8 +104,8 @@ class SeedSearch:
             if name in failed:
                 break  # this host's turn comes again
             most_new = 1 << 30 if self.discovery.web.is_stand_in(seed.url) else self.config.urls_per_seed
+            self.discovery.add(found, name, most_new=most_new)
             with self.catalog.record():
-                self.discovery.add(found, name, most_new=most_new)
                 self.catalog.set_state(key, at + 1)
             self.catalog.commit()
         if reasons and not self.discovery.found[name]:

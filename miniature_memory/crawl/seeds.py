@@ -8,7 +8,7 @@ from typing import NamedTuple
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import shown
 from miniature_memory.core.text import strip_control
-from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.crawl.urls import browser_url
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ def read_seeds(path: Path) -> list[Seed]:
     seeds = []
     for line in read_lines(path):
         kind, _, url = line.partition(" ")
-        if kind in ("page", "feed", "sitemap") and canonical_url(url):
-            seeds.append(Seed(kind, canonical_url(url)))
+        if kind in ("page", "feed", "sitemap") and browser_url(url):
+            seeds.append(Seed(kind, browser_url(url)))
         else:
             logger.warning("%s: %r is not a seed and is ignored. Expected: page, feed or sitemap, a space, and a web "
                            "address.", shown(path), line)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 import urllib3
@@ -20,7 +20,7 @@ import urllib3
 from miniature_memory.crawl import guard
 from miniature_memory.crawl.config import WebConfig
 from miniature_memory.crawl.guard import FetchError, Guard, GuardedAdapter, fetching
-from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.crawl.urls import browser_url, joined, target_of
 from miniature_memory.responses import coding
 from miniature_memory.responses.media_type import (
     HTML_TYPES,
@@ -40,7 +40,7 @@ CONDITIONS = {"If-None-Match": 304, "If-Modified-Since": 304, "Range": 206}  # r
 
 @dataclass(frozen=True)
 class Fetched:
-    """An answer. `location` is where a redirect points to, canonical; '' for any other answer."""
+    """An answer. `location` is where a redirect points to; '' for any other answer."""
 
     url: str
     status: int
@@ -88,7 +88,7 @@ class Web:
         fetching.deadline = time.monotonic() + min(seconds, self.config.fetch_deadline_sec)
         try:
             for _ in range(MAX_REDIRECTS + 1):
-                url = canonical_url(url)
+                url = browser_url(url)
                 reason = "bad_url" if not url else rejection_of(url) if rejection_of else ""
                 if reason:
                     raise FetchError(reason)
@@ -128,7 +128,7 @@ class Web:
 
     def _send(self, url: str, accept: tuple[str, ...], headers: dict[str, str],
               form: dict[str, str] | None) -> requests.Response:
-        request = requests.PreparedRequest()  # in parts: prepare() would canonicalize the URL again, and is slow
+        request = requests.PreparedRequest()  # in parts: prepare() would change the URL, and is slow
         request.prepare_method("POST" if form else "GET")
         request.url = url
         request.prepare_headers({
@@ -141,6 +141,7 @@ class Web:
             parts = urlsplit(url)
             self.guard.addresses(parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme])
             proxies = {"http": self.config.proxy, "https": self.config.proxy}
+        fetching.target = url if proxies and url.startswith("http:") else target_of(url)  # RFC 9112, section 3.2
         timeout = (guard.CONNECT_TIMEOUT_SEC, guard.READ_TIMEOUT_SEC)
         return self._adapter.send(request, stream=True, timeout=timeout, proxies=proxies)
 
@@ -150,9 +151,13 @@ def _location(url: str, response: requests.Response) -> str:
     location = response.headers.get("Location")
     if not location or response.status_code not in (301, 302, 303, 307, 308):
         return ""
-    with contextlib.suppress(ValueError):  # headers are decoded as Latin-1, browsers expect UTF-8
-        if target := canonical_url(urljoin(url, location.encode("latin-1").decode("utf-8", "replace"))):
-            return target
+    sent = location.encode("latin-1")  # as the library decodes headers; browsers expect UTF-8
+    try:
+        location = sent.decode()
+    except UnicodeDecodeError:
+        location = quote(sent, safe=bytes(range(128)))
+    if target := joined(url, location):
+        return target
     raise FetchError("bad_redirect")
 
 

@@ -19,7 +19,7 @@ from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.robots import Rules, fetch_rules, robots_url
 from miniature_memory.crawl.search_engines import COMMONCRAWL, DDGS_BACKENDS
 from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
-from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import Web
 from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
@@ -75,12 +75,12 @@ def read_paused(root: Path) -> dict[str, str]:
 
 
 def addresses(name: str, config: SearchConfig, seeds: list[Seed]) -> list[str]:
-    """Where a provider is asked: a canonical URL for each of its hosts, a few of them."""
+    """Where a provider is asked: a URL for each of its hosts, a few of them."""
     urls = {"google": ["https://www.google.com/"], "commoncrawl": [COMMONCRAWL], "searxng": [config.searxng_url],
             "ddgs": [f"https://{host}/" for host in DDGS_BACKENDS.values()],
             "mediawiki": [wiki.replace("{language}", config.language) for wiki in config.wikis],
             }.get(name, [seed.url for seed in seeds if seed.kind == SEED_KINDS.get(name)])
-    return list({host_of(url): url for url in map(canonical_url, urls) if url}.values())[:MAX_HOSTS]
+    return list({host_of(url): url for url in map(browser_url, urls) if url}.values())[:MAX_HOSTS]
 
 
 def ask(asked: dict[str, list[str]], config: SearchConfig, root: Path) -> list[Finding]:

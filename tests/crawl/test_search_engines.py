@@ -162,7 +162,7 @@ def test_searxng_is_asked_for_json_at_its_own_address(path):
         config = SearchConfig(searxng_url=server.url + path)  # its private address need not be allowed
         found = searxng(Ask("a b", 5, 1, config, Web(config.web), lambda url: b""))
         assert len(found) == 9 and found[0] == Found("http://a.example/0", "Sea storms")
-        assert server.paths == ["/search?format=json&language=en&pageno=2&q=a+b&safesearch=2"]
+        assert server.paths == ["/search?q=a+b&format=json&language=en&pageno=2&safesearch=2"]
 
 
 WIKI = json_page({"query": {"pages": [{"index": 2, "title": "B", "fullurl": "https://en.wikipedia.org/wiki/B"},
