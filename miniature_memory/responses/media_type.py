@@ -13,7 +13,7 @@ _UNKNOWN_TYPES = ("", "application/octet-stream", "binary/octet-stream", "applic
 _NEVER_PAGES = ("image", "audio", "video", "font")
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _ESSENCE = re.compile(rf"{_TOKEN}/{_TOKEN}")
-_PARAMETER = re.compile(rf"""\s*({_TOKEN})=(?:"((?:[^"\\]|\\.)*+)"?[^;]*|([^;]*))""", re.DOTALL)
+_PARAMETER = re.compile(rf""";[ \t]*+({_TOKEN}+)=(?:"((?:[^"\\]|\\.)*+)"?[^;]*|([^;]*))""", re.DOTALL)
 _PART = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*+"?)++', re.DOTALL)  # between two commas
 # MIME Sniffing standard, section 7.1: these, with a space or ">" behind, make a page of what has no type
 _PAGE_BEGINS = re.compile(
@@ -33,11 +33,10 @@ def media_type(values: Iterable[str]) -> tuple[str, str]:
     """
     essence = charset = ""
     for part in _PART.findall(",".join(values)[:MAX_HEADER_CHARS]):
-        kind, _, parameters = part.partition(";")
-        kind = kind.strip().lower()
+        kind = part.partition(";")[0].strip().lower()
         if kind == "*/*" or not _ESSENCE.fullmatch(kind):
             continue
-        found = next((quoted or plain for name, quoted, plain in _PARAMETER.findall(parameters)
+        found = next((quoted or plain for name, quoted, plain in _PARAMETER.findall(part)
                       if name.lower() == "charset"), "").strip(" \t'\"").lower()
         charset = found or (charset if kind == essence else "")
         essence = kind
