@@ -154,6 +154,8 @@ def _without_dots(path: str) -> str:
 
 
 def _encoded(text: str, charset: str) -> bytes:
+    if charset.lower().startswith("utf"):
+        return text.encode()  # also for UTF-16: encoding.spec.whatwg.org, "get an output encoding"
     with contextlib.suppress(LookupError):
         return text.encode(charset, "xmlcharrefreplace")
     return text.encode()

@@ -8,14 +8,19 @@ WESTERN = {"ascii", "iso8859-1", "cp1252"}
 
 
 def decode_html(data: bytes, charset: str = "") -> str:
-    """Decode by the BOM, the HTTP header's `charset`, the page's <meta>, as UTF-8, or else as Windows-1252.
+    return decode_page(data, charset)[0]
+
+
+def decode_page(data: bytes, charset: str = "") -> tuple[str, str]:
+    """(text, Python's name of its encoding), by the BOM, the HTTP header's `charset`, the page's <meta>, as UTF-8, or
+    else as Windows-1252.
 
     A declared Western charset means Windows-1252, as in browsers, and is believed only if the bytes are not UTF-8.
     """
     for bom, encoding in ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"),
                           (codecs.BOM_UTF16_BE, "utf-16-be")):
         if data.startswith(bom):
-            return data[len(bom):].decode(encoding, errors="replace")
+            return data[len(bom):].decode(encoding, errors="replace"), encoding
     declared = re.search(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", data[:4096], re.IGNORECASE)
     named = [_codec(charset), _codec(declared[1].decode("ascii")) if declared else ""]
     if named[1].startswith("utf-16"):
@@ -23,12 +28,12 @@ def decode_html(data: bytes, charset: str = "") -> str:
     tries = [name for name in named if name and name not in WESTERN] + ["utf-8"]
     for encoding in tries:
         with contextlib.suppress(UnicodeDecodeError):
-            return data.decode(encoding)
+            return data.decode(encoding), encoding
     for encoding in tries:
         text = data.decode(encoding, errors="replace")
         if text.count("\ufffd") * 11 < len(text) - len(text.encode("ascii", "ignore")):  # most of it was decoded
-            return text
-    return data.decode("windows-1252", errors="replace")
+            return text, encoding
+    return data.decode("windows-1252", errors="replace"), "windows-1252"
 
 
 def _codec(label: str) -> str:
