@@ -10,7 +10,7 @@ import math
 import ssl
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
@@ -65,12 +65,14 @@ class Web:
 
     def fetch(self, url: str, *, accept: tuple[str, ...] = (), headers: dict[str, str] | None = None,
               follow: bool = True, rejection_of: Callable[[str], str] | None = None, max_bytes: int = 0,
-              truncate: bool = False, seconds: float = math.inf, form: dict[str, str] | None = None) -> Fetched:
+              truncate: bool = False, seconds: float = math.inf, form: dict[str, str] | None = None,
+              read: Callable[[Iterator[bytes]], None] | None = None) -> Fetched:
         """The answer to a GET: status 200, 304 or 206 if `headers` asked for that, a redirect if `follow` is false.
 
         accept: content types, () for any. rejection_of(url): why a redirect must not be followed to there, or ''.
         max_bytes: instead of web.max_bytes; truncate: the beginning of a longer body is enough.
         seconds: a shorter deadline than web.fetch_deadline_sec. form: the fields of a POST, which replaces the GET.
+        read: takes the pieces of the body as they arrive, still packed; payload and body stay empty then.
         Raises FetchError for any other outcome.
         """
         fetching.deadline = time.monotonic() + min(seconds, self.config.fetch_deadline_sec)
@@ -80,7 +82,8 @@ class Web:
                 reason = "bad_url" if not url else rejection_of(url) if rejection_of else ""
                 if reason:
                     raise FetchError(reason)
-                answer = self._exchange(url, accept, headers or {}, max_bytes or self.config.max_bytes, truncate, form)
+                answer = self._exchange(url, accept, headers or {}, max_bytes or self.config.max_bytes, truncate, form,
+                                        read)
                 if not (answer.location and follow):
                     return answer
                 url, form = answer.location, None  # a redirect is followed by a GET, as browsers do it
@@ -89,7 +92,8 @@ class Web:
             fetching.deadline = math.inf
 
     def _exchange(self, url: str, accept: tuple[str, ...], headers: dict[str, str], max_bytes: int,
-                  truncate: bool, form: dict[str, str] | None) -> Fetched:
+                  truncate: bool, form: dict[str, str] | None,
+                  read: Callable[[Iterator[bytes]], None] | None) -> Fetched:
         payload = body = b""
         fetching.bytes_left = max_bytes + HEAD_BYTES
         try:
@@ -102,7 +106,9 @@ class Web:
                 location = _location(url, response)
                 if not location:
                     _check(response, accept, wanted)
-                if response.status_code in (200, 206):
+                if response.status_code in (200, 206) and read:
+                    read(_pieces(response.raw, max_bytes))
+                elif response.status_code in (200, 206):
                     payload = _read_payload(response.raw, max_bytes, truncate)
                     body = unpack(payload, response.headers.get("Content-Encoding", ""), max_bytes, truncate)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
@@ -150,6 +156,15 @@ def _check(response: requests.Response, accept: tuple[str, ...], wanted: set[int
         raise FetchError("bad_response")  # a malformed line hides the headers after it
     if status == 200 and accept and kind not in accept:
         raise FetchError("not_html" if accept == HTML_TYPES else "wrong_type")
+
+
+def _pieces(raw: urllib3.BaseHTTPResponse, max_bytes: int) -> Iterator[bytes]:
+    """A body as it arrives, up to max_bytes."""
+    for piece in raw.stream(1 << 16, decode_content=False):
+        yield piece[:max_bytes]
+        max_bytes -= len(piece)
+        if max_bytes <= 0:
+            return
 
 
 def _read_payload(raw: urllib3.BaseHTTPResponse, max_bytes: int, truncate: bool) -> bytes:
