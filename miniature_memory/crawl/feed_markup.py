@@ -173,16 +173,16 @@ def tokens(blocks: Iterator[bytes]) -> Iterator[Token]:
 
 def _skipped(data: bytes, at: int) -> tuple[re.Pattern[bytes] | None, int]:
     """What ends the piece of markup at `at` that is no tag, and how long its beginning is; None if it is a text."""
+    if data[at + 1:at + 2] not in (b"!", b"?"):
+        run = _LESS_THANS.match(data, at)
+        return None, len(run[0]) if run else 1
     if data.startswith(b"<!--", at):
         return _COMMENT_END, 4
     if data.startswith(b"<![CDATA[", at):
         return _CDATA_END, 9
     if doctype := _DOCTYPE.match(data, at):
         return (_SUBSET_END, len(doctype[0])) if doctype[1] == b"[" else (_DECLARATION_END, len(doctype[0]) - 1)
-    if data[at + 1:at + 2] in (b"!", b"?"):
-        return _DECLARATION_END, 2
-    run = _LESS_THANS.match(data, at)
-    return None, len(run[0]) if run else 1
+    return _DECLARATION_END, 2
 
 
 def attributes_of(tag: bytes) -> dict[str, bytes]:

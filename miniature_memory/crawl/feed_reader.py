@@ -41,9 +41,11 @@ _ROOTS = {b"rss": FEED, b"rdf": FEED, b"feed": FEED, b"channel": FEED, b"urlset"
 _ENTRIES = {b"item": FEED, b"entry": FEED, b"url": SITEMAP, b"sitemap": SITEMAP}
 _FIELDS = {FEED: (b"link", b"guid"), SITEMAP: (b"loc", b"lastmod")}
 _MARKUP = re.compile(rb"<[A-Za-z_!?/]")
+_BLANK = b"\0 \t\r\n\xef\xbb\xbf"
 _DECLARED = re.compile(rb"<\?xml\s[^>]{0,200}?encoding\s{0,9}=\s{0,9}[\"']([\w.:-]{1,40})")
 _WEB_ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|https?/", re.IGNORECASE)
+_NO_REFERENCE = re.compile(r"""^\#|[\s<>"{}|\\^`]""")  # RFC 3986, appendix A
 _INVISIBLE = "\ufeff\u200b\u200e\u200f\u2060"  # may stand around a pasted address
 
 
@@ -70,7 +72,7 @@ class Listing:
         """
         with contextlib.suppress(CutOff):
             blocks = utf8_blocks(pieces, seconds)
-            first = next((block for block in blocks if block.strip()), b"")
+            first = next((block for block in blocks if block.strip(_BLANK)), b"")
             self.is_empty = not first
             blocks = itertools.chain([first], blocks)
             declared = _DECLARED.search(first[:1 << 12])
@@ -90,23 +92,26 @@ class Listing:
             return "no_links"
         return "empty" if self.is_empty else "html_page" if self.kind == HTML else "no_listing"
 
-    def address(self, raw: bytes, base: str) -> str:
-        """The absolute address that a field holds; '' if it holds none."""
+    def address(self, raw: bytes, base: str, is_reference: bool = False) -> str:
+        """The absolute address that a field holds; '' if it holds none. is_reference: it may be relative, as Atom's."""
         text = unescaped(self.text(raw)).strip().strip(_INVISIBLE).strip()
         if self.kind == FEED:
             text = text.replace("&amp;", "&")  # escaped twice, or escaped within CDATA; feed readers do so
-        if not text or re.search(r"[<\ufffd\t\r\n]|\shttp", text) or (
+        if not text or re.search(r"[\ufffd\t\r\n]|\shttp", text) or (
                 self.declares_entities and re.search(r"&\w+;", text)):
             return ""
         if _WEB_ADDRESS.match(text):
             return text
-        if _OTHER_SCHEME.match(text):
+        if _OTHER_SCHEME.match(text) or _NO_REFERENCE.search(text):
             return ""
         parts = urlsplit(self.url)
         if text.lower().startswith(("www.", f"{parts.netloc}/".lower())):
             return f"{parts.scheme}://{text}"
-        # Sitemaps have absolute addresses; "undefined/about" comes from a bug, "/about" from a missing setting.
-        return joined(base, text) if self.kind == FEED or text.startswith("/") else ""
+        # RSS and sitemaps ask for absolute addresses. "/about" comes from a missing setting and is plain, as "a.html"
+        # is to readers of RSS; "None" and, in a sitemap, "undefined/about" come from a bug.
+        if text.startswith("/") or is_reference or (self.kind == FEED and re.search(r"[/.?]", text)):
+            return joined(base, text)
+        return ""
 
     def text(self, raw: bytes) -> str:
         """A field as UTF-8, else in the encoding that the file declares; labels are often wrong. '' if in neither."""
@@ -184,7 +189,8 @@ class _Markup:
         self.listing, self.base = listing, listing.url
         self.entry: _Entry | None = None
         self.root = b""
-        self.field: bytes | None = None  # the field that is open
+        self.is_html = False  # as its document type says
+        self.field: bytes | None = None  # that is open
         self.field_base, self.parts, self.n_bytes = "", [b""], 0
 
     def read(self, blocks: Iterator[bytes]) -> None:
@@ -203,15 +209,18 @@ class _Markup:
                     return
         finally:  # also of a file that is cut off
             self.finish(is_closed=False)
+            if self.is_html and not self.listing.kind:
+                self.listing.kind = HTML
 
     def doctype(self, value: bytes) -> None:
         self.listing.declares_entities |= value.endswith(b"[")
-        if not self.listing.kind and value[:9].upper() == b"<!DOCTYPE" and value[9:].lower().split()[:1] == [b"html"]:
-            self.listing.kind = HTML
+        self.is_html |= value[:9].upper() == b"<!DOCTYPE" and value[9:].lower().split()[:1] == [b"html"]
 
     def add_text(self, value: bytes) -> None:
         self.n_bytes += len(value)
-        if self.n_bytes <= MAX_FIELD_BYTES:
+        if value.startswith(b"<"):
+            self.field = None  # a tag that is garbled or cut off
+        elif self.n_bytes <= MAX_FIELD_BYTES:
             self.parts.append(value)
 
     def start(self, name: bytes, attributes: bytes) -> None:
@@ -243,9 +252,10 @@ class _Markup:
         self.field_base = self.base_of(attributes, entry.base)
         if "href" in values:
             relations = self.listing.text(values.get("rel") or b"alternate").lower().split()
-            if any(one.rpartition("/")[2] == "alternate" for one in relations) and (
-                    self.listing.text(values.get("type", b"")).partition(";")[0].strip().lower() in PAGE_TYPES):
-                entry.found.setdefault(b"href", self.listing.address(values["href"], self.field_base))
+            type_ = self.listing.text(values.get("type", b"")).partition(";")[0].strip().lower()
+            address = self.listing.address(values["href"], self.field_base, is_reference=True)
+            if address and type_ in PAGE_TYPES and any(one.rpartition("/")[2] == "alternate" for one in relations):
+                entry.found.setdefault(b"href", address)
         elif name and not (name == b"guid" and values.get("ispermalink", b"").strip().lower() == b"false"):
             self.field, self.parts, self.n_bytes = name, [], 0
 

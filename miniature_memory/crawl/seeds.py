@@ -59,8 +59,6 @@ def seed_of(line: str) -> Seed | None:
     if rest.strip() and not rest.strip().startswith("#"):
         return None
     address = address.strip("<>")
-    if address.lower().startswith("feed://"):  # how some programs name an http address
-        address = "http" + address[4:]
     if _HOST_FIRST.match(address):
         address = "https://" + address.removeprefix("//")
     url = canonical_url(address)
