@@ -243,7 +243,9 @@ class _Markup:
                 entry.inner.pop()  # a field is not closed before it begins again
             if not entry.inner and local in _FIELDS[listing.kind]:
                 self.open(local if prefix == entry.prefix else b"", attributes, entry)
-            if not attributes.rstrip().endswith(b"/") and len(entry.inner) < MAX_DEPTH:
+            if attributes.rstrip().endswith(b"/"):
+                self.field = None
+            elif len(entry.inner) < MAX_DEPTH:
                 entry.inner.append(name.lower())
 
     def open(self, name: bytes, attributes: bytes, entry: _Entry) -> None:

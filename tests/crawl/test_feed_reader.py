@@ -101,7 +101,8 @@ def test_what_is_cut_off_is_not_taken(missing: int) -> None:
 @pytest.mark.parametrize("feed", [
     rss("<link>http://b.example/1</link>", "<guid>http://b.example/?p=2</guid><title>")[:-24],
     rss("<link>http://b.example/1</link>", "<link>http://b.example/2<pubDate>now</pubDate></link>"),
-    rss("<link>http://b.example/1</link>", "<link>http://b.example/2")])
+    rss("<link>http://b.example/1</link>", "<link>http://b.example/2"),
+    rss("<link>http://b.example/1</link>", "<link/>http://b.example/2</link>")])
 def test_a_feed_that_is_cut_off_or_garbled(feed: str) -> None:
     assert read(feed).pages == ["http://b.example/1"]
 
