@@ -89,7 +89,7 @@ def test_attributes_in_their_odd_forms() -> None:
 # --- cut off, garbled, packed --------------------------------------------------------------------
 
 TWO = urlset("http://b.example/first", "http://b.example/second")
-PACKED = gzip.compress(TWO.encode())
+PACKED = gzip.compress(TWO.encode(), mtime=0)  # a name of a test must not tell the time
 
 
 @pytest.mark.parametrize("missing", range(1, len("</loc></url></urlset>") + 12))
@@ -108,8 +108,9 @@ def test_a_feed_that_is_cut_off_or_garbled(feed: str) -> None:
 
 
 @pytest.mark.parametrize("data, pages", [
-    (PACKED, 2), (gzip.compress(PACKED), 2), (gzip.compress(TWO[:60].encode()) + gzip.compress(TWO[60:].encode()), 2),
-    (PACKED + b"\0" * 9, 2), (PACKED[:-8], 2), (PACKED[:12], 0), (b"\x1f\x8bno", 0)])
+    (PACKED, 2), (gzip.compress(PACKED, mtime=0), 2), (PACKED + PACKED, 4), (PACKED + b"\0" * 9, 2),
+    (gzip.compress(TWO[:60].encode(), mtime=0) + gzip.compress(TWO[60:].encode(), mtime=0), 2),
+     (PACKED[:-8], 2), (PACKED[:12], 0), (b"\x1f\x8bno", 0)])
 def test_packed_sitemaps(data: bytes, pages: int) -> None:
     assert len(read(data).pages) == pages
 
