@@ -30,13 +30,13 @@ from miniature_memory.core.command_line import guarded
 from miniature_memory.core.config import Tables, read_tables
 from miniature_memory.core.errors import EXIT_DONE, EXIT_STAGE, StageError, Stopped
 from miniature_memory.core.log import start_logging
-from miniature_memory.core.paths import shown
+from miniature_memory.core.paths import PROJECT, config_path, shown
 from miniature_memory.core.process import catch_signals, run_lock
 from miniature_memory.core.run_options import STAGES, flags_of, parse_args
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import timestamp
 from miniature_memory.crawl import new_topic
-from miniature_memory.crawl.outcomes import in_words, reason_in_words
+from miniature_memory.crawl.outcomes import in_words, reason_in_words, unread_seeds
 from miniature_memory.demo_site.demo import demo_web
 from miniature_memory.storage import clean_documents, counts, documents, pages
 from miniature_memory.storage.catalog import Catalog
@@ -158,13 +158,19 @@ def is_empty(root: Path) -> bool:
 
 
 def fall_back(run: Run) -> int:
-    """No page from anywhere and no documents: run the demonstration instead, in a root of its own."""
-    providers = run.stats["search"].facts.get("providers", {})
+    """No page from anywhere and no documents: run the demonstration instead, in a root of its own.
+
+    Not for seeds of which nothing could be read: whoever listed them has something to correct.
+    """
+    facts, seeds = run.stats["search"].facts, config_path(run.args.root, "seeds.txt")
+    providers = facts.get("providers", {})
     tried = "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in providers.items()) or "no providers"
     if rejected := run.stats["scrape"].dropped:
         tried += ". Pages: " + ", ".join(f"{n:,} {reason_in_words(reason)}" for reason, n in rejected.items())
-    if run.args.demo or not run.tables["run"]["sample_fallback"]:
-        raise StageError(f"No page could be fetched and the dataset is empty ({tried}).", "at least one page.",
+    unread = unread_seeds(facts, run.stats["scrape"].dropped, is_own_list=seeds.parent != PROJECT / "config")
+    if unread or run.args.demo or not run.tables["run"]["sample_fallback"]:
+        raise StageError(f"Nothing could be read of the seeds in {shown(seeds)} ({unread})." if unread else
+                         f"No page could be fetched and the dataset is empty ({tried}).", "at least one page.",
                          f"find the cause with python3 run.py{flags_of(run.args)} --doctor, or see a whole run on "
                          "built-in pages with python3 run.py --demo")
     logger.info("\nNo page could be fetched and the dataset is empty. Tried: %s.\n"

@@ -1,7 +1,7 @@
 """Search: queries, feeds and sitemaps in, URLs out.
 
 Reads   config/queries.txt    one query per line; # starts a comment
-        config/seeds.txt      "page URL", "feed URL" or "sitemap URL", one per line
+        config/seeds.txt      addresses of pages, feeds and sitemaps, one per line
 Writes  the catalog's urls, due at once
 Alone   python3 search.py --set search.queries_per_run=2
 

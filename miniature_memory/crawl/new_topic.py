@@ -18,8 +18,10 @@ SUGGEST_SEC = 8.0  # for Wikipedia's answer
 TEMPLATES = ("{}", "introduction to {}", "{} for beginners", "{} explained", "guide to {}", "history of {}",
              "articles about {}", "essays about {}", "questions and answers about {}", "stories about {}")
 QUERIES_HEAD = "# What to search for, one query per line. Edit it as you like: it is never overwritten.\n"
-SEEDS_HEAD = "# Where to look in addition to search engines: page, feed or sitemap, a space, an address.\n"
-EARLIER_SEEDS_HEAD = "# Where to look besides the search engines: page, feed or sitemap, a space, an address.\n"
+SEEDS_HEAD = "# Where to look in addition to search engines: addresses of pages, feeds and sitemaps, one per line.\n"
+EARLIER_SEEDS_HEADS = (
+    "# Where to look in addition to search engines: page, feed or sitemap, a space, an address.\n",
+    "# Where to look besides the search engines: page, feed or sitemap, a space, an address.\n")
 SETTINGS = """\
 # Settings of this topic. They override config/default.toml next to run.py, which lists all settings.
 
@@ -33,7 +35,7 @@ def begin(root: Path, topic: str, tables: Tables) -> bool:
     """Write the files of a new topic. Returns False if it has its queries already: then it continues as it is."""
     words, articles = words_of(topic), dict[str, str]()
     queries, seeds, settings = (root / "config" / name for name in ("queries.txt", "seeds.txt", "default.toml"))
-    if not seeds.exists() or seeds.read_text("utf-8", "replace") in (SEEDS_HEAD, EARLIER_SEEDS_HEAD):  # still none
+    if not seeds.exists() or seeds.read_text("utf-8", "replace") in (SEEDS_HEAD, *EARLIER_SEEDS_HEADS):  # still none
         articles = suggestions(words, tables)
         write_aside(seeds, (SEEDS_HEAD + "".join(f"page {url}\n" for url in articles.values())).encode())
     if articles:
@@ -53,6 +55,7 @@ def begin(root: Path, topic: str, tables: Tables) -> bool:
 def suggestions(topic: str, tables: Tables) -> dict[str, str]:
     """Titles and addresses of the articles that Wikipedia's search suggests; none if it does not answer."""
     from miniature_memory.crawl.config import ProviderConfig
+    from miniature_memory.crawl.feed_reader import Listing
     from miniature_memory.crawl.guard import FetchError, bounded
     from miniature_memory.crawl.outcomes import reason_in_words
     from miniature_memory.crawl.provider import Ask, ProviderError
@@ -65,7 +68,7 @@ def suggestions(topic: str, tables: Tables) -> dict[str, str]:
     if not wikipedia:
         return {}
     config = dataclasses.replace(config, wikis=wikipedia)
-    ask = Ask(topic, SUGGESTIONS, 0, config, Web(config.web), lambda url: b"")
+    ask = Ask(topic, SUGGESTIONS, 0, config, Web(config.web), Listing)
     try:
         found = bounded(SUGGEST_SEC, lambda: mediawiki(ask))
     except (FetchError, ProviderError, TimeoutError) as error:

@@ -9,7 +9,7 @@ import logging
 import math
 import ssl
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlsplit
@@ -75,7 +75,8 @@ class Web:
     def fetch(self, url: str, *, accept: tuple[str, ...] = (), headers: dict[str, str] | None = None,
               follow: bool = True, rejection_of: Callable[[str], str] | None = None, max_bytes: int = 0,
               truncate: bool = False, seconds: float = math.inf, form: dict[str, str] | None = None,
-              successes: Container[int] = PAGE_STATUSES) -> Fetched:
+              successes: Container[int] = PAGE_STATUSES,
+              read: Callable[[Iterator[bytes]], None] | None = None) -> Fetched:
         """The answer to a GET: one of `successes`, 304 or 206 if `headers` asked for that, a redirect if `follow` is
         false.
 
@@ -83,6 +84,7 @@ class Web:
         rejection_of(url): why a redirect must not be followed to there, or ''.
         max_bytes: instead of web.max_bytes; truncate: the beginning of a longer body is enough.
         seconds: a shorter deadline than web.fetch_deadline_sec. form: the fields of a POST, which replaces the GET.
+        read: takes the pieces of the body as they arrive, still packed; payload and body stay empty then.
         Raises FetchError for any other outcome.
         """
         fetching.deadline = time.monotonic() + min(seconds, self.config.fetch_deadline_sec)
@@ -93,7 +95,7 @@ class Web:
                 if reason:
                     raise FetchError(reason)
                 answer = self._exchange(url, accept, headers or {}, max_bytes or self.config.max_bytes, truncate, form,
-                                        successes)
+                                        successes, read)
                 if not (answer.location and follow):
                     return answer
                 url, form = answer.location, None  # a redirect is followed by a GET, as browsers do it
@@ -102,7 +104,8 @@ class Web:
             fetching.deadline = math.inf
 
     def _exchange(self, url: str, accept: tuple[str, ...], headers: dict[str, str], max_bytes: int,
-                  truncate: bool, form: dict[str, str] | None, successes: Container[int]) -> Fetched:
+                  truncate: bool, form: dict[str, str] | None, successes: Container[int],
+                  read: Callable[[Iterator[bytes]], None] | None) -> Fetched:
         payload = body = b""
         fetching.bytes_left = max_bytes + HEAD_BYTES
         try:
@@ -117,7 +120,9 @@ class Web:
                 location = _location(url, response)
                 if not (location or status in allowed or status in successes):
                     raise FetchError(f"http_{status}", retry_after_sec(response.headers.get("Retry-After", "")))
-                if has_body:
+                if has_body and read:
+                    read(_pieces(response.raw, max_bytes))
+                elif has_body:
                     encoding = response.headers.get("Content-Encoding", "")
                     check = _type_check(response, pairs, accept, encoding) if status in successes else None
                     payload = _read_payload(response.raw, max_bytes, truncate, check)
@@ -181,6 +186,15 @@ def _type_check(response: requests.Response, headers: list[tuple[str, str]], acc
         if reason := page_rejection(essence, unpack(beginning, encoding, SNIFFED_BYTES, truncate=True)):
             raise FetchError(reason)
     return check
+
+
+def _pieces(raw: urllib3.BaseHTTPResponse, max_bytes: int) -> Iterator[bytes]:
+    """A body as it arrives, up to max_bytes."""
+    for piece in raw.stream(1 << 16, decode_content=False):
+        yield piece[:max_bytes]
+        max_bytes -= len(piece)
+        if max_bytes <= 0:
+            return
 
 
 def _read_payload(raw: urllib3.BaseHTTPResponse, max_bytes: int, truncate: bool,

@@ -29,7 +29,6 @@ from miniature_memory.views.history import words_of_reason
 ANSWER_SEC = 8.0  # for one answer from the web
 MAX_HOSTS = 3  # of one provider that are asked
 WAIT = "wait, or use other providers meanwhile."
-SEED_KINDS = {"feeds": "feed", "sitemaps": "sitemap", "seeds": "page"}  # provider -> its seeds
 
 
 def check_web(root: Path, tables: Tables) -> list[Finding]:
@@ -79,7 +78,7 @@ def addresses(name: str, config: SearchConfig, seeds: list[Seed]) -> list[str]:
     urls = {"google": ["https://www.google.com/"], "commoncrawl": [COMMONCRAWL], "searxng": [config.searxng_url],
             "ddgs": [f"https://{host}/" for host in DDGS_BACKENDS.values()],
             "mediawiki": [wiki.replace("{language}", config.language) for wiki in config.wikis],
-            }.get(name, [seed.url for seed in seeds if seed.kind == SEED_KINDS.get(name)])
+            }.get(name, [seed.url for seed in seeds if PROVIDERS[name].reads(seed.kind)])
     return list({host_of(url): url for url in map(browser_url, urls) if url}.values())[:MAX_HOSTS]
 
 
