@@ -31,7 +31,7 @@ from miniature_memory.core.errors import StageError
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
 from miniature_memory.core.text import hostname
-from miniature_memory.extraction.charset import decode_html
+from miniature_memory.responses.charset import decode_html
 from miniature_memory.extraction.classifier import explain
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.inputs import Input, read_files, read_stdin, read_warc

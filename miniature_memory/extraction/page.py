@@ -6,7 +6,7 @@ from lxml import etree
 
 from miniature_memory.core.text import strip_control
 from miniature_memory.extraction import classifier
-from miniature_memory.extraction.charset import decode_html
+from miniature_memory.responses.charset import decode_html
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.metadata import document_metadata
 from miniature_memory.extraction.parsing import flatten, is_cut_short, parse
