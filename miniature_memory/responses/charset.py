@@ -14,7 +14,12 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs
 
 
 def decode_html(data: bytes, charset: str = "") -> str:
-    """The text of a page; never raises. `charset` is the label in the HTTP header, "" for none.
+    """The text of a page; never raises. `charset` is the label in the HTTP header, "" for none."""
+    return decode_page(data, charset)[0]
+
+
+def decode_page(data: bytes, charset: str = "") -> tuple[str, str]:
+    """(the text of a page, Python's name of its encoding).
 
     1. A BOM decides, or every second byte being zero.
     2. Bytes that are UTF-8 are UTF-8, whatever a label says: text in another encoding is so by no accident.
@@ -22,49 +27,47 @@ def decode_html(data: bytes, charset: str = "") -> str:
     4. The first label that the bytes bear out: the HTTP header's, <meta>, the XML declaration.
     5. The likeliest encoding by its letters (detector.py).
     """
-    text = _without_labels(data)
-    if text is None:
-        text = _by_labels(data, [codec for codec in (codec_of(charset), _meta_codec(data), _xml_codec(data)) if codec])
-    return text
+    return _without_labels(data) or _by_labels(data, [codec for codec in (
+        codec_of(charset), _meta_codec(data), _xml_codec(data)) if codec])
 
 
 def decode_text(data: bytes) -> str:
     """The text of a file that has no labels, in the same way; never raises."""
-    text = _without_labels(data)
-    return _by_labels(data, []) if text is None else text
+    return (_without_labels(data) or _by_labels(data, []))[0]
 
 
-def _without_labels(data: bytes) -> str | None:
+def _without_labels(data: bytes) -> tuple[str, str] | None:
     for bom, codec in _BOMS:
         if data.startswith(bom):
-            return data[len(bom):].decode(codec, errors="replace")
+            return data[len(bom):].decode(codec, errors="replace"), codec
     zeros = [data[start:4000:2].count(0) for start in (0, 1)]
     if max(zeros) > 20 * min(zeros) and max(zeros) * 20 > min(len(data), 4000) // 2:
-        return data.decode("utf-16-be" if zeros[0] > zeros[1] else "utf-16-le", errors="replace")
+        codec = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+        return data.decode(codec, errors="replace"), codec
     if b"\x1b$" in data and data.isascii():
         return None  # ISO-2022-JP, which is written in ASCII's bytes
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
         return None
 
 
-def _by_labels(data: bytes, labels: list[str]) -> str:
+def _by_labels(data: bytes, labels: list[str]) -> tuple[str, str]:
     if data.isascii():
-        return data.decode("iso2022_jp", errors="replace")
+        return data.decode("iso2022_jp", errors="replace"), "iso2022_jp"
     text = data.decode("utf-8", errors="replace")
     bad, good = _bad_and_good(text)
     bad -= data.count(b"\xef\xbf\xbd")
     if good >= (bad if not labels or "utf-8" in labels else 2 * bad):  # in other encodings, next to nothing is good
-        return text
+        return text, "utf-8"
     sample = sample_of(data)
     detected, likely = detect(sample)
     for codec in labels:
         text = _decode(data, codec)
         bad, good = _bad_and_good(text)
         if codec != "utf-8" and good >= 3 * bad and likely - score(sample, codec) < MUCH_LESS_LIKELY:
-            return text
-    return _decode(data, detected)
+            return text, codec
+    return _decode(data, detected), detected
 
 
 def _bad_and_good(text: str) -> tuple[int, int]:
