@@ -39,6 +39,7 @@ class Input(NamedTuple):
     text: str = ""
     title: str = ""
     reason: str = ""  # why it is rejected
+    headers: tuple[tuple[str, str], ...] = ()  # of the HTTP response
 
 
 # --- WARC files ----------------------------------------------------------------------------------
@@ -70,7 +71,8 @@ def _page_of(record: ArcWarcRecord) -> Input | None:
         return None
     url = strip_control(record.rec_headers.get_header("WARC-Target-URI") or "")[:2000]
     date = strip_control(record.rec_headers.get_header("WARC-Date") or "")[:40]
-    return next(_read_html(record.content_stream(), Input(url, date, None, charset_of(kind))))
+    return next(_read_html(record.content_stream(), Input(url, date, None, charset_of(kind),
+                                                              headers=tuple(headers.headers))))
 
 
 def charset_of(content_type: str) -> str:
