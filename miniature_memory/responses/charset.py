@@ -31,9 +31,10 @@ def decode_page(data: bytes, charset: str = "") -> tuple[str, str]:
         codec_of(charset), _meta_codec(data), _xml_codec(data)) if codec])
 
 
-def decode_text(data: bytes) -> str:
-    """The text of a file that has no labels, in the same way; never raises."""
-    return (_without_labels(data) or _by_labels(data, []))[0]
+def decode_text(data: bytes, charset: str = "") -> str:
+    """The text of what is no page and has no labels within, in the same way; never raises."""
+    label = codec_of(charset)
+    return (_without_labels(data) or _by_labels(data, [label] if label else []))[0]
 
 
 def _without_labels(data: bytes) -> tuple[str, str] | None:
