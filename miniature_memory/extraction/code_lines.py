@@ -10,6 +10,7 @@ from textwrap import dedent
 
 from lxml import etree
 
+from miniature_memory.extraction.survey import Survey
 from miniature_memory.extraction.tree_edits import drop
 from miniature_memory.extraction.vocabulary import BLOCK_TAGS, SKIPPED
 
@@ -18,35 +19,37 @@ _LINE_TAGS = BLOCK_TAGS - {"td", "th", "button"}
 _NO_CODE = SKIPPED | {"button"}
 _DISPLAY = re.compile(r"display\s*:\s*(?:block|flex|grid|table-row|list-item)", re.IGNORECASE)
 _LINE_CLASS = re.compile(r"(?:^|[\s_-])line(?:\s|$)")
-_CODE_CLASS = re.compile(r"(?:^|[\s_-])(?:source-?)?code(?:-?(?:block|box|content|listing|body))?(?:\s|$)", re.IGNORECASE)
 _HIGHLIGHTER = re.compile(r"highlight|(?:^|[\s_-])(?:code|hljs|blob|diff|syntax|dp)(?:[\s_-]|$)", re.IGNORECASE)
 _GUTTERS = etree.XPath("//*[self::td or self::div or self::pre or self::ol or self::ul]"
                        "[contains(@class, 'gutter') or contains(@class, 'line') or contains(@class, 'ln')]")
-_OF_CODE_CLASS = etree.XPath("//*[self::div or self::td or self::p or self::blockquote or self::span]"
-                             "[contains(@class, 'code') or contains(@class, 'Code')]")
+_CODE_CLASS = re.compile(r"(?:^|[\s_-])(?:source-?)?code(?:-?(?:block|box|content|listing|body))?(?:\s|$)", re.IGNORECASE)
 _ROWS = etree.XPath("./tr | ./*/tr")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 
 
-def keep_code_lines(root: etree._Element) -> None:
+def keep_code_lines(found: Survey) -> None:
     """Make all code that has lines a <pre>."""
-    for old in list(root.iter("listing", "xmp", "plaintext")):
+    for old in found.all("listing", "xmp", "plaintext"):
         old.tag = "pre"
-    for gutter in _GUTTERS(root):
-        if _are_numbers(gutter) and _consecutive(lines_of(gutter, True)):
-            drop(gutter)
-    for table in list(root.iter("table")):
+    pres, codes = found.all("pre"), found.all(*_CODE)
+    if pres or codes:
+        for gutter in _GUTTERS(found.root):
+            if _are_numbers(gutter) and _consecutive(lines_of(gutter, True)):
+                drop(gutter)
+    for table in found.all("table"):
         _join_rows(table)
-    for pre in list(root.iter("pre")):
+    for pre in pres:
         if len(pre) and _has_lines_of_elements(pre):
             become_pre(pre, lines_of(pre, True))
-    for code in list(root.iter(*_CODE)):
+    boxes = _boxes(codes, found.all("br"))
+    for code in codes:
         if len(code) and not _is_in_pre(code) and (_first(code, "br") is not None or _has_lines_of_elements(code)):
             become_pre(code, lines_of(code, False))
-    for box in _boxes(root):
+    for box in boxes:
         become_pre(box, lines_of(box, False))
-    for items in list(root.iter("ol", "ul")):
-        _join_items(items)
+    if pres or codes:
+        for items in found.all("ol", "ul"):
+            _join_items(items)
 
 
 def become_pre(element: etree._Element, lines: list[str]) -> None:
@@ -217,18 +220,20 @@ def _is_code_alone(element: etree._Element) -> bool:
     return not (element.text or "").strip() and not (element[0].tail or "").strip()
 
 
-def _boxes(root: etree._Element) -> list[etree._Element]:
+def _boxes(codes: list[etree._Element], breaks: list[etree._Element]) -> list[etree._Element]:
     """The elements of which all text is in <code>, with <br> between, and those that are called code and have <br>."""
     out: dict[etree._Element, None] = {}
-    for code in root.iter(*_CODE):
+    for code in codes:
         box = code.getparent()
         if box is not None and box not in out and box.tag in ("p", "div", "td", "li", "dd", "blockquote") \
                 and any(child.tag == "br" for child in box) and _is_all_code(box):
             out[box] = None
-    for box in _OF_CODE_CLASS(root):
-        if _CODE_CLASS.search(box.get("class") or "") and _first(box, "br") is not None \
-                and _first(box, "pre", "p", "table", "h1", "h2", "h3", "ul", "ol") is None and not _is_in_pre(box):
-            out[box] = None
+    for line_break in breaks:
+        for box in islice(line_break.iterancestors("div", "td", "p", "blockquote", "span"), 2):
+            names = box.get("class")
+            if names and "code" in names.lower() and box not in out and _CODE_CLASS.search(names) and not _is_in_pre(box) \
+                    and _first(box, "pre", "p", "table", "h1", "h2", "h3", "ul", "ol") is None:
+                out[box] = None
     return list(out)
 
 

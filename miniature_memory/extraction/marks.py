@@ -8,7 +8,7 @@ import re
 
 from lxml import etree
 
-from miniature_memory.extraction.metadata import FIELDS
+from miniature_memory.extraction.survey import Survey
 from miniature_memory.extraction.tree_edits import drop, replace, set_text_before, text_before, text_in
 
 MOST_CHARS = 80  # guess: what is longer is no mark
@@ -24,31 +24,26 @@ _BACK = re.compile(r"#(?:cite_?ref|_?fnref|_?ftnref|_?ednref|footnote-?ref|back)
 _BACK_CLASS = re.compile(r"back-?(?:link|ref)|reversefootnote", re.IGNORECASE)
 _PERMALINK_CLASS = re.compile(r"anchor|perma-?link|header-?link|hash-?link|heading-?link", re.IGNORECASE)
 _EDIT_ADDRESS = re.compile(r"[?&](?:ve)?(?:action|do)=edit")
-_NAMED = etree.XPath("//*[contains(@class, 'editsection') or contains(@class, 'backlink')]"
-                     " | //*[self::span or self::small or self::cite][contains(@class, 'ref') or contains(@class, 'cit')"
-                     " or contains(@class, 'note') or contains(@class, 'edit') or contains(@class, 'noprint')"
-                     " or contains(@class, 'emplate')]")
-_HIDDEN_FIELDS = etree.XPath("//*[@itemprop][@hidden or @aria-hidden = 'true' or contains(@style, 'none')]")
+_MAY_BE_MARK = re.compile(r"[Rr]ef|[Nn]ote|[Cc]it|[Ee]dit|noprint|[Tt]emplate|needed|fn|backlink")
 _SURELY_NO_TEXT = re.compile(r"(?:^|[\s_-])(?:noprint|[\w-]{0,30}template|needed|edit|edit-?link)(?:[\s_-]|$)", re.IGNORECASE)
 _OF_NOTES = re.compile(r"(?:^|[\s_-])(?:refs?|references?|footnotes?|noteref|fn|cite|citation)(?:[\s_-]|$)", re.IGNORECASE)
 
 
-def drop_marks(root: etree._Element) -> None:
-    for field in _HIDDEN_FIELDS(root):
-        if not FIELDS.isdisjoint(field.get("itemprop", "").lower().split()):
-            drop(field)
-    for gloss in list(root.iter("rt", "rp", "rtc")):
+def drop_marks(found: Survey) -> None:
+    for gloss in found.all("rt", "rp", "rtc"):
         replace(gloss, "".join(base.text or "" for base in gloss.iter("rb")))  # whose end tags may be left out
-    for link in list(root.iter("a")):
-        if _is_mark_link(link) and not _in_code(link):
+    for link in found.all("a"):
+        address = link.get("href") or ""
+        if ("#" in address or address.startswith("javascript:")) and _is_mark_link(link, address) and not _in_code(link):
             _drop_with_brackets(link)
-        elif _EDIT_ADDRESS.search(link.get("href") or ""):
+        elif "=edit" in address and _EDIT_ADDRESS.search(address):
             _drop_edit_link(link)
-    for raised in list(root.iter("sup")):
+    for raised in found.all("sup"):
         if _is_mark_above(raised) and not _in_code(raised):
             drop(raised)
-    for element in _NAMED(root):
-        if _is_named_mark(element, element.get("class") or ""):
+    for element in found.all("span", "small", "cite", "sup"):
+        names = element.get("class")
+        if names and _MAY_BE_MARK.search(names) and _is_named_mark(element, names):
             drop(element)
 
 
@@ -82,25 +77,21 @@ def _in_code(element: etree._Element) -> bool:
 # --- links ---------------------------------------------------------------------------------------
 
 
-def _is_mark_link(link: etree._Element) -> bool:
-    """Whether a link is the mark of a note, a way back from one, or the permalink of a heading."""
-    address, role, names = link.get("href") or "", link.get("role") or "", link.get("class") or ""
-    is_note = "noteref" in role or _NOTE.search(address) is not None or (bool(names) and _NOTE_CLASS.search(names) is not None)
-    if not (is_note or address.startswith("#") or "doc-backlink" in role or names):
-        return False
+def _is_mark_link(link: etree._Element, address: str) -> bool:
+    """Whether a link within a page is the mark of a note, a way back from one, or the permalink of a heading."""
     text = _short_text(link)
     if not text:
         return False
-    is_fragment = "#" in address
-    if "doc-backlink" in role or (is_fragment and (_BACK.search(address) or _BACK_CLASS.search(names))):
+    role, names = link.get("role") or "", link.get("class") or ""
+    if "doc-backlink" in role or _BACK.search(address) or _BACK_CLASS.search(names):
         return len(text) <= 30
-    if names and is_fragment and _PERMALINK_CLASS.search(names) and _is_beside_a_heading(link, text):
+    if names and _PERMALINK_CLASS.search(names) and _is_beside_a_heading(link, text):
         return True
-    if not (is_note or address.startswith("#")) or not _SIGN.fullmatch(text):
+    is_named = "noteref" in role or _NOTE_CLASS.search(names) is not None
+    if not (is_named or address.startswith("#") or _NOTE.search(address)) or not _SIGN.fullmatch(text):
         return False
     if not any(char.isalnum() for char in text) or _BRACKETED.fullmatch(text):
         return True
-    is_named = "noteref" in role or _NOTE_CLASS.search(names) is not None
     return is_named or next(link.iter("sup"), None) is not None or _is_between_brackets(link)
 
 

@@ -9,25 +9,27 @@ from itertools import islice
 
 from lxml import etree
 
+from miniature_memory.extraction.survey import Survey
 from miniature_memory.extraction.tree_edits import drop, replace
 
 _PROSE = ("p", "li", "h1", "h2", "h3", "article", "section")
 MAX_DEPTH = 60  # guess; what is nested deeper in a formula is joined as it comes
-_DRAWN = etree.XPath("//*[contains(@class, 'katex') or contains(@class, 'MathJax') or contains(@class, 'MJX')"
-                     " or contains(@class, 'mwe-math-element')] | //mjx-container")
+_DRAWN = etree.XPath("//mjx-container | //*[contains(@class, 'katex') or contains(@class, 'MathJax')"
+                     " or contains(@class, 'MJX') or contains(@class, 'mwe-math-element')]")
 _DRAWN_CLASS = re.compile(r"(?:^|\s)(?:katex(?:-display)?|MathJax(?:_\w{1,30})?|MJXc-display|mwe-math-element)(?:\s|$)")
 _TEX = re.compile(r"\\[a-zA-Z]+|[_^]\{|^\$[^$]+\$$")
-_TEX_CLASS = re.compile(r"(?:^|[\s_-])(?:tex|latex|math|equation|formula)", re.IGNORECASE)
-_TEX_ADDRESS = re.compile(r"latex|mathtex|mimetex|/math/|cht=tx", re.IGNORECASE)
+_TEX_CLASS = re.compile(r"(?<![a-z])(?:tex|latex|math|equation|formula)(?![a-z])")
+_TEX_ADDRESS = re.compile(r"latex|mathtex|mimetex|/math/|cht=tx")
 _DISPLAY_STYLE = re.compile(r"\{?\\(?:displaystyle|textstyle)\b\s*(.*)", re.DOTALL)
 
 
-def write_out_mathematics(root: etree._Element) -> None:
+def write_out_mathematics(found: Survey) -> None:
     """Put text in the place of every formula."""
-    for script in list(root.iter("script")):
+    for script in found.all("script"):
         if (script.get("type") or "").lower().startswith("math/"):
             _replace_script(script)
-    for drawn in _DRAWN(root):
+    written = found.all("math", "m:math", "mml:math")
+    for drawn in _DRAWN(found.root) if written else found.all("mjx-container"):
         formulas = list(islice(drawn.iter("math"), 2))
         if drawn.tag == "mjx-container" or _DRAWN_CLASS.search(drawn.get("class") or ""):
             if len(formulas) == 1 and next(drawn.iter(*_PROSE), None) is None:
@@ -35,9 +37,9 @@ def write_out_mathematics(root: etree._Element) -> None:
                 replace(drawn, formula_text(formulas[0]), display)
             elif drawn.tag == "mjx-container":
                 drawn.tag = "span"  # no block: it is in the middle of a sentence
-    for formula in list(root.iter("math", "m:math", "mml:math")):
+    for formula in written:
         replace(formula, formula_text(formula), _is_display(formula))
-    for image in list(root.iter("img")):
+    for image in found.all("img"):
         if tex := _tex_of_image(image):
             replace(image, tex)
 
@@ -63,7 +65,8 @@ def _tex_of_image(image: etree._Element) -> str:
     alt = image.get("alt") or ""
     if not alt or len(alt) > 5000:
         return ""
-    told = _TEX.search(alt) or _TEX_CLASS.search(image.get("class") or "") or _TEX_ADDRESS.search(image.get("src") or "")
+    told = _TEX.search(alt) if "\\" in alt or "{" in alt or "$" in alt else None
+    told = told or _TEX_CLASS.search(image.get("class") or "") or _TEX_ADDRESS.search((image.get("src") or "")[:200])
     return clean_tex(alt) if told else ""
 
 

@@ -7,6 +7,7 @@ from lxml import etree
 from miniature_memory.extraction.code_lines import keep_code_lines
 from miniature_memory.extraction.marks import drop_marks
 from miniature_memory.extraction.mathematics import write_out_mathematics
+from miniature_memory.extraction.survey import Survey
 from miniature_memory.extraction.vocabulary import BLOCK_TAGS, HEADINGS, SKIPPED
 from miniature_memory.extraction.white_space import break_kept_lines
 
@@ -23,11 +24,13 @@ def parse(html: str) -> etree._Element | None:
     """
     root = _tree(html)
     if root is not None:
-        _read_noscript(root)
-        write_out_mathematics(root)
-        drop_marks(root)
-        keep_code_lines(root)
-        break_kept_lines(root)
+        found = Survey(root)
+        for noscript in found.all("noscript"):
+            _read_noscript(noscript)
+        write_out_mathematics(found)
+        drop_marks(found)
+        keep_code_lines(found)
+        break_kept_lines(root, found, html)
     return root
 
 
@@ -42,15 +45,14 @@ def _tree(html: str) -> etree._Element | None:
         return None
 
 
-def _read_noscript(root: etree._Element) -> None:
+def _read_noscript(noscript: etree._Element) -> None:
     """A page saved by a browser has the content of its <noscript> as text; it is markup."""
-    for noscript in list(root.iter("noscript")):
-        text = noscript.text or ""
-        if _MARKUP.match(text) and not len(noscript):
-            inner = _tree(f"<div>{text}</div>")
-            noscript.text = ""
-            if inner is not None:
-                noscript.append(next(inner.iter("div")))
+    text = noscript.text or ""
+    if _MARKUP.match(text) and not len(noscript):
+        inner = _tree(f"<div>{text}</div>")
+        noscript.text = ""
+        if inner is not None:
+            noscript.append(next(inner.iter("div")))
 
 
 def is_cut_short(root: etree._Element) -> bool:

@@ -1,4 +1,4 @@
-"""Tree edits: put text in the place of an element; what follows it stays.
+"""Tree edits: put text in the place of an element; what follows it stays. And what several modules ask of an element.
 
 The element remains, as a <span>: moving its tail to what stands before it would take quadratic time on a page of nothing
 but such elements.
@@ -38,3 +38,10 @@ def set_text_before(element: etree._Element, text: str) -> None:
 
 def text_in(element: etree._Element) -> str:
     return "".join(element.itertext())
+
+
+def is_hidden(attributes: dict[str, str]) -> bool:
+    if "hidden" in attributes or attributes.get("aria-hidden") == "true":
+        return True
+    style = attributes.get("style", "")
+    return "display" in style and "none" in style

@@ -4,6 +4,7 @@ import re
 
 from lxml import etree
 
+from miniature_memory.extraction.survey import Survey
 from miniature_memory.extraction.vocabulary import BLOCK_TAGS, SKIPPED
 
 KEPT_SPACE = "\ufdd0"  # stands for a space of indentation; Unicode promises that no text has this character
@@ -11,57 +12,56 @@ _KEEPS_LINES = {"pre": True, "pre-wrap": True, "break-spaces": True, "preserve":
                 "pre-line": False, "preserve-breaks": False}  # value -> does it keep indentation, too?
 _OTHER = ("normal", "nowrap", "initial", "collapse")
 _PROPERTY = re.compile(r"white-space(?:-collapse)?\s*:\s*([a-z-]+)", re.IGNORECASE)
-_UTILITY = re.compile(r"(?:^|\s)(?:whitespace|white-space|text|ws)-(pre(?:-wrap|-line)?|break-spaces)(?:\s|$)")
+_IN_SOURCE = re.compile(r"space(?:-collapse)?(?:-|\s{0,5}:\s{0,5})(?:pre|break)")
+_UTILITY = re.compile(r"(?:^|\s)(?:\S{1,20}:)?white-?space-(pre(?:-wrap|-line)?|break-spaces)(?:\s|$)")
 _SELECTOR = re.compile(r"(?:^|[\s>])[a-z]{0,20}([.#])([\w-]{1,60})\s*$", re.IGNORECASE)
-_STYLED = etree.XPath("//*[contains(@style, 'white-space') or contains(@class, 'pre') or contains(@class, 'break-spaces')]")
 _MOST_RULES = 100  # guess; of a page's own style sheets
 _SKIPPED = SKIPPED | {"pre"}
 
 
-def break_kept_lines(root: etree._Element) -> None:
-    sheet = _rules_of_sheets(root)
-    found = list(_STYLED(root))
-    for kind, name in sheet:
-        found += root.xpath("//*[@id = $name]" if kind == "#" else
-                            "//*[contains(concat(' ', normalize-space(@class), ' '), concat(' ', $name, ' '))]", name=name)
-    for element in found:
-        value = _value_of(element, sheet)
-        if value in _KEEPS_LINES:
-            _break(element, sheet)
+def break_kept_lines(root: etree._Element, found: Survey, html: str) -> None:
+    """Put <br> for every line break that is kept. html: the page's source, which tells soonest that there is none."""
+    if not _IN_SOURCE.search(html):
+        return
+    sheet = _rules_of_sheets(found.all("style"))
+    for element in [element for element in root.iter() if _value_of(element, sheet) in _KEEPS_LINES]:
+        _break(element, sheet)
 
 
-def _rules_of_sheets(root: etree._Element) -> dict[tuple[str, str], str]:
-    """(. or #, name) -> the value of white-space that the page's own style sheets give to that class or id."""
-    out: dict[tuple[str, str], str] = {}
-    for style in root.iter("style"):
-        for found in _PROPERTY.finditer(style.text or ""):
-            value = found[1].lower()
-            if value not in _KEEPS_LINES or len(out) >= _MOST_RULES:
+def _rules_of_sheets(styles: list[etree._Element]) -> dict[str, str]:
+    """The value of white-space that the page's own style sheets give to a class, or to an #id."""
+    out: dict[str, str] = {}
+    for style in styles:
+        text, at = style.text or "", -1
+        while (at := text.find("white-space", at + 1)) >= 0 and len(out) < _MOST_RULES:
+            found = _PROPERTY.match(text, at)
+            value = found[1].lower() if found else ""
+            if value not in _KEEPS_LINES:
                 continue
-            text = (style.text or "")[max(found.start() - 2000, 0) : found.start()]
-            head, brace, _ = text.rpartition("{")
+            head, brace, _ = text[max(at - 2000, 0) : at].rpartition("{")
             for selector in re.split(r"[{};]", head)[-1].split(",") if brace else ():
                 if named := _SELECTOR.search(selector):
-                    out[named[1], named[2]] = value
+                    out[("#" if named[1] == "#" else "") + named[2]] = value
     return out
 
 
-def _value_of(element: etree._Element, sheet: dict[tuple[str, str], str]) -> str:
+def _value_of(element: etree._Element, sheet: dict[str, str]) -> str:
     """The white-space that an element is given itself; "" for what it inherits."""
-    style, names = element.get("style"), element.get("class") or ""
-    if style and (found := _PROPERTY.search(style)):
+    style = element.get("style")
+    if style and "white-space" in style and (found := _PROPERTY.search(style)):
         return found[1].lower()
-    if "pre" in names or "break" in names:
-        if found := _UTILITY.search(names):
+    names = element.get("class")
+    if names:
+        if ("-pre" in names or "-break" in names) and (found := _UTILITY.search(names)):
             return found[1]
-    if sheet:
-        for key in (("#", element.get("id") or ""), *((".", name) for name in names.split())):
-            if key in sheet:
-                return sheet[key]
-    return ""
+        if sheet:
+            for name in names.split():
+                if name in sheet:
+                    return sheet[name]
+    return sheet.get("#" + (element.get("id") or ""), "") if sheet else ""
 
 
-def _break(top: etree._Element, sheet: dict[tuple[str, str], str]) -> None:
+def _break(top: etree._Element, sheet: dict[str, str]) -> None:
     """Put <br> for the line breaks in all text of an element that keeps them, down to where that changes."""
     values = [_value_of(top, sheet)]
     walker = etree.iterwalk(top, events=("start", "end"))
