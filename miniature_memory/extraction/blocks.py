@@ -37,6 +37,7 @@ class Page:
     first: list[int] = field(default_factory=list)  # its blocks are blocks[first:last]
     last: list[int] = field(default_factory=list)
     end: list[int] = field(default_factory=list)  # its elements are [index:end]
+    hidden_fields: dict[int, str] = field(default_factory=dict)  # of hidden elements that have one, itemprop in lower case
     hints: Hints = field(default_factory=Hints)
 
 
@@ -165,6 +166,8 @@ class _Cutter:
         itemtype = attributes.get("itemtype")
         if itemtype:
             self.microdata.add(itemtype.rstrip("/").rpartition("/")[2][:40])
+        if hidden_bit and "itemprop" in attributes:
+            page.hidden_fields[me] = attributes["itemprop"].lower()
         page.tag.append(tag)
         page.parent.append(parent if has_parent else 0)
         page.depth.append(page.depth[parent] + 1 if has_parent else 0)

@@ -21,7 +21,7 @@ from miniature_memory.responses.charset import decode_text
 logger = logging.getLogger(__name__)
 
 MAX_BYTES = 5_000_000  # of one page or text, as web.max_bytes; a longer one is rejected
-LOOKS_LIKE_HTML = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|head|body|!--)", re.IGNORECASE)
+LOOKS_LIKE_HTML = re.compile(rb"\s*+(?:\xef\xbb\xbf\s*+)?<(!doctype|html|\?xml|head|body|!--)", re.IGNORECASE)
 
 
 class Input(NamedTuple):

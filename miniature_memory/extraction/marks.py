@@ -8,8 +8,9 @@ import re
 
 from lxml import etree
 
+from miniature_memory.extraction.metadata import FIELDS
 from miniature_memory.extraction.survey import Survey
-from miniature_memory.extraction.tree_edits import drop, replace, set_text_before, text_before, text_in
+from miniature_memory.extraction.tree_edits import drop, is_hidden, replace, set_text_before, text_before, text_in
 
 MOST_CHARS = 80  # guess: what is longer is no mark
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
@@ -44,6 +45,9 @@ def drop_marks(found: Survey) -> None:
     for element in found.all("span", "small", "cite", "sup"):
         names = element.get("class")
         if names and _MAY_BE_MARK.search(names) and _is_named_mark(element, names):
+            drop(element)
+        elif (name := element.get("itemprop")) and is_hidden(dict(element.items())) \
+                and not FIELDS.isdisjoint(name.lower().split()):
             drop(element)
 
 

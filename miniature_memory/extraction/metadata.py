@@ -26,7 +26,7 @@ FIELDS = frozenset(
     "reviewrating ratingcount reviewcount interactionstatistic interactioncount commentcount wordcount keywords "
     "inlanguage breadcrumb potentialaction mainentityofpage ispartof shippingdetails hasmerchantreturnpolicy "
     "openinghours openinghoursspecification".split())
-SCHEMA_TYPE = re.compile(r'"@type":\s*\[?\s*"(\w{1,40})"')
+SCHEMA_TYPE = re.compile(r'"@type":\s*+(?:\[\s*+)?"(\w{1,40})"')
 GENERATORS = {
     "forum": re.compile(r"discourse|phpbb|vbulletin|xenforo|nodebb|flarum|vanilla|smf|invision", re.I),
     "docs": re.compile(r"sphinx|docusaurus|mkdocs|gitbook|docutils|vitepress|starlight|mintlify|doxygen|mediawiki",

@@ -11,8 +11,8 @@ from miniature_memory.extraction.survey import Survey
 from miniature_memory.extraction.vocabulary import BLOCK_TAGS, HEADINGS, SKIPPED
 from miniature_memory.extraction.white_space import break_kept_lines
 
-_TAG = re.compile(r"</?([a-zA-Z][^\s<>/]*)[^<>]*>")  # up to the next bracket: never backtracks
-_MARKUP = re.compile(r"\s*<[a-zA-Z!/]")
+_TAG = re.compile(r"</?([a-zA-Z][^\s<>/]*+)[^<>]*+>")
+_MARKUP = re.compile(r"\s*+<[a-zA-Z!/]")
 _SAME_WHEN_FLAT = SKIPPED | {"html", "body", "a", "br", *HEADINGS}
 
 

@@ -121,7 +121,7 @@ _TO_THE_END_OF = {b"<!--": b"-->", b"<!": b">", b"<?": b">", b"</": b">"}
 _RAW_TEXT = {b"<" + tag: re.compile(b"</" + tag, re.IGNORECASE)
              for tag in (b"script", b"style", b"title", b"textarea", b"xmp", b"noscript")}
 _BEGIN = re.compile(rb"<(?:!--|[!?]|/(?![a-zA-Z])|/?[a-zA-Z][^\s/>]*)")
-_ATTRIBUTE = re.compile(rb"[\s/]*([^\s/>][^\s/>=]*)\s*(?:=\s*(\"[^\"]*\"?|'[^']*'?|[^\s>]*))?")
+_ATTRIBUTE = re.compile(rb"[\s/]*+([^\s/>][^\s/>=]*+)\s*+(?:=\s*+(\"[^\"]*+\"?|'[^']*+'?|[^\s>]*+))?")
 
 
 def _attributes(data: bytes, at: int) -> tuple[dict[bytes, bytes], int]:
@@ -136,13 +136,13 @@ def _attributes(data: bytes, at: int) -> tuple[dict[bytes, bytes], int]:
 def _declared_by(attributes: dict[bytes, bytes]) -> str:
     label = attributes.get(b"charset")
     if label is None and attributes.get(b"http-equiv", b"").lower() == b"content-type":
-        found = re.search(rb"charset\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s;\"']*))", attributes.get(b"content", b""), re.I)
+        found = re.search(rb"charset\s*+=\s*+(?:\"([^\"]*)\"|'([^']*)'|([^\s;\"']*))", attributes.get(b"content", b""), re.I)
         label = found[found.lastindex or 0] if found else None
     return _declared(label or b"")
 
 
 def _xml_codec(data: bytes) -> str:
-    found = re.match(rb"\s*<\?xml\s[^>]{0,500}?encoding\s*=\s*[\"']([^\"'>]*)", data[:2000])
+    found = re.match(rb"\s*+<\?xml\s[^>]{0,500}?encoding\s*+=\s*+[\"']([^\"'>]*)", data[:2000])
     return _declared(found[1]) if found else ""
 
 
