@@ -115,7 +115,7 @@ def lines_of(element: etree._Element, keep_space: bool) -> list[str]:
         is_line = node is not element and _is_line(node, by_class)
         if event == "start":
             if is_line:
-                if not out.is_empty():
+                if any(out.pieces):  # a number alone belongs to the line that begins
                     out.end_line()
                 begun.append(len(out.done))
             if node is not element and (number := _number_at_start(node, out)):
