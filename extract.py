@@ -32,9 +32,10 @@ from miniature_memory.core.errors import StageError
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
 from miniature_memory.core.text import hostname
+from miniature_memory.extraction.archives import read_warc
 from miniature_memory.extraction.classifier import explain
 from miniature_memory.extraction.config import ExtractConfig
-from miniature_memory.extraction.inputs import Input, read_files, read_stdin, read_warc
+from miniature_memory.extraction.inputs import Input, read_files, read_stdin
 from miniature_memory.extraction.page import Extracted, extract_page
 from miniature_memory.extraction.parsing import parse
 from miniature_memory.extraction.workers import Job, extract_all, extract_job

@@ -56,6 +56,7 @@ def extract_page(html: bytes | str, url: str | None = None, charset: str = "",
     text, extractor, page_type = "", "blocks", ""
     if config.mode == "blocks":  # 4
         text, page_type = classifier.classify(root, url)
+    source = "" if len(text) >= MIN_CHARS else etree.tostring(root, encoding="unicode", method="html")
     del root  # the other ways make trees of their own
     for name, way in WAYS.items():  # 5, 6
         if len(text) < MIN_CHARS:

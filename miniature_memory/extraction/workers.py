@@ -13,10 +13,11 @@ from warcio.archiveiterator import ArchiveIterator
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.extraction.config import ExtractConfig
-from miniature_memory.extraction.inputs import Input, charset_of
+from miniature_memory.extraction.inputs import Input
 from miniature_memory.extraction.metadata import one_line
 from miniature_memory.extraction.page import Extracted, extract_page
 from miniature_memory.responses.coding import unpack
+from miniature_memory.responses.media_type import media_type
 from miniature_memory.responses.signals import read_signals
 
 PAGES_PER_WORKER = 1000  # guess; then a fresh process takes over: extractors leak memory (adbar/trafilatura#216)
@@ -36,7 +37,7 @@ def extract_job(job: Job, config: ExtractConfig) -> Extracted:
         url = record.rec_headers.get_header("WARC-Target-URI") or ""
         encoding = record.http_headers.get_header("Content-Encoding") or "" if record.http_headers else ""
         body = unpack(record.raw_stream.read(), encoding, MOST_BYTES, truncate=True)  # scrape has kept its limit
-        return extract_page(body, url, charset_of(content_type), config)
+        return extract_page(body, url, media_type([content_type])[1], config)
     if job.html is None:
         reason = job.reason or ("" if job.text.strip() else "no_text")
         return Extracted(job.text, one_line(job.title), extractor="as_it_is", reason=reason)
