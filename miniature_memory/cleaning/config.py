@@ -112,7 +112,11 @@ class CleanConfig:
         "changes to the preset, such as min_words = 30; docs/configuration.md lists all thresholds")
     mask_personal_data: bool = setting(True,
         "e-mail addresses, phone, card and account numbers and public IP addresses become words such as [phone number]")
+    document_deadline_sec: float = setting(20.0, "of computing; reject a document that takes longer")  # as extract's
     validate: ValidateConfig = field(default_factory=ValidateConfig)  # for --rebuild, which detects languages again
 
     def __post_init__(self) -> None:
+        if self.document_deadline_sec <= 0:
+            raise ValueError(f"document_deadline_sec = {self.document_deadline_sec}: expected a number of seconds "
+                             "above 0")
         thresholds_of(self.preset, self.thresholds)

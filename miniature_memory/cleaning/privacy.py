@@ -22,7 +22,7 @@ _NO_PHONE = re.compile(r"(?:isbn|issn|doi|ean|rfc|#|no\.?)\W{0,3}$", re.IGNORECA
 _NO_ADDRESS = re.compile(r"(?:\bv|version|release|section|§)\W{0,2}$", re.IGNORECASE)
 
 
-def mask(text: str) -> tuple[str, Counter[str]]:
+def mask(text: str, language: str = "en") -> tuple[str, Counter[str]]:
     """`text` with personal data masked, and how often each kind was found. Pure."""
     counts: Counter[str] = Counter()
     for kind, needs, pattern, is_one in _KINDS:

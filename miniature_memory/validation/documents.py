@@ -12,6 +12,8 @@ from typing import Any
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from miniature_memory.core.errors import DeadlineError
+from miniature_memory.core.process import deadline
 from miniature_memory.storage.documents import DAMAGED
 from miniature_memory.storage.rejections import Rejection
 from miniature_memory.validation.config import ValidateConfig
@@ -26,6 +28,15 @@ NOT_WHOLE = ("bad_utf8", "bad_json", "bad_schema", "id_mismatch", DAMAGED)
 
 def validate(line: bytes, expected_id: str, config: ValidateConfig) -> tuple[dict[str, Any], Rejection | None, str]:
     """(document, why it is rejected or None, its language or ""). A line that is not whole may give {}."""
+    try:
+        with deadline(config.document_deadline_sec):
+            return _validate(line, expected_id, config)
+    except DeadlineError:
+        return {}, Rejection("validation_timeout", f"more than {config.document_deadline_sec:g} s",
+                             config.document_deadline_sec), ""
+
+
+def _validate(line: bytes, expected_id: str, config: ValidateConfig) -> tuple[dict[str, Any], Rejection | None, str]:
     document, rejection = parse(line, expected_id)
     rejection = rejection or rejection_of(document["text"], config)
     if rejection:
