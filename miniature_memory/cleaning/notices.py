@@ -45,8 +45,8 @@ _NEED = r"you(?:['’]ll)? (?:need|have|must) (?:to )?"
 _POLICIES = r"(?:privacy|cookies?|terms|conditions of use|data protection)"
 _ACT = (r"(?:clicking|continuing|submitting|using|visiting|browsing|signing up|subscribing|registering|creating"
         r"|checking|proceeding|accessing|closing|scrolling|logging in|posting|tapping|providing|accepting|entering)")
-_COLLECTS = (r"(?:you|your|our|us|(?:this|the) (?:web ?)?site|accept|consent|polic(?:y|ies)|analytics|analy[sz]e|traffic|personali[sz]ed?|ads"
-             r"|advertis\w+|similar|tracking|partners|third[ -]part(?:y|ies))")
+_COLLECTS = (r"(?:you|your|our|us|(?:this|the) (?:web ?)?site|accept|consent|polic(?:y|ies)|analytics"
+             r"|analy[sz]e|traffic|personali[sz]ed?|ads|advertis\w+|similar|tracking|partners|third[ -]part(?:y|ies))")
 _SAYS = (
     # JavaScript is needed, for this page
     rf"please {_ON} (?:\w+ ){{0,3}}javascript",

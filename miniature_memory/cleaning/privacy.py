@@ -121,7 +121,7 @@ _VERSION = re.compile(r"(?:\bv|\bver\b|version|release|section|chapter|§|update
 _MACHINE = re.compile(r"\b(?:ip|ips|ipv4|address|server|serveur|servidor|host|dns|router|gateway|proxy|ping|node"
                       r"|adresse|dirección|indirizzo|nameserver|subnet|connect|telnet|ssh|curl)\b", re.IGNORECASE)
 _PRODUCT = re.compile(r"\b[A-Z]\w+ $")
-_HEADING = re.compile(r" +[^\W\d_]")  # 3.2.1.1 Installing
+_HEADING = re.compile(r" +[A-ZÀ-ÞΑ-ΩА-Я]")  # 3.2.1.1 Installing
 SMALL = 100  # versions and sections are of numbers below it; most addresses have one above it
 CONTEXT_CHARS = 40
 

@@ -19,6 +19,7 @@ from warcio.exceptions import ArchiveLoadFailed
 from warcio.recordloader import ArcWarcRecord
 
 from miniature_memory.core.errors import StageError
+from miniature_memory.core.mojibake import mend_encoding
 from miniature_memory.core.paths import shown
 from miniature_memory.core.text import strip_control, timestamp
 
@@ -125,7 +126,7 @@ def _read_text(stream: BinaryIO, origin: Input) -> Iterator[Input]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("windows-1252", errors="replace")
-    yield origin._replace(text=strip_control(text.replace("\r\n", "\n").replace("\r", "\n")).strip("\n"))
+    yield origin._replace(text=strip_control(mend_encoding(text.replace("\r\n", "\n").replace("\r", "\n"))).strip("\n"))
 
 
 def _read_json_lines(stream: BinaryIO, origin: Input) -> Iterator[Input]:
@@ -145,7 +146,7 @@ def _read_json_lines(stream: BinaryIO, origin: Input) -> Iterator[Input]:
         if isinstance(html, str) and not text:
             yield own._replace(html=html.encode("utf-8", "replace"), charset="utf-8")
         else:
-            yield own._replace(text=strip_control(text), reason="" if text.strip() else "no_text")
+            yield own._replace(text=strip_control(mend_encoding(text)), reason="" if text.strip() else "no_text")
 
 
 Reader = Callable[[BinaryIO, Input], Iterator[Input]]  # (the file, its URL, time and title) -> what it contains

@@ -13,6 +13,7 @@ from typing import Any
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from miniature_memory.core.errors import DeadlineError
+from miniature_memory.core.mojibake import mend_encoding
 from miniature_memory.core.process import deadline
 from miniature_memory.storage.documents import DAMAGED
 from miniature_memory.storage.rejections import Rejection
@@ -108,5 +109,5 @@ def _identifier() -> LanguageIdentifier:
 
 def language_of(text: str) -> tuple[str, float]:
     """ISO 639-1 code of the text's most likely language and its probability (py3langid, langid.py's model)."""
-    code, probability = _identifier().classify(text[:LANGUAGE_PREFIX_CHARS])
+    code, probability = _identifier().classify(mend_encoding(text[:LANGUAGE_PREFIX_CHARS]))
     return code, float(probability)
