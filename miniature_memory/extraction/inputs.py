@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from miniature_memory.core.errors import StageError
+from miniature_memory.core.mojibake import mend_encoding
 from miniature_memory.core.paths import shown
 from miniature_memory.core.text import strip_control, timestamp
 from miniature_memory.responses.charset import decode_text
@@ -82,7 +83,7 @@ def _read_text(stream: BinaryIO, origin: Input) -> Iterator[Input]:
 
 def plain_text(data: bytes, charset: str = "") -> str:
     """The text in the bytes of a file, with "\\n" for every line end."""
-    text = decode_text(data, charset)
+    text = mend_encoding(decode_text(data, charset))
     return strip_control(text.replace("\r\n", "\n").replace("\r", "\n")).strip("\n")
 
 
@@ -102,7 +103,7 @@ def _read_json_lines(stream: BinaryIO, origin: Input) -> Iterator[Input]:
         if isinstance(html, str) and not (isinstance(text, str) and text.strip()):
             yield own._replace(html=html.encode("utf-8", "replace"), charset="utf-8")
         elif isinstance(text, str):
-            yield own._replace(text=strip_control(text), reason="" if text.strip() else "no_text")
+            yield own._replace(text=strip_control(mend_encoding(text)), reason="" if text.strip() else "no_text")
         else:
             yield own._replace(reason="no_text" if text is None else "text_is_no_string")
 
