@@ -39,11 +39,11 @@ def clean(value: object, most: int = 200) -> str:
 
 def cut(words: str) -> str:
     """Text that continues: without its last word, which may be half of one."""
-    return re.sub(r"\s+\S*\Z", "", words) + " …"
+    return re.sub(r"(?<!\s)\s++\S*+\Z", "", words) + " …"
 
 
 def without_gaps(words: str) -> str:
-    return re.sub(r"\s*\n\s*", "\n", words.strip())
+    return "\n".join(filter(None, map(str.strip, words.split("\n"))))
 
 
 def two_digits(value: float) -> str:
