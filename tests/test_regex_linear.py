@@ -40,7 +40,8 @@ GENERAL = (" ", "\n", "\t", "0", "a", "A", "é", "中", "\u0301", "😀", "…",
 TAILS = ("", "\x01", "!a a")
 CLASSES = {codes.CATEGORY_DIGIT: "07", codes.CATEGORY_SPACE: " \n", codes.CATEGORY_WORD: "a0_é",
            codes.CATEGORY_NOT_DIGIT: "a ", codes.CATEGORY_NOT_SPACE: "a0-", codes.CATEGORY_NOT_WORD: " -.“"}
-PROPERTIES = {"Sc": "€", "So": "😀", "Lu": "A", "Lo": "中", "P": "-", "M": "\u0301"}  # of the module regex: an example of each
+# Of the module regex: an example of each
+PROPERTIES = {"Sc": "€", "So": "😀", "Lu": "A", "Lo": "中", "P": "-", "M": "\u0301"}
 # Characters that these modules' or patterns' texts have at most, because the code looks at their length first
 LONGEST = {"cleaning.boilerplate.": 60, "cleaning.words._SUFFIX": 8, "extraction.charset:": 4096,
            "extraction.inputs.LOOKS_LIKE_HTML": 1000}

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 NEEDED = (3, 11)
+
+
+def setup_command() -> str:
+    """How setup.sh is started from the current folder."""
+    return "./setup.sh" if Path.cwd() == PROJECT else shlex.quote(str(PROJECT / "setup.sh"))
 
 
 def use_own_python() -> None:
@@ -29,10 +35,11 @@ def use_own_python() -> None:
         try:
             os.execv(str(own), [str(own), *sys.argv])
         except OSError as error:
-            sys.exit(f"{script}: {own} cannot be started ({error.strerror}). Fix: ./setup.sh, which rebuilds it.")
+            sys.exit(f"{script}: {own} cannot be started ({error.strerror}). Fix: {setup_command()}, which rebuilds "
+                     "it.")
     if sys.version_info < NEEDED or (not ready and "--doctor" not in arguments):
         sys.exit(f"{script}: this is Python {sys.version.split()[0]} in {sys.prefix}. Expected: Python 3.11 or newer "
-                 "with the packages of requirements.txt. Fix: ./setup.sh, then run the same command again.")
+                 f"with the packages of requirements.txt. Fix: {setup_command()}, then run the same command again.")
 
 
 def _stop(signum: int, _frame: object) -> None:

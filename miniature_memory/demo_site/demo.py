@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from miniature_memory.core.errors import StageError
+from miniature_memory.core.interpreter import setup_command
 from miniature_memory.core.paths import PROJECT, make_folder
 
 DEMO_SITE = "http://sample-site.invalid"
@@ -30,7 +32,8 @@ def demo_web(root: Path) -> Iterator[list[str]]:
         line = site.stdout.readline()
         if not line:
             raise StageError("The sample site did not start.", "its address on the first line.",
-                             "run python3 -m miniature_memory.demo_site.site to see why, or ./setup.sh again.")
+                             f"see why with cd {shlex.quote(str(PROJECT))} && {shlex.quote(sys.executable)} -m "
+                             f"miniature_memory.demo_site.site, or repair the packages with {setup_command()}")
         yield [f'web.connect_to=["sample-site.invalid=127.0.0.1:{json.loads(line)["port"]}"]',
                'search.providers=["searxng", "feeds", "sitemaps"]', f'search.searxng_url="{DEMO_SITE}/search"']
     finally:

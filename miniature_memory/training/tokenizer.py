@@ -23,7 +23,7 @@ import rustbpe
 import tiktoken
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import root_option, shown
+from miniature_memory.core.paths import command, shown
 from miniature_memory.core.process import uninterrupted
 from miniature_memory.training.config import MAX_VOCAB_SIZE
 
@@ -133,7 +133,7 @@ def load(folder: Path) -> Tokenizer:
 
 def retokenize(root: Path) -> str:
     """The command that makes a new tokenizer, and new bins with it."""
-    return f"python3 prepare.py --retokenize{root_option(root)}"
+    return command("prepare.py", root, "--retokenize")
 
 
 def train(kind: str, texts: Iterable[str], vocab_size: int, provisional: bool = False) -> Tokenizer:
