@@ -91,6 +91,9 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
         except StageError:
             code = EXIT_STAGE
             raise
+        except BrokenPipeError:  # the reader of our last lines has seen enough
+            code = EXIT_DONE
+            raise
         finally:
             line = {"started": began, "finished": timestamp(), "exit_code": code,
                     "stages": [stats.to_dict() for stats in run.stats.values()]}

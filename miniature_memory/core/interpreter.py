@@ -25,6 +25,7 @@ def use_own_python() -> None:
     """
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _stop)
+    use_utf8()
     script, arguments = Path(sys.argv[0]).name, set(sys.argv[1:]) if sys.argv[0].endswith("run.py") else set()
     if sys.version_info >= NEEDED and arguments & {"--status", "--topics"}:
         return  # they need no package
@@ -40,6 +41,15 @@ def use_own_python() -> None:
     if sys.version_info < NEEDED or (not ready and "--doctor" not in arguments):
         sys.exit(f"{script}: this is Python {sys.version.split()[0]} in {sys.prefix}. Expected: Python 3.11 or newer "
                  f"with the packages of requirements.txt. Fix: {setup_command()}, then run the same command again.")
+
+
+def use_utf8() -> None:
+    """Start again in UTF-8 mode where file names are not UTF-8 by themselves, as under LC_ALL=C with PYTHONUTF8=0: else
+    a topic's folder could not have its name. What is printed keeps the encoding that the terminal expects."""
+    if sys.getfilesystemencoding() != "utf-8" and sys.stdout:
+        os.environ["PYTHONUTF8"] = "1"
+        os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
+        os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
 def _stop(signum: int, _frame: object) -> None:

@@ -18,7 +18,7 @@ VIEWS = {"status": "what was collected and learned so far", "topics": "the topic
 def parse_args(argv: list[str] | None, description: str | None = None) -> argparse.Namespace:
     parser = ArgumentParser("run.py", description)
     add_arguments(parser)
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     if (args.warc or args.files) and args.only != "extract":
         parser.error("--warc and --import need --only extract")
     n_views = sum(getattr(args, view) for view in VIEWS)

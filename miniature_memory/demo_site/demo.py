@@ -10,7 +10,8 @@ from pathlib import Path
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.interpreter import setup_command
-from miniature_memory.core.paths import PROJECT, make_folder
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.storage.files import is_blank, write_aside
 
 DEMO_SITE = "http://sample-site.invalid"
 DEMO_FILES = {"queries.txt": "love\nrevenge\nthe sea\nkings and crowns\nmistaken identity\n",
@@ -21,9 +22,8 @@ DEMO_FILES = {"queries.txt": "love\nrevenge\nthe sea\nkings and crowns\nmistaken
 def demo_web(root: Path) -> Iterator[list[str]]:
     """Serve the sample site on loopback; yield the settings that make it the web of this run."""
     for name, content in DEMO_FILES.items():
-        path = make_folder(root / "config") / name
-        if not path.exists():
-            path.write_text(content, encoding="utf-8")
+        if is_blank(path := root / "config" / name):
+            write_aside(path, content.encode())
     command = [sys.executable, "-m", "miniature_memory.demo_site.site", "--port", "0", "--until-stdin-closes"]
     site = subprocess.Popen(command, cwd=PROJECT,
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)

@@ -154,7 +154,8 @@ def check_in_child(root: Path, config_file: Path | None, overrides: list[str]) -
     paths = [str(root.absolute()), str(config_file.absolute()) if config_file else ""]
     try:
         done = subprocess.run([sys.executable, "-c", code, *paths, *overrides], cwd=PROJECT, capture_output=True,
-                              text=True, timeout=CHILD_SEC, check=False)
+                              encoding="utf-8", errors="replace",
+                              env={**os.environ, "PYTHONIOENCODING": "utf-8"}, timeout=CHILD_SEC, check=False)
         return [Finding(*finding) for finding in json.loads(done.stdout.splitlines()[-1])]
     except subprocess.TimeoutExpired:
         return [Finding("imports", BAD, f"importing the packages took longer than {CHILD_SEC:.0f} seconds.",
