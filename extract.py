@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from miniature_memory.core.errors import StageError
+from miniature_memory.core.paths import command
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
 from miniature_memory.core.text import hostname
@@ -106,7 +107,7 @@ def print_page(config: ExtractConfig, root: Path, value: str) -> str:
     extracted = extract_job(_only(value), replace(config, respect_noai=False))  # to look at a page is not to use it
     if not extracted.text:
         raise StageError(f"{value} has no text ({extracted.reason.replace('_', ' ')}).", "a page or a text.",
-                         f"look at its blocks: python3 extract.py --explain {shlex.quote(value)}")
+                         "look at its blocks: " + command("extract.py", root, f"--explain {shlex.quote(value)}"))
     return extracted.text
 
 

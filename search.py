@@ -23,7 +23,7 @@ import shlex
 from pathlib import Path
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import config_path, root_option, shown
+from miniature_memory.core.paths import command, config_path, shown
 from miniature_memory.core.stage import StageStats, stage_main
 from miniature_memory.crawl.config import SearchConfig
 from miniature_memory.crawl.discovery import Discovery
@@ -73,7 +73,7 @@ def nothing_to_search_for(root: Path) -> StageError:
                       f"{shown(config_path(root, 'seeds.txt'))}, and nothing was collected before.",
                       "one query per line, such as: history of astronomy.",
                       f"mkdir -p {folder}; echo 'history of astronomy' >> {folder}/queries.txt; "
-                      f"python3 run.py --only search{root_option(root)}")
+                      + command("run.py", root, "--only search"))
 
 
 def main(argv: list[str] | None = None) -> int:

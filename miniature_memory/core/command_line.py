@@ -1,6 +1,7 @@
 """The command line that all scripts share, and what becomes of their errors."""
 
 import argparse
+import io
 import logging
 import os
 import re
@@ -22,6 +23,7 @@ from miniature_memory.core.errors import (
     disk_error,
 )
 from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.process import LOCK_FD_VARIABLE
 from miniature_memory.core.text import strip_control
 from miniature_memory.core.version import VERSION
 
@@ -34,6 +36,14 @@ class ArgumentParser(argparse.ArgumentParser):
     def __init__(self, prog: str, description: str | None = None, epilog: str | None = None) -> None:
         super().__init__(prog=prog, usage=f"python3 {prog} [options]", description=description, epilog=epilog,
                          allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def parse(self, argv: list[str] | None) -> argparse.Namespace:
+        """The options of `argv`, or of the command line. argparse makes a list of the value of "--option=--"."""
+        argv = sys.argv[1:] if argv is None else argv
+        for argument in argv:
+            if argument.startswith("--") and argument.endswith("=--"):
+                self.error(f"argument {argument[:-3]}: expected a value after the =")
+        return self.parse_args(argv)
 
     def error(self, message: str) -> typing.NoReturn:
         unknown = re.match(r"unrecognized arguments: (\S+)", message)
@@ -69,10 +79,30 @@ def common_arguments(parser: argparse.ArgumentParser, where: argparse._ArgumentG
                           help="print the version")
 
 
+def prepare_output() -> None:
+    """Let print() never fail for a character that the output's encoding lacks: it becomes an escape, as on stderr. What
+    run.py reads from a stage is UTF-8."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8" if LOCK_FD_VARIABLE in os.environ else None, errors="backslashreplace")
+
+
+def drop_output() -> None:
+    """Let nothing that is left in the buffer of a closed pipe or a full disk fail when the interpreter ends."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def guarded(prog: str, work: Callable[[], int]) -> int:
     """Run `work`; turn what a person can fix into a message and an exit code. Bugs keep their traceback."""
     try:
-        return work()
+        prepare_output()
+        code = work()
+        if sys.stdout:
+            sys.stdout.flush()  # here, where a closed pipe is no error
+        return code
     except (ConfigError, StageError, LockedError) as error:
         codes = {ConfigError: EXIT_CONFIG, StageError: EXIT_STAGE, LockedError: EXIT_LOCKED}
         code = next(code for kind, code in codes.items() if isinstance(error, kind))
@@ -81,11 +111,12 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
         code = getattr(stop, "exit_code", 130)
         message = f"stopped by {str(stop) or 'SIGINT'}; run the same command again to resume"
     except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return EXIT_DONE
     except Exception as error:
         code = EXIT_STAGE
         known = disk_error(error) if isinstance(error, OSError) else None
         message = str(known or f"this is a bug: {type(error).__name__}\n{traceback.format_exc().rstrip()}")
     logger.error("%s", strip_control(f"{prog}: {message}"))
+    drop_output()
     return code

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 
-from miniature_memory.core.paths import root_option
+from miniature_memory.core.paths import command
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats
 from miniature_memory.crawl.blocklists import Blocklist
@@ -57,8 +57,8 @@ class Crawler:
             while time.monotonic() < deadline and (self.busy or self.scheduler.next_turn() < deadline):
                 if self.network.is_down and not self.busy:
                     logger.warning("None of the first %d hosts can be reached: there seems to be no network. Fix: "
-                                   "connect this machine to one; python3 run.py --doctor%s shows which hosts answer.",
-                                   self.network.unreachable_hosts, root_option(self.catalog.root))
+                                   "connect this machine to one; %s shows which hosts answer.",
+                                   self.network.unreachable_hosts, command("run.py", self.catalog.root, "--doctor"))
                     return
                 self.hand_out()
                 self.receive()

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from miniature_memory.core.config import Tables, build_config
 from miniature_memory.core.paths import shown
 from miniature_memory.core.topic_folders import MAX_TOPIC_CHARS, words_of
-from miniature_memory.storage.files import write_aside
+from miniature_memory.storage.files import is_blank, write_aside
 
 logger = logging.getLogger(__name__)
 
@@ -19,9 +19,6 @@ TEMPLATES = ("{}", "introduction to {}", "{} for beginners", "{} explained", "gu
              "articles about {}", "essays about {}", "questions and answers about {}", "stories about {}")
 QUERIES_HEAD = "# What to search for, one query per line. Edit it as you like: it is never overwritten.\n"
 SEEDS_HEAD = "# Where to look in addition to search engines: addresses of pages, feeds and sitemaps, one per line.\n"
-EARLIER_SEEDS_HEADS = (
-    "# Where to look in addition to search engines: page, feed or sitemap, a space, an address.\n",
-    "# Where to look besides the search engines: page, feed or sitemap, a space, an address.\n")
 SETTINGS = """\
 # Settings of this topic. They override config/default.toml next to run.py, which lists all settings.
 
@@ -35,18 +32,18 @@ def begin(root: Path, topic: str, tables: Tables) -> bool:
     """Write the files of a new topic. Returns False if it has its queries already: then it continues as it is."""
     words, articles = words_of(topic), dict[str, str]()
     queries, seeds, settings = (root / "config" / name for name in ("queries.txt", "seeds.txt", "default.toml"))
-    if not seeds.exists() or seeds.read_text("utf-8", "replace") in (SEEDS_HEAD, *EARLIER_SEEDS_HEADS):  # still none
+    if is_blank(seeds) or seeds.read_text("utf-8", "replace") == SEEDS_HEAD:  # still none
         articles = suggestions(words, tables)
         write_aside(seeds, (SEEDS_HEAD + "".join(f"page {url}\n" for url in articles.values())).encode())
     if articles:
         logger.info("Wikipedia suggests %d articles on %s; see %s", len(articles), words, shown(seeds))
-    if queries.exists():
+    if not is_blank(queries):
         logger.info("continuing the topic %s in %s", words, shown(root))
         return False
-    if not settings.exists():
+    if is_blank(settings):
         write_aside(settings, SETTINGS.encode())
     templates = TEMPLATES if tables["search"]["language"] == "en" else TEMPLATES[:1]
-    lines = dict.fromkeys([*(template.format(words) for template in templates), *articles])
+    lines = dict.fromkeys([*(template.format(words).lstrip("# ") for template in templates), *articles])
     write_aside(queries, (QUERIES_HEAD + "".join(f"{line}\n" for line in lines)).encode())  # last: the topic is there
     logger.info("%s is a new topic: its %d queries are in %s, for you to edit", words, len(lines), shown(queries))
     return True

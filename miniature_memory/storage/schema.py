@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import root_option, shown
+from miniature_memory.core.paths import command, shown
 from miniature_memory.storage.errors import explained
 
 CACHE_KB = 32_000  # of the database; SQLite's own 2 MB make a million URLs slow
@@ -129,15 +129,15 @@ def open_database(path: Path, read_only: bool) -> sqlite3.Connection:
 
 
 def _check_version(path: Path, version: int, read_only: bool) -> None:
-    root = root_option(path.parents[1])
-    found, run = f"{shown(path)} has catalog version {version}.", f"python3 run.py{root}"
+    root = path.parents[1]
+    found, run = f"{shown(path)} has catalog version {version}.", command("run.py", root)
     if version > SCHEMA_VERSION:
         raise StageError(found, f"at most version {SCHEMA_VERSION}.",
                          "update this program to the release that wrote it, or choose another folder with --root.")
     if version in (1, 2):
         raise StageError(found, f"version 3 to {SCHEMA_VERSION}.",
                          f"open it once with the last release that migrates it: git checkout {MIGRATES_1_AND_2}; "
-                         f"python3 run.py --only validate{root}; git checkout -")
+                         f"{command('run.py', root, '--only validate')}; git checkout -")
     if read_only and not version:
         raise StageError(f"{shown(path)} is empty.", "the catalog of an earlier run.", f"run {run} first.")
     if read_only and version < SCHEMA_VERSION:

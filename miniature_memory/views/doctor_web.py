@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from miniature_memory.core.config import Tables, build_config
 from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
-from miniature_memory.core.paths import config_path, shown
+from miniature_memory.core.paths import DEMO, command, config_path, shown
 from miniature_memory.core.text import host_of
 from miniature_memory.crawl.config import SearchConfig
 from miniature_memory.crawl.outcomes import reason_in_words
@@ -105,7 +105,7 @@ def ask(asked: dict[str, list[str]], config: SearchConfig, root: Path) -> list[F
         return [Finding("network", BAD, f"none of {len(failures)} hosts answered ({listed}).",
                         "connect this machine to a network, or "
                         + status.set_in(root, "web", 'proxy = "http://HOST:PORT"')
-                        + ". Without a network, try the demonstration: python3 run.py --demo")]
+                        + ". Without a network, try the demonstration: " + command("run.py", DEMO))]
     findings = [Finding("network", OK, f"{n} of {len(failures)} hosts answered")]
     for name, urls in asked.items():
         failed = [f"{host}: {failures[host]}" for host in map(host_of, urls) if failures[host]]
