@@ -52,9 +52,12 @@ def clean_new_documents(catalog: Catalog, config: CleanConfig, stats: StageStats
     until = catalog.cursor("validate")
     rows = catalog.new_rows("clean", "documents", until)
     for row in Progress(rows, "clean", catalog.count_new("clean", "documents", until), unit=" documents"):
+        judged = None
+        if row["validation"] == VALID:
+            judged = cleaner.judge(read_document(catalog, row), row["url"], row["language"])
         with catalog.record():
-            if row["validation"] == VALID:
-                cleaner.add(read_document(catalog, row), row["url"], row["language"])
+            if judged:
+                cleaner.add(judged)
             catalog.advance("clean", row["seq"])
     stats.facts = cleaner.facts()
 

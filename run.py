@@ -31,13 +31,13 @@ from miniature_memory.core.command_line import guarded
 from miniature_memory.core.config import Tables, read_tables
 from miniature_memory.core.errors import EXIT_DONE, EXIT_STAGE, StageError, Stopped
 from miniature_memory.core.log import start_logging
-from miniature_memory.core.paths import PROJECT, shown
+from miniature_memory.core.paths import DEMO, PROJECT, command, shown
 from miniature_memory.core.process import catch_signals, run_lock
-from miniature_memory.core.run_options import STAGES, flags_of, parse_args
+from miniature_memory.core.run_options import STAGES, parse_args
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import timestamp
 from miniature_memory.crawl import new_topic
-from miniature_memory.crawl.outcomes import in_words, reason_in_words
+from miniature_memory.crawl.outcomes import attempts, unread_seeds
 from miniature_memory.demo_site.demo import demo_web
 from miniature_memory.storage import clean_documents, counts, documents, pages
 from miniature_memory.storage.catalog import Catalog
@@ -67,6 +67,10 @@ class Run:
         overrides = [*self.overrides, *args.overrides]
         return scripts.command_line(script, scripts.Options(args.root, args.config, overrides, args.quiet))
 
+    def again(self, *options: str) -> str:
+        """The shell command that means this root."""
+        return command("run.py", self.args.root, *["--demo"] * self.args.demo, *options)
+
 
 # --- the run -------------------------------------------------------------------------------------
 
@@ -87,6 +91,9 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
             raise
         except StageError:
             code = EXIT_STAGE
+            raise
+        except BrokenPipeError:  # the reader of our last lines has seen enough
+            code = EXIT_DONE
             raise
         finally:
             line = {"started": began, "finished": timestamp(), "exit_code": code,
@@ -159,15 +166,18 @@ def is_empty(root: Path) -> bool:
 
 
 def fall_back(run: Run) -> int:
-    """No page from anywhere and no documents: a plain python3 run.py runs the demonstration instead, others fail."""
-    providers = run.stats["search"].facts.get("providers", {})
-    tried = "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in providers.items()) or "no providers"
-    if rejected := run.stats["scrape"].dropped:
-        tried += ". Pages: " + ", ".join(f"{n:,} {reason_in_words(reason)}" for reason, n in rejected.items())
-    if run.args.root != PROJECT or run.args.quiet:
-        raise StageError(f"No page could be fetched and the dataset is empty ({tried}).", "at least one page.",
-                         f"find the cause with python3 run.py{flags_of(run.args)} --doctor, or see a whole run on "
-                         "built-in pages with python3 run.py --demo")
+    """No page from anywhere and no documents: a plain python3 run.py runs the demonstration instead, others fail.
+
+    So does one with seeds of which nothing could be read: whoever listed them has something to correct.
+    """
+    facts, root, rejected = run.stats["search"].facts, run.args.root, run.stats["scrape"].dropped
+    tried, seeds = attempts(facts, rejected), shown(root / "config/seeds.txt")
+    unread = unread_seeds(facts, rejected, is_own_list=root != PROJECT)
+    if unread or root != PROJECT or run.args.quiet:
+        raise StageError(f"Nothing could be read of the seeds in {seeds} ({unread})." if unread else
+                         f"No page could be fetched and the dataset is empty ({tried}).", "at least one page.",
+                         f"find the cause with {run.again('--doctor')}, or see a whole run on built-in pages with "
+                         + command("run.py", DEMO))
     logger.info("\nNo page could be fetched and the dataset is empty. Tried: %s.\n"
                 "Running the demonstration on built-in pages instead. This is Shakespeare, not your topic: it lies in "
                 "demo/, and data/ stays empty.\n", tried)
@@ -197,7 +207,7 @@ def show_result(run: Run) -> int:
             "model": os.path.join(where, "checkpoints", "release.pt"),
             "report": os.path.join(data, "report.html"),
             "history": f"{os.path.join(data, 'runs.jsonl')}; messages in {os.path.join(data, 'run.log')}",
-            "more": f"python3 run.py{flags_of(run.args)} continues from here; with --status it shows the progress"}
+            "more": f"{run.again()} continues from here; with --status it shows the progress"}
     print("\n" + "\n".join(f"{name:<12}{value}" for name, value in rows.items() if value), flush=True)
     return code
 
@@ -208,8 +218,8 @@ def write_report(run: Run) -> None:
         subprocess.run([*run.command_line("run.py"), "--report"], stdout=subprocess.DEVNULL, start_new_session=True,
                        check=False, timeout=REPORT_SEC)
     except (OSError, subprocess.TimeoutExpired) as error:
-        logger.warning("the report was not written (%s). Fix: python3 run.py%s --report", type(error).__name__,
-                       flags_of(run.args))
+        logger.warning("the report was not written (%s). Fix: %s", type(error).__name__,
+                       run.again("--report"))
 
 
 # --- the command -----------------------------------------------------------------------------------
@@ -223,7 +233,7 @@ def main(argv: list[str] | None = None) -> int:
             return topics.show(args.root, args.json)
         tables = read_tables(args.root, args.config, args.overrides)
         if args.status:
-            return status.show(args.root, tables, flags_of(args), args.json, args.demo)
+            return status.show(args.root, tables, args.json, args.demo)
         if args.report:
             from miniature_memory.views import report  # takes 0.1 s, as the doctor does
 

@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
                         "to data/samples.jsonl; with --quiet, only that")
 
     def work() -> int:
-        args = parser.parse_args(argv)
+        args = parser.parse(argv)
         catch_signals()
         logging.basicConfig(level=logging.ERROR if args.quiet else logging.INFO, format="%(message)s", force=True)
         return run(args)

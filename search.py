@@ -1,7 +1,7 @@
 """Search: queries, feeds and sitemaps in, URLs out.
 
 Reads   config/queries.txt    one query per line; # starts a comment
-        config/seeds.txt      "page URL", "feed URL" or "sitemap URL", one per line
+        config/seeds.txt      addresses of pages, feeds and sitemaps, one per line
 Writes  the catalog's urls, due at once
 Alone   python3 search.py --set search.queries_per_run=2
 
@@ -23,7 +23,7 @@ import shlex
 from pathlib import Path
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import root_option, shown
+from miniature_memory.core.paths import PROJECT, command, shown
 from miniature_memory.core.stage import StageStats, stage_main
 from miniature_memory.crawl.config import SearchConfig
 from miniature_memory.crawl.discovery import Discovery
@@ -68,13 +68,14 @@ def ask_in_order(discovery: Discovery, queries: list[str], seeds: list[Seed]) ->
 
 
 def nothing_to_search_for(root: Path) -> StageError:
-    folder, option = shlex.quote(shown(root / "config")), root_option(root)
+    folder = shlex.quote(shown(root / "config"))
     return StageError(f"There are no queries in {shown(root / 'config/queries.txt')}, no seeds in "
                       f"{shown(root / 'config/seeds.txt')}, and nothing was collected before.",
-                      "one query per line, such as: history of astronomy; or texts of your own (python3 run.py"
-                      f"{option} --texts FILE...), or a topic with a folder of its own (python3 run.py --topic WORDS).",
+                      "one query per line, such as: history of astronomy; or texts of your own "
+                      f"({command('run.py', root, '--texts FILE...')}), or a topic with a folder of its own "
+                      f"({command('run.py', PROJECT, '--topic WORDS')}).",
                       f"mkdir -p {folder}; echo 'history of astronomy' >> {folder}/queries.txt; "
-                      f"python3 run.py --only search{option}")
+                      + command("run.py", root, "--only search"))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -20,6 +20,7 @@ import logging
 import sqlite3
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.log import DETAIL
@@ -29,6 +30,7 @@ from miniature_memory.core.text import strip_control
 from miniature_memory.storage import documents
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.documents import DAMAGED, VALID
+from miniature_memory.storage.rejections import Rejection
 from miniature_memory.validation.audit import Audit
 from miniature_memory.validation.config import ValidateConfig
 from miniature_memory.validation.documents import validate
@@ -54,18 +56,22 @@ def validate_new(catalog: Catalog, config: ValidateConfig) -> StageStats:
     total = catalog.count_new("validate", "documents")
     for row in Progress(catalog.new_rows("validate", "documents"), "validate", total, unit=" documents"):
         stats.n_in += 1
-        with catalog.record():
-            if row["validation"] == DAMAGED:  # set aside by a repair before it was validated
+        if row["validation"] == DAMAGED:  # set aside by a repair before it was validated
+            with catalog.record():
                 stats.dropped[DAMAGED] += 1
-            else:
-                validate_one(catalog, row, config, stats)
-            catalog.advance("validate", row["seq"])
+                catalog.advance("validate", row["seq"])
+        else:
+            line = catalog.read(row["file"], row["offset"], row["length"])
+            judged = validate(line, row["id"], config)  # before the record, so that a signal can stop it
+            with catalog.record():
+                store(catalog, row, judged, stats)
+                catalog.advance("validate", row["seq"])
     return stats
 
 
-def validate_one(catalog: Catalog, row: sqlite3.Row, config: ValidateConfig, stats: StageStats) -> None:
-    line = catalog.read(row["file"], row["offset"], row["length"])
-    document, rejection, language = validate(line, row["id"], config)
+def store(catalog: Catalog, row: sqlite3.Row, judged: tuple[dict[str, Any], Rejection | None, str],
+          stats: StageStats) -> None:
+    document, rejection, language = judged
     if rejection:
         stats.dropped[rejection.reason] += 1
         catalog.reject("validate", rejection, row["id"], row["url"], document.get("text", ""))

@@ -8,6 +8,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import brotli
+import zstandard
+
 RESET = None
 Piece = bytes | float | None  # bytes to send, seconds of silence, or RESET: tear the connection down
 
@@ -115,11 +118,15 @@ def page(make: Callable[[], bytes]) -> Answer:
 
 
 def links(asked: Asked) -> Iterator[Piece]:
-    """Links, a refresh and a base that lead to the canary, among ten thousand others."""
+    """Links and a base that lead to the canary, among ten thousand others."""
     canary = f"http://127.0.0.1:{asked.canary}/"
     others = "".join(f"<a href='http://10.0.{n >> 8}.{n & 255}/'>{n}</a> " for n in range(10_000))
-    yield sized(f"<head><base href='{canary}'><meta http-equiv=refresh content='0;url={canary}'></head><body><p>"
+    yield sized(f"<head><base href='{canary}'></head><body><p>"
                 f"{SENTENCE * 5}{asked.host}</p><a href='x'>x</a><a href='{canary}y'>y</a>{others}</body>".encode())
+
+
+def refresh(asked: Asked) -> Iterator[Piece]:
+    yield sized(f"<meta http-equiv=refresh content='0;url=http://127.0.0.1:{asked.canary}/'>".encode())
 
 
 WESTERN, EURO = "Les élèves déjeunent à Besançon près du château", "Le café coûte 5 € à la crémerie"
@@ -222,9 +229,12 @@ CASES = [
     Case("gzip_members", packed(b"gzip", lambda: gzip.compress(b"x", 1) * 230_000), "fetched too_big bad_encoding"),
     Case("deflate_bomb", packed(b"deflate", lambda: b"\x78\xda" + deflate_bomb()), "too_big"),
     Case("deflate_bomb_bare", packed(b"deflate", deflate_bomb), "too_big"),
-    Case("gzip_that_is_none", packed(b"gzip", lambda: b"<p>text"), "bad_encoding"),
+    Case("brotli_bomb", packed(b"br", lambda: brotli.compress(bytes(100_000_000), quality=1)), "too_big"),
+    Case("zstd_bomb", packed(b"zstd", lambda: zstandard.compress(bytes(100_000_000)) * 10), "too_big"),
+    Case("gzip_that_is_none", packed(b"gzip", lambda: b"<p>text"), "fetched"),
     Case("gzip_cut_off", packed(b"gzip", lambda: gzip.compress(b"<p>text" * 99)[:-9]), "bad_encoding bad_response"),
-    Case("encoding_unknown", packed(b"br", lambda: b"<p>text"), "bad_encoding"),
+    Case("encoding_unknown", packed(b"none", lambda: b"<p>text, not packed"), "fetched"),
+    Case("brotli_that_is_none", packed(b"br", lambda: bytes(99)), "bad_encoding"),
     Case("encoding_flood", packed(b"gzip, " * 999 + b"gzip", lambda: b"<p>text"), "bad_encoding bad_response"),
     # redirects
     Case("redirect_to_itself", redirect("/page"), "too_many_redirects"),
@@ -269,7 +279,7 @@ CASES = [
     Case("header_nul", after(HTML + b"X: a\0b\x01\x1b[31mc\r\nETag: \"\x1b]0;x\"\r\nX\0Y: 1\r\n\r\n"), EITHER),
     Case("header_type_twice", after(HTML + b"Content-Type: text/html\r\n\r\n"), "fetched"),
     Case("header_multipart", after(HTML + b"Content-Type: multipart/mixed; boundary=a\r\n--a\r\n\r\n"),
-         EITHER + " not_html"),
+         EITHER + " not_html unknown_type"),
     Case("cookie_flood", after(HTML + (b"Set-Cookie: a=" + b"b;" * 30_000 + b"\r\n") * 90 + b"\r\n"),
          EITHER + " too_big"),
     Case("cookie_year", after(HTML + b"Set-Cookie: a=b; expires=1 Jan " + b"9" * 5000 + b" 0:00\r\n\r\n"), EITHER),
@@ -339,4 +349,5 @@ CASES = [
     Case("page_entities", page(lambda: b"&lt;script&amp;&#0;&#1114112;&#xd800;" * 100_000), "fetched"),
     Case("page_one_word", page(lambda: b"x" * 4_900_000), "fetched"),
     Case("page_links", links, "fetched"),
+    Case("page_refresh", refresh, "blocked_address"),
     *charset_cases()]

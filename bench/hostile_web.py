@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 from bench.hostile_cases import CASES, NOTHING, RESET, Asked, Case, Lazy, Piece, say, sized
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import PeakMemory
-from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.crawl.urls import browser_url
 from miniature_memory.storage import urls as catalog_urls
 from miniature_memory.storage.catalog import Catalog
 
@@ -244,7 +244,7 @@ def measure(chosen: list[Case], folder: Path) -> dict[str, Any]:
             raise SystemExit("the server did not start")
         port = connection.recv()
         hosts = {name: f"{address}:{port}" for name, address in addresses.items()}
-        urls = {case.name: canonical_url(case.url.format(host=hosts[case.name], canary=canary_port)) for case in chosen}
+        urls = {case.name: browser_url(case.url.format(host=hosts[case.name], canary=canary_port)) for case in chosen}
         with Catalog(root) as catalog, catalog.record():
             for url in filter(None, urls.values()):
                 catalog_urls.add(catalog, url, "bench")

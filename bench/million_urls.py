@@ -4,11 +4,11 @@
     .venv/bin/python -m bench.million_urls --urls 50000       a short trial
 
 The URLs are like those of the web: five hosts with a tenth of them each and thousands of small hosts, some URLs with an
-upper-case host, a fragment, tracking parameters or an unsorted query. They are canonicalized, filtered and added; those
-kept are then added to a new catalog, and to the same once more. The hosts take turns, which is the worst order for an
-index. Choosing what to visit next is timed when all are due, when a large host is paused, when half of them have been
-visited, when all hosts are paused, and when nothing is due; each time is the median of several. Memory is the
-proportional set size of this process, which keeps no list of the URLs. The last line is JSON.
+upper-case host, a fragment, tracking parameters or an unsorted query. They are spelled as browsers do, filtered and
+added; the keys of those kept are then added to a new catalog, and to the same once more. The hosts take turns, which is
+the worst order for an index. Choosing what to visit next is timed when all are due, when a large host is paused, when
+half of them have been visited, when all hosts are paused, and when nothing is due; each time is the median of several.
+Memory is the proportional set size of this process, which keeps no list of the URLs. The last line is JSON.
 """
 
 import argparse
@@ -27,8 +27,8 @@ from typing import Any
 
 from miniature_memory.core.process import PeakMemory
 from miniature_memory.crawl import frontier
-from miniature_memory.crawl.blocklists import url_rejection
-from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.crawl.blocklists import Blocklist, url_rejection
+from miniature_memory.crawl.urls import browser_url
 from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
 
@@ -43,7 +43,7 @@ TOPICS = re.findall(r"\w+", "history science weather travel music garden letters
 
 
 def make_urls(n: int) -> Iterator[str]:
-    """`n` URLs that are distinct in their canonical form, and between them some that the filter rejects."""
+    """`n` URLs of distinct pages, and between them some that the filter rejects."""
     rng = random.Random(1337)
     n_huge = round(n * HUGE_SHARE)
     small = max(1, (n - HUGE_HOSTS * n_huge) // URLS_OF_A_SMALL_HOST)
@@ -99,14 +99,14 @@ class Stopwatch:
 def add_all(catalog: Catalog, path: Path, raw: bool, watch: Stopwatch, what: str) -> dict[str, Any]:
     """Add the URLs of a file; seconds, and the reasons of the filter and of urls.add with their counts."""
     n, said, peaks, started = 0, {"added": 0}, {}, time.monotonic()
-    lines = read_urls(path)
+    lines, blocklist = read_urls(path), Blocklist()
     while block := list(islice(lines, URLS_A_RECORD)):
         with catalog.record():
             for url in block:
                 reason = ""
                 if raw:
-                    url = canonical_url(url)
-                    reason = url_rejection(url)
+                    url = browser_url(url)
+                    reason = url_rejection(url, blocklist)
                 reason = reason or urls.add(catalog, url, "bench")
                 said[reason or "added"] = said.get(reason or "added", 0) + 1
         n += len(block)
@@ -173,7 +173,7 @@ def measure(folder: Path, n: int) -> dict[str, Any]:
     result: dict[str, Any] = {}
     with Catalog(folder / "first") as catalog:
         result["raw"] = add_all(catalog, raw, True, watch, "raw")
-        write_urls(kept, (row["url"] for row in catalog.execute("SELECT url FROM urls ORDER BY id")))
+        write_urls(kept, (row["key"] for row in catalog.execute("SELECT key FROM urls ORDER BY id")))
         result["hosts"] = catalog.value("SELECT count(DISTINCT host) FROM urls")
     result["raw"]["catalog_mb"] = round((folder / "first/data/catalog.sqlite3").stat().st_size / 1e6, 1)
     with Catalog(folder / "second") as catalog:

@@ -80,6 +80,14 @@ def test_no_network_and_no_fallback(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1  # what cron sends
 
 
+def test_seeds_of_which_nothing_could_be_read_are_no_reason_for_the_demonstration(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/seeds.txt").write_text("http://127.0.0.1:9/blog\n")
+    done = run_py("--root", tmp_path, "--set", 'search.providers=["seeds"]')
+    assert done.returncode == 1 and "http://127.0.0.1:9/blog: blocked address" in done.stderr and "Fix:" in done.stderr
+    assert not (tmp_path / "demo").exists()
+
+
 def test_a_second_run_does_nothing_and_names_the_first(tmp_path: Path) -> None:
     with run_lock(tmp_path):
         done = run_py("--root", tmp_path)

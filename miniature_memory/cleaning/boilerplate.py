@@ -1,7 +1,6 @@
 """Boilerplate: lines that are not part of a text, by their words or because most pages of the same site have them.
 
-Two kinds are removed. Lines that no text needs: notices about cookies, terms and JavaScript (C4: Raffel et al. 2020),
-and counters, bare numbers and calls to action (RefinedWeb: Penedo et al. 2023, arXiv 2306.01116, appendix G.2). And
+Two kinds are removed. Lines that no text needs: notices, counters, bare numbers and calls to action (notices.py). And
 lines that recur on most of the earlier documents of one host. What recurs is learned from document to document, so it
 depends on their order alone and never on where a run ended.
 
@@ -14,37 +13,9 @@ from collections import Counter
 import numpy as np
 
 from miniature_memory.cleaning.minhash import hash64
-from miniature_memory.cleaning.sentences import POLICY
+from miniature_memory.cleaning.notices import is_notice
 from miniature_memory.storage import duplicates
 from miniature_memory.storage.catalog import Catalog
-
-MAX_NOTICE_WORDS = 40  # a longer line discusses such notices rather than being one
-SCRIPT = re.compile(  # of a line in lower case, as POLICY
-    r"(?:enable|turn on|requires?|need|without|disabled|support) (?:\w+ )?javascript"
-    r"|javascript (?:is|must be|seems to be|has been|needs to be) ")
-COUNTER = re.compile(r"\W*[\d.,]+\s?[kKmM]?\W*(?:likes?|shares?|comments?|replies|reply|views?|votes?|points?|"
-                     r"followers?|retweets?|reviews?|ratings?|items? in (?:the |your )?cart)\W*", re.IGNORECASE)
-NUMBER = re.compile(r"[\d\W]*\d[\d\W]*")
-CALL = re.compile(r"\W*(?:sign[ -]?in|sign[ -]?up|log[ -]?in|subscribe(?: now)?|read more|continue reading|share this|"
-                  r"share on (?:facebook|twitter|x)|add to (?:cart|basket)|back to top|skip to (?:main )?content|"
-                  r"advertisement|leave a (?:comment|reply))\W*", re.IGNORECASE)
-
-
-def is_notice(line: str) -> str:
-    """Why a line is removed: policy, javascript, counter, number or call; "" if it stays. Pure."""
-    if line[:1].isspace():
-        return ""  # indented: code or verse
-    if len(line) <= 60:
-        for reason, pattern in (("counter", COUNTER), ("call", CALL), ("number", NUMBER)):
-            if pattern.fullmatch(line):
-                return reason
-    if len(line) <= 400:
-        lower = line.lower()
-        for reason, pattern in (("policy", POLICY), ("javascript", SCRIPT)):
-            if pattern.search(lower) and len(line.split()) <= MAX_NOTICE_WORDS:
-                return reason
-    return ""
-
 
 MIN_DOCUMENTS = 5  # with a line, before it counts as recurring
 MIN_FRAC = 0.5  # of the host's documents since it was first seen

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ from miniature_memory.cleaning.filters import Check, checks_of, first_broken
 from miniature_memory.cleaning.minhash import BANDS, Index, keys_of
 from miniature_memory.cleaning.normalize import normalize_text
 from miniature_memory.cleaning.privacy import mask
+from miniature_memory.core.errors import DeadlineError
+from miniature_memory.core.process import deadline
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import hostname
 from miniature_memory.storage import clean_documents, duplicates
@@ -31,6 +34,22 @@ class CleanedText(NamedTuple):
     text: str
     rejection: Rejection | None
     removed: list[tuple[str, str]]  # lines, each with its reason
+
+
+@dataclass
+class Judged:
+    """A document on its way through a Cleaner."""
+
+    document: dict[str, Any]
+    url: str
+    language: str
+    host: str
+    site: Site | None = None  # with what it has learned; None: nothing to store
+    text: str = ""
+    rejection: Rejection | None = None
+    removed: list[tuple[str, str]] = field(default_factory=list)
+    masked: Counter[str] = field(default_factory=Counter)
+    keys: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def clean_text(text: str, language: str, checks: Iterable[Check], site: Site | None) -> CleanedText:
@@ -54,43 +73,58 @@ class Cleaner:
         self.masked: Counter[str] = Counter()
         self._add_missing_keys()
 
-    def add(self, document: dict[str, Any], url: str, language: str) -> None:
+    def judge(self, document: dict[str, Any], url: str, language: str) -> Judged:
+        """Clean one document as far as that needs no earlier one but those of its site.
+
+        Reads the catalog and changes nothing, so it belongs before the record() block, where a signal can stop it.
+        """
+        host = hostname(url)
+        site = load_site(self.catalog, host) if host else None
+        judged = Judged(document, url, language, host)
+        try:
+            with deadline(self.config.document_deadline_sec):
+                text, judged.rejection, judged.removed = clean_text(document["text"], language, self.checks, site)
+                judged.site = site
+                if not judged.rejection:
+                    if self.config.mask_personal_data:
+                        text, judged.masked = mask(text, language)
+                    judged.text, judged.keys = text, keys_of(text)
+        except DeadlineError:
+            judged.site = None  # half learned, perhaps
+            judged.rejection = Rejection("cleaning_timeout", f"more than {self.config.document_deadline_sec:g} s",
+                                         self.config.document_deadline_sec)
+        return judged
+
+    def add(self, judged: Judged) -> None:
         """Append the cleaned document or note why it is rejected, within a record() block."""
         self.stats.n_in += 1
-        if rejection := self._keep(document, url, language):
+        if judged.site:
+            store_site(self.catalog, judged.host, judged.site)
+        if rejection := judged.rejection or self._duplicate(judged.keys):
             self.stats.dropped[rejection.reason] += 1
-            self.catalog.reject("clean", rejection, document["id"], url, document["text"])
+            self.catalog.reject("clean", rejection, judged.document["id"], judged.url, judged.document["text"])
         else:
             self.stats.n_out += 1
+            self._append(judged)
+            self.lines.update(reason for _, reason in judged.removed)
+            self.masked.update(judged.masked)
 
     def facts(self) -> dict[str, Any]:
         return {"lines_dropped": dict(self.lines), "masked": dict(self.masked)}
 
-    def _keep(self, document: dict[str, Any], url: str, language: str) -> Rejection | None:
-        host = hostname(url)
-        site = load_site(self.catalog, host) if host else None
-        text, rejection, removed = clean_text(document["text"], language, self.checks, site)
-        if site:
-            store_site(self.catalog, host, site)
-        if rejection:
-            return rejection
-        masked: Counter[str] = Counter()
-        if self.config.mask_personal_data:
-            text, masked = mask(text)
-        keys = keys_of(text)
-        if first := self.index.first(keys):
-            reason = "exact_duplicate" if first.exact else "near_duplicate"
-            return Rejection(reason, first.id, NO_DUPLICATE[first.exact])
-        self._append(document, text, language, keys)
-        self.lines.update(reason for _, reason in removed)
-        self.masked.update(masked)
-        return None
+    def _duplicate(self, keys: np.ndarray) -> Rejection | None:
+        first = self.index.first(keys)
+        if not first:
+            return None
+        return Rejection("exact_duplicate" if first.exact else "near_duplicate", first.id, NO_DUPLICATE[first.exact])
 
-    def _append(self, document: dict[str, Any], text: str, language: str, keys: np.ndarray) -> None:
-        document = {**document, "text": text, "metadata": {**document["metadata"], "language": language}}
+    def _append(self, judged: Judged) -> None:
+        document = {**judged.document, "text": judged.text,
+                    "metadata": {**judged.document["metadata"], "language": judged.language}}
         line = json.dumps(document, ensure_ascii=False).encode() + b"\n"
         place = self.catalog.append("data/clean", ".jsonl", line)
-        self.index.add(clean_documents.add(self.catalog, document["id"], place, len(text.encode())), keys)
+        seq = clean_documents.add(self.catalog, document["id"], place, len(judged.text.encode()))
+        self.index.add(seq, judged.keys)
         self.stats.bytes_written += len(line)
 
     def _add_missing_keys(self) -> None:

@@ -38,17 +38,17 @@ THRESHOLDS = (
     Threshold("max_hashes_per_word", "`#` per word", GOPHER, 0.1, 0.1),
     Threshold("max_ellipses_per_word", "`...` and `…` per word", GOPHER, 0.1, 0.1),
     Threshold("max_bullet_lines_frac", "lines that begin with a bullet", GOPHER, 0.9, 0.9),
-    Threshold("max_ellipsis_lines_frac", "lines that end in an ellipsis", GOPHER, 0.3, 0.3),
-    Threshold("min_letter_words_frac", "words with a letter; 0.8 rejects a fifth of good pages", GOPHER, 0.8, 0.5),
+    Threshold("max_ellipsis_lines_frac", "lines that end in an ellipsis", GOPHER, 0.3, 0.4),
+    Threshold("min_letter_words_frac", "words with a letter; 0.8 rejects a fifth of good pages", GOPHER, 0.8, 0.3),
     Threshold("min_stop_words", "different words of the, be, to, of, and, that, have, with; English", GOPHER, 2, 2),
     Threshold("max_duplicate_paragraphs_frac", "repeated paragraphs; 0.3 rejects drama", REPETITION, 0.3, 1.0),
-    Threshold("max_duplicate_paragraph_chars_frac", "characters in repeated paragraphs", REPETITION, 0.2, 0.2),
+    Threshold("max_duplicate_paragraph_chars_frac", "characters in repeated paragraphs", REPETITION, 0.2, 0.4),
     Threshold("max_duplicate_lines_frac", "repeated lines; 0.3 rejects drama", REPETITION, 0.3, 1.0),
-    Threshold("max_duplicate_line_chars_frac", "characters in repeated lines", REPETITION, 0.2, 0.4),
+    Threshold("max_duplicate_line_chars_frac", "characters in repeated lines", REPETITION, 0.2, 0.5),
     Threshold("max_top_ngram_chars_frac", "characters in the commonest pair of words; of 3 or 4 words, 0.9 or 0.8 of "
-              "it", REPETITION, 0.2, 0.2),
+              "it", REPETITION, 0.2, 0.3),
     Threshold("max_duplicate_ngram_chars_frac", "characters in repeated runs of 5 words; of 6 to 10 words, 14/15 to "
-              "10/15 of it", REPETITION, 0.15, 0.45),
+              "10/15 of it", REPETITION, 0.15, 0.6),
     Threshold("reject_lorem_ipsum", "filler text", C4, True, True),
     Threshold("reject_curly_brackets", "`{`; rejects every page with code", C4, True, False),
     Threshold("min_sentences", "sentences in lines of at least three words", C4, 5, 5),
@@ -57,7 +57,7 @@ THRESHOLDS = (
     Threshold("max_repeated_line_chars_frac", "characters in repeated lines, as max_duplicate_line_chars_frac", FINEWEB,
               0.1, 1.0),
     Threshold("max_newlines_per_word", "newlines per word; many in lists", DATATROVE, 0.3, 1.0),
-    Threshold("max_digits_frac", "digits", NEMO, 0.15, 0.15),
+    Threshold("max_digits_frac", "digits; 0.15 rejects pages with tables", NEMO, 0.15, 0.25),
     Threshold("max_url_chars_frac", "characters in URLs", NEMO, 0.2, 0.2),
     Threshold("max_whitespace_frac", "spaces and newlines; 0.25 rejects indented code", NEMO, 0.25, 0.4),
     Threshold("min_list_function_words_frac", "words such as the, of, you in a text of short lines or fewer than five "
@@ -112,7 +112,11 @@ class CleanConfig:
         "changes to the preset, such as min_words = 30; docs/configuration.md lists all thresholds")
     mask_personal_data: bool = setting(True,
         "e-mail addresses, phone, card and account numbers and public IP addresses become words such as [phone number]")
+    document_deadline_sec: float = setting(20.0, "of computing; reject a document that takes longer")  # as extract's
     validate: ValidateConfig = field(default_factory=ValidateConfig)  # for --rebuild, which detects languages again
 
     def __post_init__(self) -> None:
+        if self.document_deadline_sec <= 0:
+            raise ValueError(f"document_deadline_sec = {self.document_deadline_sec}: expected a number of seconds "
+                             "above 0")
         thresholds_of(self.preset, self.thresholds)

@@ -51,7 +51,7 @@ def _steps(text: str, language: str, checks: Iterable[Check], site: Site) -> Ite
     """Each line that is removed and each rule with its figure, with what is known of the site's lines by now."""
     text, _, removed = clean_text(text, language, checks, site)
     yield from (f"line       removed as {reason}: {line[:80]}" for line, reason in removed)
-    yield from (f"masked     {n} x {kind}" for kind, n in mask(text)[1].items())
+    yield from (f"masked     {n} x {kind}" for kind, n in mask(text, language)[1].items())
     yield ""
     for check in checks:
         value = float(check.rule.measure(measure(text, language)))

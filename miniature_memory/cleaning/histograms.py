@@ -10,7 +10,7 @@ from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.cleaning.filters import Check
 from miniature_memory.cleaning.measures import measure
 from miniature_memory.cleaning.normalize import normalize_text
-from miniature_memory.core.paths import root_option
+from miniature_memory.core.paths import command
 from miniature_memory.storage import documents
 from miniature_memory.storage.catalog import Catalog
 
@@ -33,7 +33,7 @@ def histograms(config: CleanConfig, root: Path, value: str = "") -> str:
                 if check.rule.applies(row["language"]):
                     of_check.append(float(check.rule.measure(measure(text, row["language"]))))
     if not n:
-        return f"There is no valid document yet. Fix: run python3 run.py{root_option(root)} first."
+        return f"There is no valid document yet. Fix: run {command('run.py', root)} first."
     lines = [f"{n} of {total} valid documents. Each histogram begins at 0 and ends at the number on its right; "
              "| marks the threshold.", ""]
     lines += [_histogram(check, np.array(of_check)) for check, of_check in zip(checks, values, strict=True) if of_check]

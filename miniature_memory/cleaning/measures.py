@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from miniature_memory.cleaning.ngrams import NgramShares, ngram_shares
+from miniature_memory.cleaning.notices import SAYS, sentences
 from miniature_memory.cleaning.sentences import ENOUGH_SENTENCES, c4_sentences, ended_sentences, lines_with_words
 from miniature_memory.cleaning.words import ALPHA, FUNCTION, SENTENCE_ENDS, STOP, WORD, Words, split_words
 
@@ -17,6 +18,11 @@ LIST_SHORT_LINES_FRAC = 0.67  # FineWeb's share: a text with more short lines is
 SITE_PHRASES = re.compile(
     r"\b(?:cookies?|privacy|consent|terms of (?:use|service)|terms (?:and|&) conditions|copyright|all rights reserved"
     r"|(?:un)?subscribe|newsletters?|log ?in|sign ?in|sign ?up|contact us|about us|faqs?|careers|site ?map)\b|©")
+CODE = frozenset("=(){}[];<>`")
+SENTENCE_WORDS = 8  # guess
+ENOUGH_PROSE = 145  # tuned by bench/filters.py: the most in a menu, a footer or a list of links there is 141
+OWN_FRAC = 0.45  # tuned by bench/filters.py
+WE, YOU = re.compile(r"\b(?:we|us|our|(?:this|the) (?:web ?)?site)\b"), re.compile(r"\b(?:you|your)\b")
 _URL_IN_TEXT = re.compile(r"https?://\S+|www\.\S+")
 
 
@@ -142,20 +148,36 @@ class Measures:
     # lists and notices
 
     @property
+    def prose_words(self) -> int:
+        """Words in lines that are long enough for a sentence and end as one."""
+        lengths = (len(line.split()) for line in self.stripped_lines if line.rstrip("\"'”’)")[-1:] in SENTENCE_ENDS)
+        return sum(n for n in lengths if n >= SENTENCE_WORDS)
+
+    @property
     def list_function_words_frac(self) -> float:
-        """Share of function words in a text of short lines, or of few lines that end as sentences do; else 1."""
+        """Share of function words in a text of short lines, or of few lines that end as sentences do; else 1.
+
+        A text with ENOUGH_PROSE is no list, whatever else stands on its page: names, prices, addresses.
+        """
         if self.short_lines_frac <= LIST_SHORT_LINES_FRAC and (
                 ended_sentences(self.stripped_lines) >= ENOUGH_SENTENCES):
             return 1.0
-        return int(np.count_nonzero(self.words.kinds & FUNCTION)) / max(
-            1, int(np.count_nonzero(self.words.kinds & ALPHA)))
+        n_function = int(np.count_nonzero(self.words.kinds & FUNCTION))
+        share = n_function / max(1, int(np.count_nonzero(self.words.kinds & ALPHA)))
+        return share if self.prose_words < ENOUGH_PROSE else 1.0
 
     @property
     def site_phrases_frac(self) -> float:
-        """Phrases that sites use about themselves, per word; 0 if they are all the same phrase."""
+        """Phrases that sites use about themselves, per word; 0 if they are all the same phrase.
+
+        In lists, and in sentences in which a site speaks to its reader, it speaks about itself. Where that is rare
+        among the phrases of a text, the others are its subject: privacy, newsletters, copyright.
+        """
         found = SITE_PHRASES.findall(self.text.lower())
-        several = len({phrase.rstrip("s").replace(" ", "") for phrase in found}) > 1
-        return len(found) / max(1, self.n_words) if several else 0.0
+        if len({phrase.rstrip("s").replace(" ", "") for phrase in found}) <= 1:
+            return 0.0
+        own = sum(_own_phrases(line) for line in self.full_lines)
+        return (len(found) if own >= OWN_FRAC * len(found) else own) / max(1, self.n_words)
 
     # shares of the characters
 
@@ -172,6 +194,17 @@ class Measures:
     @property
     def whitespace_frac(self) -> float:
         return sum(map(self.text.count, " \n\t")) / self.n_chars
+
+
+def _own_phrases(line: str) -> int:
+    """How many phrases a line has in which a site speaks about itself."""
+    lower = line.lower()
+    if not SITE_PHRASES.search(lower):
+        return 0
+    if line.rstrip()[-1] not in SENTENCE_ENDS:  # an entry of a list, or code
+        return 0 if line[0].isspace() or not CODE.isdisjoint(line) else len(SITE_PHRASES.findall(lower))
+    return sum(len(SITE_PHRASES.findall(sentence)) for sentence in sentences(lower)
+               if SAYS.match(sentence) or (WE.search(sentence) and YOU.search(sentence)))
 
 
 def _repeated(items: list[str]) -> tuple[int, int]:

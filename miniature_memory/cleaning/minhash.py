@@ -21,6 +21,7 @@ import unicodedata
 from typing import NamedTuple
 
 import numpy as np
+import regex
 
 from miniature_memory.storage import duplicates
 from miniature_memory.storage.catalog import Catalog
@@ -29,9 +30,28 @@ NGRAM, BANDS, ROWS = 5, 14, 8
 PENDING = 16_384  # documents whose keys are held in memory: 25 MB
 CACHE_KB = 8_000  # of the database, for the stage that has an index
 BLOCK = 1024  # 5-grams at once: 0.5 MB, so that a long text takes no more and stays in the cache
-NO_SPACES = re.compile(r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
+KEYS_VERSION = 2  # of the words that keys are made of; keys of another version are computed again
+# A word: letters and digits with their marks; of a script without spaces between words, one character with its marks;
+# or a sign of mathematics.
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+_WORD = regex.compile(rf"[{_UNSPACED}&&[\p{{L}}\p{{N}}]]\p{{M}}*"
+                      rf"|[[\p{{L}}\p{{N}}]--[{_UNSPACED}]][[\p{{L}}\p{{N}}\p{{M}}]--[{_UNSPACED}]]*"
+                      r"|[\p{Sm}--[|~<>+=]]", regex.VERSION1)
+# Accents on letters of Europe, vowel signs of Arabic and Hebrew: the same word is written with and without them.
+_FOLDED = re.compile("[\u0300-\u0337\u0339-\u036f"
+                     "\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u1ab0-\u1aff\u1dc0-\u1dff]")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _ASCII_MARKS = {code: " " for code in range(128) if not chr(code).isalnum()}
-_DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
+# Within a number a point or comma is part of it, and between numbers or single letters these marks are operators: each
+# becomes a word, so that 2 + 2 = 4 is another text than 2 - 2 = 0.
+_POINT = re.compile(r"[.,](?<=\d.)(?=\d)")
+_LETTER = "[a-zα-ω]"
+_OPERATOR = re.compile(rf"[-+*/^%<>=](?:(?<=[\d)\]].)|(?<=[\d)\]] .)|(?<=\b{_LETTER}.)|(?<=\b{_LETTER} .))"
+                       rf"(?= ?(?:[\d(\[.-]|{_LETTER}\b))|-(?<![\w.)\]].)(?=\d)")
+_OPERATORS = {"+": " plus ", "-": " minus ", "*": " times ", "/": " over ", "^": " power ", "%": " modulo ",
+              "<": " less ", ">": " more ", "=": " equals "}
+_ASCII_OPERATORS = str.maketrans("×∙⋅·÷∕⁄", "****///")
+_PUNCTUATION = re.compile("[\u00a0\u2010-\u2012\u2014-\u2027•′″®™©]+")
 
 
 def _odd(shape: tuple[int, ...], bits: int) -> np.ndarray:
@@ -48,15 +68,23 @@ _BAND_WEIGHTS = _odd((BANDS, ROWS), 64)
 
 
 def normalized_words(text: str) -> list[str]:
-    """Words of letters and digits in lower case, without marks above them, each number as 0 (as datatrove folds them).
+    """Words of letters and digits in lower case, without accents; numbers and operators are words, too.
 
-    A character of a script without spaces between words is a word.
+    FineWeb and datatrove fold numbers and leave marks out; then texts that differ in nothing else, such as tables and
+    sums, are the same. A character of a script without spaces between words is a word.
     """
+    if not text.isascii():
+        text = _PUNCTUATION.sub(" ", _INVISIBLE.sub("", text).replace("–", "-").replace("−", "-"))
     if text.isascii():
-        return _DIGITS.sub("0", text.lower()).translate(_ASCII_MARKS).split()  # the same, many times as fast
-    text = unicodedata.normalize("NFKC", text).lower()
-    text = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-    return re.findall(r"[^\W_]+", _DIGITS.sub("0", NO_SPACES.sub(r" \1 ", text)))
+        return _with_operators(text.lower()).translate(_ASCII_MARKS).split()  # the same, many times as fast
+    text = _with_operators(unicodedata.normalize("NFKC", text).lower().translate(_ASCII_OPERATORS))
+    words: list[str] = _WORD.findall(unicodedata.normalize("NFC", _FOLDED.sub("", unicodedata.normalize("NFD", text))))
+    return words
+
+
+def _with_operators(text: str) -> str:
+    text = _POINT.sub(lambda mark: "p" if mark[0] == "." else "c", text)
+    return _OPERATOR.sub(lambda mark: _OPERATORS[mark[0]], text)
 
 
 def hash64(text: str) -> int:
@@ -123,6 +151,7 @@ class Index:
         self.pending: dict[int, int] = {}  # key -> seq, of the documents since the last merge
         # Keys are looked up all over their table, so a larger cache would fill with every run and hit no more often.
         duplicates.set_cache(catalog, CACHE_KB)
+        duplicates.use_version(catalog, KEYS_VERSION)
         for seq, signature in duplicates.pending(catalog):
             self._hold(seq, np.frombuffer(signature, dtype="<i8"))
 

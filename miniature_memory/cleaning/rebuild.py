@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from miniature_memory.cleaning.cleaner import Cleaner
 from miniature_memory.cleaning.config import CleanConfig
@@ -34,9 +35,7 @@ def rebuild_clean(catalog: Catalog, config: CleanConfig, stats: StageStats) -> N
         done = new.cursor("clean")
         rows = catalog.rows_after(done, "documents", until)
         for row in Progress(rows, "clean", catalog.count_after(done, "documents", until), unit=" documents"):
-            with new.record():
-                rebuild_document(catalog, row, cleaner, config.validate if revalidate else None)
-                new.advance("clean", row["seq"])
+            rebuild_document(catalog, row, cleaner, config.validate if revalidate else None)
         stats.facts = cleaner.facts()
         with new.record():
             new.set_state("settings", None)  # what is swapped in cannot be continued
@@ -63,17 +62,23 @@ def _begin(folder: Path, settings: dict[str, object]) -> Catalog:
 
 def rebuild_document(catalog: Catalog, row: sqlite3.Row, cleaner: Cleaner, validate: ValidateConfig | None) -> None:
     """One raw document into the new set; validated again if `validate` is given and it was not found damaged."""
-    new, outcome, language = cleaner.catalog, row["validation"], row["language"]
+    outcome, language = row["validation"], row["language"]
+    document: dict[str, Any] = {}
+    rejection = None
     revalidate = validate is not None and outcome != DAMAGED
     line = catalog.read(row["file"], row["offset"], row["length"]) if revalidate or outcome == VALID else b""
     if validate and revalidate:
         document, rejection, language = validation.validate(line, row["id"], validate)
         outcome = rejection.reason if rejection else VALID
+    judged = cleaner.judge(json.loads(line), row["url"], language) if outcome == VALID else None
+    new = cleaner.catalog
+    with new.record():
         if rejection:
             new.reject("validate", rejection, row["id"], row["url"], str(document.get("text", "")))
-    rebuilt.add_validated(new, row, outcome, language)
-    if outcome == VALID:
-        cleaner.add(json.loads(line), row["url"], language)
+        rebuilt.add_validated(new, row, outcome, language)
+        if judged:
+            cleaner.add(judged)
+        new.advance("clean", row["seq"])
 
 
 def _swap_in(catalog: Catalog, config: CleanConfig, until: int, revalidated: bool) -> bool:

@@ -8,7 +8,6 @@ from miniature_memory.cleaning.words import PUNCTUATION, SENTENCE_ENDS, split_ch
 ENOUGH_SENTENCES = 5  # C4 asks for no more, so counting stops there
 SENTENCE_MARKS = SENTENCE_ENDS | frozenset("\"'”’")  # a line of running text ends in one of these
 CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
-POLICY = re.compile(r"terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies")
 
 
 def lines_with_words(lines: Iterable[str]) -> Iterator[str]:
@@ -20,14 +19,16 @@ def lines_with_words(lines: Iterable[str]) -> Iterator[str]:
 
 
 def c4_sentences(lines: Iterable[str]) -> int:
-    """The sentences in the lines that C4 keeps, counted up to the five that it asks for."""
+    """The sentences in the lines that C4 looks at, counted up to the five that it asks for.
+
+    C4 leaves out lines that mention JavaScript or a policy; here notices are gone by now, and an article about such
+    things has sentences.
+    """
     n = 0
     for line in lines_with_words(lines):
-        lower = line.lower()
-        if "javascript" not in lower and not POLICY.search(lower):
-            n += count_sentences(CITATION.sub("", line))
-            if n >= ENOUGH_SENTENCES:
-                break
+        n += count_sentences(CITATION.sub("", line))
+        if n >= ENOUGH_SENTENCES:
+            break
     return n
 
 
@@ -35,8 +36,7 @@ def ended_sentences(lines: Iterable[str]) -> int:
     """The same for stripped lines that end as sentences do: C4 with its rule on terminal punctuation."""
     n = 0
     for line in lines:
-        if line[-1:] in SENTENCE_MARKS and not line.endswith("...") and len(line.split()) >= 3 and (
-                not POLICY.search(line.lower())):
+        if line[-1:] in SENTENCE_MARKS and not line.endswith("...") and len(line.split()) >= 3:
             n += count_sentences(line)
             if n >= ENOUGH_SENTENCES:
                 break

@@ -39,6 +39,8 @@ _URL = regex.compile(r"(?:[a-z]+://)?[\w.\-@]+(?::\d+)?\.[a-z]{2,}(?:/\S*)?")
 _CONTRACTION = regex.compile(
     r"(i|you|he|she|it|we|they|who|what|when|where|why|how|there|that|this|those|these)"
     r"(['’](?:ll|d|ve|re|m|s))|(can)(not)|(\p{L}+)(n['’]?t)|(let)(['’]s)", regex.IGNORECASE)
+_RUNS = re.compile(r"\w+|\W")
+MAX_CHUNK_CHARS = 1000  # no word of a language is longer; taking a mark off copies the rest, quadratic if unbounded
 _CONTRACTED = ("nt", "NT", "not", "NOT")  # dont and cannot are two words
 _NEGATED = {"ai", "are", "ca", "could", "did", "do", "does", "had", "have", "has", "is", "may", "might", "must", "need",
             "ought", "sha", "should", "was", "were", "wo", "would"}
@@ -51,6 +53,8 @@ ABBREVIATIONS = frozenset(_ABBREVIATIONS.split())
 
 def split_chunk(chunk: str) -> list[str]:
     """The words of `chunk`, which has no white space: marks stand alone, "don't" is two words, "well-known" three."""
+    if len(chunk) > MAX_CHUNK_CHARS:
+        return _RUNS.findall(chunk)
     if found := _USUAL.fullmatch(chunk):  # nine of ten chunks: a number, a word or some with hyphens, marks around it
         head, core, end, tail = found.groups("")
         if core + end not in ABBREVIATIONS and not core.endswith(_CONTRACTED):
@@ -150,7 +154,11 @@ class Vocabulary(dict[str, int]):
     def split(self, text: str) -> Words:
         if len(self) > self.MAX_CHUNKS:
             self.start_over()
-        chunks = np.fromiter(map(self.__getitem__, text.split()), dtype=np.int32)
+        try:
+            chunks = np.fromiter(map(self.__getitem__, text.split()), dtype=np.int32)
+        except BaseException:  # a signal or a deadline, perhaps between the number of a word and its length
+            self.start_over()
+            raise
         if not len(chunks):
             return Words(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int8))
         count = np.frombuffer(self.count, np.int32)[chunks]

@@ -1,6 +1,7 @@
 """The command line that all scripts share, and what becomes of their errors."""
 
 import argparse
+import io
 import logging
 import os
 import re
@@ -22,7 +23,8 @@ from miniature_memory.core.errors import (
     StageError,
     disk_error,
 )
-from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.paths import DEMO, PROJECT
+from miniature_memory.core.process import LOCK_FD_VARIABLE
 from miniature_memory.core.text import strip_control
 from miniature_memory.core.version import VERSION
 
@@ -41,18 +43,22 @@ class ArgumentParser(argparse.ArgumentParser):
         super().__init__(prog=prog, usage=f"python3 {prog} [options]", description=description, epilog=epilog,
                          allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
 
-    def parse_args(self, *args: typing.Any, **settings: typing.Any) -> typing.Any:
-        """The arguments, with --topic and --demo turned into the root that they mean."""
-        parsed = super().parse_args(*args, **settings)
-        if getattr(parsed, "topic", None) is not None:
-            if parsed.demo:
+    def parse(self, argv: list[str] | None) -> argparse.Namespace:
+        """The options of `argv`, or of the command line, with --topic and --demo turned into the root that they mean."""
+        argv = sys.argv[1:] if argv is None else argv
+        for argument in argv:
+            if argument.startswith("--") and argument.endswith("=--"):  # of whose value argparse makes a list
+                self.error(f"argument {argument[:-3]}: expected a value after the =")
+        args = self.parse_args(argv)
+        if args.topic is not None:
+            if args.demo:
                 self.error("--topic cannot be combined with --demo")
             if not self.begins_topics:
-                topic_folders.must_be_known(parsed.root, parsed.topic)
-            parsed.root = topic_folders.folder(parsed.root, parsed.topic)
-        elif getattr(parsed, "demo", False) and parsed.root == PROJECT:
-            parsed.root = PROJECT / "demo"
-        return parsed
+                topic_folders.must_be_known(args.root, args.topic)
+            args.root = topic_folders.folder(args.root, args.topic)
+        elif args.demo and args.root == PROJECT:
+            args.root = DEMO
+        return args
 
     def error(self, message: str) -> typing.NoReturn:
         unknown = re.match(r"unrecognized arguments: (\S+)", message)
@@ -90,10 +96,30 @@ def common_arguments(parser: argparse.ArgumentParser, where: argparse._ArgumentG
                           help="print the version")
 
 
+def prepare_output() -> None:
+    """Let print() never fail for a character that the output's encoding lacks: it becomes an escape, as on stderr. What
+    run.py reads from a stage is UTF-8."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8" if LOCK_FD_VARIABLE in os.environ else None, errors="backslashreplace")
+
+
+def drop_output() -> None:
+    """Let nothing that is left in the buffer of a closed pipe or a full disk fail when the interpreter ends."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def guarded(prog: str, work: Callable[[], int]) -> int:
     """Run `work`; turn what a person can fix into a message and an exit code. Bugs keep their traceback."""
     try:
-        return work()
+        prepare_output()
+        code = work()
+        if sys.stdout:
+            sys.stdout.flush()  # here, where a closed pipe is no error
+        return code
     except (ConfigError, StageError, LockedError) as error:
         codes = {ConfigError: EXIT_CONFIG, StageError: EXIT_STAGE, LockedError: EXIT_LOCKED}
         code = next(code for kind, code in codes.items() if isinstance(error, kind))
@@ -102,11 +128,12 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
         code = getattr(stop, "exit_code", 130)
         message = f"stopped by {str(stop) or 'SIGINT'}; run the same command again to resume"
     except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return EXIT_DONE
     except Exception as error:
         code = EXIT_STAGE
         known = disk_error(error) if isinstance(error, OSError) else None
         message = str(known or f"this is a bug: {type(error).__name__}\n{traceback.format_exc().rstrip()}")
     logger.error("%s", strip_control(f"{prog}: {message}"))
+    drop_output()
     return code

@@ -54,12 +54,15 @@ def read_tables(root: Path, config_file: Path | None = None, overrides: list[str
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        if "\0" in text:
+            raise ConfigError(f"{path} is not UTF-8, or damaged. Fix: save it as UTF-8 in your editor.")
+        return tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}). Expected: a TOML file.") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8. Fix: save it as UTF-8 in your editor.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # of tomllib: also for numbers and lists without end
         raise ConfigError(f"{path} is not TOML: {error}. Fix: correct that line; text needs quotes, for example."
                           ) from None
 
@@ -72,7 +75,7 @@ def _parse_override(override: str) -> tuple[str, str, Any]:
         raise ConfigError(f"--set {override}: expected table.key=value, for example --set train.max_minutes=2")
     try:
         return table, key, tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         hint = f"Text needs quotes: --set {shlex.quote(f'{name}={json.dumps(text)}')}"
         raise ConfigError(f"--set {override}: {text!r} is not a TOML value. {hint}") from None
 
@@ -95,6 +98,9 @@ def _checked(value: Any, old: Any, name: str, where: str) -> Any:
     """`value` with the type of `old`, the value that it replaces."""
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 1 << 53 else math.inf
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise ConfigError(f"{where}: {name} is a number of more than 64 bits; expected {(1 << 63) - 1} at "
+                          "most")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{where}: {name} is not a finite number; expected one such as {json.dumps(old)}")
     if type(value) is not type(old):

@@ -26,6 +26,10 @@ class LockedError(Exception):
     """Another run holds the lock of this root: exit code 75."""
 
 
+class DeadlineError(Exception):
+    """One document took longer than its deadline; raised by core.process.deadline()."""
+
+
 class Stopped(KeyboardInterrupt):
     """SIGINT or SIGTERM arrived. Whoever holds unsaved work saves it and raises this again."""
 

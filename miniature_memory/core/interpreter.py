@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 NEEDED = (3, 11)
+
+
+def setup_command() -> str:
+    """How setup.sh is started from the current folder."""
+    return "./setup.sh" if Path.cwd() == PROJECT else shlex.quote(str(PROJECT / "setup.sh"))
 
 
 def use_own_python() -> None:
@@ -19,6 +25,7 @@ def use_own_python() -> None:
     """
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _stop)
+    use_utf8()
     script, arguments = Path(sys.argv[0]).name, set(sys.argv[1:]) if sys.argv[0].endswith("run.py") else set()
     if sys.version_info >= NEEDED and arguments & {"--status", "--topics"}:
         return  # they need no package
@@ -29,10 +36,20 @@ def use_own_python() -> None:
         try:
             os.execv(str(own), [str(own), *sys.argv])
         except OSError as error:
-            sys.exit(f"{script}: {own} cannot be started ({error.strerror}). Fix: ./setup.sh, which rebuilds it.")
+            sys.exit(f"{script}: {own} cannot be started ({error.strerror}). Fix: {setup_command()}, which rebuilds "
+                     "it.")
     if sys.version_info < NEEDED or (not ready and "--doctor" not in arguments):
         sys.exit(f"{script}: this is Python {sys.version.split()[0]} in {sys.prefix}. Expected: Python 3.11 or newer "
-                 "with the packages of requirements.txt. Fix: ./setup.sh, then run the same command again.")
+                 f"with the packages of requirements.txt. Fix: {setup_command()}, then run the same command again.")
+
+
+def use_utf8() -> None:
+    """Start again in UTF-8 mode where file names are not UTF-8 by themselves, as under LC_ALL=C with PYTHONUTF8=0: else
+    a topic's folder could not have its name. What is printed keeps the encoding that the terminal expects."""
+    if sys.getfilesystemencoding() != "utf-8" and sys.stdout:
+        os.environ["PYTHONUTF8"] = "1"
+        os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
+        os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
 def _stop(signum: int, _frame: object) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from miniature_memory.core.errors import LockedError, Stopped, cannot_write
+from miniature_memory.core.errors import DeadlineError, LockedError, Stopped, cannot_write
 from miniature_memory.core.paths import make_folder
 
 LOCK_FD_VARIABLE = "MINIATURE_MEMORY_LOCK_FD"  # the descriptor on which run.py holds the lock for its stages
@@ -49,6 +49,26 @@ def uninterrupted() -> Iterator[None]:
 def catch_signals() -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _on_signal)
+
+
+@contextlib.contextmanager
+def deadline(sec: float) -> Iterator[None]:
+    """Raise DeadlineError out of the block after `sec` seconds of this process's own computing.
+
+    Computing, not the clock's time: whether a document passes must not depend on what else the machine does, or on a
+    lid that was closed. The exception may come between any two steps of Python, so the block must be pure, or throw
+    away what it had begun. In the main thread only. No effect on C code that never looks at signals (re and regex do).
+    """
+    def on_alarm(_signum: int, _frame: object) -> None:
+        raise DeadlineError
+
+    before = signal.signal(signal.SIGVTALRM, on_alarm)
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, sec, sec)  # again and again: a destructor swallows exceptions
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 # --- memory --------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from miniature_memory.core import topic_folders
 from miniature_memory.core.command_line import ArgumentParser, OldSpelling, common_arguments
-from miniature_memory.core.paths import PROJECT, root_option
+from miniature_memory.core.paths import PROJECT
 
 # stage -> its skip flag, in the order of the data
 STAGES = {"search": "--skip-search", "scrape": "--skip-scraping", "extract": "--skip-extraction",
@@ -18,7 +18,7 @@ VIEWS = {"status": "what was collected and learned so far", "topics": "the topic
 def parse_args(argv: list[str] | None, description: str | None = None) -> argparse.Namespace:
     parser = ArgumentParser("run.py", description, begins_topics=True)
     add_arguments(parser)
-    args: argparse.Namespace = parser.parse_args(argv)
+    args = parser.parse(argv)
     if (args.warc or args.files) and args.only != "extract":
         parser.error("--warc and --import need --only extract")
     n_views = sum(getattr(args, view) for view in VIEWS)
@@ -73,9 +73,3 @@ def _minutes(text: str) -> float:
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"{text} minutes; expected more than 0")
     return value
-
-
-def flags_of(args: argparse.Namespace) -> str:
-    """The options with which another command means the same root."""
-    own = args.demo and args.root == PROJECT / "demo"
-    return (" --demo" if args.demo else "") + ("" if own else root_option(args.root))

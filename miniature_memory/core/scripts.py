@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from miniature_memory.core import paths
 from miniature_memory.core.errors import EXIT_DONE, StageError, Stopped
-from miniature_memory.core.paths import PROJECT, root_option
+from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import LOCK_FD_VARIABLE, PARENT_VARIABLE
 from miniature_memory.core.stage import StageStats
 
@@ -45,7 +46,8 @@ def run_stage(stage: str, command: list[str], lock: int, root: Path) -> tuple[in
     if process.returncode < 0:
         raise StageError(f"{stage} was ended by {signal.Signals(-process.returncode).name}; everything committed is "
                          "kept.", "a stage that ends by itself.",
-                         "run the same command again to resume. If the system ran out of memory (python3 run.py"
-                         f"{root_option(root)} --doctor shows how much there is), choose a smaller train.batch_size.")
+                         "run the same command again to resume. If the system ran out of memory ("
+                         f"{paths.command('run.py', root, '--doctor')} shows how much there is), choose a smaller "
+                         "train.batch_size.")
     stats = StageStats.from_json(output.decode().strip().split("\n")[-1]) if process.returncode == EXIT_DONE else None
     return process.returncode, stats

@@ -85,7 +85,7 @@ def stage_main(run: Callable[..., StageStats], config_class: type, stage: str, a
     names = [parser.add_argument(flag, **settings).dest for flag, settings in (options or {}).items()]
 
     def work() -> int:
-        args = parser.parse_args(argv)
+        args = parser.parse(argv)
         config = build_config(config_class, stage, read_tables(args.root, args.config, args.overrides))
         for flag, view in (views or {}).items():
             if (value := getattr(args, flag.strip("-"))) is not None:

@@ -16,7 +16,7 @@ MAX_NAME_BYTES = 60  # of a folder's name; file systems take 255
 def folder(root: Path, topic: str) -> Path:
     """The folder of a topic, whether it is there or not. Raises ConfigError for what is no topic."""
     words = words_of(topic)
-    if not words:
+    if all(unicodedata.category(char)[0] in "PZC" for char in words):  # no letter, digit or symbol
         raise ConfigError(f'--topic {topic!r}: expected a few words, such as --topic "bread baking"')
     if len(words) > MAX_TOPIC_CHARS:
         raise ConfigError(f"--topic has {len(words):,} characters; expected a few words, {MAX_TOPIC_CHARS} at most")

@@ -1,86 +1,143 @@
-"""Which URLs are never fetched: those that are not HTML, services, adult hosts, block lists."""
+"""Which URLs are never fetched: files, services, adult hosts, block lists."""
 
 from __future__ import annotations
 
+import codecs
+import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import shown
+from miniature_memory.crawl.urls import ascii_host
 
-_ENDINGS = """7z aac apk atom avi bin bmp bz2 css csv deb dmg doc docx eot epub exe flac gif gz ico ics iso
-    jar jpeg jpg js json m3u m3u8 m4a m4v mid midi mkv mobi mov mp3 mp4 mpeg mpg msi odp ods odt oga ogg ogv otf pdf png
-    ppt pptx ps psd rar rpm rss rtf svg svgz swf tar tgz tif tiff torrent ttf txt wasm wav webm webp wma wmv woff woff2
-    xls xlsx xml xz zip zst"""
-_NOT_HTML = frozenset(_ENDINGS.split())
+# The content type decides what is a page; an ending only tells what is not worth a request. On most paths these are
+# files. A wiki or a blog has pages with such names: /wiki/Cmd.exe, /wiki/File:Bridge.jpg.
+_FILE_ENDINGS = """7z aac apk atom avi bin bmp bz2 deb dmg doc docx eot epub exe flac gif gz ico ics iso jar jpeg jpg
+    m3u m3u8 m4a m4v mid midi mkv mobi mov mp3 mp4 mpeg mpg msi odp ods odt oga ogg ogv otf pdf png ppt pptx ps psd rar
+    rpm rss rtf svg svgz swf tar tgz tif tiff torrent ttf wasm wav webm webp wma wmv woff woff2 xls xlsx xz zip
+    zst"""
+_FILES = frozenset(_FILE_ENDINGS.split())
+# These are often the subject of a page (/guides/node.js), and files only where a site keeps its parts.
+_TEXT_FILES = frozenset(["css", "csv", "js", "json", "mjs", "txt", "xml"])
+_FOLDER_NAMES = """_next _nuxt asset assets bundles cdn css dist download downloads files fonts image images
+    img js lib libs media node_modules scripts static styles themes upload uploads vendor wp-content wp-includes
+    wp-json"""
+_FILE_FOLDERS = frozenset(_FOLDER_NAMES.split())
+_PAGES_FOLDER = re.compile(
+    r"/wiki/|/(blogs?|posts?|articles?|news|stories|questions?|topics?|threads?)(/\d{1,4}){0,3}/$")  # dates, too
+_BUNDLE = re.compile(r"(\.min|\.bundle|[.-][0-9a-f]{8,64})\.m?(js|css)$")  # made by a program for a program
 # Paths that serve a visitor rather than a reader. Lower case only: /wiki/Calendar is an article.
 _SERVICE_PATH = re.compile(r"""/(log-?in|log-?out|sign-?in|sign-?up|signout|register|cart|basket|checkout|my-?account
     |wp-login|wp-admin|wp-json|xmlrpc|search|calendar)(/|$|\.(php|aspx?|html?|jsp|cgi)$)""", re.VERBOSE)
 _SERVICE_QUERY = re.compile(r"(^|&)((s|query|search|replytocom|add-to-cart|share)=|action=(edit|history|raw|login)\b)")
 _ADULT_NAMES = """adultfriendfinder beeg bongacams brazzers cam4 chaturbate eporner fansly literotica
-    livejasmin motherless nhentai onlyfans redtube rule34 spankbang stripchat tube8 xhamster xnxx xvideos youjizz"""
+    livejasmin motherless nhentai onlyfans pornhub redtube rule34 spankbang stripchat tube8 xhamster xnxx xvideos
+    youjizz youporn"""
 _ADULT_HOSTS = frozenset(_ADULT_NAMES.split())
 _ADULT_DOMAINS = frozenset(["xxx", "porn", "adult", "sex"])  # top-level ones
-_ADULT_WORD = re.compile(r"porn|hentai|xvideo|\b(nsfw|milfs?|camgirls?|sexcams?|blowjobs?|gangbangs?|xxx-\w+)\b")
+_ABOUT = ("cams?|clips?|free|gay|girls?|hd|hot|hub|live|mature|movies|pics?|photos?|porno?|sex|sites?|stars?|teens?"
+          "|tubes?|vids?|videos?|you")
+# Whole words: not Pornic, a town, nor Siriporn, a name. In a host's name words are also written together.
+_ADULT_WORD = re.compile(
+    r"\b(pornos?|porn|hentai|nsfw|milfs|xvideos|camgirls?|sexcams?|blowjobs?|gangbangs?|pornstars?)\b"
+    rf"|\bxxx[-_ ]({_ABOUT})\b|\b({_ABOUT})[-_ ]xxx\b")
+_ADULT_HOST_WORD = re.compile(rf"\b({_ABOUT})?(porno?|xxx)({_ABOUT})\b|\b({_ABOUT})(porno?|xxx)\b")
 
 
-def url_rejection(url: str, blocklist: Blocklist | None = None) -> str:
-    """Why a canonical URL is not fetched; '' if it may be."""
+def url_rejection(url: str, blocklist: Blocklist) -> str:
+    """Why a URL, as crawl/urls.py spells it, is not fetched; '' if it may be."""
     if not url:
         return "bad_url"
     parts = urlsplit(url)
     host, path = parts.hostname or "", parts.path
-    labels = host.split(".")
-    if labels[-1] in _ADULT_DOMAINS or _ADULT_HOSTS.intersection(labels[-2:-1]) or (blocklist and host in blocklist):
+    if host in blocklist:
         return "blocked_host"
-    if _ADULT_WORD.search(f"{host} {path}".replace("_", " ").lower()):
-        return "blocked_word"
+    if blocklist.adult and (reason := _adult_rejection(host, path)):
+        return reason
     if _SERVICE_PATH.search(path) or (parts.query and _SERVICE_QUERY.search(parts.query)):
         return "service_page"
-    ending = path.rpartition("/")[2].rpartition(".")
-    return "not_html_ending" if ending[1] and ending[2].lower() in _NOT_HTML else ""
+    return "not_html_ending" if _is_file(path) else ""
+
+
+def _adult_rejection(host: str, path: str) -> str:
+    labels = host.split(".")
+    if labels[-1] in _ADULT_DOMAINS or _ADULT_HOSTS.intersection(labels[-2:-1]):
+        return "blocked_host"
+    path = path.replace("_", " ").lower()
+    return "blocked_word" if _ADULT_HOST_WORD.search(host) or _ADULT_WORD.search(f"{host} {path}") else ""
+
+
+def _is_file(path: str) -> bool:
+    """Whether a path certainly leads to no page."""
+    folder, _, name = path.rpartition("/")
+    ending = name.rpartition(".")[2].lower()
+    if ending == name.lower() or ending not in _FILES | _TEXT_FILES:
+        return False
+    if not _FILE_FOLDERS.isdisjoint(folder.split("/")) or _BUNDLE.search(name):
+        return True
+    return ending in _FILES and ":" not in name and not _PAGES_FOLDER.search(f"{folder}/")
 
 
 class Blocklist:
     """Hosts that are rejected together with their subdomains, from files of millions of lines.
 
-    Kept in 8 bytes per host: a set of Python strings would take fifteen times as much.
+    Kept in 8 bytes per host: a set of Python strings would take fifteen times as much. adult: whether adult hosts and
+    words are rejected, too.
     """
 
-    def __init__(self, paths: Iterable[Path]) -> None:
-        import numpy as np  # takes a while, and only block lists need it
+    def __init__(self, paths: Sequence[Path] = (), adult: bool = True) -> None:
+        self._hashes = array("q")
+        self.adult = adult
+        if paths:
+            import numpy as np  # takes a while
 
-        hosts = (hash(host) for path in paths for host in _listed_hosts(path))
-        self._hashes = np.unique(np.fromiter(hosts, dtype=np.int64))
+            hosts = (hash(host) for path in paths for host in _listed_hosts(path))
+            self._hashes.frombytes(np.unique(np.fromiter(hosts, dtype=np.int64)).tobytes())
 
     @classmethod
-    def load(cls, root: Path, names: list[str]) -> Blocklist | None:
-        """The lists of search.blocklists, with paths relative to the root; None if there is none."""
-        return cls(root / name for name in names) if names else None
+    def load(cls, root: Path, names: list[str], adult: bool = True) -> Blocklist:
+        """The lists of search.blocklists, with paths relative to the root."""
+        return cls([root / name for name in names], adult)
 
     def __len__(self) -> int:
         return len(self._hashes)
 
     def __contains__(self, host: str) -> bool:
-        labels = host.split(".")
+        labels = host.split(".") if self._hashes else []
         return any(self._has(".".join(labels[n:])) for n in range(len(labels)))
 
     def _has(self, domain: str) -> bool:
-        n = self._hashes.searchsorted(hash(domain))
-        return bool(n < len(self._hashes) and self._hashes[n] == hash(domain))
+        n = bisect_left(self._hashes, hash(domain))
+        return n < len(self._hashes) and self._hashes[n] == hash(domain)
 
 
 def _listed_hosts(path: Path) -> Iterator[str]:
-    """The hosts of a list: one domain per line, or a hosts file with an address before each; # begins a comment."""
+    """The hosts of a list: one domain per line, or a hosts file with several after an address; # begins a comment."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as lines:
+        with open(path, "rb") as stream:
+            wide = stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        with open(path, encoding="utf-16" if wide else "utf-8-sig", errors="replace") as lines:
             for line in lines:
                 words = line.partition("#")[0].split()
-                if words:
-                    yield words[-1 if len(words) == 1 else 1].lower().strip(".").removeprefix("*.")
+                for word in words[len(words) > 1 and _is_address(words[0]):]:
+                    if host := ascii_host(word.removeprefix("*").removeprefix(".")):
+                        yield host
     except OSError as error:
         raise StageError(f"The block list {shown(path)} cannot be read ({error.strerror}).",
                          "a file, since search.blocklists names it.", "correct its path in search.blocklists, relative "
                          "to the folder of --root, or remove it from there.") from None
+
+
+@lru_cache(maxsize=64)
+def _is_address(word: str) -> bool:
+    try:
+        ipaddress.ip_address(word)
+    except ValueError:
+        return False
+    return True

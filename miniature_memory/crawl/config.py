@@ -78,6 +78,7 @@ class SearchConfig(ProviderConfig):
     urls_per_seed: int = setting(1000, "new URLs taken from one feed or sitemap in one run, at most")
     blocklists: list[str] = setting([],
         "files of hosts that are never visited: one domain per line, or in hosts format, such as UT1's")
+    block_adult: bool = setting(True, "reject known adult hosts, and URLs that contain an adult word")
     scrape: ScrapeLimits = field(default_factory=ScrapeLimits)
 
     def __post_init__(self) -> None:
@@ -93,6 +94,7 @@ class BlocklistConfig:
     """What scrape needs of the table [search]."""
 
     blocklists: list[str] = field(default_factory=list)
+    block_adult: bool = True
 
 
 @dataclass(frozen=True)

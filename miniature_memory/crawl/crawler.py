@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 
-from miniature_memory.core.paths import root_option
+from miniature_memory.core.paths import command
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats
 from miniature_memory.crawl.blocklists import Blocklist
@@ -35,7 +35,7 @@ class Crawler:
     def __init__(self, config: ScrapeConfig, catalog: Catalog, stats: StageStats) -> None:
         self.config, self.catalog, self.stats = config, catalog, stats
         self.web, self.network = Web(config.web), Network()
-        blocklist = Blocklist.load(catalog.root, config.search.blocklists)
+        blocklist = Blocklist.load(catalog.root, config.search.blocklists, config.search.block_adult)
         self.recorder = Recorder(config, catalog, stats, self.web.agent, blocklist, self.network)
         self.scheduler = Scheduler(config, catalog, self.web, blocklist, self.network, self.recorder.finish_visit)
         self.jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
@@ -57,8 +57,8 @@ class Crawler:
             while time.monotonic() < deadline and (self.busy or self.scheduler.next_turn() < deadline):
                 if self.network.is_down and not self.busy:
                     logger.warning("None of the first %d hosts can be reached: there seems to be no network. Fix: "
-                                   "connect this machine to one; python3 run.py --doctor%s shows which hosts answer.",
-                                   self.network.unreachable_hosts, root_option(self.catalog.root))
+                                   "connect this machine to one; %s shows which hosts answer.",
+                                   self.network.unreachable_hosts, command("run.py", self.catalog.root, "--doctor"))
                     return
                 self.hand_out()
                 self.receive()
@@ -105,6 +105,7 @@ class Crawler:
         """Deal with an answer: a redirect, nothing new, or a page to keep."""
         if page.answer.location:
             self.recorder.redirect(page)
+            visit.refreshed |= page.answer.status < 300
             if reason := self.scheduler.redirect(visit, page.answer.location):
                 self.recorder.finish_visit(visit, reason)
         elif page.answer.status == 304:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 
 from miniature_memory.core.stage import StageStats
 from miniature_memory.crawl.blocklists import Blocklist, url_rejection
@@ -12,7 +13,7 @@ from miniature_memory.crawl.frontier import DAY_SEC
 from miniature_memory.crawl.outcomes import BACKED_OFF, FAILED, NOT_ASKED, OFF, OK, Outcome, in_words, reason_in_words
 from miniature_memory.crawl.provider import BACKOFF_SEC, Found
 from miniature_memory.crawl.provider_registry import PROVIDERS
-from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import Web
 from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 GIVE_UP_SEC = 15.0  # if nothing at all has answered by then, nothing else is tried
 ENGINES_FRAC = 0.6  # of the time is for the engines, so that some is left for the seeds. Guess
+URLS_PER_RECORD = 100  # a signal waits for the end of a record
 MAX_BACKOFF_SEC = 30 * DAY_SEC  # a provider's back-off doubles no further
 
 
@@ -55,7 +57,7 @@ class Discovery:
     def __init__(self, config: SearchConfig, catalog: Catalog, stats: StageStats) -> None:
         self.config, self.catalog, self.stats = config, catalog, stats
         self.web = Web(config.web)
-        self.blocklist = Blocklist.load(catalog.root, config.blocklists)
+        self.blocklist = Blocklist.load(catalog.root, config.blocklists, config.block_adult)
         self.time = TimeBudget(config.max_minutes)
         self.asked: set[str] = set()  # providers
         self.found: Counter[str] = Counter()  # provider -> results
@@ -76,20 +78,23 @@ class Discovery:
         return urls.enough_due(self.catalog, limits.max_pages, limits.max_pages_per_host)
 
     def add(self, found: Iterable[Found], provider: str, query: str = "", most_new: int = 1 << 30) -> int:
-        """Put URLs into the catalog until `most_new` of them were not known, within a record() block."""
-        before = self.stats.n_out
-        for url, _, archived in found:
-            if self.stats.n_out - before == most_new:
-                break
-            url = canonical_url(url)
-            reason = url_rejection(url, self.blocklist)
-            reason = reason or urls.add(self.catalog, url, provider, query, archived=archived)
-            self.found[provider] += 1
-            self.stats.n_in += 1
-            if reason:
-                self.stats.dropped[reason] += 1
-            else:
-                self.stats.n_out += 1
+        """Put URLs into the catalog until `most_new` of them were not known, a few in one record, so that a signal need
+        not wait for the end of a long sitemap."""
+        before, left = self.stats.n_out, iter(found)
+        while block := list(islice(left, URLS_PER_RECORD)):
+            with self.catalog.record():
+                for url, _, archived in block:
+                    if self.stats.n_out - before == most_new:
+                        return most_new
+                    url = browser_url(url)
+                    reason = url_rejection(url, self.blocklist)
+                    reason = reason or urls.add(self.catalog, url, provider, query, archived=archived)
+                    self.found[provider] += 1
+                    self.stats.n_in += 1
+                    if reason:
+                        self.stats.dropped[reason] += 1
+                    else:
+                        self.stats.n_out += 1
         return self.stats.n_out - before
 
     def give_up(self, name: str, reason: str, retry_after_sec: float | None = None) -> None:

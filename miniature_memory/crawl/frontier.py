@@ -5,7 +5,7 @@ import sqlite3
 import time
 from collections.abc import Collection
 
-from miniature_memory.core.paths import root_option
+from miniature_memory.core.paths import command
 from miniature_memory.crawl.outcomes import reason_in_words
 from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
@@ -64,7 +64,7 @@ def status_table(catalog: Catalog) -> str:
     """How many URLs are in which state, by host: a text table, the hosts with most URLs first."""
     hosts = urls.hosts_by_size(catalog)
     if not hosts:
-        return f"No URLs are known yet. Fix: python3 run.py --only search{root_option(catalog.root)}"
+        return "No URLs are known yet. Fix: " + command("run.py", catalog.root, "--only search")
     shown = hosts[:MOST_HOSTS_SHOWN]
     width = min(50, max(map(len, ["all hosts", *shown])))
     table = []

@@ -28,6 +28,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
 from miniature_memory.crawl.config import WebConfig
+from miniature_memory.crawl.urls import ascii_host
 
 CONNECT_TIMEOUT_SEC = 5.0  # of each: resolving a name, connecting, the TLS handshake
 READ_TIMEOUT_SEC = 10.0  # between two bytes
@@ -108,6 +109,7 @@ class Fetching(threading.local):
     deadline = math.inf  # time.monotonic()
     bytes_left = 1 << 62  # that the current exchange may still receive
     in_head = False  # while the headers are being read
+    target = ""  # of the current request: the libraries would respell its URL
 
 
 fetching = Fetching()
@@ -154,8 +156,9 @@ class Guard:
         stand_ins = {}
         for entry in config.connect_to:
             host, address, port = re.split("[=:]", entry)
-            stand_ins[host.lower()] = (address, int(port))
-        return cls(stand_ins, frozenset(entry.lower() for entry in config.allow_private))
+            stand_ins[ascii_host(host)] = (address, int(port))
+        allowed = (entry.rpartition(":") for entry in config.allow_private)
+        return cls(stand_ins, frozenset(f"{ascii_host(host) or host.lower()}:{port}" for host, _, port in allowed))
 
     def addresses(self, host: str, port: int, trusted: bool = False) -> list[Address]:
         """The addresses of a host. Raises FetchError("blocked_address") if any of them is forbidden."""
@@ -215,6 +218,13 @@ class GuardedAdapter(HTTPAdapter):
         return manager
 
 
+class _ExactTarget(HTTPConnection):
+    """Sends the URL of the current request as it is spelled."""
+
+    def putrequest(self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False) -> None:
+        super().putrequest(method, fetching.target or url, skip_host, skip_accept_encoding)
+
+
 class _Response(http.client.HTTPResponse):
     """Skips early hints, as http.client skips 100 Continue, and notices headers that are cut off."""
 
@@ -236,13 +246,13 @@ class _Response(http.client.HTTPResponse):
 def _pool_classes(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
     """urllib3's pools by scheme. A connection to a proxy is trusted, because the user named the proxy."""
 
-    class Plain(HTTPConnection):
+    class Plain(_ExactTarget):
         response_class = _Response
 
         def _new_conn(self) -> socket.socket:
             return guard.open(self._dns_host, self.port, trusted=self.proxy is not None)
 
-    class Secure(HTTPSConnection):
+    class Secure(_ExactTarget, HTTPSConnection):
         response_class = _Response
 
         def _new_conn(self) -> socket.socket:

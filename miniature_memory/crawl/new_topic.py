@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from miniature_memory.core.config import Tables, build_config
 from miniature_memory.core.paths import shown
 from miniature_memory.core.topic_folders import MAX_TOPIC_CHARS, similar, words_of
-from miniature_memory.storage.files import write_aside
+from miniature_memory.storage.files import is_blank, write_aside
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +20,7 @@ SUGGEST_SEC = 8.0  # for Wikipedia's answer
 TEMPLATES = ("{}", "introduction to {}", "{} for beginners", "{} explained", "guide to {}", "history of {}",
              "articles about {}", "essays about {}", "questions and answers about {}", "stories about {}")
 QUERIES_HEAD = "# What to search for, one query per line. Edit it as you like: it is never overwritten.\n"
-SEEDS_HEAD = "# Where to look in addition to search engines: page, feed or sitemap, a space, an address.\n"
-EARLIER_SEEDS_HEAD = "# Where to look besides the search engines: page, feed or sitemap, a space, an address.\n"
+SEEDS_HEAD = "# Where to look in addition to search engines: addresses of pages, feeds and sitemaps, one per line.\n"
 SETTINGS_HEAD = """\
 # Settings of this topic. They override config/default.toml next to run.py, which lists all settings.
 # commoncrawl is no provider here: it would add everything else that the hosts in seeds.txt publish.
@@ -68,15 +67,15 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = ())
     """
     words, articles = words_of(topic), dict[str, str]()
     queries, seeds, settings = (root / "config" / name for name in ("queries.txt", "seeds.txt", "default.toml"))
-    if not seeds.exists() or seeds.read_text("utf-8", "replace") in (SEEDS_HEAD, EARLIER_SEEDS_HEAD):  # still none
+    if is_blank(seeds) or seeds.read_text("utf-8", "replace") == SEEDS_HEAD:  # still none
         articles = suggestions(words, tables)
         write_aside(seeds, (SEEDS_HEAD + "".join(f"page {url}\n" for url in articles.values())).encode())
     if articles:
         logger.info("Wikipedia suggests %d articles on %s; see %s", len(articles), words, shown(seeds))
-    if queries.exists():
+    if not is_blank(queries):
         logger.info("continuing the topic %s in %s", words, shown(root))
         return False
-    if not settings.exists():
+    if is_blank(settings):
         own = {"run": {"topic": json.dumps(words, ensure_ascii=False)}, "search": {"providers": PROVIDERS}}
         write_aside(settings, settings_text(SETTINGS_HEAD, own, overrides).encode())
         if overrides:
@@ -84,7 +83,7 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = ())
     if close := similar(root.parents[1], root.name):
         logger.info("did you mean the topic %s? Then stop this run, and: python3 run.py --topic %s", close, close)
     templates = TEMPLATES if tables["search"]["language"] == "en" else TEMPLATES[:1]
-    lines = dict.fromkeys([*(template.format(words) for template in templates), *articles])
+    lines = dict.fromkeys([*(template.format(words).lstrip("# ") for template in templates), *articles])
     write_aside(queries, (QUERIES_HEAD + "".join(f"{line}\n" for line in lines)).encode())  # last: the topic is there
     logger.info("%s is a new topic: its %d queries are in %s, for you to edit", words, len(lines), shown(queries))
     return True
@@ -93,11 +92,12 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = ())
 def suggestions(topic: str, tables: Tables) -> dict[str, str]:
     """Titles and addresses of the articles that Wikipedia's search suggests; none if it does not answer."""
     from miniature_memory.crawl.config import ProviderConfig
+    from miniature_memory.crawl.feed_reader import Listing
     from miniature_memory.crawl.guard import FetchError, bounded
     from miniature_memory.crawl.outcomes import reason_in_words
     from miniature_memory.crawl.provider import Ask, ProviderError
     from miniature_memory.crawl.search_engines import mediawiki
-    from miniature_memory.crawl.urls import canonical_url
+    from miniature_memory.crawl.urls import browser_url
     from miniature_memory.crawl.web import Web
 
     config = build_config(ProviderConfig, "search", tables)
@@ -105,14 +105,14 @@ def suggestions(topic: str, tables: Tables) -> dict[str, str]:
     if not wikipedia:
         return {}
     config = dataclasses.replace(config, wikis=wikipedia)
-    ask = Ask(topic, SUGGESTIONS, 0, config, Web(config.web), lambda url: b"")
+    ask = Ask(topic, SUGGESTIONS, 0, config, Web(config.web), Listing)
     try:
         found = bounded(SUGGEST_SEC, lambda: mediawiki(ask))
     except (FetchError, ProviderError, TimeoutError) as error:
         logger.info("Wikipedia did not answer (%s); the next run of this topic asks again",
                     reason_in_words(getattr(error, "reason", "timeout")))
         return {}
-    urls = [url for result in found[:SUGGESTIONS] if (url := canonical_url(result.url))]
+    urls = [url for result in found[:SUGGESTIONS] if (url := browser_url(result.url))]
     titles = {title_of(url): url for url in urls}
     return {title: url for title, url in titles.items() if title}
 

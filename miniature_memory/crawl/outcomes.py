@@ -1,7 +1,8 @@
 """Outcomes: how each provider answered, as fields in search's StageStats, and the same in words."""
 
 import time
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 OK, OFF, BACKED_OFF, NOT_ASKED, FAILED = "ok", "off", "backed_off", "not_asked", "failed"  # status
 REASONS = {
@@ -14,6 +15,9 @@ REASONS = {
     "silent": "no results, even for a common query",
     "unrelated": "results for another query",
     "js_wall": "page requires JavaScript",
+    "html_page": "an HTML page instead of a feed or sitemap",
+    "no_listing": "neither a feed nor a sitemap",
+    "no_links": "no links in it",
 }
 
 
@@ -22,6 +26,34 @@ class Outcome(TypedDict):
     results: int
     reason: str  # why it gave no more, or nothing; a code
     until: float | None  # epoch seconds: the end of its back-off
+
+
+NO_ANSWER = {"unreachable", "timeout", "no_time_left", "blocked_address"}  # from any server
+MOST_SHOWN = 3  # seeds
+
+
+def unread_seeds(facts: dict[str, Any], pages: Mapping[str, int], is_own_list: bool) -> str:
+    """What became of the seeds if nothing could be read of them; '' without seeds.
+
+    Also '' if nobody answered: then there is no network, but for a list that somebody wrote for this root alone.
+    facts: of search; pages: why scrape rejected pages, and how many.
+    """
+    failed = facts.get("seeds_failed", {})
+    of_pages = pages if facts.get("providers", {}).get("seeds", {}).get("results") else {}
+    reasons = {*failed.values(), *of_pages}
+    if not reasons or (reasons <= NO_ANSWER and not is_own_list):
+        return ""
+    shown = [f"{url}: {reason_in_words(reason)}" for url, reason in list(failed.items())[:MOST_SHOWN]]
+    shown += [f"{len(failed) - MOST_SHOWN:,} more"] if len(failed) > MOST_SHOWN else []
+    shown += [f"pages: {n:,} {reason_in_words(reason)}" for reason, n in of_pages.items()]
+    return "; ".join(shown)
+
+
+def attempts(facts: Mapping[str, Any], rejected: Mapping[str, int]) -> str:
+    """What was tried, and what became of it, if no page came. facts: of search; rejected: scrape's reasons."""
+    tried = [f"{name}: {in_words(outcome)}" for name, outcome in facts.get("providers", {}).items()]
+    pages = ", ".join(f"{n:,} {reason_in_words(reason)}" for reason, n in rejected.items())
+    return ("; ".join(tried) or "no providers") + (f". Pages: {pages}" if pages else "")
 
 
 def in_words(outcome: object) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from miniature_memory.crawl.config import ProviderConfig
+from miniature_memory.crawl.feed_reader import Listing
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.web import Web
 from miniature_memory.storage.urls import Archived
@@ -31,8 +32,9 @@ class Ask:
     page: int  # of results, from 0
     config: ProviderConfig
     web: Web  # for APIs, which robots.txt is not about
-    fetch: Callable[[str], bytes]  # for everything else: obeys robots.txt and keeps the delay of each host
+    fetch: Callable[[str], Listing]  # for feeds and sitemaps: obeys robots.txt and keeps the delay of each host
     memory: dict[str, Any] = field(default_factory=dict)  # of this provider, for the rest of the run
+    kind: str = ""  # of the seed
 
 
 class ProviderError(Exception):

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from miniature_memory.crawl.config import ProviderConfig
-from miniature_memory.crawl.listings import feeds, seeds, sitemaps
+from miniature_memory.crawl.listings import listings, seeds
 from miniature_memory.crawl.provider import Ask, Found
 from miniature_memory.crawl.search_engines import commoncrawl, ddgs, google, mediawiki, searxng
+from miniature_memory.crawl.seeds import UNKNOWN
 
 
 class Provider(NamedTuple):
@@ -22,6 +23,10 @@ class Provider(NamedTuple):
     off: Callable[[ProviderConfig], str] = lambda config: ""  # why it cannot be asked as it is configured
     zero_may_lie: bool = False  # it reads pages for people, where a refusal may look like no results
 
+    def reads(self, kind: str) -> bool:
+        """Whether it is asked for seeds of this kind."""
+        return self.takes in (kind, "host") or (self.takes == "page" and kind == UNKNOWN)
+
 
 PROVIDERS = {
     "google": Provider(google, "query", zero_may_lie=True),
@@ -29,7 +34,7 @@ PROVIDERS = {
     "searxng": Provider(searxng, "query", lambda config: "" if config.searxng_url else "no_searxng_url"),
     "mediawiki": Provider(mediawiki, "query", lambda config: "" if config.web.contact else "no_contact"),
     "commoncrawl": Provider(commoncrawl, "host"),
-    "feeds": Provider(feeds, "feed"),
-    "sitemaps": Provider(sitemaps, "sitemap"),
+    "feeds": Provider(listings, "feed"),
+    "sitemaps": Provider(listings, "sitemap"),
     "seeds": Provider(seeds, "page"),
 }

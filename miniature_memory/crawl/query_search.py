@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from miniature_memory.core.log import DETAIL
 from miniature_memory.crawl.discovery import Discovery
+from miniature_memory.crawl.feed_reader import Listing
 from miniature_memory.crawl.frontier import DAY_SEC
 from miniature_memory.crawl.guard import FetchError, bounded
 from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError
@@ -27,7 +28,7 @@ RELATED_FRAC = 0.25  # of the results contain a word of the query, or they belon
 class QuerySearch:
     """Asks the providers that take queries, and those that are asked by host."""
 
-    def __init__(self, discovery: Discovery, fetch: Callable[[str], bytes]) -> None:
+    def __init__(self, discovery: Discovery, fetch: Callable[[str], Listing]) -> None:
         self.discovery, self.config, self.catalog = discovery, discovery.config, discovery.catalog
         self.fetch = fetch
         self.n_queries = 0  # pages of results that were asked for
@@ -92,8 +93,8 @@ class QuerySearch:
         return 0
 
     def keep(self, name: str, key: str, page: int, found: list[Found], query: str = "") -> None:
+        new = self.discovery.add(found, name, query)
         with self.catalog.record():
-            new = self.discovery.add(found, name, query)
             provider_answers.keep(self.catalog, name, key, page, len(found), new)
 
     # --- one provider --------------------------------------------------------

@@ -16,10 +16,12 @@ from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.urls import NextVisit, Seen
 
+LINKS_PER_RECORD = 100  # a signal waits for the end of a record
+
 
 class Recorder:
     def __init__(self, config: ScrapeConfig, catalog: Catalog, stats: StageStats, agent: str,
-                 blocklist: Blocklist | None, network: Network) -> None:
+                 blocklist: Blocklist, network: Network) -> None:
         self.config, self.catalog, self.stats, self.agent = config, catalog, stats, agent
         self.blocklist, self.network = blocklist, network
         self.links: Counter[str] = Counter()  # of pages whose links are followed: "added", or why not
@@ -64,13 +66,15 @@ class Recorder:
             return []
         host, added = host_of(page.answer.url), list[str]()
         room = self.config.max_links_per_host - urls.links_added(self.catalog, host)
-        with self.catalog.record():
-            for url in page.links:
-                reason = "too_many_links" if len(added) >= room else url_rejection(url, self.blocklist)
-                reason = reason or urls.add(self.catalog, url, "links", depth=visit.row["depth"] + 1)
-                self.links[reason or "added"] += 1
-                added += [url] if not reason else []
-            urls.count_links(self.catalog, host, len(added))
+        for start in range(0, len(page.links), LINKS_PER_RECORD):
+            before = len(added)
+            with self.catalog.record():
+                for url in page.links[start:start + LINKS_PER_RECORD]:
+                    reason = "too_many_links" if len(added) >= room else url_rejection(url, self.blocklist)
+                    reason = reason or urls.add(self.catalog, url, "links", depth=visit.row["depth"] + 1)
+                    self.links[reason or "added"] += 1
+                    added += [url] if not reason else []
+                urls.count_links(self.catalog, host, len(added) - before)
         return added
 
     def _append(self, records: bytes) -> Place:
@@ -89,8 +93,10 @@ class Recorder:
         if reason == "unreachable" and not self.network.answered:
             # not this page's fault, but it goes to the end of the line: there may be a network after all
             following = NextVisit(time.time(), row["revisit_days"], row["failures"])
-        seen = Seen(page.body_hash, _short(page.answer.header("ETag")),
-                    _short(page.answer.header("Last-Modified"))) if page else None
+        seen = None
+        if page:
+            etag, modified = _short(page.answer.header("ETag")), _short(page.answer.header("Last-Modified"))
+            seen = Seen(page.body_hash, "", "") if visit.refreshed else Seen(page.body_hash, etag, modified)
         urls.finish_visit(self.catalog, row["id"], reason, following, seen)
 
 

@@ -22,6 +22,7 @@ from miniature_memory.crawl.visits import ARCHIVE, Host, Job, Network, RobotsFet
 from miniature_memory.crawl.web import MAX_REDIRECTS, Web
 from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.url_keys import url_key
 
 ARCHIVE_DELAY_SEC = 1.0  # "no faster than once a second" (commoncrawl.org, status page)
 HOST_REASONS = {"unreachable", "tls_error", "blocked_address"}  # for a host's first page hold for all its pages
@@ -39,7 +40,7 @@ MAX_PAUSE_SEC = 7 * 86400.0
 class Scheduler:
     """The hosts in line, and the visits that wait at each of them."""
 
-    def __init__(self, config: ScrapeConfig, catalog: Catalog, web: Web, blocklist: Blocklist | None,
+    def __init__(self, config: ScrapeConfig, catalog: Catalog, web: Web, blocklist: Blocklist,
                  network: Network, reject: Callable[[Visit, str], None]) -> None:
         """reject(visit, reason) ends a visit without a request."""
         self.config, self.catalog, self.web, self.blocklist = config, catalog, web, blocklist
@@ -49,7 +50,7 @@ class Scheduler:
         self.order = itertools.count()
         self.planned = 0  # visits of this run
         self.postponed = 0  # of these, those that are left to a later run
-        self.redirected_to: dict[str, Visit] = {}  # which visit was the first to be redirected there
+        self.redirected_to: dict[str, Visit] = {}  # URL key -> the first visit that was redirected there
         self.deadline = math.inf  # time.monotonic() of the end of this run
 
     # --- who waits -----------------------------------------------------------
@@ -203,12 +204,12 @@ class Scheduler:
                             at_most_sec=MAX_PAUSE_SEC)
 
     def redirect(self, visit: Visit, location: str) -> str:
-        """Continue a visit in the line of the host that it was redirected to. Returns '', or why it ends here: a URL
-        that is known already has a visit of its own."""
+        """Continue a visit in the line of the host that it was redirected to. Returns '', or why it ends here: a page
+        that is known already has a visit of its own; this visit's own page, in another spelling, has this one."""
         host = self.host_for(location)
         moves = host_of(visit.target) != host.name
         known = urls.is_another(self.catalog, location, visit.row["id"])
-        known = known or self.redirected_to.setdefault(location, visit) is not visit
+        known = known or self.redirected_to.setdefault(url_key(location), visit) is not visit
         full = moves and host.planned >= self.config.max_pages_per_host and not self.web.is_stand_in(location)
         reason = "too_many_redirects" if visit.hops == MAX_REDIRECTS else ""
         reason = reason or url_rejection(location, self.blocklist) or (host.rules.rejection if host.rules else "")
@@ -216,6 +217,7 @@ class Scheduler:
         if not reason:
             host.planned += moves
             visit.target, visit.hops = location, visit.hops + 1
+            host.checked = None  # robots.txt may allow where the visit came from, but not where it leads
             host.visits.appendleft(visit)
             self.enqueue(host)
         return reason

@@ -4,6 +4,7 @@ import dataclasses
 import dis
 import json
 import logging
+import math
 import re
 import time
 from types import ModuleType
@@ -14,7 +15,7 @@ from miniature_memory.core.log import DETAIL
 from miniature_memory.core.text import host_of
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError
-from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import Web, retry_after_sec
 from miniature_memory.storage.urls import Archived
 
@@ -28,6 +29,15 @@ logger = logging.getLogger(__name__)
 
 # --- search engines ------------------------------------------------------------------------------
 # The libraries are imported where they are used: together they cost 40 MB and a second.
+
+
+def _found(row: Any, url_key: str, *text_keys: str) -> list[Found]:
+    """A row of an answer as a result; none if it is no object or has no URL: a bad row costs itself alone."""
+    url = row.get(url_key) if isinstance(row, dict) else None
+    if not isinstance(url, str) or not url.strip():
+        return []
+    texts = (row.get(key) for key in text_keys)
+    return [Found(url, " ".join(text for text in texts if isinstance(text, str)).strip())]
 
 
 class _Answer(NamedTuple):
@@ -69,7 +79,8 @@ def google(ask: Ask) -> list[Found]:
     replace_client(googlesearch, "get", getattr(googlesearch, "_req", None), get)
     results = googlesearch.search(ask.what, num_results=ask.n, lang=ask.config.language, region=ask.config.region,
                                   safe="active" if ask.config.safe_search else "off", advanced=True)
-    found = [Found(result.url, f"{result.title} {result.description}".strip()) for result in results if result.url]
+    rows = [getattr(result, "__dict__", None) for result in results]
+    found = [one for row in rows for one in _found(row, "url", "title", "description")]
     if not texts:
         raise ProviderError("library_changed")
     if not found and (wall := page_wall(texts[0])):
@@ -119,7 +130,7 @@ def ddgs(ask: Ask) -> list[Found]:
         logger.log(DETAIL, "ddgs found nothing", exc_info=True)
     if not sent:
         raise ProviderError("library_changed")
-    return [Found(str(row.get("href", "")), f"{row.get('title', '')} {row.get('body', '')}") for row in rows]
+    return [one for row in rows or [] for one in _found(row, "href", "title", "body")]
 
 
 class _DdgsClient:
@@ -148,7 +159,7 @@ class _DdgsClient:
                                         seconds=DDGS_TIMEOUT_SEC)
         except FetchError as error:
             self.errors.append(ProviderError.of(error))
-            self.ask.memory["refused"].add(host_of(canonical_url(url)))
+            self.ask.memory["refused"].add(host_of(browser_url(url)))
             return _Answer(status_code=503)
         text = answer.body.decode("utf-8", "replace")
         if wall := page_wall(text):
@@ -168,11 +179,12 @@ def searxng(ask: Ask) -> list[Found]:
         if error.reason == "denied":  # no back-off: its owner can fix it
             raise ProviderError("json_disabled") from None
         raise
-    try:
-        found = [Found(str(row["url"]), f"{row.get('title', '')} {row.get('content', '')}")
-                 for row in answer["results"]]
-    except (KeyError, TypeError, AttributeError):
-        raise ProviderError("bad_answer") from None
+    rows = answer.get("results") if isinstance(answer, dict) else None
+    if not isinstance(rows, list):
+        raise ProviderError("bad_answer")
+    found = [one for row in rows for one in _found(row, "url", "title", "content")]
+    if rows and not found:
+        raise ProviderError("bad_answer")
     if not found and answer.get("unresponsive_engines"):
         raise ProviderError("engines_unresponsive")
     return found
@@ -189,20 +201,35 @@ def mediawiki(ask: Ask) -> list[Found]:
             "gsrsearch": ask.what, "gsrlimit": ask.n, "gsroffset": ask.page * ask.n, "gsrnamespace": 0,
             "prop": "info", "inprop": "url"})
         try:
-            pages = _json(_own_web(ask, api), url).get("query", {}).get("pages", [])
-            found += [Found(str(page["fullurl"])) for page in sorted(pages, key=lambda page: int(page["index"]))]
+            found += _wiki_pages(_json(_own_web(ask, api), url))
         except ProviderError as problem:
             problems.append(problem)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            problems.append(ProviderError("bad_answer"))
     if problems and not found:
         raise problems[0]
     return found
 
 
+def _wiki_pages(answer: Any) -> list[Found]:
+    """The results of a wiki's search in their order; those without an index last."""
+    query = answer.get("query", {}) if isinstance(answer, dict) else None
+    rows = query.get("pages", []) if isinstance(query, dict) else None
+    if not isinstance(rows, list):
+        raise ProviderError("bad_answer")
+
+    def place(row: Any) -> float:
+        index = row.get("index") if isinstance(row, dict) else None
+        return index if isinstance(index, int) else math.inf
+    found = [one for row in sorted(rows, key=place) for one in _found(row, "fullurl")]
+    if rows and not found:
+        raise ProviderError("bad_answer")
+    return found
+
+
 def _own_web(ask: Ask, url: str) -> Web:
     """For an API that the user has named: it may be at a private address."""
-    parts = urlsplit(canonical_url(url))
+    parts = urlsplit(browser_url(url))
+    if not parts.hostname:
+        raise ProviderError("bad_url")
     own = f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}"
     return Web(dataclasses.replace(ask.config.web, allow_private=[*ask.config.web.allow_private, own]))
 
@@ -253,11 +280,11 @@ def commoncrawl(ask: Ask) -> list[Found]:
         try:
             row = json.loads(line)
             place = Archived(str(row["filename"]), int(row["offset"]), int(row["length"]))
-            url = str(row["url"])
-        except (ValueError, LookupError, TypeError, RecursionError):
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
             continue  # the last line may be cut off
-        if re.fullmatch(r"[\w./-]+\.warc\.gz", place.file) and 0 < place.length <= ask.config.web.max_bytes:
-            found.append(Found(url, archived=place))
+        if (re.fullmatch(r"[\w./-]+\.warc\.gz", place.file) and 0 < place.length <= ask.config.web.max_bytes
+                and 0 <= place.offset < 1 << 63):
+            found += [one._replace(archived=place) for one in _found(row, "url")]
     if body.strip() and not found:
         raise ProviderError("bad_answer")
     return found

@@ -9,14 +9,19 @@ from collections.abc import Iterator
 
 from miniature_memory.core.text import host_of
 from miniature_memory.crawl.discovery import Discovery
+from miniature_memory.crawl.feed_markup import MAX_BYTES
+from miniature_memory.crawl.feed_reader import Listing
+from miniature_memory.crawl.frontier import SETTLED_BY_PAGE
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.outcomes import reason_in_words
 from miniature_memory.crawl.provider import Ask, Found
 from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.query_search import QuerySearch
 from miniature_memory.crawl.robots import Rules, fetch_rules, known_rules, remember_rules, robots_url
-from miniature_memory.crawl.seeds import Seed
+from miniature_memory.crawl.scheduler import HOST_PAUSE_SEC, MAX_PAUSE_SEC, PAUSE_REASONS
+from miniature_memory.crawl.seeds import UNKNOWN, Seed
 from miniature_memory.crawl.web import MAX_REDIRECTS
+from miniature_memory.storage import backoffs, urls
 
 logger = logging.getLogger(__name__)
 
@@ -31,18 +36,34 @@ class SeedFetcher:
         self.web, self.catalog, self.time = discovery.web, discovery.catalog, discovery.time
         self.asked_at: dict[str, float] = {}  # host -> when the last request there ended
 
-    def fetch(self, url: str) -> bytes:
+    def fetch(self, url: str) -> Listing:
         """A feed or sitemap; the beginning of one that is too long. Each redirect waits for the turn of its host."""
         for _ in range(MAX_REDIRECTS + 1):
-            if reason := self.rules_for(url).rejection_of(url):
+            if reason := self.rules_for(url).rejection_of(url) if url else "bad_url":
                 raise FetchError(reason)
+            listing = Listing(url)
             with self.turn(url):
-                answer = self.web.fetch(url, follow=False, truncate=True, seconds=max(self.time.seconds_left(), 0.1))
+                url = self.request(url, listing)
             self.time.answered = True
-            if not answer.location:
-                return answer.body
-            url = answer.location
+            if not url:
+                return listing
         raise FetchError("too_many_redirects")
+
+    def request(self, url: str, listing: Listing) -> str:
+        """Ask once, and fill the listing as it arrives. Returns where a redirect points to, or ''."""
+        seconds = min(max(self.time.seconds_left(), 0.1), self.web.config.fetch_deadline_sec)
+        try:
+            answer = self.web.fetch(url, headers={"Accept-Encoding": "gzip"}, follow=False, max_bytes=MAX_BYTES,
+                                    seconds=seconds, read=lambda pieces: listing.read(pieces, seconds))
+        except FetchError as error:
+            if error.reason in PAUSE_REASONS:
+                with self.catalog.record():
+                    backoffs.extend(self.catalog, backoffs.HOST, host_of(url), error.retry_after_sec or HOST_PAUSE_SEC,
+                                    error.reason, at_most_sec=MAX_PAUSE_SEC)
+            if not (listing.pages or listing.sitemaps):
+                raise
+            return ""  # what came before the connection broke
+        return answer.location
 
     def rules_for(self, url: str) -> Rules:
         """The robots.txt of the host of `url`, from the catalog or from the host, wherever that redirects to."""
@@ -86,15 +107,19 @@ class SeedSearch:
     def work_through(self, name: str, seeds: list[Seed]) -> None:
         """Ask a provider for its seeds, beginning where the last run stopped, each one once at most."""
         takes, failed = PROVIDERS[name].takes, self.discovery.failed
-        seeds = [seed for seed in seeds if takes in (seed.kind, "host")]
+        seeds = [seed for seed in seeds if PROVIDERS[name].reads(seed.kind)]
         if takes == "host":
             seeds = list({host_of(seed.url): seed for seed in seeds}.values())
         key, reasons = f"search.next_{name}", Counter[str]()
         first = self.catalog.state(key, 0)
         for at in range(first, first + len(seeds)):
-            if name in failed or self.discovery.has_enough() or (takes != "page" and self.is_hopeless()):
+            if name in failed or self.discovery.has_enough():
                 break
-            seed, turn = seeds[at % len(seeds)], at // len(seeds)
+            seed, turn = self.as_known(seeds[at % len(seeds)]), at // len(seeds)
+            if (takes == "host" or seed.kind != "page") and self.is_hopeless():
+                if takes == "page":
+                    continue  # the pages behind it need no answer
+                break
             found: list[Found] = []
             if takes == "host":
                 self.queries.ask_for_host(name, host_of(seed.url), seed.url)
@@ -104,12 +129,22 @@ class SeedSearch:
             if name in failed:
                 break  # this host's turn comes again
             most_new = 1 << 30 if self.discovery.web.is_stand_in(seed.url) else self.config.urls_per_seed
+            before = self.discovery.stats.dropped.copy()
+            n_new = self.discovery.add(found, name, most_new=most_new)
             with self.catalog.record():
-                self.discovery.add(found, name, most_new=most_new)
                 self.catalog.set_state(key, at + 1)
             self.catalog.commit()
+            rejected = self.discovery.stats.dropped - before
+            if rejected and not n_new and "already_known" not in rejected:
+                self.note_failure(seed, rejected.most_common(1)[0][0], reasons)
         if reasons and not self.discovery.found[name]:
             failed[name] = reasons.most_common(1)[0][0]
+
+    def as_known(self, seed: Seed) -> Seed:
+        """A seed of unknown kind that proved to be a page in an earlier run is not asked for again."""
+        row = urls.get(self.catalog, seed.url) if seed.kind == UNKNOWN else None
+        is_page = row and (row["source"] == "seeds" or row["state"] in SETTLED_BY_PAGE)
+        return seed._replace(kind="page") if is_page else seed
 
     def is_hopeless(self) -> bool:
         """Whether there is no time left, or no network."""
@@ -119,10 +154,14 @@ class SeedSearch:
         """The URLs of a feed, a sitemap or a page; if it cannot be read none, and its reason is counted."""
         self.discovery.asked.add(name)
         try:
-            return PROVIDERS[name].ask(Ask(seed.url, 0, turn, self.config, self.discovery.web, self.fetch))
+            return PROVIDERS[name].ask(Ask(seed.url, 0, turn, self.config, self.discovery.web, self.fetch,
+                                           kind=seed.kind))
         except FetchError as error:
-            logger.info("the %s %s could not be read: %s", seed.kind, seed.url, reason_in_words(error.reason))
-            self.discovery.stats.facts["seeds_failed"][seed.url] = error.reason
-            reasons[error.reason] += 1
+            self.note_failure(seed, error.reason, reasons)
             self.n_dead += error.reason == "unreachable" and not self.discovery.time.answered
             return []
+
+    def note_failure(self, seed: Seed, reason: str, reasons: Counter[str]) -> None:
+        logger.info("the seed %s gave no pages: %s", seed.url, reason_in_words(reason))
+        self.discovery.stats.facts["seeds_failed"][seed.url] = reason
+        reasons[reason] += 1

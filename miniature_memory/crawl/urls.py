@@ -1,54 +1,161 @@
-"""One spelling for each URL."""
+"""URLs as a browser would request them: what is asked for, archived, and matched against robots.txt.
 
+Whatever outside address enters the program passes through browser_url(): links, feeds and sitemaps, results of search
+engines, redirects, seeds. It changes the spelling as the WHATWG's URL standard does (url.spec.whatwg.org), and no
+further: a site may tell `?x` from `?x=`, or one order of parameters from another. Which spellings mean one page is the
+business of storage/url_keys.py.
+"""
+
+import contextlib
+import ipaddress
 import re
-from urllib.parse import urljoin, urlsplit, urlunsplit
+import socket
+from urllib.parse import quote, unquote, urlsplit
 
-from w3lib.url import canonicalize_url
+import idna
 
-MAX_URL_CHARS = 2000
+from miniature_memory.storage.url_keys import PLAIN
 
-# What most URLs look like, and is already canonical: plain letters, no query, no dot segment
-PLAIN = re.compile(r"https?://[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){1,3}(/(?!\.{1,2}(/|$))[A-Za-z0-9._~(),:@!*'$&+=-]*)+")
-_TRACKING = re.compile(r"(utm_\w*|fbclid|gclid|dclid|msclkid|yclid|igshid|mc_[ce]id|_ga|_gl|phpsessid|jsessionid"
-                       r"|sessionid|aspsessionid\w*|cfid|cftoken)(=|$)", re.IGNORECASE)
-_SESSION_IN_PATH = re.compile(r";jsessionid=[^/;]*", re.IGNORECASE)
+# Twice what sitemaps may contain (2,048; sitemaps.org) and Internet Explorer accepted (2,083), to which sites keep.
+# Checked before anything else looks at an address, so that no longer one costs time.
+MAX_URL_CHARS = 4096
+
+_C0_AND_SPACE = "".join(map(chr, range(0x21)))
+_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
+_AUTHORITY_ENDS = re.compile(r"[/\\?]")
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")  # RFC 1035, section 2.3.4, and the underscore
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_NOT_IN_PATH = re.compile(r"[^!$-;=@-\]_a-z|~]+")
+_NOT_IN_QUERY = re.compile(r"[^!$-&(-;=?-~]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_PORTS = {"http": 80, "https": 443}
 
 
-def canonical_url(url: str) -> str:
-    """One spelling for URLs that certainly mean one page; '' for anything but an http(s) URL.
+def browser_url(url: str, base: str = "", charset: str = "utf-8") -> str:
+    """`url` as a browser would request it, without fragment and credentials; '' for anything but an http(s) URL.
 
-    w3lib's form (dot segments resolved, query sorted, %XX only where needed), without fragment, credentials, default
-    port, session ids and tracking parameters.
+    base: the address that it is relative to, as this function returns it. charset: of the page that contains the
+    link, in which browsers send what is not ASCII in its query.
     """
-    url = url.partition("#")[0].strip()
     if len(url) <= MAX_URL_CHARS and PLAIN.fullmatch(url):
         return url
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".")
-        if not host.isascii():
-            host = host.encode("idna").decode("ascii").lower()
-        port = parts.port
-        if parts.scheme not in ("http", "https") or not re.fullmatch(r"[\w.-]{1,253}|[0-9a-f:.]+", host, re.ASCII):
-            return ""
-        if "." in host and max(map(len, host.split("."))) > 63:  # RFC 1035, section 2.3.4
-            return ""
-        host = f"[{host}]" if ":" in host else host
-        if port is not None and port != {"http": 80, "https": 443}[parts.scheme]:
-            host = f"{host}:{port}"
-        query = parts.query
-        if query and _TRACKING.search(query):
-            query = "&".join(pair for pair in query.split("&") if not _TRACKING.match(pair))
-        path = _SESSION_IN_PATH.sub("", parts.path) if ";" in parts.path else parts.path
-        plain = canonicalize_url(urlunsplit((parts.scheme, host, path or "/", query, "")))
-    except ValueError:  # also a UnicodeError, for a host name with an empty or too long label
+    url = url.strip(_C0_AND_SPACE).partition("#")[0]
+    if len(url) > MAX_URL_CHARS:
         return ""
-    return plain if len(plain) <= MAX_URL_CHARS and plain.isascii() and plain.isprintable() else ""
+    url = _SURROGATE.sub("\ufffd", url.replace("\t", "").replace("\n", "").replace("\r", ""))
+    scheme, authority, path, mark, query = _resolved(url, base)
+    host = _host_and_port(scheme, authority) if scheme in _PORTS else ""
+    if not host:
+        return ""
+    path = _without_dots(_NOT_IN_PATH.sub(lambda run: quote(run[0], safe=""), path.replace("\\", "/")))
+    query = _NOT_IN_QUERY.sub(lambda run: quote(_encoded(run[0], charset), safe=""), query)
+    url = f"{scheme}://{host}{path}{mark}{query}"
+    return url if len(url) <= MAX_URL_CHARS else ""
 
 
-def joined(base: str, href: str) -> str:
-    """`href` of the page `base` as an absolute URL; '' if it is malformed."""
+def joined(base: str, href: str, charset: str = "utf-8") -> str:
+    """`href` of the page or file at `base` as browser_url(); '' if it is malformed, or none."""
+    return browser_url(href, browser_url(base), charset) if href else ""
+
+
+def target_of(url: str) -> str:
+    """What a request line names: path and query of a URL as browser_url() returns it."""
+    return "/" + url.split("/", 3)[3]
+
+
+def ascii_host(host: str) -> str:
+    """A host name as DNS knows it, by IDNA 2008 with the mapping of UTS 46; '' if there can be no such host."""
     try:
-        return urljoin(base, href.strip()) if href else ""
-    except ValueError:
+        if "%" in host:
+            host = unquote(host, errors="strict")
+        if host.isascii():
+            host = host.lower()
+        else:
+            mapped = idna.uts46_remap(host, std3_rules=False)
+            host = ".".join(label if label.isascii() else _ascii_label(label) for label in mapped.split("."))
+        host = host.removesuffix(".")
+        if len(host) > 253 or not _HOST.fullmatch(host):
+            return ""
+        if _NUMBER.fullmatch(host.rpartition(".")[2]):
+            return socket.inet_ntoa(socket.inet_aton(host))  # also of the forms 0x7f.1 and 2130706433
+    except (ValueError, OSError):  # an IDNAError is a ValueError
         return ""
+    return host
+
+
+def _ascii_label(label: str) -> str:
+    """The label of a host name for DNS; it has been mapped. Browsers also allow symbols, such as emoji."""
+    try:
+        return idna.alabel(label).decode()
+    except idna.InvalidCodepoint:
+        if "\u200c" in label or "\u200d" in label:  # joiners, which only some letters may have around them
+            raise
+        return "xn--" + label.encode("punycode").decode()
+
+
+def _resolved(url: str, base: str) -> tuple[str, str, str, str, str]:
+    """(scheme, authority, path, "?" or "", query) of `url` seen from `base`, not yet encoded."""
+    named = _SCHEME.match(url)
+    parts = urlsplit(base)
+    scheme = named[1].lower() if named else parts.scheme
+    rest = url[named.end():] if named else url
+    if scheme != parts.scheme or (rest[:1] in ("/", "\\") and rest[1:2] in ("/", "\\")):
+        rest = rest.lstrip("/\\")
+        authority = _AUTHORITY_ENDS.split(rest, maxsplit=1)[0]
+        path, mark, query = rest[len(authority):].partition("?")
+        return scheme, authority, path if path else "/", mark, query
+    path, mark, query = rest.partition("?")
+    if not path:
+        path, *own_query = target_of(base).split("?", 1) if base else [""]
+        if not mark and own_query:
+            mark, query = "?", own_query[0]
+    elif path[0] not in "/\\":
+        path = parts.path.rpartition("/")[0] + "/" + path
+    return scheme, parts.netloc, path, mark, query
+
+
+def _host_and_port(scheme: str, authority: str) -> str:
+    """The host of an authority, with its port unless that is the default one; '' if either is invalid."""
+    host = authority.rpartition("@")[2]
+    if host.startswith("["):
+        address, closed, port = host[1:].partition("]")
+        if not closed or "%" in address or port[:1] not in ("", ":"):
+            return ""
+        try:
+            host, port = f"[{ipaddress.IPv6Address(address)}]", port[1:]
+        except ValueError:
+            return ""
+    else:
+        name, _, port = host.partition(":")
+        host = ascii_host(name)
+    if not port:
+        return host
+    if not (port.isascii() and port.isdigit() and len(port) < 10 and int(port) < 1 << 16):
+        return ""
+    return host if not host or int(port) == _PORTS[scheme] else f"{host}:{int(port)}"
+
+
+def _without_dots(path: str) -> str:
+    """A path without `.` and `..`, also where these are percent-encoded."""
+    if "/." not in path and "%2" not in path:
+        return path
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for n, segment in enumerate(segments, 1):
+        plain = segment.lower().replace("%2e", ".")
+        if plain not in (".", ".."):
+            kept.append(segment)
+            continue
+        if plain == "..":
+            del kept[-1:]
+        if n == len(segments):
+            kept.append("")
+    return "/" + "/".join(kept)
+
+
+def _encoded(text: str, charset: str) -> bytes:
+    if charset.lower().startswith("utf"):
+        return text.encode()  # also for UTF-16: encoding.spec.whatwg.org, "get an output encoding"
+    with contextlib.suppress(LookupError):
+        return text.encode(charset, "xmlcharrefreplace")
+    return text.encode()

@@ -1,1 +1,1 @@
-"""Demo site: the web of the demonstration. Imports core."""
+"""Demo site: the web of the demonstration. Imports core, and storage.files for its configuration."""

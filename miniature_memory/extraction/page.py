@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from miniature_memory.core.mojibake import mend_encoding
 from miniature_memory.core.text import strip_control
 from miniature_memory.extraction import classifier
-from miniature_memory.extraction.charset import decode_html
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.metadata import document_metadata
 from miniature_memory.extraction.parsing import flatten, is_cut_short, parse
 from miniature_memory.extraction.read_mode import read_mode, whole_page
+from miniature_memory.responses.charset import decode_html
 
 MAX_TAGS = 300_000  # guess; a tree of more takes hundreds of megabytes (adbar/trafilatura#704)
 MIN_CHARS = 200  # guess; of text: with less, the next way is tried
@@ -35,7 +36,7 @@ def extract_page(html: bytes | str, url: str | None = None, charset: str = "",
                  config: ExtractConfig | None = None) -> Extracted:
     """The main text of one page. Pure; bad HTML raises nothing but gives an empty text with a reason.
 
-    1. Decode: BOM, the charset of the HTTP header, <meta>, UTF-8, Windows-1252 (charset.py).
+    1. Decode: BOM, the charset of the HTTP header, <meta>, UTF-8, Windows-1252 (charset.py). Mend double encoding.
     2. Reject what is not HTML or has too many tags for our memory.
     3. Parse, and flatten what is nested too deep (parsing.py).
     4. Blocks: each is classified by itself and its surroundings, and so is the page's type (classifier.py).
@@ -44,7 +45,7 @@ def extract_page(html: bytes | str, url: str | None = None, charset: str = "",
     """
     config, url = config or ExtractConfig(), url or ""
     source = decode_html(html, charset) if isinstance(html, bytes) else html  # 1
-    source = source.replace("\x00", "").removeprefix("\ufeff")
+    source = mend_encoding(source.replace("\x00", "").removeprefix("\ufeff"))
     if "<" not in source:  # 2
         return Extracted(reason="not_html")
     if source.count("<") > MAX_TAGS:
@@ -56,6 +57,7 @@ def extract_page(html: bytes | str, url: str | None = None, charset: str = "",
     text, extractor, page_type = "", "blocks", ""
     if config.mode == "blocks":  # 4
         text, page_type = classifier.classify(root, url)
+    source = "" if len(text) >= MIN_CHARS else etree.tostring(root, encoding="unicode", method="html")
     del root  # the other ways make trees of their own
     for name, way in WAYS.items():  # 5, 6
         if len(text) < MIN_CHARS:

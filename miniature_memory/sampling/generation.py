@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import PROJECT, root_option, shown
+from miniature_memory.core.paths import DEMO, PROJECT, command, shown
 from miniature_memory.core.text import strip_control
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import Decoder, softmax
 from miniature_memory.training import tokenizer as tokenizers
-from miniature_memory.training.checkpoint import State, load_state
+from miniature_memory.training.checkpoint import PREVIOUS, State, load_state
 from model import GPT, GPTConfig
 
 logger = logging.getLogger(__name__)
@@ -118,17 +118,18 @@ def load_model(root: Path, path: Path | None = None) -> Loaded:
     the two do not match."""
     folder = root / "checkpoints"
     state: State | None = load_state(path or folder / "release.pt")
-    if state is None and path is None and (state := load_state(folder / "ckpt.pt")):
-        logger.warning("no release.pt yet: using ckpt.pt, which is still in training")
+    for name in ("ckpt.pt", PREVIOUS):
+        if state is None and path is None and (state := load_state(folder / name)):
+            logger.warning("no release.pt yet: using %s, which is still in training", name)
     if state is None:
-        demo = root == PROJECT and (root / "demo/checkpoints/release.pt").exists()
-        raise StageError(f"There is no model in {shown(folder)}.", "release.pt or ckpt.pt.",
-                         f"train one with python3 run.py{root_option(root)}"
-                         + "; the demonstration's writes with python3 sample.py --demo" * demo)
+        has_demo = root == PROJECT and (DEMO / "checkpoints/release.pt").exists()
+        raise StageError(f"There is no model in {shown(folder)}.", f"release.pt, ckpt.pt or {PREVIOUS}.",
+                         f"train one with {command('run.py', root)}"
+                         + f"; the demonstration's writes with {command('sample.py', root, '--demo')}" * has_demo)
     tokenizer = tokenizers.load(root / "data/tokenizer")
     if state["tokenizer_hash"] != tokenizer.hash:
         fix = ("choose a newer model." if path and path.parent.name == "history" else
-               f"train one for it with python3 run.py{root_option(root)} --only train")
+               f"train one for it with {command('run.py', root, '--only train')}")
         raise StageError(f"The model in {shown(path or folder)} was trained with an earlier tokenizer.",
                          f"the one in {shown(root / 'data/tokenizer')}.", fix)
     model = GPT(GPTConfig(**state["model_args"]))
@@ -138,7 +139,7 @@ def load_model(root: Path, path: Path | None = None) -> Loaded:
 
 def read_prompt(name: str, root: Path) -> str:
     """The text of a file, or of standard input if `name` is "-". Raises StageError."""
-    again = f"python3 sample.py{root_option(root)} --prompt-file -"
+    again = command("sample.py", root, "--prompt-file -")
     source = "standard input" if name == "-" else name
     try:
         with open(sys.stdin.fileno() if name == "-" else name, "rb", closefd=name != "-") as stream:

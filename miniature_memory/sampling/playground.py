@@ -28,7 +28,7 @@ import numpy as np
 
 from miniature_memory.core.config import build_config
 from miniature_memory.core.errors import EXIT_DONE, ConfigError, StageError, Stopped
-from miniature_memory.core.paths import root_option
+from miniature_memory.core.paths import command
 from miniature_memory.core.text import strip_control
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import softmax
@@ -237,7 +237,7 @@ def serve(config: SampleConfig, root: Path, port: int) -> int:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or "ports have numbers from 0 to 65535"
         raise StageError(f"Port {port} cannot be used ({reason}).", "a free port.", "let the system choose one with "
-                         f"python3 sample.py{root_option(root)} --serve 0") from None
+                         + command("sample.py", root, "--serve 0")) from None
     with server:
         print(f"http://127.0.0.1:{server.server_port}/     Ctrl-C stops it", flush=True)
         try:

@@ -4,6 +4,7 @@ Where is ...?
     catalog.py       rows, cursors, state, and the one commit rule
     append_log.py    files that only grow, and their checksums
     schema.py        the tables, and how an older catalog is migrated
+    url_keys.py      which spellings of a URL mean one page
     errors.py        which errors of SQLite a person can fix
     backoffs.py      providers and hosts that are left alone for a while
     records.py       what audits and repairs need of all tables

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from miniature_memory.core.errors import StageError, cannot_write
-from miniature_memory.core.paths import make_folder, root_option
+from miniature_memory.core.paths import command, make_folder
 from miniature_memory.storage.files import crc32_of, free_name, fsync_folder
 from miniature_memory.storage.rejections import REJECTED
 
@@ -234,4 +234,4 @@ class AppendLog:
 
     def _fix(self) -> str:
         return ("put the file back from a copy, or set aside what is damaged: "
-                f"python3 validate.py --repair{root_option(self.root)}")
+                + command("validate.py", self.root, "--repair"))

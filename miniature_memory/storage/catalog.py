@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import make_folder, root_option, shown
+from miniature_memory.core.paths import command, make_folder, shown
 from miniature_memory.core.process import uninterrupted
 from miniature_memory.storage.append_log import AppendLog, Place
 from miniature_memory.storage.errors import stage_error
@@ -47,7 +47,7 @@ class Catalog:
         self.path = root / "data" / "catalog.sqlite3"
         if read_only and not self.path.exists():
             raise StageError(f"There is no {shown(self.path)}.", "the catalog of an earlier run.",
-                             f"run python3 run.py{root_option(root)} first.")
+                             f"run {command('run.py', root)} first.")
         if not read_only:
             make_folder(self.path.parent)
         self.db = open_database(self.path, read_only)

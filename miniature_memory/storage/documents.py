@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from miniature_memory.core.text import hostname
 from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.url_keys import url_key
 
 # Values of the column validation; any other is the reason for rejection
 NOT_VALIDATED, VALID = "", "valid"
@@ -65,8 +66,13 @@ def hosts(catalog: Catalog, most: int) -> dict[str, int]:
 
 
 def find(catalog: Catalog, id_or_url: str) -> sqlite3.Row | None:
-    """The newest document with this id, with an id that begins so, or with this URL."""
+    """The newest document with this id, with an id that begins so, or with this URL in any spelling."""
     row: sqlite3.Row | None = catalog.execute(
         "SELECT * FROM documents WHERE id >= ? AND id < ? || 'g' OR url = ? ORDER BY seq DESC",
         [id_or_url] * 3).fetchone()
+    if row or not hostname(id_or_url):
+        return row
+    catalog.db.create_function("url_key", 1, url_key, deterministic=True)
+    row = catalog.execute("SELECT * FROM documents WHERE instr(url, ?) AND url_key(url) = ? ORDER BY seq DESC",
+                          [hostname(id_or_url), url_key(id_or_url)]).fetchone()
     return row

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from miniature_memory.storage.catalog import Catalog
 
 MERGED = "duplicate_keys.merged"  # state: seq of the last clean document whose keys are in the table
+VERSION = "duplicate_keys.version"  # state: of the way in which keys are made
 
 
 def sign(catalog: Catalog, seq: int, signature: bytes) -> None:
@@ -61,6 +62,17 @@ def forget(catalog: Catalog, where: str, parameters: Sequence[object]) -> None:
                                [(key, row["seq"]) for (key,) in struct.iter_unpack("<q", row["signature"] or b"")])
     last = catalog.value(f"SELECT max(seq) FROM clean_documents WHERE NOT ({where})", parameters) or 0
     catalog.set_state(MERGED, min(last, catalog.state(MERGED, 0)))
+
+
+def use_version(catalog: Catalog, version: int) -> None:
+    """Forget all keys if they are of another version: they are computed again, as those of unsigned() documents."""
+    if catalog.state(VERSION, 1) == version:
+        return
+    with catalog.record():
+        catalog.execute("UPDATE clean_documents SET signature = NULL")
+        catalog.execute("DELETE FROM duplicate_keys")
+        catalog.set_state(MERGED, 0)
+        catalog.set_state(VERSION, version)
 
 
 def site_lines(catalog: Catalog, host: str) -> tuple[int, bytes]:

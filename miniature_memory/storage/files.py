@@ -54,6 +54,11 @@ def write_aside(path: Path, data: bytes) -> None:
     fsync_folder(path.parent)
 
 
+def is_blank(path: Path) -> bool:
+    """Whether a file is missing or holds nothing, as a power cut may leave one that was just written."""
+    return not path.exists() or not path.read_bytes().strip(b"\0 \r\n")
+
+
 def append_line(path: Path, line: str) -> None:
     """Append one line to a file that no cursor follows (the run history), fixing a torn last line first."""
     with open(path, "ab+") as stream:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.duplicates import MERGED
+from miniature_memory.storage.duplicates import MERGED, VERSION
 
 
 def add_validated(catalog: Catalog, row: sqlite3.Row, validation: str, language: str) -> None:
@@ -57,7 +57,8 @@ def take_keys_and_lines(catalog: Catalog) -> None:
     for table in ("duplicate_keys", "site_lines"):
         catalog.execute(f"DELETE FROM {table}")
         catalog.execute(f"INSERT INTO {table} SELECT * FROM rebuilt.{table}")
-    catalog.execute("INSERT OR REPLACE INTO state SELECT key, value FROM rebuilt.state WHERE key = ?", [MERGED])
+    catalog.execute("INSERT OR REPLACE INTO state SELECT key, value FROM rebuilt.state WHERE key IN (?, ?)",
+                    [MERGED, VERSION])
 
 
 def take_validations(catalog: Catalog) -> None:

@@ -4,13 +4,13 @@ import sqlite3
 from pathlib import Path
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import root_option, shown
+from miniature_memory.core.paths import command, shown
 from miniature_memory.storage.errors import explained
 
 CACHE_KB = 32_000  # of the database; SQLite's own 2 MB make a million URLs slow
 WAL_PAGES = 10_000  # of 4 KB, between two checkpoints; SQLite's own 1000 write what is written often more often
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 BACKOFFS = """
 CREATE TABLE backoffs (                      -- who refused or failed, and is left alone for a while
     kind TEXT NOT NULL, name TEXT NOT NULL,  -- kind: provider or host
@@ -29,7 +29,9 @@ CREATE TABLE cursors (stage TEXT PRIMARY KEY, seq INTEGER NOT NULL);   -- the la
 CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL);        -- JSON values
 
 CREATE TABLE urls (
-    id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE, host TEXT NOT NULL,
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,                -- one for all spellings of a URL, see url_keys.py
+    host TEXT NOT NULL,
     source TEXT NOT NULL, query TEXT NOT NULL DEFAULT '', found_at REAL NOT NULL,
     state TEXT NOT NULL DEFAULT 'new',       -- new, or how the last visit ended: fetched, not_modified, http_404 ...
     due_at REAL,                             -- epoch seconds of the next visit; NULL: never again
@@ -38,7 +40,9 @@ CREATE TABLE urls (
     failures INTEGER NOT NULL DEFAULT 0,     -- in a row
     depth INTEGER NOT NULL DEFAULT 0,        -- links between it and what search found
     revisit_days REAL,                       -- from one visit to the next; NULL: not visited yet
-    archive TEXT, archive_offset INTEGER, archive_length INTEGER);  -- where Common Crawl keeps it; NULL: at its origin
+    archive TEXT, archive_offset INTEGER, archive_length INTEGER,  -- where Common Crawl keeps it; NULL: at its origin
+    spelling TEXT,                           -- in which the URL was found and is requested; NULL: that of its key
+    url TEXT AS (coalesce(spelling, key)));
 CREATE TABLE hosts (
     host TEXT PRIMARY KEY, robots TEXT, robots_at REAL, -- robots.txt as fetched, NULL: not asked yet
     due_at REAL,                             -- the earliest of its URLs, kept by the triggers; NULL: none
@@ -94,6 +98,12 @@ ALTER TABLE hosts DROP COLUMN failures;
 ALTER TABLE hosts DROP COLUMN closed_until;
 ALTER TABLE hosts DROP COLUMN reason;
 """
+FROM_4_TO_5 = """
+ALTER TABLE urls RENAME COLUMN url TO key;
+ALTER TABLE urls ADD COLUMN spelling TEXT;
+ALTER TABLE urls ADD COLUMN url TEXT AS (coalesce(spelling, key));
+"""
+STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5, 4: FROM_4_TO_5}  # version found -> what makes it the newest
 MIGRATES_1_AND_2 = "ed6c2ba"  # the last commit that brought catalogs of version 1 and 2 to version 3
 
 
@@ -114,21 +124,20 @@ def open_database(path: Path, read_only: bool) -> sqlite3.Connection:
             db.execute(f"PRAGMA cache_size = -{CACHE_KB}")
             db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
             if version < SCHEMA_VERSION:
-                step = FROM_3_TO_4 if version else SCHEMA
-                db.executescript(f"BEGIN; {step} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+                db.executescript(f"BEGIN; {STEPS[version]} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         return db
 
 
 def _check_version(path: Path, version: int, read_only: bool) -> None:
-    root = root_option(path.parents[1])
-    found, run = f"{shown(path)} has catalog version {version}.", f"python3 run.py{root}"
+    root = path.parents[1]
+    found, run = f"{shown(path)} has catalog version {version}.", command("run.py", root)
     if version > SCHEMA_VERSION:
         raise StageError(found, f"at most version {SCHEMA_VERSION}.",
                          "update this program to the release that wrote it, or choose another folder with --root.")
     if version in (1, 2):
-        raise StageError(found, f"version 3 or {SCHEMA_VERSION}.",
+        raise StageError(found, f"version 3 to {SCHEMA_VERSION}.",
                          f"open it once with the last release that migrates it: git checkout {MIGRATES_1_AND_2}; "
-                         f"python3 run.py --only validate{root}; git checkout -")
+                         f"{command('run.py', root, '--only validate')}; git checkout -")
     if read_only and not version:
         raise StageError(f"{shown(path)} is empty.", "the catalog of an earlier run.", f"run {run} first.")
     if read_only and version < SCHEMA_VERSION:

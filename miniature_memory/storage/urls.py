@@ -1,5 +1,6 @@
 """URLs and hosts: what is known of the web, and when each URL is due.
 
+A URL is kept and requested as it was found first, and known by its key: any spelling finds the same row.
 Every query here is as fast with a million URLs as with a thousand: triggers keep, for each host, when the first of its
 URLs is due. Functions that write are called within a record() block.
 """
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from miniature_memory.core.text import host_of
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.url_keys import url_key
 
 _NOT_PAUSED = "host NOT IN (SELECT name FROM backoffs WHERE kind = 'host' AND until > ?)"  # parameter: now
 
@@ -39,19 +41,24 @@ class Seen(NamedTuple):
 
 def add(catalog: Catalog, url: str, source: str, query: str = "", depth: int = 0,
         archived: Archived | None = None) -> str:
-    """Add a canonical URL, due at once. Returns '', or 'already_known'.
+    """Add a URL as crawl/urls.py spells it, due at once. Returns '', or 'already_known'.
 
-    A known URL that came from an archive is due again when that has a newer copy.
+    A known URL is due again in two cases: it came from an archive that has a newer copy, or its key, which is all that
+    older catalogs kept, never gave a page, and now its spelling is found.
     """
-    now = time.time()
+    now, key = time.time(), url_key(url)
+    spelling = None if url == key else url
     if catalog.execute(
-            "INSERT OR IGNORE INTO urls (url, host, source, query, found_at, due_at, depth, archive, archive_offset, "
-            "archive_length) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (url, host_of(url), source, query, now, now, depth, *(archived or (None, None, None)))).rowcount:
+            "INSERT OR IGNORE INTO urls (key, spelling, host, source, query, found_at, due_at, depth, archive, "
+            "archive_offset, archive_length) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (key, spelling, host_of(url), source, query, now, now, depth, *(archived or (None, None, None)))).rowcount:
         return ""
+    if spelling:
+        catalog.execute("UPDATE urls SET spelling = ?, due_at = ? WHERE key = ? AND spelling IS NULL "
+                        "AND fetched_at IS NULL AND state != 'new'", [spelling, now, key])
     if archived:
         catalog.execute("UPDATE urls SET archive = ?, archive_offset = ?, archive_length = ?, due_at = ? "
-                        "WHERE url = ? AND archive < ?", [*archived, now, url, archived.file])
+                        "WHERE key = ? AND archive < ?", [*archived, now, key, archived.file])
     return "already_known"
 
 
@@ -65,13 +72,13 @@ def finish_visit(catalog: Catalog, url_id: int, reason: str, following: NextVisi
 
 
 def get(catalog: Catalog, url: str) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = catalog.execute("SELECT * FROM urls WHERE url = ?", [url]).fetchone()
+    row: sqlite3.Row | None = catalog.execute("SELECT * FROM urls WHERE key = ?", [url_key(url)]).fetchone()
     return row
 
 
 def is_another(catalog: Catalog, url: str, url_id: int) -> bool:
     """Whether the catalog knows this URL, as another one than `url_id`."""
-    return catalog.value("SELECT 1 FROM urls WHERE url = ? AND id != ?", [url, url_id]) is not None
+    return catalog.value("SELECT 1 FROM urls WHERE key = ? AND id != ?", [url_key(url), url_id]) is not None
 
 
 def hosts_due(catalog: Catalog, now: float, limit: int = -1, without: Collection[str] = ()) -> Iterator[str]:

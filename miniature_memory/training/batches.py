@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import root_option
+from miniature_memory.core.paths import command
 from miniature_memory.training.checkpoint import move_aside
 
 
@@ -76,7 +76,7 @@ class Batches:
     def __init__(self, path: Path, position: Position, block_size: int, replay_share: float, seed: int) -> None:
         if position.tokens <= block_size:
             raise StageError(f"{path} holds {position.tokens} tokens.", f"more than train.block_size = {block_size}.",
-                             f"collect more text: python3 run.py{root_option(path.parents[1])}; or start a new model "
+                             f"collect more text: {command('run.py', path.parents[1])}; or start a new model "
                              f"with a shorter context: --set train.block_size={max(1, position.tokens // 2)} (after: "
                              f"{move_aside(path.parents[1] / 'checkpoints/ckpt.pt')})")
         self.path, self.position = path, position

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import root_option
+from miniature_memory.core.paths import command
 from miniature_memory.training import tokenizer as tokenizers
 
 
@@ -48,17 +48,17 @@ def open_bins(root: Path, vocab_size: int) -> Bins:
                          f"{prepare}, or for bins of another project: --set train.vocab_size=N")
     if growth[-1][1] < 2:
         raise StageError(f"{val} holds {growth[-1][1]} tokens: no document could be held out.", "two "
-                         "documents or more.", f"add more text: python3 run.py{root_option(root)} --texts FILE...")
+                         "documents or more.", f"add more text: {command('run.py', root, '--texts FILE...')}")
     for path, n_tokens in zip((train, val), growth[-1], strict=True):
         if bad := tokenizers.first_bad_id(path, n_tokens, vocab_size):
             raise StageError(f"{path} holds the id {bad.id}.", f"ids below the vocabulary size, {vocab_size}.",
-                             f"python3 validate.py --full --repair{root_option(root)}, then {prepare}"
+                             f"{command('validate.py', root, '--repair')}, then {prepare}"
                              if tokenizer else f"--set train.vocab_size=N, where N is {bad.id + 1} or more")
     return Bins(train, val, growth, vocab_size, tokenizer, tuple(earlier))
 
 
 def prepare_command(root: Path) -> str:
-    return f"python3 run.py --only prepare{root_option(root)}"
+    return command("run.py", root, "--only prepare")
 
 
 def count_tokens(path: Path) -> int:

@@ -13,14 +13,17 @@ from typing import Any
 import torch
 
 from miniature_memory.core.errors import StageError, cannot_write
-from miniature_memory.core.paths import make_folder, root_option, shown
-from miniature_memory.storage.files import fsync_folder
+from miniature_memory.core.paths import command, make_folder, shown
+from miniature_memory.storage.files import free_name, fsync_folder
 from miniature_memory.training.bins import Bins
 from model import GPTConfig
 
 logger = logging.getLogger(__name__)
 
 State = dict[str, Any]
+
+PREVIOUS = "ckpt.prev.pt"  # next to ckpt.pt: the checkpoint before
+CONTINUED = ("optimizer", "iter_num", "tokens_seen", "position", "rng", "tokenizer_provisional")  # by training
 
 # What torch.load raises for a file that is torn, empty or no checkpoint at all
 DAMAGED = (RuntimeError, EOFError, KeyError, ValueError, TypeError, AttributeError, pickle.UnpicklingError)
@@ -103,6 +106,10 @@ def root_of(path: Path) -> Path:
     return path.parents[2 if path.parent.name == "history" else 1]
 
 
+def previous_of(path: Path) -> Path:
+    return path.with_name(PREVIOUS)
+
+
 def quoted(path: Path) -> str:
     return shlex.quote(shown(path))
 
@@ -114,23 +121,45 @@ def move_aside(path: Path) -> str:
 
 
 def recover(path: Path) -> str:
-    """The commands that put the checkpoint before a damaged one in its place, and train on."""
-    commands, previous = [f"mv {quoted(path)} {quoted(path)}.damaged"], path.with_name("ckpt.prev.pt")
-    if path.name == "ckpt.pt" and previous.exists():
-        commands.append(f"cp {quoted(previous)} {quoted(path)}")
-    if path.parent.name != "history":
-        commands.append(f"python3 run.py --only train{root_option(root_of(path))}")
-    return " && ".join(commands)
+    """The commands that put a damaged file aside, if training does not do that itself, and train on."""
+    train = command("run.py", root_of(path), "--only train")
+    if path.name == "ckpt.pt" and previous_of(path).exists():
+        return f"{train}, which continues from {PREVIOUS}"
+    aside = f"mv {quoted(path)} {quoted(free_name(path.with_name(f'{path.name}.damaged')))}"
+    return aside if path.parent.name == "history" else f"{aside} && {train}"
 
 
 # --- the checkpoint of a root --------------------------------------------------------------------
 
 
+def load_latest(root: Path) -> tuple[Path, State | None]:
+    """ckpt.pt and what it holds; ckpt.prev.pt if that is missing, or damaged and therefore moved aside. None: there is
+    neither. Raises StageError if what there is cannot be used."""
+    path, damage = root / "checkpoints/ckpt.pt", ""
+    try:
+        state = load_state(path, *CONTINUED)
+    except DamagedCheckpoint as error:
+        if not previous_of(path).exists():
+            raise
+        state, damage = None, error.found
+    if state or not previous_of(path).exists():
+        return path, state
+    previous = previous_of(path)
+    state = load_state(previous, *CONTINUED)
+    if state and damage:
+        aside = free_name(path.with_name(f"{path.name}.damaged"))
+        os.replace(path, aside)
+        damage += f" It is now {aside.name}."
+    if state:
+        logger.warning("%s Training continues from %s, at iteration %s.", damage or f"{shown(path)} is missing.",
+                       PREVIOUS, f"{state['iter_num']:,}")
+    return previous, state
+
+
 def load_checkpoint(root: Path, bins: Bins) -> State | None:
     """The checkpoint that training continues from, None for a fresh start. If an earlier tokenizer of these bins made
     it, only its layers are of use. Raises StageError if it belongs to other bins."""
-    path = root / "checkpoints/ckpt.pt"
-    state = load_state(path, "optimizer", "iter_num", "tokens_seen", "position", "rng", "tokenizer_provisional")
+    path, state = load_latest(root)
     if state is None:
         return None
     if state["tokenizer_hash"] == bins.tokenizer_hash:

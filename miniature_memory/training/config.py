@@ -72,9 +72,11 @@ class TrainConfig:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected more than 0")
         for name in ("vocab_size", "match_order", "embedding_prior", "warmup_iters", "max_minutes", "max_iters",
-                     "max_epochs", "replay_share", "keep_releases", "seed", "weight_decay", "grad_clip"):
+                     "max_epochs", "replay_share", "keep_releases", "weight_decay", "grad_clip"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more")
+        if not 0 <= self.seed < 1 << 63:
+            raise ValueError(f"seed = {self.seed}; expected a whole number from 0 to {(1 << 63) - 1}")
         for name in ("dropout", "decay_frac"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more and less than 1")

@@ -11,8 +11,11 @@ characters of the dataset that need more than one byte.
 import base64
 import hashlib
 import json
+import queue
+import threading
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,11 +26,11 @@ import rustbpe
 import tiktoken
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import root_option, shown
-from miniature_memory.core.process import uninterrupted
+from miniature_memory.core.paths import command, shown
 from miniature_memory.training.config import MAX_VOCAB_SIZE
 
 RANKS_FILE, META_FILE = "ranks.tiktoken", "meta.json"
+TEXTS_AHEAD = 64  # read, and waiting to be learned from
 TRAINED_KINDS = ("bpe", "char")  # "byte" is the same whatever the text
 
 # GPT-4's split pattern (tiktoken, cl100k_base) with numbers in groups of at most two digits, which at small
@@ -133,24 +136,43 @@ def load(folder: Path) -> Tokenizer:
 
 def retokenize(root: Path) -> str:
     """The command that makes a new tokenizer, and new bins with it."""
-    return f"python3 prepare.py --retokenize{root_option(root)}"
+    return command("prepare.py", root, "--retokenize")
 
 
 def train(kind: str, texts: Iterable[str], vocab_size: int, provisional: bool = False) -> Tokenizer:
     """A new tokenizer of `kind` from `texts`, of at most `vocab_size` tokens with the end-of-text token."""
     single_bytes = {bytes([i]): i for i in range(256)}
     if kind == "bpe":
-        bpe = rustbpe.Tokenizer()
-        with uninterrupted():  # 5 s for 43 MB; a signal in rustbpe's calls to logging would end in a SystemError
-            bpe.train_from_iterator(iter(texts), vocab_size - 1, pattern=BPE_PATTERN)
-        ranks = {bytes(token): rank for token, rank in bpe.get_mergeable_ranks()}
-        return Tokenizer(kind, BPE_PATTERN, ranks, provisional)
+        return Tokenizer(kind, BPE_PATTERN, train_bpe(texts, vocab_size - 1), provisional)
     if kind == "byte":
         return Tokenizer(kind, ONE_CHARACTER, single_bytes)
     counts = Counter(character for text in texts for character in text if character > "\x7f")
     wide = [character.encode() for character, _ in counts.most_common(vocab_size - 257)]
     return Tokenizer("char", ONE_CHARACTER, single_bytes | {token: 256 + i for i, token in enumerate(wide)},
                      provisional)
+
+
+def train_bpe(texts: Iterable[str], n_tokens: int) -> dict[bytes, int]:
+    """The ranks that rustbpe learns from `texts`, in a thread of its own: 43 MB take it 5 s, and a signal must neither
+    wait for that nor arrive within its calls to logging, which would end in a SystemError."""
+    bpe, learned = rustbpe.Tokenizer(), Future[None]()
+    waiting: queue.Queue[str | None] = queue.Queue(TEXTS_AHEAD)  # the catalog is read in its own thread
+
+    def learn() -> None:
+        try:
+            bpe.train_from_iterator(iter(waiting.get, None), n_tokens, pattern=BPE_PATTERN)
+            learned.set_result(None)
+        except BaseException as error:  # of Rust, too
+            learned.set_exception(error)
+            while waiting.get() is not None:
+                pass
+
+    threading.Thread(target=learn, daemon=True).start()
+    for text in texts:
+        waiting.put(text)
+    waiting.put(None)
+    learned.result()
+    return {bytes(token): rank for token, rank in bpe.get_mergeable_ranks()}
 
 
 class BadId(NamedTuple):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import root_option
+from miniature_memory.core.paths import command
 from miniature_memory.core.process import uninterrupted
 from miniature_memory.core.progress import Progress
 from miniature_memory.storage.files import write_aside
@@ -196,8 +196,9 @@ class Trainer:
         self.rollbacks += 1
         if state is None or state["tokenizer_hash"] != self.bins.tokenizer_hash or self.rollbacks > MAX_ROLLBACKS:
             raise StageError(f"The loss at iteration {self.iter_num:,} is {loss}, the norm of its gradient {norm}.",
-                             "finite numbers that do not leap.", "lower the learning rate: python3 run.py --only train"
-                             f"{root_option(self.root)} --set train.learning_rate={self.config.learning_rate / 2:g}")
+                             "finite numbers that do not leap.", "lower the learning rate: " + command(
+                                 "run.py", self.root, "--only train",
+                                 f"--set train.learning_rate={self.config.learning_rate / 2:g}"))
         logger.warning("the loss at iteration %s was %.3g after a mean of %.3g: going back to iteration %s, without "
                        "this batch", f"{self.iter_num:,}", loss, self.train_loss or math.nan, f"{state['iter_num']:,}")
         self.model.zero_grad()

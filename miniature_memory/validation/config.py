@@ -12,7 +12,11 @@ class ValidateConfig:
     max_chars: int = setting(5_000_000, "of a document's text")  # guess: ten times a long novel's chapter file
     # Guess: below it is no language
     min_letters_frac: float = setting(0.3, "share of letters among the characters that are no space")
+    document_deadline_sec: float = setting(20.0, "of computing; reject a document that takes longer")  # as extract's
 
     def __post_init__(self) -> None:
+        if self.document_deadline_sec <= 0:
+            raise ValueError(f"document_deadline_sec = {self.document_deadline_sec}: expected a number of seconds "
+                             "above 0")
         if not self.languages:
             raise ValueError('languages is empty; expected codes such as ["en"], or ["*"] for all')

@@ -12,6 +12,9 @@ from typing import Any
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from miniature_memory.core.errors import DeadlineError
+from miniature_memory.core.mojibake import mend_encoding
+from miniature_memory.core.process import deadline
 from miniature_memory.storage.documents import DAMAGED
 from miniature_memory.storage.rejections import Rejection
 from miniature_memory.validation.config import ValidateConfig
@@ -26,6 +29,15 @@ NOT_WHOLE = ("bad_utf8", "bad_json", "bad_schema", "id_mismatch", DAMAGED)
 
 def validate(line: bytes, expected_id: str, config: ValidateConfig) -> tuple[dict[str, Any], Rejection | None, str]:
     """(document, why it is rejected or None, its language or ""). A line that is not whole may give {}."""
+    try:
+        with deadline(config.document_deadline_sec):
+            return _validate(line, expected_id, config)
+    except DeadlineError:
+        return {}, Rejection("validation_timeout", f"more than {config.document_deadline_sec:g} s",
+                             config.document_deadline_sec), ""
+
+
+def _validate(line: bytes, expected_id: str, config: ValidateConfig) -> tuple[dict[str, Any], Rejection | None, str]:
     document, rejection = parse(line, expected_id)
     rejection = rejection or rejection_of(document["text"], config)
     if rejection:
@@ -97,5 +109,5 @@ def _identifier() -> LanguageIdentifier:
 
 def language_of(text: str) -> tuple[str, float]:
     """ISO 639-1 code of the text's most likely language and its probability (py3langid, langid.py's model)."""
-    code, probability = _identifier().classify(text[:LANGUAGE_PREFIX_CHARS])
+    code, probability = _identifier().classify(mend_encoding(text[:LANGUAGE_PREFIX_CHARS]))
     return code, float(probability)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from miniature_memory.core.paths import make_folder, root_option
+from miniature_memory.core.paths import command, make_folder
 from miniature_memory.core.text import timestamp
 from miniature_memory.storage import growth, records
 from miniature_memory.storage.catalog import Catalog
@@ -29,15 +29,15 @@ class Problem(NamedTuple):
 
 
 def repair_command(root: Path) -> str:
-    return f"python3 validate.py --repair{root_option(root)}"
+    return command("validate.py", root, "--repair")
 
 
 def rebuild_command(root: Path) -> str:
-    return f"python3 clean.py --rebuild{root_option(root)}"
+    return command("clean.py", root, "--rebuild")
 
 
 def prepare_command(root: Path) -> str:
-    return f"python3 run.py --only prepare{root_option(root)}"
+    return command("run.py", root, "--only prepare")
 
 
 def set_aside(catalog: Catalog, path: str, offset: int, end: int, rows: Rows | None = None) -> None:

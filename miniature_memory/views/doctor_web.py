@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from miniature_memory.core.config import Tables, build_config
 from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
-from miniature_memory.core.paths import shown
+from miniature_memory.core.paths import DEMO, command, shown
 from miniature_memory.core.text import host_of
 from miniature_memory.crawl.config import SearchConfig
 from miniature_memory.crawl.outcomes import reason_in_words
@@ -19,7 +19,7 @@ from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.robots import Rules, fetch_rules, robots_url
 from miniature_memory.crawl.search_engines import COMMONCRAWL, DDGS_BACKENDS
 from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
-from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import Web
 from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
@@ -29,7 +29,6 @@ from miniature_memory.views.history import words_of_reason
 ANSWER_SEC = 8.0  # for one answer from the web
 MAX_HOSTS = 3  # of one provider that are asked
 WAIT = "wait, or use other providers meanwhile."
-SEED_KINDS = {"feeds": "feed", "sitemaps": "sitemap", "seeds": "page"}  # provider -> its seeds
 
 
 def check_web(root: Path, tables: Tables) -> list[Finding]:
@@ -75,12 +74,12 @@ def read_paused(root: Path) -> dict[str, str]:
 
 
 def addresses(name: str, config: SearchConfig, seeds: list[Seed]) -> list[str]:
-    """Where a provider is asked: a canonical URL for each of its hosts, a few of them."""
+    """Where a provider is asked: a URL for each of its hosts, a few of them."""
     urls = {"google": ["https://www.google.com/"], "commoncrawl": [COMMONCRAWL], "searxng": [config.searxng_url],
             "ddgs": [f"https://{host}/" for host in DDGS_BACKENDS.values()],
             "mediawiki": [wiki.replace("{language}", config.language) for wiki in config.wikis],
-            }.get(name, [seed.url for seed in seeds if seed.kind == SEED_KINDS.get(name)])
-    return list({host_of(url): url for url in map(canonical_url, urls) if url}.values())[:MAX_HOSTS]
+            }.get(name, [seed.url for seed in seeds if PROVIDERS[name].reads(seed.kind)])
+    return list({host_of(url): url for url in map(browser_url, urls) if url}.values())[:MAX_HOSTS]
 
 
 def ask(asked: dict[str, list[str]], config: SearchConfig, root: Path) -> list[Finding]:
@@ -106,7 +105,7 @@ def ask(asked: dict[str, list[str]], config: SearchConfig, root: Path) -> list[F
         return [Finding("network", BAD, f"none of {len(failures)} hosts answered ({listed}).",
                         "connect this machine to a network, or "
                         + status.set_in(root, "web", 'proxy = "http://HOST:PORT"')
-                        + ". Without a network, try the demonstration: python3 run.py --demo")]
+                        + ". Without a network, try the demonstration: " + command("run.py", DEMO))]
     findings = [Finding("network", OK, f"{n} of {len(failures)} hosts answered")]
     for name, urls in asked.items():
         failed = [f"{host}: {failures[host]}" for host in map(host_of, urls) if failures[host]]

@@ -10,11 +10,12 @@ came from outside is escaped, and the page forbids itself scripts and requests.
 
 import logging
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 
 from miniature_memory.core.config import Tables, read_tables
 from miniature_memory.core.errors import EXIT_DONE, cannot_write
-from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.paths import PROJECT, command
 from miniature_memory.storage.files import write_aside
 from miniature_memory.views import plots, report_data, status
 from miniature_memory.views import report_sections as sections
@@ -48,9 +49,11 @@ def page(root: Path, tables: Tables) -> str:
              sections.rejected(report_data.count_dropped(runs), report_data.read_examples(root)), sections.cost(runs),
              sections.settings(tables, read_tables(PROJECT), model)]
     style = plots.THEMED_STYLE + STYLESHEET.read_text(encoding="utf-8")
-    return (HEAD.replace("STYLE", style).replace("TITLE", title) + sections.header(title, runs, dataset)
+    header = sections.header(title, runs, dataset, command("run.py", root))
+    again = escape(command("run.py", root, "--report"))
+    return (HEAD.replace("STYLE", style).replace("TITLE", title) + header
             + f"<main>{''.join(parts)}</main><footer><p>Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by "
-            "<code>python3 run.py --report</code>. This page loads nothing and sends nothing.</p></footer>\n"
+            f"<code>{again}</code>. This page loads nothing and sends nothing.</p></footer>\n"
             "</body>\n</html>\n")
 
 

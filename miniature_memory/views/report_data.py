@@ -89,6 +89,6 @@ def read_samples(root: Path) -> list[Sample]:
 
 def read_queries(root: Path) -> list[str]:
     with contextlib.suppress(OSError, ValueError):
-        lines = (root / "config/queries.txt").read_text(encoding="utf-8").splitlines()
+        lines = (root / "config/queries.txt").read_text(encoding="utf-8-sig").splitlines()
         return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     return []

@@ -39,11 +39,11 @@ def clean(value: object, most: int = 200) -> str:
 
 def cut(words: str) -> str:
     """Text that continues: without its last word, which may be half of one."""
-    return re.sub(r"\s+\S*\Z", "", words) + " …"
+    return re.sub(r"(?<!\s)\s++\S*+\Z", "", words) + " …"
 
 
 def without_gaps(words: str) -> str:
-    return re.sub(r"\s*\n\s*", "\n", words.strip())
+    return "\n".join(filter(None, map(str.strip, words.split("\n"))))
 
 
 def two_digits(value: float) -> str:
@@ -103,14 +103,15 @@ def title(queries: list[str]) -> str:
     return clean(words[:1].upper() + words[1:] or "No topic yet", 120)
 
 
-def header(title: str, runs: Sequence[Run], dataset: Dataset | None) -> str:
+def header(title: str, runs: Sequence[Run], dataset: Dataset | None, start: str) -> str:
+    """start: the command that collects."""
     bits, tokens = curve(runs, "train", "val_bpb"), curve(runs, "prepare", "train_tokens", "val_tokens")
     numbers: list[tuple[float, str]] = [(len(runs), "run")] if runs else []
     if dataset and dataset.counts.documents:
         numbers += [(dataset.counts.documents, "document"), (len(dataset.hosts), "site")]
     if tokens:
         numbers.append((tokens[-1][1], "token"))
-    lede = "Nothing has been collected here yet. Start with <code>python3 run.py</code>."
+    lede = f"Nothing has been collected here yet. Start with <code>{escape(start)}</code>."
     if bits:
         change = bits[-1][1] - bits[0][1]
         lede = (f"The model predicts unseen text at {bits[-1][1]:.3f} bits per byte"

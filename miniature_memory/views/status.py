@@ -20,7 +20,7 @@ from typing import Any
 from miniature_memory.core.config import Tables
 from miniature_memory.core.errors import EXIT_DONE, StageError
 from miniature_memory.core.findings import BAD, NOTE, Finding
-from miniature_memory.core.paths import root_option, shown
+from miniature_memory.core.paths import command, shown
 from miniature_memory.core.process import lock_holder
 from miniature_memory.core.text import strip_control
 from miniature_memory.crawl.outcomes import in_words, reason_in_words
@@ -79,18 +79,30 @@ def read_model(root: Path, runs: list[Run], problems: list[Finding]) -> Facts | 
         return None
     except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
         problems.append(Finding("model", NOTE, f"{shown(path)}, a description of the model, cannot be read.",
-                                f"rewrite it with python3 run.py{root_option(root)} --only train"))
+                                "rewrite it with " + command("run.py", root, "--only train")))
         return None
+    if not (root / "checkpoints/ckpt.pt").exists():
+        problems.append(missing_checkpoint(root))
     parameters = [run.figure("train", "parameters") for run in runs if "train" in run.stages]
     return {**model, "parameters": parameters[-1] if parameters else None,
             "has_release": (root / "checkpoints/release.pt").exists()}
 
 
+def missing_checkpoint(root: Path) -> Finding:
+    """ckpt.json describes a ckpt.pt that is gone."""
+    folder, train = root / "checkpoints", command("run.py", root, "--only train")
+    has_previous = (folder / "ckpt.prev.pt").exists()
+    return Finding("model", NOTE, f"{shown(folder / 'ckpt.pt')}, which training continues from, is missing"
+                   f"{'' if has_previous else ', and so is ckpt.prev.pt'}.",
+                   "restore it from a backup, or " + (f"continue from ckpt.prev.pt with {train}" if has_previous else
+                                                      f"start a new model with {train}"))
+
+
 # --- everything ----------------------------------------------------------------------------------
 
 
-def collect(root: Path, tables: Tables, flags: str = "", demo: bool = False) -> Facts:
-    """Everything that is shown, as plain values. flags: what a command line needs to mean this root."""
+def collect(root: Path, tables: Tables, demo: bool = False) -> Facts:
+    """Everything that is shown, as plain values."""
     runs, problems = history.read_history(root)
     dataset = read_counts(root, problems)
     backoffs = {name: {"reason": backoff.reason, "until": backoff.until}
@@ -112,39 +124,40 @@ def collect(root: Path, tables: Tables, flags: str = "", demo: bool = False) -> 
     facts["providers"] = {name: {"outcome": in_words(outcome), **backoffs.get(name, {})}
                           for name, outcome in outcomes.items()}
     facts["problems"] = [finding._asdict() for finding in problems]
-    facts["next"] = next_step(facts, root, str(train.facts.get("stop_reason", "")) if train else "", flags, demo)
+    facts["next"] = next_step(facts, root, str(train.facts.get("stop_reason", "")) if train else "", demo)
     return facts
 
 
-def next_step(facts: Facts, root: Path, stop_reason: str, flags: str, demo: bool) -> str:
+def next_step(facts: Facts, root: Path, stop_reason: str, demo: bool) -> str:
     """What to do now, in a sentence. stop_reason: why the last training was skipped, if it was."""
     dataset, last, queries = facts["dataset"], facts["last_run"], shown(root / "config/queries.txt")
-    command = f"python3 run.py{flags}"
+    run, doctor, train = (command("run.py", root, *["--demo"] * demo, *options)
+                          for options in ((), ("--doctor",), ("--only train",)))
     if facts["at_work"]:
         return (f"A run is active (process {facts['at_work']}): wait for it, or follow it with "
                 f"tail -f {shlex.quote(shown(root / 'data/run.log'))}")
     if facts["problems"]:
-        return f"Fix the problems above; {command} --doctor checks everything else."
+        return f"Fix the problems above; {doctor} checks everything else."
     if not dataset.get("raw_documents"):
         if last:
-            return f"No page could be read yet: find out why with {command} --doctor, then run {command} again."
+            return f"No page could be read yet: find out why with {doctor}, then run {run} again."
         if demo:
-            return f"{command} runs all stages on built-in pages."
-        return f"Write your topic into {queries}, one query per line, then run {command}"
+            return f"{run} runs all stages on built-in pages."
+        return f"Write your topic into {queries}, one query per line, then run {run}"
     if last and last["exit_code"] != 0:
-        return f"The last run ended early; {command} continues from there."
+        return f"The last run ended early; {run} continues from there."
     if dataset["waiting"]:
         listed = ", ".join(f"{n:,} for {stage}" for stage, n in dataset["waiting"].items())
-        return f"Work is waiting ({listed}); {command} continues with it."
+        return f"Work is waiting ({listed}); {run} continues with it."
     if not dataset["documents"]:
-        return (f"No document passed the quality rules: see why with python3 clean.py{root_option(root)} "
-                f"--report, or try other queries in {queries}")
+        why = command("clean.py", root, "--histograms")
+        return f"No document passed the quality rules: see why with {why}, or try other queries in {queries}"
     if not facts["model"] or not facts["model"]["has_release"]:
-        return f"There is no finished model yet; {command} --only train makes one."
+        return f"There is no finished model yet; {train} makes one."
     if stop_reason:
         return (f"The last training was skipped: {stop_reason}. For more text, add queries to {queries}, then run "
-                f"{command}")
-    return f"{command} collects and learns more; python3 sample.py{root_option(root)} writes text."
+                f"{run}")
+    return f"{run} collects and learns more; {command('sample.py', root)} writes text."
 
 
 # --- for people ----------------------------------------------------------------------------------
@@ -256,7 +269,7 @@ def wrapped(label: str, text: str) -> list[str]:
                          subsequent_indent=" " * len(label), break_long_words=False, break_on_hyphens=False)
 
 
-def show(root: Path, tables: Tables, flags: str, as_json: bool, demo: bool = False) -> int:
-    facts = collect(root, tables, flags, demo)
+def show(root: Path, tables: Tables, as_json: bool, demo: bool = False) -> int:
+    facts = collect(root, tables, demo)
     print(json.dumps(facts) if as_json else screen(facts))
     return EXIT_DONE

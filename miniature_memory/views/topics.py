@@ -8,7 +8,7 @@ from miniature_memory.core import topic_folders
 from miniature_memory.core.config import read_tables
 from miniature_memory.core.errors import EXIT_DONE, ConfigError
 from miniature_memory.core.findings import Finding
-from miniature_memory.core.paths import root_option
+from miniature_memory.core.paths import command
 from miniature_memory.core.text import strip_control
 from miniature_memory.views import status
 from miniature_memory.views.history import bits_history, read_history, to_time
@@ -51,7 +51,7 @@ def show(root: Path, as_json: bool) -> int:
         print(json.dumps({"topics": [{**row._asdict(), "problems": [finding._asdict() for finding in row.problems]}
                                      for row in rows]}))
     elif not rows:
-        print(f'No topics yet. Start one: python3 run.py{root_option(root)} --topic "bread baking"')
+        print("No topics yet. Start one:", command("run.py", root, '--topic "bread baking"'))
     else:
         print(screen(rows, root))
     return EXIT_DONE
@@ -66,6 +66,6 @@ def screen(rows: list[Topic], root: Path) -> str:
         last = f"{to_time(row.last_run):%d %b %Y %H:%M}" if row.last_run else "none yet"
         lines.append(f"{name:<{width}} {row.documents or 0:>10,} {row.tokens or 0:>12,} {bits:>13}  {last}"
                      + ("; has problems: see --status" if row.problems else ""))
-    command = f"python3 run.py{root_option(root / 'topics' / rows[0].topic)}"
-    return strip_control("\n".join([*lines, "", f"{command} continues a topic; add --status or --doctor for its "
-                                    "details."]))
+    first = command("run.py", root / "topics" / rows[0].topic)
+    lines += ["", f"{first} continues a topic; add --status or --doctor for its details."]
+    return strip_control("\n".join(lines))

@@ -1,53 +1,76 @@
-"""Feeds and sitemaps.   .venv/bin/python -m pytest tests/crawl/test_listings.py"""
-
-import gzip
+"""Seeds as providers read them.   .venv/bin/python -m pytest tests/crawl/test_listings.py"""
 
 import pytest
 
-from miniature_memory.crawl.listings import Sitemap, feed_links, read_sitemap
+from miniature_memory.crawl.config import SearchConfig, WebConfig
+from miniature_memory.crawl.feed_reader import Listing
+from miniature_memory.crawl.guard import FetchError
+from miniature_memory.crawl.listings import listings, seeds
+from miniature_memory.crawl.provider import Ask
+from miniature_memory.crawl.web import Web
 
-BASE = "http://a.example/feed"
-
-
-@pytest.mark.parametrize("feed", [
-    "<rss><channel><link>http://a.example/</link><item><link> http://a.example/1 </link></item>"
-    "<item><guid>http://a.example/2</guid></item></channel></rss>",
-    "<rss><channel><item><guid isPermaLink='false'>77</guid><link>/1</link></item><item><title>none</title></item>"
-    "<item><guid isPermaLink='true'>http://a.example/2</guid></item></channel></rss>",
-    "<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#' xmlns='http://purl.org/rss/1.0/'>"
-    "<item><link>http://a.example/1</link></item><item><link>http://a.example/2</link></item></rdf:RDF>",
-    "<rss><item><link>http://[oops/</link></item><item><link>/1</link></item><item><link>/2</link></item></rss>",
-    "<feed xmlns='http://www.w3.org/2005/Atom'><link href='/self'/><entry><link rel='edit' href='/edit'/>"
-    "<link rel='alternate' href='/1'/></entry><entry><link href='http://a.example/2'/></entry></feed>",
-    "\ufeff\n  <?xml version='1.0'?><!DOCTYPE rss [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><rss><item>&x;"
-    "<link>http://a.example/1</link></item><item>&nbsp;<link>http://a.example/2</link></item><item><li"])
-def test_feeds_in_their_odd_forms(feed):
-    assert [link for link in feed_links(feed.encode(), BASE) if link] == ["http://a.example/1", "http://a.example/2"]
+HOST = "http://a.example"
+HTML = "<!DOCTYPE html><html><body><p>A page"
 
 
-@pytest.mark.parametrize("data", [b"", b"\0\1\2", b"<html><body><a href='/x'>no feed</a></body></html>", b"{}"])
-def test_what_is_no_feed_has_no_links(data):
-    assert feed_links(data, BASE) == []
+def urlset(*paths: str) -> str:
+    return "<urlset>" + "".join(f"<url><loc>{path}</loc></url>" for path in paths) + "</urlset>"
 
 
-def test_entities_are_not_expanded():
-    bomb = b"<!DOCTYPE r [<!ENTITY a 'x'>" + b"".join(
-        b"<!ENTITY %c '%s'>" % (98 + n, b"&%c;" % (97 + n) * 10) for n in range(9)) + b"]>"
-    assert feed_links(bomb + b"<rss><item><link>http://a.example/&j;</link></item></rss>", BASE) in (
-        ["http://a.example/"], [])
+def index(*paths: str) -> str:
+    return "<sitemapindex>" + "".join(f"<sitemap><loc>{path}</loc></sitemap>" for path in paths) + "</sitemapindex>"
 
 
-URLSET = b"<urlset xmlns='http://www.sitemaps.org/schemas/sitemap/0.9'><url><loc>http://a.example/1</loc></url></urlset>"
-PLAIN = b"http://a.example/1\r\nno address\r\n"
+def ask(site: dict[str, str], kind: str = "sitemap", turn: int = 0) -> tuple[Ask, list[str]]:
+    """A question for the seed /map of a site, and the list of paths that will have been asked for."""
+    asked: list[str] = []
+
+    def fetch(url: str) -> Listing:
+        path = url.removeprefix(HOST)
+        asked.append(path)
+        if path not in site:
+            raise FetchError("http_404")
+        listing = Listing(url)
+        listing.read(iter([site[path].encode()]))
+        return listing
+    return Ask(f"{HOST}/map", 0, turn, SearchConfig(), Web(WebConfig()), fetch, kind=kind), asked
 
 
-@pytest.mark.parametrize("data", [URLSET, gzip.compress(URLSET), gzip.compress(URLSET)[:-4], URLSET[:-12], PLAIN,
-                                  b"<urlset><url><loc>/1</loc></url></urlset>"])
-def test_sitemaps_in_their_odd_forms(data):
-    assert read_sitemap(data, BASE, 10**6) == Sitemap(["http://a.example/1"], [])
+def paths(question: Ask, provider=listings) -> list[str]:
+    return [result.url.removeprefix(HOST) for result in provider(question)]
 
 
-def test_an_index_names_the_sitemaps_that_changed_last_first():
-    index = (b"<sitemapindex><sitemap><loc>/old.xml</loc><lastmod>2020-01-01</lastmod></sitemap>"
-             b"<sitemap><loc>/new.xml</loc><lastmod>2024-01-01T00:00:00Z</lastmod></sitemap></sitemapindex>")
-    assert read_sitemap(index, BASE, 10**6) == Sitemap([], ["http://a.example/new.xml", "http://a.example/old.xml"])
+@pytest.mark.parametrize("site, pages", [
+    ({"/map": index("/a.xml", "/b.xml"), "/a.xml": urlset("/1"), "/b.xml": urlset("/2")}, ["/1", "/2"]),
+    ({"/map": index("/gone.xml", "/a.xml"), "/a.xml": urlset("/1")}, ["/1"]),
+    ({"/map": index("/map", "/a.xml", "/a.xml"), "/a.xml": index("/map", "/b.xml"), "/b.xml": urlset("/1")}, ["/1"]),
+    ({"/map": index("/page", "/404.xml"), "/page": HTML, "/404.xml": HTML}, ["/page"]),
+    ({"/map": urlset("/1", "/more.xml"), "/more.xml": urlset("/2")}, ["/1", "/2"]),
+    ({"/map": index("/feed"), "/feed": "<rss><item><link>/1</link></item></rss>"}, ["/1"])])
+def test_indexes_are_followed(site: dict[str, str], pages: list[str]) -> None:
+    question, asked = ask(site)
+    assert paths(question) == pages and len(asked) == len(set(asked))
+
+
+@pytest.mark.parametrize("site, reason", [
+    ({"/map": HTML}, "html_page"), ({"/map": urlset()}, "no_links"), ({"/map": " "}, "empty"), ({}, "http_404"),
+    ({"/map": "A text."}, "no_listing"), ({"/map": index("/gone.xml")}, "http_404"), ({"/map": index()}, "no_links"),
+    ({"/map": index("/a.xml"), "/a.xml": HTML}, "html_page"), ({"/map": index("/a"), "/a": ""}, "empty")])
+def test_a_source_that_gives_nothing_has_a_reason(site: dict[str, str], reason: str) -> None:
+    with pytest.raises(FetchError, match=f"^{reason}$"):
+        listings(ask(site)[0])
+
+
+def test_a_long_index_is_read_in_turn() -> None:
+    site = {"/map": index(*(f"/{n}.xml" for n in range(30)))} | {f"/{n}.xml": urlset(f"/{n}") for n in range(30)}
+    (first, _), (second, _) = ask(site), ask(site, turn=1)
+    assert paths(first) == [f"/{n}" for n in range(10)] and paths(second) == ["/0", *(f"/{n}" for n in range(10, 19))]
+
+
+@pytest.mark.parametrize("kind, content, pages, n_asked", [
+    ("page", HTML, ["/map"], 0), ("unknown", HTML, ["/map"], 1), ("unknown", "A text.", ["/map"], 1),
+    ("unknown", "<svg/>", ["/map"], 1), ("unknown", urlset("/1"), ["/1"], 1),
+    ("unknown", "<feed><entry><link href='/1'/></entry></feed>", ["/1"], 1), ("unknown", f"{HOST}/1\n", ["/1"], 1)])
+def test_a_seed_is_what_it_proves_to_be(kind: str, content: str, pages: list[str], n_asked: int) -> None:
+    question, asked = ask({"/map": content}, kind)
+    assert paths(question, seeds) == pages and len(asked) == n_asked

@@ -47,8 +47,29 @@ def test_only_the_first_500_kib_of_robots_txt_count():
     text = ROBOTS + "\n# comment" * 60_000 + "\nDisallow: /late\n"
     with serve({"/robots.txt": page(text)}) as server:
         rules = fetch_rules(web_for(server), server.url + "/robots.txt")
-        assert len(rules.text.encode()) == pytest.approx(500 * 1024, abs=1)
+        assert len(rules.text.encode()) == pytest.approx(500 * 1024, abs=10)
         assert [rules.rejection_of(server.url + path) for path in ("/private/x", "/late")] == ["robots", ""]
+
+
+def test_a_rule_that_is_cut_off_is_none():
+    start = "User-agent: *\nDisallow: /"
+    text = "#" * (500 * 1024 - len(start) - 1) + "\n" + start + "private/\n"
+    with serve({"/robots.txt": page(text)}) as server:
+        rules = fetch_rules(web_for(server), server.url + "/robots.txt")
+        assert rules.rejection_of(server.url + "/a") == ""
+
+
+@pytest.mark.parametrize("answer, rejection", [
+    (page("", status=204), ""), (page("", status=200), ""), (page(ROBOTS, status=203), "robots"),
+    (page(ROBOTS, status=202), "robots"), ((200, {"Content-Encoding": "utf-8"}, ROBOTS.encode()), "robots"),
+    (page("<!doctype html><title>404</title><p>Not found"), ""), (page(ROBOTS.replace("\n", "\r")), "robots"),
+    ((200, {}, b"\xef\xbb" + ROBOTS.encode()), "robots"), ((200, {}, ROBOTS.encode("utf-16")), "robots"),
+    ((200, {}, "User-agent: *\n# \xe9\nDisallow: /priv\xe9".encode("latin-1")), ""), (page(ROBOTS + "\x00"), "robots")])
+def test_what_servers_send_as_robots_txt(answer, rejection):
+    with serve({"/robots.txt": answer}) as server:
+        rules = fetch_rules(web_for(server), server.url + "/robots.txt")
+        assert rules.rejection_of(server.url + "/private/x") == rejection
+        assert rules.rejection_of(server.url + "/priv%E9") == ("robots" if b"priv\xe9" in answer[2] else "")
 
 
 def test_rules_are_read_as_written():

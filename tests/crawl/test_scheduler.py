@@ -10,6 +10,7 @@ from local_server import OK_HEAD, page, raw, serve
 from scraping import add, config_for, due_again, records, row_of, run, states
 
 from miniature_memory.crawl import guard, scheduler, visits
+from miniature_memory.crawl.blocklists import Blocklist
 from miniature_memory.crawl.config import BlocklistConfig, ScrapeConfig
 from miniature_memory.crawl.frontier import DAY_SEC, due_urls
 from miniature_memory.crawl.robots import Rules, remember_rules
@@ -32,6 +33,52 @@ def test_links_are_followed_on_the_same_host_to_a_depth(tmp_path):
         assert server.paths == ["/robots.txt", "/", "/1", "/2"] and stats.dropped == {"robots": 1}
     assert stats.facts["links"] == {"added": 3, "not_html_ending": 1, "already_known": 1}
     assert row_of(tmp_path, server.url + "/2")["depth"] == 2
+
+
+OWN_SPELLINGS = ["/index.php?/forum/3-tea/", "/index.php?threads/tea.7/", "/show?p=tea.git;a=log", "/page.php?12,7",
+                 "/x?print", "/y?", "/list?b=2&a=1", "/z?q=a%20b&r=c+d", "/%e3%81%82|[1]", "/m?utm_source=mail&id=4"]
+
+
+def test_a_page_is_requested_and_archived_in_the_spelling_of_its_link(tmp_path):
+    links = "".join(f"<a href='{path.replace('&', '&amp;')}'>p</a>" for path in OWN_SPELLINGS)
+    with serve({"/": page(links)} | {path: page() for path in OWN_SPELLINGS}) as server:
+        add(tmp_path, server.url + "/")
+        assert run(config_for(server, follow_links=True), tmp_path).n_out == 1 + len(OWN_SPELLINGS)
+        assert sorted(server.paths) == sorted(["/robots.txt", "/", *OWN_SPELLINGS])
+    found = records(tmp_path)
+    assert {url for kind, url, *_ in found if kind == "response"} == {
+        server.url + path for path in ["/", *OWN_SPELLINGS]}
+    assert {head.split()[1] for kind, _, head, _ in found if kind == "request"} == {"/", *OWN_SPELLINGS}
+    add(tmp_path, *[server.url + path for path in ("/list?a=1&b=2", "/x?print=", "/y", "/m?id=4", "/z?q=a+b&r=c%20d")])
+    assert len(states(tmp_path)) == 1 + len(OWN_SPELLINGS)
+    assert row_of(tmp_path, server.url + "/list?a=1&b=2")["url"] == server.url + "/list?b=2&a=1"
+
+
+def test_robots_txt_is_matched_against_the_address_that_is_requested(tmp_path):
+    rules = "User-agent: *\nDisallow: /show?sort=\nDisallow: /*?print$\nDisallow: /*utm_source"
+    with serve({"/robots.txt": page(rules)}, default=page()) as server:
+        found = ("/show?sort=up&id=1", "/a?print", "/b?utm_source=x", "/c?print=")
+        add(tmp_path, *[server.url + path for path in found])
+        stats = run(config_for(server), tmp_path)
+        assert stats.dropped == {"robots": 3} and server.paths == ["/robots.txt", "/c?print="]
+
+
+@pytest.mark.parametrize("old, new", [
+    ("/a?b=2&c=1", "/a?c=1&b=2"), ("/a?utm_source=x", "/a"), ("/a?b", "/a?b="), ("/a?q=b%20c", "/a?q=b+c"),
+    ("/a", "/a/"), ("/%7Eme", "/~me"), ("/a;jsessionid=1", "/a"), ("/caf%c3%a9", "/caf%C3%A9")])
+def test_a_redirect_to_the_sites_own_spelling_is_followed(tmp_path, old, new):
+    with serve({old: page(status=301, Location=new), new: page()}) as server:
+        add(tmp_path, server.url + old)
+        assert run(config_for(server), tmp_path).n_out == 1 and server.paths == ["/robots.txt", old, new]
+        due_again(tmp_path)
+        assert run(config_for(server), tmp_path).dropped == {"unchanged": 1}
+
+
+def test_a_redirect_in_a_circle_ends(tmp_path):
+    with serve({"/a?b=2&c=1": page(status=301, Location="/a?c=1&b=2"),
+                "/a?c=1&b=2": page(status=301, Location="/a?b=2&c=1")}) as server:
+        add(tmp_path, server.url + "/a?b=2&c=1")
+        assert run(config_for(server), tmp_path).dropped == {"too_many_redirects": 1} and len(server.paths) == 7
 
 
 def test_links_that_robots_forbid_are_rejected_at_once(tmp_path):
@@ -90,6 +137,14 @@ def test_many_redirects_to_one_place_fetch_it_once(tmp_path):
         assert (stats.n_out, stats.dropped) == (1, {"redirected": 5}) and server.paths.count("/home") == 1
 
 
+def test_redirects_to_two_spellings_of_one_page_fetch_it_once(tmp_path):
+    with serve({"/1": page(status=301, Location="/home?b=1&a=2"), "/2": page(status=301, Location="/home?a=2&b=1")},
+               default=page()) as server:
+        add(tmp_path, server.url + "/1", server.url + "/2")
+        stats = run(config_for(server), tmp_path)
+        assert (stats.n_out, stats.dropped) == (1, {"redirected": 1})
+
+
 def test_redirects_count_for_the_host_they_lead_to(tmp_path):
     with serve(default=page()) as there, serve() as here:
         here.routes |= {f"/{n}": page(status=301, Location=f"{there.url}/{n}") for n in range(6)}
@@ -136,7 +191,7 @@ def test_no_host_waits_longer_than_its_delay(tmp_path, crawl_delay, waits_sec):
             for n in range(2):
                 urls.add(catalog, f"http://a.example/{n}", "test")
         config = ScrapeConfig(delay_sec=5.0)
-        line = scheduler.Scheduler(config, catalog, Web(config.web), None, visits.Network(), pytest.fail)
+        line = scheduler.Scheduler(config, catalog, Web(config.web), Blocklist(), visits.Network(), pytest.fail)
         for row in due_urls(catalog, 9, 9):
             line.plan(row)
         host = line.next_job().host

@@ -1,5 +1,7 @@
 """search.py before stand-ins for engines and sites.   .venv/bin/python -m pytest tests/crawl/test_search.py"""
 
+import gzip
+import signal
 import subprocess
 import threading
 import time
@@ -7,15 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from local_server import page, serve
+from local_server import page, raw, serve
 
 import search
-from miniature_memory.core.errors import StageError
+from miniature_memory.core.errors import StageError, Stopped
 from miniature_memory.core.log import DETAIL
+from miniature_memory.core.process import catch_signals
 from miniature_memory.core.stage import StageStats
 from miniature_memory.crawl import discovery, listings, query_search, seed_search, seeds
 from miniature_memory.crawl.config import ScrapeLimits, SearchConfig, WebConfig
-from miniature_memory.crawl.outcomes import Outcome, in_words
+from miniature_memory.crawl.outcomes import Outcome, in_words, unread_seeds
 from miniature_memory.crawl.provider import Ask, Found, ProviderError
 from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.demo_site import site as site_module
@@ -154,7 +157,39 @@ def test_common_crawl_is_asked_for_the_hosts_of_the_seeds_a_page_per_run(root, m
         assert run(config_for(providers=["commoncrawl"]), root).n_out == 2
     assert sorted(asked) == [(url, page) for url in ("https://a.example/2", "https://b.example/") for page in (0, 1)]
     with Catalog(root) as catalog:
-        assert tuple(urls.get(catalog, "https://b.example/1"))[-3:] == ("crawl-data/x.warc.gz", 77, 901)
+        row = urls.get(catalog, "https://b.example/1")
+    assert (row["archive"], row["archive_offset"], row["archive_length"]) == ("crawl-data/x.warc.gz", 77, 901)
+
+
+def test_a_signal_does_not_wait_for_the_end_of_a_long_sitemap(root, monkeypatch):
+    def interrupted(ask):
+        for n in range(1000):
+            if n == 950:
+                signal.raise_signal(signal.SIGTERM)
+            yield Found(f"http://a.example/{n}?b&a")
+    stand_in(monkeypatch, "sitemaps", interrupted)
+    write(root, "seeds.txt", "sitemap http://a.example/sitemap.xml\n")
+    before = signal.getsignal(signal.SIGTERM)
+    catch_signals()
+    try:
+        with pytest.raises(Stopped):
+            run(config_for(providers=["sitemaps"]), root)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    with Catalog(root) as catalog:
+        assert urls.count(catalog) == 900 and catalog.state("search.next_sitemaps", 0) == 0
+
+
+def test_what_search_finds_is_kept_as_it_was_found(root, monkeypatch):
+    engines(monkeypatch, google=lambda query: [
+        "http://Straße.example/index.php?topic/3", "http://a.example/x?b=1&a=2#c", "http://a.example/x?a=2&b=1",
+        "http://a..example/", "http://\u2028.example/", "http://a.example/" + "x" * 5000, "http://free-porn.example/"])
+    stats = run(config_for(queries_per_run=1), root)
+    assert stats.dropped == {"already_known": 1, "bad_url": 3, "blocked_word": 1}
+    with Catalog(root) as catalog:
+        assert [row["url"] for row in catalog.execute("SELECT url FROM urls ORDER BY id")] == [
+            "http://xn--strae-oqa.example/index.php?topic/3", "http://a.example/x?b=1&a=2"]
+    assert run(config_for(queries_per_run=1, block_adult=False), root).n_out == 1
 
 
 def test_an_unknown_provider_is_an_error():
@@ -442,6 +477,89 @@ def test_long_seeds_are_cut(root, monkeypatch):
         config = config_for(server, providers=SEED_LIST, urls_per_seed=4)
         assert [(stats.n_in, stats.n_out) for stats in (run(config, root), run(config, root))] == [(4, 4), (6, 4)]
         assert server.paths[2:5] == ["/0", "/1", "/2"] and server.paths[6:] == ["/0", "/3", "/4"]  # the others in turn
+
+
+ARTICLE = page("<!DOCTYPE html><html><body><p>An article")
+
+
+def seeds_failed(root: Path, *lines: str, server, **settings) -> dict[str, str]:
+    """Run with these seeds; return why some gave nothing, by path."""
+    write(root, "seeds.txt", "".join(f"{line.replace('/', server.url + '/', 1)}\n" for line in lines))
+    facts = run(config_for(server, providers=SEED_LIST, **settings), root).facts
+    return {url.removeprefix(server.url): reason for url, reason in facts["seeds_failed"].items()}
+
+
+def test_a_bare_address_is_asked_for_once_to_see_what_it_is(root):
+    feed, sitemap = page("<rss><item><link>/f1</link></item></rss>"), page("<urlset><url><loc>/s1</loc></url></urlset>")
+    moved = page(status=301, Location="/feed")
+    with serve({"/article": ARTICLE, "/feed": feed, "/map": sitemap, "/moved": moved}) as server:
+        for _ in range(2):
+            assert seeds_failed(root, "/article", "/feed", "/map", "/moved", "/gone", server=server) == {
+                "/gone": "http_404"}
+        found = [url.removeprefix(server.url) for url in urls_in(root)]
+    assert found == ["/article", "/f1", "/s1"] and {source for source, _ in urls_in(root).values()} == {"seeds"}
+    counts = {path: server.paths.count(path) for path in ("/article", "/feed", "/moved", "/gone")}
+    assert counts == {"/article": 1, "/feed": 4, "/moved": 2, "/gone": 2}  # what failed is asked for again
+
+
+def test_a_seed_that_was_read_and_gave_nothing_says_why(root):
+    with serve({"/html": ARTICLE, "/none": page("<rss/>"), "/pdf": page("<rss><item><link>/x.pdf</link></item></rss>"),
+                "/text": page("An essay."), "/empty": page("")}) as server:
+        lines = ["feed /html", "feed /none", "feed /pdf", "sitemap /text", "/empty"]
+        assert seeds_failed(root, *lines, server=server) == {
+            "/html": "html_page", "/none": "no_links", "/pdf": "not_html_ending", "/text": "no_listing",
+            "/empty": "empty"}
+
+
+def test_a_host_that_asks_for_a_pause_gets_one(root):
+    with serve({"/feed": page(status=429, Retry_After="700")}) as server:
+        assert seeds_failed(root, "/feed", server=server) == {"/feed": "http_429"}
+        assert seeds_failed(root, "/feed", server=server) == {"/feed": "http_429"}
+        assert server.paths.count("/feed") == 1
+    with Catalog(root) as catalog:
+        assert backoffs.get(catalog, backoffs.HOST, f"127.0.0.1:{server.port}").until == pytest.approx(
+            time.time() + 700, abs=60)
+
+
+def test_a_sitemap_may_be_longer_than_a_page_and_packed(root):
+    data = "".join(f"<url><loc>/{n}</loc></url>" for n in range(9000)).encode()
+    packed = {"Content-Type": "text/html", "Content-Encoding": "none"}  # what a server says of it does not matter
+    with serve({"/map.gz": (200, packed, gzip.compress(b"<urlset>" + data))}) as server:
+        assert seeds_failed(root, "sitemap /map.gz", server=server, urls_per_seed=10_000) == {}
+        assert len(urls_in(root)) == 9000
+
+
+def test_what_came_of_a_sitemap_before_the_connection_broke_counts(root):
+    body = b"<urlset><url><loc>/1</loc></url><url><loc>/2"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 900\r\n\r\n"
+    with serve({"/map": raw(head + body)}) as server:
+        assert seeds_failed(root, "/map", server=server) == {}
+        assert [url.removeprefix(server.url) for url in urls_in(root)] == ["/1"]
+
+
+def test_relative_addresses_belong_to_where_a_redirect_leads(root):
+    feed = page("<feed><entry><link href='1'/></entry></feed>")
+    with serve({"/old": page(status=301, Location="/news/feed"), "/news/feed": feed}) as server:
+        assert seeds_failed(root, "feed /old", server=server) == {}
+        assert [url.removeprefix(server.url) for url in urls_in(root)] == ["/news/1"]
+
+
+def test_pages_behind_a_bare_address_need_no_network(root):
+    write(root, "seeds.txt", "".join(f"http://dead{n}.invalid/\n" for n in range(4)) + "page http://a.example/x\n")
+    stats = run(config_for(providers=SEED_LIST), root)
+    assert stats.n_out == 1 and len(stats.facts["seeds_failed"]) == seed_search.DEAD_SEEDS
+
+
+@pytest.mark.parametrize("failed, pages, is_own, words", [
+    ({"http://a.example/": "http_404"}, {}, False, "http://a.example/: HTTP 404"),
+    ({f"http://{n}.example/": "html_page" for n in range(5)}, {}, True, "2 more"),
+    ({}, {"robots": 2}, False, "2 robots"), ({}, {}, True, ""),
+    ({"http://a.example/": "unreachable"}, {}, True, "unreachable"),
+    ({"http://a.example/": "unreachable"}, {"timeout": 1}, False, "")])  # no network
+def test_seeds_of_which_nothing_could_be_read(failed, pages, is_own, words):
+    facts = {"seeds_failed": failed, "providers": {"seeds": {"results": len(pages)}}}
+    said = unread_seeds(facts, pages, is_own)
+    assert words in said and bool(words) == bool(said)
 
 
 def test_the_sample_site_is_found_once(root, monkeypatch):

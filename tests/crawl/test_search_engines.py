@@ -10,6 +10,7 @@ from local_server import page, serve
 
 from miniature_memory.crawl import search_engines, web
 from miniature_memory.crawl.config import SearchConfig, WebConfig
+from miniature_memory.crawl.feed_reader import Listing
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError
 from miniature_memory.crawl.search_engines import commoncrawl, ddgs, google, mediawiki, searxng
@@ -37,7 +38,7 @@ def world(monkeypatch):
 
 def ask(server, what="sea storms", page=0, n=10, **settings) -> Ask:
     web = WebConfig(allow_private=[f"127.0.0.1:{server.port}"], contact=settings.pop("contact", ""))
-    return Ask(what, n, page, SearchConfig(web=web, **settings), Web(web), lambda url: Web(web).fetch(url).body)
+    return Ask(what, n, page, SearchConfig(web=web, **settings), Web(web), Listing)
 
 
 def urls_of(found: list[Found]) -> list[str]:
@@ -160,9 +161,38 @@ def test_searxng_is_asked_for_json_at_its_own_address(path):
     rows = [{"url": f"http://a.example/{n}", "title": "Sea", "content": "storms"} for n in range(9)]
     with serve(default=json_page({"results": rows})) as server:
         config = SearchConfig(searxng_url=server.url + path)  # its private address need not be allowed
-        found = searxng(Ask("a b", 5, 1, config, Web(config.web), lambda url: b""))
+        found = searxng(Ask("a b", 5, 1, config, Web(config.web), Listing))
         assert len(found) == 9 and found[0] == Found("http://a.example/0", "Sea storms")
-        assert server.paths == ["/search?format=json&language=en&pageno=2&q=a+b&safesearch=2"]
+        assert server.paths == ["/search?q=a+b&format=json&language=en&pageno=2&safesearch=2"]
+
+
+ODD_ROWS = [None, 7, "x", [], {}, {"url": None}, {"url": 7}, {"url": ""}, {"url": {}}]
+
+
+def test_a_bad_row_of_searxng_costs_itself_alone():
+    good = {"url": "http://a.example/1", "title": None, "content": "storms"}
+    with serve(default=json_page({"results": [*ODD_ROWS, good]})) as server:
+        assert searxng(ask(server, searxng_url=server.url)) == [Found("http://a.example/1", "storms")]
+
+
+def test_a_bad_row_of_a_wiki_or_an_engine_costs_itself_alone(world, monkeypatch):
+    rows = [{"index": 2, "fullurl": "http://b.example/2"}, None, {"fullurl": "http://b.example/3"}, {"index": 1}, 7,
+            {"index": "x", "fullurl": 7}, {"index": 1, "fullurl": "http://b.example/1"}]
+    world.default = json_page({"query": {"pages": rows}})
+    assert urls_of(mediawiki(ask(world, contact="me")))[:3] == [f"http://b.example/{n}" for n in (1, 2, 3)]
+    results = [None, {"body": "x"}, {"href": None}, {"href": "http://c.example/", "title": 7, "body": "y"}]
+    world.default = page("<p>0")
+    monkeypatch.setattr("ddgs.DDGS.text", lambda self, *args, **kwargs: [
+        ddgs_base.HttpClient().request("GET", "http://www.mojeek.com/") and None, *results])
+    assert ddgs(ask(world)) == [Found("http://c.example/", "y")]
+
+
+def test_a_bad_line_of_the_index_costs_itself_alone(world):
+    good = {"url": "https://a.example/", "filename": "crawl-data/x.warc.gz", "offset": "1", "length": "9"}
+    odd = [{"url": None}, {"url": 7}, {"offset": float("inf")}, {"offset": -1}, {"length": []}, {"filename": "../x"}]
+    lines = "\n".join(json.dumps(row) for row in [None, 7, [], {}, *(good | change for change in odd), good])
+    world.routes |= {"/index.commoncrawl.org/collinfo.json": CRAWLS, INDEX: page(lines)}
+    assert urls_of(commoncrawl(ask(world, "https://a.example/"))) == ["https://a.example/"]
 
 
 WIKI = json_page({"query": {"pages": [{"index": 2, "title": "B", "fullurl": "https://en.wikipedia.org/wiki/B"},

@@ -5,7 +5,6 @@ import socket
 import ssl
 import threading
 import time
-import zlib
 from email.utils import formatdate
 
 import pytest
@@ -14,7 +13,9 @@ from local_server import HTML, OK_HEAD, page, raw, serve
 from miniature_memory.crawl import guard
 from miniature_memory.crawl.config import WebConfig
 from miniature_memory.crawl.guard import Address, FetchError, forbidden_address
-from miniature_memory.crawl.web import HTML_TYPES, Web, unpack
+from miniature_memory.crawl.urls import browser_url
+from miniature_memory.crawl.web import Web
+from miniature_memory.responses.media_type import HTML_TYPES
 
 PUBLIC = "93.184.216.34"  # stands for any public address; nothing is ever sent there
 
@@ -106,6 +107,9 @@ def test_connect_to_stands_in_for_a_host(connections):
     assert reason_of(web, "http://site.invalid/") == "unreachable"
     assert [address.sockaddr for address in connections] == [("127.0.0.1", 8001)]
     assert web.is_stand_in("http://site.invalid/x") and not web.is_stand_in("http://other.invalid/")
+    for name in ("straße.invalid", "STRASSE.invalid", "xn--strae-oqa.invalid"):
+        web = Web(WebConfig(connect_to=[f"{name}=127.0.0.1:8001"]))
+        assert web.is_stand_in(browser_url("http://Straße.invalid/")) == (name != "STRASSE.invalid")
 
 
 @pytest.mark.parametrize("settings", [{"allow_private": ["wiki.lan"]}, {"connect_to": ["site:80"]},
@@ -125,9 +129,9 @@ def test_a_proxy_gets_only_names_that_were_checked(monkeypatch):
     with serve(default=page("<p>by proxy")) as proxy:
         names(monkeypatch, {"public.example": [PUBLIC], "inner.example": ["10.0.0.1"], "127.0.0.1": ["127.0.0.1"]})
         web = Web(WebConfig(proxy=proxy.url))
-        assert web.fetch("http://public.example/a").body == b"<p>by proxy"
+        assert web.fetch("http://public.example/a%2f|?b").body == b"<p>by proxy"
         assert reason_of(web, "http://inner.example/") == "blocked_address"
-        assert proxy.paths == ["http://public.example/a"]
+        assert proxy.paths == ["http://public.example/a%2f|?b"]
 
 
 @pytest.mark.parametrize("proxy", ["socks5://a:1", "http://", "nonsense", "http://a b:1"])
@@ -184,22 +188,46 @@ def test_redirects_are_followed_and_each_hop_is_checked():
         assert web.fetch(url + "/", follow=False).location == url + "/b"
 
 
+@pytest.mark.parametrize("path", ["/%7e%2f%e9?b&a=%zz", "/a|b[c]'?q=^|", "/x?", "/a;b//c?d//e", "/*!$(),~@:"])
+def test_an_address_is_sent_as_it_is_spelled(path):
+    with serve(default=page()) as server:
+        assert web_for(server).fetch(server.url + path).url == server.url + path
+        assert server.paths == [path]
+
+
+@pytest.mark.parametrize("location, path", [
+    ("/b?y=1&x", "/b?y=1&x"), ("b/../c d", "/c%20d"), ("/\u00c3\u00a9", "/%C3%A9"), ("/\u00e9?\u00fc", "/%E9?%FC"),
+    ("b?x#y", "/b?x"), ("//{host}/b", "/b"), (" /b\t ", "/b")])
+def test_a_redirect_is_followed_in_its_own_spelling(location, path):
+    with serve(default=page()) as server:
+        host = server.url.removeprefix("http://")
+        server.routes["/"] = page(status=302, Location=location.replace("{host}", host))
+        assert web_for(server).fetch(server.url + "/").url == server.url + path
+        assert server.paths == ["/", path]
+
+
 def test_redirect_loops_end():
     with serve({"/": page(status=302, Location="/")}) as server:
         assert reason_of(web_for(server), server.url + "/") == "too_many_redirects"
         assert len(server.log) == 6
 
 
-@pytest.mark.parametrize("location", ["ftp://example.org/", "http://[", "javascript:alert(1)"])
+@pytest.mark.parametrize("location", ["ftp://example.org/", "http://[", "javascript:alert(1)", "/?" + "utm_" * 15_000,
+                                      "http://\u00e9/"])
 def test_redirects_to_nowhere_are_a_reason(location):
     with serve({"/": page(status=302, Location=location)}) as server:
         assert reason_of(web_for(server), server.url + "/") == "bad_redirect"
 
 
-def test_the_content_type_is_checked_before_the_body_is_read():
+def test_the_content_type_or_the_beginning_is_checked_before_the_body_is_read():
     with serve({"/": raw(b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\n\r\n", drops=b"x" * 99),
-                "/none": (200, {}, b"<p>")}) as server:
-        assert reason_of(web_for(server), server.url + "/none", accept=HTML_TYPES) == "not_html"
+                "/none": (200, {}, b"<p>"), "/other": (200, {}, b"text"), "/zip": (200, {}, gzip.compress(b"\0")),
+                "/packed": (200, {"Content-Encoding": "gzip"}, gzip.compress(b"<html>" + bytes(9)))}) as server:
+        web = web_for(server)
+        assert web.fetch(server.url + "/none", accept=HTML_TYPES).body == b"<p>"
+        assert web.fetch(server.url + "/packed", accept=HTML_TYPES).body == b"<html>" + bytes(9)
+        assert reason_of(web, server.url + "/other", accept=HTML_TYPES) == "unknown_type"
+        assert reason_of(web, server.url + "/zip", accept=HTML_TYPES) == "not_html"
         assert reason_of(web_for(server), server.url + "/", accept=HTML_TYPES) == "not_html"
         assert still_answers(server)
 
@@ -230,17 +258,18 @@ def test_a_gzip_bomb_is_too_big():
         assert reason_of(web_for(server), server.url + "/") == "too_big"
 
 
-def test_unpacking():
-    text = b"text " * 1000
-    bare = zlib.compressobj(wbits=-15)
-    assert unpack(gzip.compress(text) + gzip.compress(b"more") + b"\0\0rest", " GZIP", 10**6) == text + b"more"
-    assert unpack(zlib.compress(text), "deflate", 10**6) == text
-    assert unpack(bare.compress(text) + bare.flush(), "deflate", 10**6) == text
-    assert unpack(text, "", 10) == text  # the limit on what is received is a different one
-    assert unpack(gzip.compress(text), "gzip", 100, truncate=True) == text[:100]
-    for data, encoding in [(gzip.compress(text)[:-9], "gzip"), (text, "gzip"), (text, "br"), (text, "gzip, gzip")]:
-        with pytest.raises(FetchError, match="bad_encoding"):
-            unpack(data, encoding, 10**6)
+def test_a_page_that_cannot_be_unpacked_is_a_reason():
+    with serve({"/": (200, HTML | {"Content-Encoding": "gzip"}, gzip.compress(b"<p>" * 99)[:-9])}) as server:
+        assert reason_of(web_for(server), server.url + "/") == "bad_encoding"
+
+
+@pytest.mark.parametrize("status, reason", [
+    (200, ""), (203, ""), (204, "http_204"), (206, "http_206"), (300, "http_300")])
+def test_which_statuses_are_a_success(status, reason):
+    with serve({"/": page("<p>text" * (status != 204), status=status)}) as server:
+        web = web_for(server)
+        assert reason_of(web, server.url + "/") == reason if reason else web.fetch(server.url + "/").body == b"<p>text"
+        assert status >= 300 or web.fetch(server.url + "/", successes=range(200, 300)).status == status
 
 
 @pytest.mark.parametrize("answer", [

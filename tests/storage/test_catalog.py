@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.crawl.frontier import due_urls
-from miniature_memory.storage import append_log, backoffs, rejections, schema
+from miniature_memory.storage import append_log, backoffs, rejections, schema, urls
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import append_line, read_lines
 from miniature_memory.storage.rejections import Rejection
@@ -283,7 +284,7 @@ def test_a_file_that_lost_its_end_continues_from_there(tmp_path: Path) -> None:
 
 
 def make_version_3(root: Path) -> None:
-    """A catalog as the release before this one wrote it, with a row in every table."""
+    """A catalog as an earlier release wrote it, with a row in every table."""
     (root / "data").mkdir(parents=True)
     db = sqlite3.connect(root / "data/catalog.sqlite3")
     db.executescript((Path(__file__).parent / "version_3.sql").read_text() + """
@@ -296,6 +297,33 @@ def make_version_3(root: Path) -> None:
         INSERT INTO answers VALUES ('google', 'ships', 0, 1.5, 10, 9);
         INSERT INTO pages (url_id, url, fetched_at, file, offset, length) VALUES (1, 'http://a/', 't', 'f', 0, 9);
         INSERT INTO documents VALUES (1, 'x', 'http://a/', 'f', 0, 9, 'too_short', 'en');
+        INSERT INTO also_at VALUES ('x', 'http://c/');
+        INSERT INTO clean_documents VALUES (1, 'x', 'f', 0, 9, 5, 'val', x'01');
+        INSERT INTO growth VALUES (1, 't', 1, 2, 3);
+        INSERT INTO duplicate_keys VALUES (5, 1);
+        INSERT INTO site_lines VALUES ('a', 1, x'02');""")
+    db.close()
+
+
+def make_version_4(root: Path) -> None:
+    """A catalog as the release before this one wrote it, with a row in every table."""
+    (root / "data").mkdir(parents=True)
+    db = sqlite3.connect(root / "data/catalog.sqlite3")
+    db.executescript((Path(__file__).parent / "version_4.sql").read_text() + """
+        INSERT INTO backoffs VALUES ('host', 'b', 4e9, 'http_429', 2);
+        INSERT INTO files VALUES ('data/pages/0.warc.gz', 0, 1);
+        INSERT INTO extents VALUES ('data/pages/0.warc.gz', 0, 9, 7);
+        INSERT INTO cursors VALUES ('clean', 1);
+        INSERT INTO state VALUES ('search.next_query', '7');
+        INSERT INTO urls (url, host, source, query, found_at, state, due_at, fetched_at, etag, payload_hash, archive)
+            VALUES ('http://a/?x=&y=1', 'a', 't', 'q', 1, 'fetched', 7, 5, 'e', 'p', 'crawl');
+        INSERT INTO urls (url, host, source, found_at, state, due_at, failures)
+            VALUES ('http://a/?topic%2F2=', 'a', 't', 0, 'http_404', NULL, 2);
+        INSERT INTO urls (url, host, source, found_at, due_at) VALUES ('http://b/', 'b', 't', 0, 8);
+        UPDATE hosts SET robots = 'x', robots_at = 3 WHERE host = 'a';
+        INSERT INTO answers VALUES ('google', 'ships', 0, 1.5, 10, 9);
+        INSERT INTO pages VALUES (1, 1, 'http://a/?x=&y=1', 't', 'f', 0, 9, 'sha1:x');
+        INSERT INTO documents VALUES (1, 'x', 'http://a/?x=&y=1', 'f', 0, 9, 'too_short', 'en');
         INSERT INTO also_at VALUES ('x', 'http://c/');
         INSERT INTO clean_documents VALUES (1, 'x', 'f', 0, 9, 5, 'val', x'01');
         INSERT INTO growth VALUES (1, 't', 1, 2, 3);
@@ -328,15 +356,46 @@ def test_a_catalog_of_version_3_is_migrated_and_loses_nothing(tmp_path: Path) ->
             "http://b/"]
         append_rows(catalog, [b"two\n"])
     assert after["hosts"] == [("a", "x", None, 7.0, 0), ("b", None, None, 8.0, 0)]
+    assert [row[:-2] for row in after.pop("urls")] == before.pop("urls")
     moved = {"settings", "breakers", "hosts"}
     assert all(after[name] == before[name] for name in before.keys() - moved)
     with Catalog(tmp_path) as old, Catalog(tmp_path / "new") as new:
         assert schema_of(old) == schema_of(new)
 
 
-def test_a_catalog_of_version_3_is_not_read_before_it_is_migrated(tmp_path: Path) -> None:
-    make_version_3(tmp_path)
-    with pytest.raises(schema.OlderCatalog, match=r"version 3.*which updates it"):
+def test_a_catalog_of_version_4_is_migrated_and_loses_nothing(tmp_path: Path) -> None:
+    make_version_4(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "data/catalog.sqlite3")) as db:
+        names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        before = {name: db.execute(f"SELECT * FROM {name}").fetchall() for name in names}
+        assert all(before.values())
+    with Catalog(tmp_path) as old, Catalog(tmp_path / "new") as new:
+        after = all_rows(old)
+        assert schema_of(old) == schema_of(new)
+        assert [row["url"] for row in due_urls(old, 9, 9)] == ["http://a/?x=&y=1"]
+        append_rows(old, [b"two\n"])
+    assert [row[:-2] for row in after["urls"]] == before["urls"]
+    assert [row[-2:] for row in after["urls"]] == [(None, row[1]) for row in before["urls"]]
+    assert after | {"urls": []} == before | {"urls": []}
+
+
+def test_a_migrated_url_that_never_gave_a_page_gets_the_spelling_in_which_it_is_found(tmp_path: Path) -> None:
+    make_version_4(tmp_path)
+    with Catalog(tmp_path) as catalog:
+        with catalog.record():
+            for url in ("http://a/?topic/2", "http://a/?y=1&x", "http://b/?utm_source=t", "http://a/?topic/2="):
+                assert urls.add(catalog, url, "t") == "already_known"
+        assert [(row["url"], row["key"]) for row in catalog.execute("SELECT * FROM urls ORDER BY id")] == [
+            ("http://a/?x=&y=1", "http://a/?x=&y=1"), ("http://a/?topic/2", "http://a/?topic%2F2="),
+            ("http://b/", "http://b/")]
+        assert {row["url"] for row in due_urls(catalog, 9, 9)} == {"http://a/?x=&y=1", "http://a/?topic/2"}
+
+
+@pytest.mark.parametrize(("make", "version"), [(make_version_3, 3), (make_version_4, 4)])
+def test_an_older_catalog_is_not_read_before_it_is_migrated(tmp_path: Path, make: Callable[[Path], None],
+                                                            version: int) -> None:
+    make(tmp_path)
+    with pytest.raises(schema.OlderCatalog, match=rf"version {version}.*which updates it"):
         Catalog(tmp_path, read_only=True)
     Catalog(tmp_path).close()
     Catalog(tmp_path, read_only=True).close()

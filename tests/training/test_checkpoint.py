@@ -126,16 +126,39 @@ def test_training_that_needs_more_memory_than_allowed_starts_when_the_limit_rise
 # --- files of checkpoints ------------------------------------------------------------------------
 
 
-def test_damaged_checkpoint_is_replaced_by_the_one_before(root: Path) -> None:
+def test_a_damaged_checkpoint_is_kept_aside_and_the_one_before_continues(
+        root: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = trained(root)
     run(MORE, root)
     os.truncate(path, path.stat().st_size // 2)
-    error = error_of(MORE, root)
-    assert "is damaged" in error.found
-    commands, train_again = error.fix.rsplit(" && ", 1)
-    follow(commands)
-    assert train_again == f"python3 run.py --only train --root {shlex.quote(str(root))}"
-    assert run(MORE, root).facts["iter_num"] == 40 and path.with_name("ckpt.pt.damaged").exists()
+    torn = path.read_bytes()
+    assert run(MORE, root).facts["iter_num"] == 40
+    assert path.with_name("ckpt.pt.damaged").read_bytes() == torn
+    assert "It is now ckpt.pt.damaged. Training continues from ckpt.prev.pt, at iteration 16." in caplog.text
+
+
+def test_a_missing_checkpoint_is_replaced_by_the_one_before(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = trained(root)
+    run(MORE, root)
+    path.unlink()
+    assert run(MORE, root).facts["iter_num"] == 40
+    assert "ckpt.pt is missing. Training continues from ckpt.prev.pt, at iteration 16." in caplog.text
+    before = load_state(path.with_name("ckpt.prev.pt"))
+    assert before and before["iter_num"] == 16
+
+
+def test_two_damaged_checkpoints_are_put_aside_one_by_one(root: Path) -> None:
+    path = trained(root)
+    run(MORE, root)
+    for name in ("ckpt.pt", "ckpt.prev.pt"):
+        os.truncate(path.with_name(name), 100)
+    for name in ("ckpt.prev.pt", "ckpt.pt"):
+        error = error_of(MORE, root)
+        assert f"{name} is damaged" in error.found
+        commands, train_again = error.fix.rsplit(" && ", 1)
+        follow(commands)
+        assert train_again == f"python3 run.py --only train --root {shlex.quote(str(root))}"
+    assert run(MORE, root).facts["iter_num"] == 40 and len(list(path.parent.glob("*.damaged"))) == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])
@@ -254,7 +277,7 @@ def test_loss_that_is_not_finite_leaves_the_good_checkpoint(root: Path, monkeypa
     with monkeypatch.context() as broken:
         broken.setattr(Trainer, "_accumulate_gradients", lambda self: honest(self) * math.nan)
         error = error_of(MORE, root)
-    assert "is nan" in error.found and error.fix.endswith("--set train.learning_rate=0.001")
+    assert "is nan" in error.found and "--set train.learning_rate=0.001 --root" in error.fix
     assert path.read_bytes() == good
     assert run(dataclasses.replace(MORE, learning_rate=0.001), root).facts["iter_num"] == 40
 

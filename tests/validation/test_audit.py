@@ -70,7 +70,7 @@ def add_page(catalog: Catalog, n: int) -> None:
     found = exchange_records(page, "2026-01-01T00:00:00Z")
     with catalog.record():
         file, offset, _ = catalog.append_to(PAGES, found.response + found.request)
-        catalog.execute("INSERT INTO urls (id, url, host, source, found_at) VALUES (?, ?, 'example.org', '', 0)",
+        catalog.execute("INSERT INTO urls (id, key, host, source, found_at) VALUES (?, ?, 'example.org', '', 0)",
                         [n, url])
         catalog.execute("INSERT INTO pages (url_id, url, fetched_at, file, offset, length) "
                         "VALUES (?, ?, '2026-01-01T00:00:00Z', ?, ?, ?)", [n, url, file, offset, len(found.response)])

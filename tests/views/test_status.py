@@ -152,7 +152,8 @@ def write_model(root: Path) -> None:
     (root / "checkpoints").mkdir()
     shape = {"n_layer": 2, "n_embd": 128, "block_size": 64, "vocab_size": 512}
     (root / "checkpoints/ckpt.json").write_text(json.dumps({"model_args": shape, "iter_num": 7, "tokens_seen": 9000}))
-    (root / "checkpoints/release.pt").write_bytes(b"x")
+    for name in ("ckpt.pt", "release.pt"):
+        (root / "checkpoints" / name).write_bytes(b"x")
 
 
 def test_the_model_is_described(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""python3 -m pytest tests/core/test_paths.py"""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from miniature_memory.core.paths import DEMO, PROJECT, command, shown
+
+MENTION = re.compile(r"\b(run|search|scrape|extract|validate|clean|prepare|train|sample)\.py -|python3 |--root \{")
+# What argparse prints of a script itself, and the one place that makes commands
+ALLOWED = {"core/paths.py", "core/command_line.py", "core/run_options.py"}
+
+
+@pytest.fixture(autouse=True)
+def in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+
+
+def test_nothing_is_added_for_the_projects_own_folder() -> None:
+    assert command("validate.py", PROJECT, "--full", "--repair") == "python3 validate.py --full --repair"
+
+
+@pytest.mark.parametrize("name", ["my dir", "it's", "$(date)", 'a"b', "a;b", "ü", "-x"])
+def test_another_root_is_named_for_a_shell(tmp_path: Path, name: str) -> None:
+    root = tmp_path / name
+    assert shlex.split(command("clean.py", root)) == ["python3", "clean.py", "--root", str(root)]
+
+
+def test_a_root_below_the_current_folder_is_named_from_there() -> None:
+    assert command("run.py", PROJECT / "topics/bread-baking", "--only train") == (
+        "python3 run.py --only train --root topics/bread-baking")
+    assert shown(PROJECT / "-x") == "./-x"
+
+
+def test_the_demonstration_stays_the_demonstration(tmp_path: Path) -> None:
+    assert command("run.py", DEMO, "--status") == "python3 run.py --demo --status"
+    assert command("run.py", DEMO, "--demo") == "python3 run.py --demo"
+    assert command("run.py", tmp_path, "--demo") == f"python3 run.py --demo --root {tmp_path}"
+    assert command("sample.py", DEMO) == "python3 sample.py --root demo"
+
+
+def test_from_another_folder_the_script_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command("run.py", PROJECT) == f"python3 {PROJECT}/run.py"
+
+
+def test_every_command_in_a_message_is_made_by_command() -> None:
+    wrong = []
+    for path in [*sorted((PROJECT / "miniature_memory").rglob("*.py")), *sorted(PROJECT.glob("*.py"))]:
+        if any(str(path).endswith(name) for name in ALLOWED):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        wrong += [f"{path.relative_to(PROJECT)}:{node.lineno}: {node.value}" for node in ast.walk(tree)
+                  if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+                  and MENTION.search(node.value)]
+    assert not wrong
