@@ -97,7 +97,7 @@ class Listing:
         text = unescaped(self.text(raw)).strip().strip(_INVISIBLE).strip()
         if self.kind == FEED:
             text = text.replace("&amp;", "&")  # escaped twice, or escaped within CDATA; feed readers do so
-        if not text or re.search(r"[\ufffd\t\r\n]|\shttp", text) or (
+        if not text or re.search(r"[\x00-\x1f\ufffd]|\shttp", text) or (
                 self.declares_entities and re.search(r"&\w+;", text)):
             return ""
         if _WEB_ADDRESS.match(text):

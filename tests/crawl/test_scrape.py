@@ -193,7 +193,8 @@ def test_a_closed_archive_is_not_the_fault_of_its_pages(tmp_path, monkeypatch):
                    b"WARC-Date: 2026-01-01T00:00:00Z\r\nContent-Type: application/http\r\nContent-Length: 0\r\n\r\n"
                    b"\r\n\r\n"), "bad_archive_record"),
     (warc_member("http://other.example/", b"<p>another"), "bad_archive_record"), (b"no gzip at all", "bad_encoding"),
-    (gzip.compress(b"no record at all", mtime=0), "bad_archive_record"), (gzip.compress(bytes(10**8)), "bad_archive_record"),
+    (gzip.compress(b"no record at all", mtime=0), "bad_archive_record"),
+    (gzip.compress(bytes(10**8)), "bad_archive_record"),
     (warc_member("http://a.example/page", b"%PDF", "application/pdf"), "not_html")])
 def test_anything_but_the_archived_page_is_rejected(tmp_path, monkeypatch, member, reason):
     with serve({"/crawl/x.warc.gz": archive_of(member)}) as server:
