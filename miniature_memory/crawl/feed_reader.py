@@ -108,7 +108,7 @@ class Listing:
         if text.lower().startswith(("www.", f"{parts.netloc}/".lower())):
             return f"{parts.scheme}://{text}"
         # RSS and sitemaps ask for absolute addresses. "/about" comes from a missing setting and is plain, as "a.html"
-        # is to readers of RSS, and anything where xml:base is set; "None" and, in a sitemap, "undefined/about" are bugs.
+        # is to readers of RSS, and anything where xml:base is set; "None" and a sitemap's "undefined/about" are bugs.
         is_reference |= self.kind == FEED and bool(base != self.url or re.search(r"[/.?]", text))
         if is_reference or text.startswith("/"):
             return joined(base, text)
