@@ -97,7 +97,7 @@ class Listing:
         text = unescaped(self.text(raw)).strip().strip(_INVISIBLE).strip()
         if self.kind == FEED:
             text = text.replace("&amp;", "&")  # escaped twice, or escaped within CDATA; feed readers do so
-        if not text or re.search(r"[\ufffd\t\r\n]|\shttp", text) or (
+        if not text or re.search(r"[\x00-\x1f\ufffd]|\shttp", text) or (
                 self.declares_entities and re.search(r"&\w+;", text)):
             return ""
         if _WEB_ADDRESS.match(text):
@@ -108,8 +108,9 @@ class Listing:
         if text.lower().startswith(("www.", f"{parts.netloc}/".lower())):
             return f"{parts.scheme}://{text}"
         # RSS and sitemaps ask for absolute addresses. "/about" comes from a missing setting and is plain, as "a.html"
-        # is to readers of RSS; "None" and, in a sitemap, "undefined/about" come from a bug.
-        if text.startswith("/") or is_reference or (self.kind == FEED and re.search(r"[/.?]", text)):
+        # is to readers of RSS, and anything where xml:base is set; "None" and a sitemap's "undefined/about" are bugs.
+        is_reference |= self.kind == FEED and bool(base != self.url or re.search(r"[/.?]", text))
+        if is_reference or text.startswith("/"):
             return joined(base, text)
         return ""
 

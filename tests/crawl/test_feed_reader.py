@@ -218,6 +218,11 @@ def test_feeds_in_their_odd_forms(feed: str) -> None:
     assert listing.pages == ["http://b.example/1"] and listing.kind == "feed"
 
 
+def test_where_rss_sets_a_base_its_addresses_are_relative() -> None:
+    feed = rss("<link>one</link>").replace("<channel>", "<channel xml:base='http://b.example/blog/'>")
+    assert read(feed).pages == ["http://b.example/blog/one"]
+
+
 def test_addresses_in_atom_are_relative_to_their_base() -> None:
     feed = atom("<link href='one'/>", "<link xml:base='x/' href='two'/>", root=" xml:base='/blog/'")
     assert read(feed).pages == ["http://a.example/blog/one", "http://a.example/blog/x/two"]

@@ -537,6 +537,14 @@ def test_what_came_of_a_sitemap_before_the_connection_broke_counts(root):
         assert [url.removeprefix(server.url) for url in urls_in(root)] == ["/1"]
 
 
+def test_an_index_may_name_anything(root):
+    odd = ["http://[oops/", "HTTP://a..b/", "http:///x", "http://x@127.0.0.1:1/", f"http://{'a' * 300}.example/"]
+    index = "".join(f"<sitemap><loc>{url}</loc></sitemap>" for url in [*odd, "/part"])
+    with serve({"/map": page(f"<sitemapindex>{index}"), "/part": page("<urlset><url><loc>/1</loc></url>")}) as server:
+        assert seeds_failed(root, "/map", server=server) == {}
+        assert [url.removeprefix(server.url) for url in urls_in(root)] == ["/1"]
+
+
 def test_relative_addresses_belong_to_where_a_redirect_leads(root):
     feed = page("<feed><entry><link href='1'/></entry></feed>")
     with serve({"/old": page(status=301, Location="/news/feed"), "/news/feed": feed}) as server:
