@@ -86,14 +86,8 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
             if args.demo:
                 run.overrides = stack.enter_context(demo_web(args.root))
             code = run_all(run, stages_to_run(args.only, args.skip + ["search", "scrape"] * bool(args.texts)))
-        except Stopped as stop:
-            code = stop.exit_code
-            raise
-        except StageError:
-            code = EXIT_STAGE
-            raise
-        except BrokenPipeError:  # the reader of our last lines has seen enough
-            code = EXIT_DONE
+        except (Stopped, StageError, BrokenPipeError) as error:  # the last: the reader of our lines has seen enough
+            code = getattr(error, "exit_code", EXIT_DONE)
             raise
         finally:
             line = {"started": began, "finished": timestamp(), "exit_code": code,
@@ -244,8 +238,7 @@ def main(argv: list[str] | None = None) -> int:
             return doctor.show(doctor.examine(args.root, tables, args.config, args.overrides, args.demo), args.json)
         if args.topic is not None or args.texts:
             start_logging(args.root, args.quiet)
-            if (new_topic.begin_texts(args.root, args.topic or args.root.name, args.overrides) if args.texts else
-                    new_topic.begin(args.root, args.topic, tables, args.overrides)):
+            if new_topic.begin(args.root, args.topic or args.root.name, tables, args.overrides, bool(args.texts)):
                 tables = read_tables(args.root, args.config, args.overrides)  # the topic's own settings are new
         return run_locked(args, tables, time.monotonic())
 

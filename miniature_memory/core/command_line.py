@@ -14,9 +14,7 @@ from pathlib import Path
 from miniature_memory.core import topic_folders
 from miniature_memory.core.config import nearest
 from miniature_memory.core.errors import (
-    EXIT_CONFIG,
     EXIT_DONE,
-    EXIT_LOCKED,
     EXIT_STAGE,
     ConfigError,
     LockedError,
@@ -44,7 +42,7 @@ class ArgumentParser(argparse.ArgumentParser):
                          allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     def parse(self, argv: list[str] | None) -> argparse.Namespace:
-        """The options of `argv`, or of the command line, with --topic and --demo turned into the root that they mean."""
+        """The options of `argv`, or of the command line, with --topic and --demo as the root that they mean."""
         argv = sys.argv[1:] if argv is None else argv
         for argument in argv:
             if argument.startswith("--") and argument.endswith("=--"):  # of whose value argparse makes a list
@@ -121,9 +119,7 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
             sys.stdout.flush()  # here, where a closed pipe is no error
         return code
     except (ConfigError, StageError, LockedError) as error:
-        codes = {ConfigError: EXIT_CONFIG, StageError: EXIT_STAGE, LockedError: EXIT_LOCKED}
-        code = next(code for kind, code in codes.items() if isinstance(error, kind))
-        message = str(error)
+        code, message = error.exit_code, str(error)
     except KeyboardInterrupt as stop:  # Stopped, and Ctrl-C before signals are caught
         code = getattr(stop, "exit_code", 130)
         message = f"stopped by {str(stop) or 'SIGINT'}; run the same command again to resume"

@@ -11,11 +11,15 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ConfigError(Exception):
-    """A bad configuration or command line: exit code 2."""
+    """A bad configuration or command line."""
+
+    exit_code = EXIT_CONFIG
 
 
 class StageError(Exception):
-    """A stage cannot go on: exit code 1. Each part is one or more sentences."""
+    """A stage cannot go on. Each part is one or more sentences."""
+
+    exit_code = EXIT_STAGE
 
     def __init__(self, found: str, expected: str, fix: str) -> None:
         super().__init__(f"{found} Expected: {expected} Fix: {fix}")
@@ -23,7 +27,9 @@ class StageError(Exception):
 
 
 class LockedError(Exception):
-    """Another run holds the lock of this root: exit code 75."""
+    """Another run holds the lock of this root."""
+
+    exit_code = EXIT_LOCKED
 
 
 class DeadlineError(Exception):

@@ -47,7 +47,7 @@ def settings_text(head: str, tables: Mapping[str, Mapping[str, str]], overrides:
 
 
 def begin_texts(root: Path, title: str, overrides: Sequence[str] = ()) -> bool:
-    """Write the files of a new root for one's own texts. Returns False if it has settings or queries already."""
+    """Write the files of a root for one's own texts alone. Returns False if it has settings or queries already."""
     queries, settings = root / "config/queries.txt", root / "config/default.toml"
     if queries.exists() or settings.exists():
         return False
@@ -60,11 +60,13 @@ def begin_texts(root: Path, title: str, overrides: Sequence[str] = ()) -> bool:
     return True
 
 
-def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = ()) -> bool:
+def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (), texts: bool = False) -> bool:
     """Write the files of a new topic. Returns False if it has its queries already: then it continues as it is.
 
-    overrides: --set's, which become settings of the topic.
+    overrides: --set's, which become settings of the topic. texts: it learns from one's own texts alone.
     """
+    if texts:
+        return begin_texts(root, words_of(topic), overrides)
     words, articles = words_of(topic), dict[str, str]()
     queries, seeds, settings = (root / "config" / name for name in ("queries.txt", "seeds.txt", "default.toml"))
     if is_blank(seeds) or seeds.read_text("utf-8", "replace") == SEEDS_HEAD:  # still none
