@@ -20,7 +20,7 @@ from miniature_memory.crawl.query_search import QuerySearch
 from miniature_memory.crawl.robots import Rules, fetch_rules, known_rules, remember_rules, robots_url
 from miniature_memory.crawl.scheduler import HOST_PAUSE_SEC, MAX_PAUSE_SEC, PAUSE_REASONS
 from miniature_memory.crawl.seeds import UNKNOWN, Seed
-from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import MAX_REDIRECTS
 from miniature_memory.storage import backoffs, urls
 
@@ -39,7 +39,7 @@ class SeedFetcher:
 
     def fetch(self, url: str) -> Listing:
         """A feed or sitemap; the beginning of one that is too long. Each redirect waits for the turn of its host."""
-        if not canonical_url(url):
+        if not browser_url(url):
             raise FetchError("bad_url")
         for _ in range(MAX_REDIRECTS + 1):
             if reason := self.rules_for(url).rejection_of(url) if url else "bad_url":
