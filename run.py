@@ -29,7 +29,7 @@ from pathlib import Path
 from miniature_memory.core import scripts
 from miniature_memory.core.command_line import guarded
 from miniature_memory.core.config import Tables, read_tables
-from miniature_memory.core.errors import EXIT_DONE, EXIT_STAGE, StageError, Stopped
+from miniature_memory.core.errors import EXIT_DONE, StageError, Stopped
 from miniature_memory.core.log import start_logging
 from miniature_memory.core.paths import DEMO, PROJECT, command, shown
 from miniature_memory.core.process import catch_signals, run_lock

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from miniature_memory.core.config import Tables, build_config
-from miniature_memory.core.paths import shown
+from miniature_memory.core.paths import command, shown
 from miniature_memory.core.topic_folders import MAX_TOPIC_CHARS, similar, words_of
 from miniature_memory.storage.files import is_blank, write_aside
 
@@ -83,7 +83,8 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (),
         if overrides:
             logger.info("what --set says is kept for this topic in %s", shown(settings))
     if close := similar(root.parents[1], root.name):
-        logger.info("did you mean the topic %s? Then stop this run, and: python3 run.py --topic %s", close, close)
+        logger.info("did you mean the topic %s? Then stop this run, and: %s", close,
+                    command("run.py", root.parents[1], f"--topic {close}"))
     templates = TEMPLATES if tables["search"]["language"] == "en" else TEMPLATES[:1]
     lines = dict.fromkeys([*(template.format(words).lstrip("# ") for template in templates), *articles])
     write_aside(queries, (QUERIES_HEAD + "".join(f"{line}\n" for line in lines)).encode())  # last: the topic is there
