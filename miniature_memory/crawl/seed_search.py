@@ -39,8 +39,7 @@ class SeedFetcher:
 
     def fetch(self, url: str) -> Listing:
         """A feed or sitemap; the beginning of one that is too long. Each redirect waits for the turn of its host."""
-        if not browser_url(url):
-            raise FetchError("bad_url")
+        url = browser_url(url)
         for _ in range(MAX_REDIRECTS + 1):
             if reason := self.rules_for(url).rejection_of(url) if url else "bad_url":
                 raise FetchError(reason)
