@@ -1,7 +1,7 @@
 """Settings of earlier versions, and what takes their place: an unknown old key is answered with its new one."""
 
 RENAMED_SETTINGS = {
-    "run.sample_fallback": "nothing: only a plain python3 run.py falls back to the demonstration; --quiet never does",
+    "run.sample_fallback": "nothing: only run.py without --root, --topic and --quiet falls back to the demonstration",
     "extract.pages_per_worker": "nothing: extract starts a fresh worker process after 1,000 pages",
     "extract.min_chars": "nothing: extract tries read mode when a page gives less than 200 characters",
     "search.enough_urls": "scrape.max_pages",

@@ -7,6 +7,7 @@ import unicodedata
 from pathlib import Path
 
 from miniature_memory.core.errors import ConfigError
+from miniature_memory.core.paths import command
 from miniature_memory.core.text import strip_control
 
 MAX_TOPIC_CHARS = 200
@@ -44,7 +45,8 @@ def must_be_known(root: Path, topic: str) -> None:
         close = similar(root, name)
         hint = f"Did you mean {close}?" if close else f"Expected one of: {', '.join(names)}." if names else ""
         raise ConfigError(" ".join(filter(None, (
-            f"There is no topic {name}.", hint, f"Fix: python3 run.py --topic {shlex.quote(topic)} begins it."))))
+            f"There is no topic {name}.", hint,
+            f"Fix: {command('run.py', root, f'--topic {shlex.quote(topic)}')} begins it."))))
 
 
 def _is_punctuation(char: str) -> bool:
