@@ -249,8 +249,8 @@ def write_meta_pkl(root: Path, tokenizer: Tokenizer) -> None:
     itos. Plain dicts, so that it loads without this package.
 
     itos: id -> text of the token; U+FFFD for bytes that are no whole character, "" for the end of text. stoi is its
-    inverse for whole characters. nanoGPT encodes a prompt character by character, so a character that is no token of its
-    own is unknown to it.
+    inverse for whole characters. nanoGPT encodes a prompt one character at a time, so a character that is no token of
+    its own is unknown to it.
     """
     stoi, itos = {}, {tokenizer.eot_token: ""}
     for token, i in sorted(tokenizer.ranks.items(), key=lambda item: item[1]):
