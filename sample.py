@@ -66,8 +66,8 @@ def read_config(args: argparse.Namespace) -> SampleConfig:
     """The settings of [sample] with those of the command line laid over them."""
     tables = read_tables(args.root, args.config, args.overrides)
     given = {field.name: getattr(args, field.name, None) for field in dataclasses.fields(SampleConfig)}
-    if args.interactive:
-        given["num_samples"] = args.num_samples or 1
+    if args.interactive and args.num_samples is None:
+        given["num_samples"] = 1
     if args.stop:
         given["stop"] = [text.replace("\\n", "\n") for text in args.stop]
     given["prompt"] = read_prompt_of(args)
@@ -168,6 +168,8 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         args = parser.parse_args(argv)
+        if args.interactive and args.serve is not None:
+            parser.error("argument --interactive: not allowed with argument --serve")
         catch_signals()
         logging.basicConfig(level=logging.ERROR if args.quiet else logging.INFO, format="%(message)s", force=True)
         return run(args)

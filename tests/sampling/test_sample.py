@@ -335,7 +335,8 @@ def test_an_option_takes_the_place_of_its_setting(arguments: list[str], expected
     (["--repetition-penalty", "inf"], "repetition_penalty = inf"), (["-n", "0"], "num_samples = 0; expected 1 or more"),
     (["-n", "1.5"], "invalid int value"), (["--top_p=2"], "top_p = 2.0; expected more than 0"),
     (["--temprature=1"], "Did you mean --temperature?"), (["a", "--prompt", "b"], "not allowed with argument"),
-    (["--interactive", "--prompt", "b"], "not allowed with argument")])
+    (["--interactive", "--prompt", "b"], "not allowed with argument"),
+    (["--interactive", "--serve"], "not allowed with argument --serve"), (["-i", "-n", "0"], "num_samples = 0")])
 def test_a_wrong_option_is_reported_in_a_sentence(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str],
                                                   arguments: list[str], sentence: str) -> None:
     assert main(arguments) == 2
