@@ -4,6 +4,7 @@ Reads   data/clean/*.jsonl        id, text, metadata
 Writes  data/tokenizer/           ranks.tiktoken, meta.json
         data/train.bin, val.bin   headerless little-endian uint16 ids, the end-of-text token after each document
         data/bins.json            what is in them; derived, for readers
+        data/meta.pkl             the vocabulary for nanoGPT's own train.py and sample.py; derived, never read here
 Alone   python3 prepare.py --set prepare.vocab_size=1024
         python3 prepare.py --retokenize
 
@@ -58,6 +59,7 @@ def run(config: PrepareConfig, root: Path, retokenize: bool = False) -> StageSta
         drift = measure_drift(catalog, tokenizer)
         catalog.commit()
         bins.write_bins_json(catalog, tokenizer)
+        bins.write_meta_pkl(root, tokenizer)
         describe(stats, catalog, tokenizer, drift, before if retokenize else None)
     if drift is not None and drift > DRIFT_FRAC:
         warn_of_drift(drift, root)

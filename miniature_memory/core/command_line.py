@@ -60,7 +60,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> typing.NoReturn:
         unknown = re.match(r"unrecognized arguments: (\S+)", message)
-        flags = [flag for action in self._actions for flag in action.option_strings]
+        flags = [flag for action in self._actions if action.help != argparse.SUPPRESS for flag in action.option_strings]
         hint = nearest(unknown[1], flags) if unknown else ""
         raise ConfigError(f"{message}.{hint} python3 {self.prog} --help lists all options.")
 

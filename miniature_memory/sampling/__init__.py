@@ -1,1 +1,4 @@
-"""Sampling: the decoder, generation, kept samples, the playground. Imports core, storage, training and model.py."""
+"""Sampling: the decoder, generation, kept samples, and the server with the playground and the completions API.
+
+Imports core, storage, training and model.py.
+"""

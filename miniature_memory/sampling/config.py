@@ -1,5 +1,6 @@
 """Settings of sample."""
 
+import math
 from dataclasses import dataclass
 
 from miniature_memory.core.config import setting
@@ -35,11 +36,11 @@ class SampleConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 1 or more")
         for name in ("temperature", "top_k", "seed"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p = {self.top_p}; expected more than 0 and at most 1")
         if not 0 <= self.min_p <= 1:
             raise ValueError(f"min_p = {self.min_p}; expected 0 to 1")
-        if self.repetition_penalty <= 0:
+        if not 0 < self.repetition_penalty < math.inf:
             raise ValueError(f"repetition_penalty = {self.repetition_penalty}; expected more than 0, 1 for none")

@@ -24,7 +24,6 @@ from model import GPT, GPTConfig
 
 logger = logging.getLogger(__name__)
 
-SEPARATOR = "-" * 40
 MAX_PROMPT_BYTES = 1_000_000  # of a file; far more than fits any context here
 
 
@@ -51,7 +50,8 @@ def choose_next(logits: np.ndarray, config: SampleConfig, seen: set[int], rng: r
     k = min(config.top_k or len(logits), len(logits))
     ids = np.argpartition(logits, -k)[-k:]
     ids = ids[np.argsort(-logits[ids], kind="stable")]  # the most likely first
-    p = softmax((logits[ids] - logits[ids[0]]).astype(np.float64) / config.temperature)
+    with np.errstate(over="ignore"):  # a temperature next to zero
+        p = softmax((logits[ids] - logits[ids[0]]).astype(np.float64) / config.temperature)
     p = p[(np.cumsum(p) - p < config.top_p) & (p >= config.min_p * p[0])]
     return int(rng.choices(ids[:len(p)], p.tolist())[0])
 

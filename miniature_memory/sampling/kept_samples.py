@@ -15,6 +15,7 @@ from miniature_memory.sampling.generation import Loaded, write
 from miniature_memory.storage.files import append_line, read_lines
 from miniature_memory.training import tokenizer as tokenizers
 
+KEPT_FILE = "data/samples.jsonl"
 KEPT_TOKENS = 80  # that follow each kept prompt: a paragraph
 PROMPT_WORDS = 10  # of a validation document, which the model is to continue
 VAL_TOKENS = 1_000_000  # of val.bin, searched for such documents
@@ -23,11 +24,8 @@ LAST_BYTES = 100_000  # of samples.jsonl, which hold its last line
 
 def keep(config: SampleConfig, root: Path, loaded: Loaded) -> None:
     """Append to data/samples.jsonl how this model continues the prompts that every run's model gets."""
-    path = root / "data" / "samples.jsonl"
-    last: dict[str, Any] = {}
-    for entry in read_lines(path, LAST_BYTES):
-        last = entry or last
-    pairs = [(prompt, "") for prompt in config.kept_prompts] or kept_pairs(last) or beginnings(root, loaded.tokenizer)
+    last = last_line(root)
+    pairs = choose_prompts(config, root, loaded.tokenizer, last)
     line: dict[str, Any] = {"iter_num": loaded.iter_num, "val_bpb": loaded.val_bpb,
                             "prompts": [prompt for prompt, _ in pairs]}
     if not pairs or all(last.get(key) == value for key, value in line.items()):
@@ -38,7 +36,21 @@ def keep(config: SampleConfig, root: Path, loaded: Loaded) -> None:
         texts.append("".join(step.text for step in write(loaded, each)))
     line |= {"time": timestamp(), "texts": texts,
              "originals": [original for _, original in pairs]}
-    append_line(path, json.dumps(line, ensure_ascii=False))
+    append_line(root / KEPT_FILE, json.dumps(line, ensure_ascii=False))
+
+
+def last_line(root: Path) -> dict[str, Any]:
+    """Of data/samples.jsonl; {} if there is none."""
+    last: dict[str, Any] = {}
+    for entry in read_lines(root / KEPT_FILE, LAST_BYTES):
+        last = entry or last
+    return last
+
+
+def choose_prompts(config: SampleConfig, root: Path, tokenizer: tokenizers.Tokenizer,
+                   last: dict[str, Any]) -> list[tuple[str, str]]:
+    """The settings' prompts, or else the last run's, or else new ones, each with its original or ""."""
+    return [(prompt, "") for prompt in config.kept_prompts] or kept_pairs(last) or beginnings(root, tokenizer)
 
 
 def kept_pairs(line: dict[str, Any]) -> list[tuple[str, str]]:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import pickle
 import sqlite3
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -240,3 +242,19 @@ def write_bins_json(catalog: Catalog, tokenizer: Tokenizer) -> None:
     content = {"tokenizer_hash": tokenizer.hash, "vocab_size": tokenizer.vocab_size, "retokenized_from": before,
                "growth": [step._asdict() for step in growth.steps(catalog)]}
     write_aside(catalog.root / "data/bins.json", json.dumps(content, indent=1).encode() + b"\n")
+
+
+def write_meta_pkl(root: Path, tokenizer: Tokenizer) -> None:
+    """Write data/meta.pkl, for nanoGPT alone: its train.py takes the vocabulary's size from it, its sample.py stoi and
+    itos. Plain dicts, so that it loads without this package.
+
+    itos: id -> text of the token; U+FFFD for bytes that are no whole character, "" for the end of text. stoi is its
+    inverse for whole characters. nanoGPT encodes a prompt one character at a time, so a character that is no token of
+    its own is unknown to it.
+    """
+    stoi, itos = {}, {tokenizer.eot_token: ""}
+    for token, i in sorted(tokenizer.ranks.items(), key=lambda item: item[1]):
+        itos[i] = token.decode(errors="replace")
+        if itos[i].encode() == token:
+            stoi[itos[i]] = i
+    write_aside(root / "data/meta.pkl", pickle.dumps({"vocab_size": tokenizer.vocab_size, "stoi": stoi, "itos": itos}))

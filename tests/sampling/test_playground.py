@@ -1,14 +1,9 @@
 """python3 -m pytest tests/sampling/test_playground.py"""
 
-import contextlib
-import http.client
+import dataclasses
 import json
 import re
-import signal
-import socket
-import subprocess
-import sys
-import threading
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,81 +12,12 @@ from typing import Any
 import pytest
 import torch
 from browser import PHONE, Chromium
+from serving import EARLIER, address, error_of, lines_of, request, send, serving
 
-import sample
 from miniature_memory.sampling import generation, playground
 from miniature_memory.sampling.config import SampleConfig
-from miniature_memory.sampling.playground import MOST_PROMPT_CHARS, Server
-from miniature_memory.storage.files import write_aside
-from miniature_memory.training import tokenizer as tokenizers
-from miniature_memory.training.checkpoint import save_state
-from model import GPT, GPTConfig
-
-TINY = GPTConfig(block_size=8, vocab_size=257, n_layer=1, n_head=2, n_embd=16, ngram_order=1)
-CONFIG = SampleConfig(max_new_tokens=30, top_k=0)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """The models of two runs, the second one released."""
-    tokenizer = tokenizers.train("byte", [], 257)
-    for file, content in tokenizer.files().items():
-        write_aside(tmp_path / "data/tokenizer" / file, content)
-    for n, names in ((1, ["history/2026-01-01-020000.pt"]), (2, ["history/2026-01-02-020000.pt", "release.pt"])):
-        torch.manual_seed(n)
-        model = GPT(TINY)
-        torch.nn.init.normal_(model.head.weight[97:122], std=0.1)  # letters, above all
-        torch.nn.init.constant_(model.head.weight[122:], 0.0)
-        for name in names:
-            save_state(tmp_path / "checkpoints" / name, {
-                "model": model.state_dict(), "model_args": vars(TINY), "tokenizer_hash": tokenizer.hash,
-                "iter_num": 100 * n, "scores": {"val_bpb": 3.0 - n}})
-    return tmp_path
-
-
-@contextlib.contextmanager
-def serving(root: Path) -> Iterator[Server]:
-    with Server(CONFIG, root, 0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@pytest.fixture
-def server(root: Path) -> Iterator[Server]:
-    with serving(root) as server:
-        yield server
-
-
-def send(server: Server, path: str, body: Any = None, **headers: str | None) -> http.client.HTTPResponse:
-    """The response to a request as the page sends it; headers of None are not sent."""
-    own = f"127.0.0.1:{server.server_port}"
-    values: dict[str, str | None] = {"Host": own, "Origin": f"http://{own}", "Content-Type": "application/json"}
-    values |= {name.replace("_", "-"): value for name, value in headers.items()}
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    connection.putrequest("GET" if body is None else "POST", path, skip_host=True)
-    for name, value in ({"Content-Length": str(len(content))} | values if body is not None else values).items():
-        if value is not None:
-            connection.putheader(name, value)
-    connection.endheaders(content if body is not None else None)
-    return connection.getresponse()
-
-
-def lines_of(response: http.client.HTTPResponse) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in response.read().splitlines()]
-
-
-def request(**settings: object) -> dict[str, object]:
-    return {"model": "release.pt", "prompt": "ab", **settings}
-
-
-def test_it_listens_on_this_machine_only(server: Server) -> None:
-    assert server.socket.getsockname()[0] == "127.0.0.1"
+from miniature_memory.sampling.playground import MOST_PROMPT_CHARS
+from miniature_memory.sampling.server import Server
 
 
 def test_page_may_load_nothing_from_elsewhere(server: Server) -> None:
@@ -106,10 +32,11 @@ def test_page_may_load_nothing_from_elsewhere(server: Server) -> None:
 
 
 def test_models_are_listed_with_their_figures_once_each(server: Server, root: Path) -> None:
-    (root / "checkpoints/ckpt.pt").write_bytes(b"PK\x03\x04 damaged")
+    (root / "checkpoints/ckpt.prev.pt").write_bytes(b"PK\x03\x04 damaged")
+    shutil.copy(root / "checkpoints" / EARLIER, root / "checkpoints/ckpt.pt")
     models = json.loads(send(server, "/models").read())["models"]
     assert [(model["name"], model["iteration"], model["bits_per_byte"]) for model in models] == [
-        ("release.pt", 200, 1.0), ("history/2026-01-01-020000.pt", 100, 2.0)]
+        ("release.pt", 200, 1.0), (EARLIER, 100, 2.0)]
 
 
 def test_answer_is_what_sample_writes_with_the_models_own_probabilities(server: Server, root: Path) -> None:
@@ -127,28 +54,15 @@ def test_answer_is_what_sample_writes_with_the_models_own_probabilities(server: 
 
 def test_an_earlier_release_writes_other_text(server: Server) -> None:
     now, then = (lines_of(send(server, "/continue", request(model=name)))[:-1]
-                 for name in ("release.pt", "history/2026-01-01-020000.pt"))
+                 for name in ("release.pt", EARLIER))
     assert [line["text"] for line in now] != [line["text"] for line in then]
-
-
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "evil.example:80", "", None])
-def test_a_request_to_another_name_is_rejected(server: Server, host: str | None) -> None:
-    for path, body in (("/", None), ("/models", None), ("/continue", request())):
-        response = send(server, path, body, Host=host)
-        assert response.status == 403 and b"answers only to" in response.read()
-
-
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", None, "https://127.0.0.1", "http://localhost:1"])
-def test_only_its_own_page_may_request_text(server: Server, origin: str | None) -> None:
-    assert send(server, "/continue", request(), Origin=origin).status == 403
-    assert send(server, "/continue", request(), Origin=f"http://localhost:{server.server_port}").status == 200
 
 
 @pytest.mark.parametrize(("body", "status", "sentence"), [
     (request(prompt="a" * (MOST_PROMPT_CHARS + 1)), 400, "20,001 characters; expected at most 20,000"),
     (request(temperature="hot"), 400, "sample.temperature = 'hot'"),
     (request(temperature=-1), 400, "temperature = -1"),
-    (b'{"model": "release.pt", "temperature": NaN}', 400, "sample.temperature = None"),
+    (b'{"model": "release.pt", "temperature": NaN}', 400, "sample.temperature = 'not a number'"),
     (request(temperature=1e300), 400, "expected at most 5.0"),
     (request(max_new_tokens=10**9), 400, "expected at most 2000"),
     (request(num_samples=2), 400, "expected at most 1"),
@@ -164,101 +78,7 @@ def test_only_its_own_page_may_request_text(server: Server, origin: str | None) 
 ])
 def test_a_bad_request_is_rejected_with_a_reason(server: Server, body: Any, status: int, sentence: str) -> None:
     response = send(server, "/continue", body)
-    assert (response.status, sentence in json.loads(response.read())["error"]) == (status, True)
-
-
-@pytest.mark.parametrize(("headers", "status"), [
-    ({"Content_Type": "text/plain"}, 415), ({"Content_Length": "1000001"}, 413), ({"Content_Length": "-1"}, 413),
-    ({"Content_Length": None}, 413), ({"Content_Length": "9" * 5000}, 413), ({"Content_Length": "²"}, 413)])
-def test_a_bad_header_is_rejected(server: Server, headers: dict[str, str | None], status: int) -> None:
-    if headers.get("Content_Length") == "²":
-        headers = {"Content_Length": "\xb2"}  # a digit of Latin-1, as which headers are read
-    assert send(server, "/continue", request(), **headers).status == status
-
-
-def test_other_paths_are_not_there(server: Server) -> None:
-    assert send(server, "/playground.py").status == send(server, "/models", request()).status == 404
-
-
-def test_answers_are_written_in_turn_and_the_queue_is_bounded(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    go_on = threading.Event()
-
-    def slow_answer(*_: object) -> Iterator[dict[str, Any]]:
-        yield {"text": "a"}
-        assert go_on.wait(20)
-        yield {"done": 1}
-
-    monkeypatch.setattr(playground, "answer", slow_answer)
-    server.places = threading.BoundedSemaphore(2)
-    first = send(server, "/continue", request())
-    assert json.loads(first.readline()) == {"text": "a"}
-    second = send(server, "/continue", request())
-    assert json.loads(second.readline()) == {"waiting": True}
-    third = send(server, "/continue", request())
-    assert third.status == 503 and "already waiting" in lines_of(third)[0]["error"]
-    go_on.set()
-    assert lines_of(first) == [{"done": 1}]
-    assert [line for line in lines_of(second) if "waiting" not in line] == [{"text": "a"}, {"done": 1}]
-
-
-def test_an_answer_ends_when_its_reader_disconnects(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    def endless_answer(*_: object) -> Iterator[dict[str, Any]]:
-        while True:
-            time.sleep(0.01)
-            yield {"text": "a"}
-
-    monkeypatch.setattr(playground, "answer", endless_answer)
-    response = send(server, "/continue", request())
-    response.readline()
-    assert server.turn.locked()
-    response.close()
-    assert server.turn.acquire(timeout=10)
-    server.turn.release()
-
-
-def test_a_waiting_reader_that_disconnects_leaves_the_queue(server: Server) -> None:
-    server.places = threading.BoundedSemaphore(1)
-    with server.turn:
-        response = send(server, "/continue", request())
-        response.readline()
-        response.close()
-        assert server.places.acquire(timeout=10)
-    server.places.release()
-
-
-def test_the_command_prints_its_address_and_ends_with_ctrl_c(root: Path) -> None:
-    command = [sys.executable, str(Path(sample.__file__)), "--serve", "0", "--root", str(root)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout
-    address = re.match(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
-    try:
-        assert address
-        connection = http.client.HTTPConnection("127.0.0.1", int(address[1]), timeout=20)
-        connection.request("GET", "/")
-        assert connection.getresponse().status == 200
-        connection.close()
-    finally:
-        process.send_signal(signal.SIGINT)
-        error = process.communicate(timeout=20)[1]
-    assert process.returncode == 0 and "Traceback" not in error
-
-
-def test_a_port_in_use_is_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        assert sample.main(["--serve", str(taken.getsockname()[1]), "--root", str(root)]) == 1
-    assert "cannot be used" in capsys.readouterr().err
-    assert sample.main(["--serve", "70000", "--root", str(root)]) == 1
-
-
-def test_without_a_model_it_does_not_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert sample.main(["--serve", "0", "--root", str(tmp_path)]) == 1
-    assert f"train one with python3 run.py --root {tmp_path}" in capsys.readouterr().err
-
-
-def address(server: Server) -> str:
-    return f"http://127.0.0.1:{server.server_port}/"
+    assert (response.status, sentence in error_of(response)) == (status, True)
 
 
 @pytest.mark.browser
@@ -276,7 +96,8 @@ def test_a_person_writes_and_inspects_a_token(server: Server, root: Path, chromi
         page.locator(".t").nth(2).click()
         assert page.get_by_role("status").locator(".chosen").inner_text().endswith("%")
         box, card = page.locator(".t.on").bounding_box(), page.get_by_role("status").bounding_box()
-        assert box and card and (box["y"] + box["height"] <= card["y"] or card["y"] + card["height"] <= box["y"])
+        assert box and card and (box["y"] + box["height"] <= card["y"] or card["y"] + card["height"] <= box["y"]
+                                 or box["x"] + box["width"] <= card["x"])
         assert not view.errors and not view.accessibility_faults() and view.overflow_px() == 0
 
 
@@ -301,7 +122,7 @@ def test_keyboard_alone_is_enough(server: Server, chromium: Chromium) -> None:
 def test_two_models_side_by_side(server: Server, chromium: Chromium) -> None:
     with chromium.open(address(server)) as view:
         page = view.page
-        page.get_by_label("Compare with").select_option("history/2026-01-01-020000.pt")
+        page.get_by_label("Compare with").select_option(EARLIER)
         page.get_by_label("Samples").fill("2")
         page.get_by_label("Seed").fill("7")
         page.get_by_role("button", name="Continue").click()
@@ -343,3 +164,91 @@ def test_stop_ends_an_answer(server: Server, chromium: Chromium, monkeypatch: py
         page.get_by_text("Stopped.").wait_for()
         assert server.turn.acquire(timeout=10)
         server.turn.release()
+
+
+@pytest.mark.browser
+def test_examples_are_those_of_the_report_and_come_in_turn(server: Server, chromium: Chromium) -> None:
+    server.config = dataclasses.replace(server.config, kept_prompts=["To be", "Bread"])
+    with chromium.open(address(server)) as view:
+        prompt, example = view.page.get_by_label("Beginning"), view.page.get_by_role("button", name="Example")
+        example.wait_for()
+        texts = [prompt.input_value()]
+        for _ in range(2):
+            example.click()
+            texts.append(prompt.input_value())
+        assert texts == ["To be", "Bread", "To be"]
+
+
+@pytest.mark.browser
+def test_a_reload_keeps_the_form_and_the_answers(server: Server, chromium: Chromium) -> None:
+    with chromium.open(address(server), PHONE) as view:
+        page = view.page
+        page.get_by_label("Beginning").fill("first")
+        for n, text in enumerate(("first", "second")):
+            page.get_by_label("Beginning").fill(text)
+            page.get_by_role("button", name="Continue").click()
+            page.locator(".end").nth(n).get_by_text(re.compile("per second|immediately")).wait_for()
+        page.get_by_label("Compare with").select_option(EARLIER)
+        page.get_by_text("Settings").click()
+        page.get_by_label("Seed").fill("42")
+        before = page.locator(".text").all_text_contents()
+        assert [text[:5] for text in before] == ["secon", "first"]  # the newest first
+        page.reload()
+        page.locator("article").nth(1).wait_for()
+        assert page.locator(".text").all_text_contents() == before
+        assert [page.locator(f"#{name}").input_value() for name in ("prompt", "other", "seed")] == [
+            "second", EARLIER, "42"]
+        page.locator(".t").first.click()
+        assert page.get_by_role("status").is_visible() and not view.errors
+
+
+@pytest.mark.browser
+def test_without_storage_the_page_works(server: Server, chromium: Chromium) -> None:
+    with chromium.open(address(server)) as view:
+        page = view.page
+        page.add_init_script("Object.defineProperty(window, 'sessionStorage', {get() { throw new Error('no') }})")
+        page.reload()
+        page.get_by_label("Beginning").fill("abc")
+        page.get_by_role("button", name="Continue").click()
+        page.get_by_text("per second").wait_for()
+        assert not view.errors
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("allowed", [True, False])
+def test_an_answer_is_copied_or_at_least_selected(server: Server, chromium: Chromium, allowed: bool) -> None:
+    with chromium.open(address(server)) as view:
+        page = view.page
+        if allowed:
+            page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        else:
+            page.add_init_script("delete Navigator.prototype.clipboard")
+            page.reload()
+        page.get_by_label("Beginning").fill("abc")
+        page.get_by_role("button", name="Continue").click()
+        page.get_by_text("per second").wait_for()
+        page.get_by_role("button", name="Copy").click()
+        page.get_by_role("button", name="Copied" if allowed else "Selected").wait_for()
+        copied = page.evaluate("allowed => allowed ? navigator.clipboard.readText() : String(getSelection())", allowed)
+        assert copied.strip() == str(page.locator(".text").text_content()).strip()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("height", [660, 700, 844])
+def test_the_card_is_never_over_the_buttons(server: Server, chromium: Chromium, height: int,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    line = {"text": "word ", "token": "word ", "p": 0.5, "likeliest": [["word ", 0.5]] * 6}
+    monkeypatch.setattr(playground, "answer", lambda *_: iter([line] * 60 + [{"done": 60, "seconds": 1}]))
+    with chromium.open(address(server)) as view:
+        page = view.page
+        page.set_viewport_size({"width": 1280, "height": height})
+        page.get_by_role("button", name="Continue").click()
+        page.get_by_text("per second").wait_for()
+        page.mouse.wheel(0, -2000)
+        for token in (page.locator(".t").first, page.locator(".t").nth(15), page.locator(".t").nth(40)):
+            token.hover()
+            card = page.get_by_role("status").bounding_box()
+            assert card and card["y"] >= 0 and card["y"] + card["height"] <= height
+            for button in page.locator("#buttons button:visible").all():
+                box = button.bounding_box()
+                assert box and (card["x"] >= box["x"] + box["width"] or card["y"] >= box["y"] + box["height"])

@@ -1,7 +1,13 @@
 """python3 -m pytest tests/sampling/test_sample.py"""
 
+import argparse
+import io
 import json
+import os
+import pty
 import random
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,11 +20,13 @@ import torch.nn.functional as F
 from helpers import lines
 
 import model as model_module
+import sample
+from miniature_memory.core.errors import Stopped
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.sampling import generation, kept_samples
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import Decoder
-from miniature_memory.sampling.generation import SEPARATOR, Loaded, Step, choose_next, generate, until_stop, write
+from miniature_memory.sampling.generation import Loaded, Step, choose_next, generate, until_stop, write
 from miniature_memory.storage.files import write_aside
 from miniature_memory.training import tokenizer as tokenizers
 from miniature_memory.training.checkpoint import save_state
@@ -206,21 +214,20 @@ def test_only_what_may_begin_a_stop_string_is_held_back() -> None:
 
 def output(root: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     assert main(["--root", str(root), "--set", "sample.max_new_tokens=5", *arguments]) == 0
-    return capsys.readouterr().out.split(SEPARATOR + "\n")
+    return re.split(r"\n*--- sample \d of \d\n", capsys.readouterr().out.removesuffix("\n"))[1:]
 
 
 def test_prompt_begins_each_sample(tmp_path: Path, model: GPT, capsys: pytest.CaptureFixture[str]) -> None:
     write_model(tmp_path, model)
     texts = output(tmp_path, capsys, "--prompt", "Once upon")
-    assert len(texts) == 4 and all(text.startswith("Once upon") for text in texts[:3])
-    assert len(set(texts)) == 4
+    assert len(texts) == len(set(texts)) == 3 and all(text.startswith("Once upon") for text in texts)
 
 
 def test_second_sample_is_the_first_of_the_next_seed(tmp_path: Path, model: GPT,
                                                      capsys: pytest.CaptureFixture[str]) -> None:
     write_model(tmp_path, model)
     first = output(tmp_path, capsys, "--set", "sample.seed=1")
-    second = output(tmp_path, capsys, "--set", "sample.seed=2", "--set", "sample.num_samples=1")
+    second = output(tmp_path, capsys, "--set", "sample.seed=2")
     assert first[1] == second[0] != first[0]
 
 
@@ -284,6 +291,120 @@ def test_impossible_setting_is_a_configuration_error(tmp_path: Path, capsys: pyt
                                                      setting: str) -> None:
     assert main(["--root", str(tmp_path), "--set", f"sample.{setting}"]) == 2
     assert setting in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["a b"], ["a", "b"], ["--prompt", "a b"], ["--start", "a b"], ["--start=a b"]])
+def test_a_prompt_may_be_given_in_several_ways(tmp_path: Path, model: GPT, capsys: pytest.CaptureFixture[str],
+                                               arguments: list[str]) -> None:
+    write_model(tmp_path, model)
+    assert all(text.startswith("a b") for text in output(tmp_path, capsys, *arguments))
+
+
+def test_nanogpt_s_way_to_name_a_prompt_file(tmp_path: Path, model: GPT, capsys: pytest.CaptureFixture[str]) -> None:
+    write_model(tmp_path, model)
+    (tmp_path / "prompt.txt").write_text("from a file")
+    texts = output(tmp_path, capsys, f"--start=FILE:{tmp_path}/prompt.txt")
+    assert all(text.startswith("from a file") for text in texts)
+
+
+def options_of(*arguments: str) -> dict[str, object]:
+    """The settings that a command line leads to."""
+    seen: list[SampleConfig] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, "load_model", lambda _root: None)
+        patch.setattr(sample, "print_samples", lambda config, _loaded: seen.append(config))
+        assert main(list(arguments)) == 0
+    return vars(seen[0])
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [
+    (["-n", "2"], {"num_samples": 2}), (["--num_samples=2"], {"num_samples": 2}),
+    (["--max-new-tokens", "9"], {"max_new_tokens": 9}), (["--max_new_tokens=9"], {"max_new_tokens": 9}),
+    (["--length", "9"], {"max_new_tokens": 9}), (["--temperature", "1"], {"temperature": 1.0}),
+    (["--top-k", "5"], {"top_k": 5}), (["--top_k=5"], {"top_k": 5}), (["--top-p", "0.5"], {"top_p": 0.5}),
+    (["--seed=7", "--set", "sample.seed=8"], {"seed": 7}),
+    (["--stop", "\\n\\n", "--stop", "END"], {"stop": ["\n\n", "END"]})])
+def test_an_option_takes_the_place_of_its_setting(arguments: list[str], expected: dict[str, object]) -> None:
+    assert options_of(*arguments) == options_of() | expected
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), [
+    (["--temperature", "-1"], "temperature = -1.0; expected 0 or more"),
+    (["--temperature", "nan"], "temperature = nan; expected 0 or more"),
+    (["--temperature", "hot"], "argument --temperature: invalid float value: 'hot'"),
+    (["--repetition-penalty", "inf"], "repetition_penalty = inf"), (["-n", "0"], "num_samples = 0; expected 1 or more"),
+    (["-n", "1.5"], "invalid int value"), (["--top_p=2"], "top_p = 2.0; expected more than 0"),
+    (["--temprature=1"], "Did you mean --temperature?"), (["a", "--prompt", "b"], "not allowed with argument"),
+    (["--interactive", "--prompt", "b"], "not allowed with argument"),
+    (["--interactive", "--serve"], "not allowed with argument --serve"), (["-i", "-n", "0"], "num_samples = 0")])
+def test_a_wrong_option_is_reported_in_a_sentence(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str],
+                                                  arguments: list[str], sentence: str) -> None:
+    assert main(arguments) == 2
+    assert sentence in caplog.text + capsys.readouterr().err  # before and after logging is set up
+
+
+def test_one_sample_alone_has_no_heading(tmp_path: Path, model: GPT, capsys: pytest.CaptureFixture[str]) -> None:
+    write_model(tmp_path, model)
+    assert main(["--root", str(tmp_path), "-n", "1", "--length", "5", "Once"]) == 0
+    assert capsys.readouterr().out.startswith("Once")
+
+
+def test_a_person_at_a_terminal_types_and_reads_in_turns(tmp_path: Path, model: GPT) -> None:
+    write_model(tmp_path, model)
+    ours, theirs = pty.openpty()
+
+    def read_until(end: str) -> str:
+        text = ""
+        while not text.endswith(end):
+            text += os.read(ours, 1).decode(errors="replace")
+        return text
+
+    command = [sys.executable, PROJECT / "sample.py", "--root", tmp_path, "-i", "--top-k", "0", "--length", "40"]
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    try:
+        assert "An empty line ends." in read_until("> ")
+        texts = []
+        for _ in range(2):
+            os.write(ours, b"Once\n")
+            texts.append(read_until("\n> ").partition("\n")[2])
+        assert all("Once" in text for text in texts) and texts[0] != texts[1]
+        os.write(ours, b"\x04")
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_beginnings_may_come_through_a_pipe(tmp_path: Path, model: GPT, capsys: pytest.CaptureFixture[str],
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    write_model(tmp_path, model)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Once\nTw\xffice\n\nno more")))
+    assert main(["--root", str(tmp_path), "--interactive", "--length", "5"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("Once") and "\nTw\ufffdice" in text and "no more" not in text
+
+
+def test_ctrl_c_stops_the_continuation_and_then_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                           capsys: pytest.CaptureFixture[str]) -> None:
+    typed = iter(["Once", "Twice"])
+
+    def stop(*_: object) -> str:
+        raise Stopped(signal.SIGINT)
+
+    monkeypatch.setattr(sys, "stdin", argparse.Namespace(isatty=lambda: True))
+    monkeypatch.setattr("builtins.input", lambda _: next(typed, None) or stop())
+    monkeypatch.setattr(sample, "load_model", lambda _root: None)
+    written: list[tuple[str, int]] = []
+
+    def write_in_vain(config: SampleConfig, _loaded: object) -> None:
+        written.append((config.prompt, config.seed - 1337))
+        stop()
+
+    monkeypatch.setattr(sample, "print_samples", write_in_vain)
+    assert main(["--root", str(tmp_path), "-i"]) == 0
+    assert written == [("Once", 0), ("Twice", 1)]
 
 
 WORDS = [f"word{i}" for i in range(40)]

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import pickle
+import pickletools
 from itertools import count
 from pathlib import Path
 
@@ -114,6 +116,35 @@ def test_a_run_without_news_changes_nothing(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in (tmp_path / "data").glob("*.bin")}
     assert prepare.run(SMALL, tmp_path).n_in == 0
     assert {path: path.read_bytes() for path in (tmp_path / "data").glob("*.bin")} == before
+
+
+@pytest.mark.parametrize("kind", ["bpe", "char", "byte"])
+def test_nanogpt_s_own_encoder_and_decoder_work_with_meta_pkl(tmp_path: Path, kind: str) -> None:
+    add_clean_documents(tmp_path, [f"{story(n)} Zwölf ältere Männer." for n in range(40)])
+    prepare.run(dataclasses.replace(SMALL, tokenizer=kind), tmp_path)
+    with open(tmp_path / "data/meta.pkl", "rb") as stream:
+        meta = pickle.load(stream)
+    stoi, itos, tokenizer = meta["stoi"], meta["itos"], load(tmp_path / "data/tokenizer")
+    assert meta["vocab_size"] == len(itos) == tokenizer.vocab_size == json.loads(
+        (tmp_path / "data/bins.json").read_text())["vocab_size"]
+    assert "".join([itos[i] for i in [stoi[c] for c in "\nTo be"]]) == "\nTo be"  # as its sample.py does
+    assert ("ä" in stoi) == (kind != "byte") and itos[tokenizer.eot_token] == ""
+    assert all(itos[i] == text for text, i in stoi.items())
+    ids = tokenizer.encode("The captain of the ship")
+    assert "".join(itos[i] for i in ids) == "The captain of the ship"
+
+
+def test_meta_pkl_holds_plain_values_and_comes_back_with_the_next_run(tmp_path: Path) -> None:
+    add_clean(tmp_path, range(30))
+    prepare.run(SMALL, tmp_path)
+    path = tmp_path / "data/meta.pkl"
+    content = path.read_bytes()
+    assert not {"GLOBAL", "STACK_GLOBAL", "REDUCE", "INST", "OBJ"} & {code.name for code, *_ in
+                                                                      pickletools.genops(content)}
+    for damage in (path.unlink, lambda: path.write_bytes(b"another vocabulary")):
+        damage()
+        prepare.run(SMALL, tmp_path)
+        assert path.read_bytes() == content
 
 
 def test_without_documents_nothing_is_made(tmp_path: Path) -> None:
