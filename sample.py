@@ -150,8 +150,7 @@ def interact(config: SampleConfig, loaded: Loaded) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = ArgumentParser(prog="sample.py", description=__doc__)
-    parser.usage = "python3 sample.py [options] [TEXT]"
+    parser = ArgumentParser(prog="sample.py", description=__doc__, positional="[TEXT]")
     prompt = parser.add_mutually_exclusive_group()
     prompt.add_argument("text", nargs="*", default=[], metavar="TEXT", help="the beginning of each sample")
     prompt.add_argument("--prompt", metavar="TEXT", help="the same")

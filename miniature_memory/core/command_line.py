@@ -32,13 +32,13 @@ logger = logging.getLogger(__name__)
 class ArgumentParser(argparse.ArgumentParser):
     """argparse without abbreviations; a bad command line is a ConfigError that names the nearest flag.
 
-    begins_topics: whether --topic may name a topic that is not there yet.
+    begins_topics: whether --topic may name a topic that is not there yet. positional: what --help shows of it.
     """
 
     def __init__(self, prog: str, description: str | None = None, epilog: str | None = None,
-                 begins_topics: bool = False) -> None:
+                 begins_topics: bool = False, positional: str = "") -> None:
         self.begins_topics = begins_topics
-        super().__init__(prog=prog, usage=f"python3 {prog} [options]", description=description, epilog=epilog,
+        super().__init__(prog=prog, usage=f"python3 {prog} [options] {positional}".rstrip(), description=description, epilog=epilog,
                          allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     def parse(self, argv: list[str] | None) -> argparse.Namespace:
