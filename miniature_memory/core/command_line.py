@@ -38,8 +38,8 @@ class ArgumentParser(argparse.ArgumentParser):
     def __init__(self, prog: str, description: str | None = None, epilog: str | None = None,
                  begins_topics: bool = False, positional: str = "") -> None:
         self.begins_topics = begins_topics
-        super().__init__(prog=prog, usage=f"python3 {prog} [options] {positional}".rstrip(), description=description, epilog=epilog,
-                         allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+        super().__init__(prog=prog, usage=f"python3 {prog} [options] {positional}".rstrip(), allow_abbrev=False,
+                         description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     def parse(self, argv: list[str] | None) -> argparse.Namespace:
         """The options of `argv`, or of the command line, with --topic and --demo as the root that they mean."""
