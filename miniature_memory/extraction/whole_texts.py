@@ -1,7 +1,6 @@
 """Whole texts: what the classifier's choice, block by block, leaves half.
 
-A kept table gets its header, code and formulas that a kept paragraph announces are kept, and hidden fields of structured
-data go.
+A kept table gets its header, code and what a kept paragraph announces are kept, hidden fields of structured data go.
 """
 
 import numpy as np
@@ -82,7 +81,7 @@ def _keep_what_is_announced(page: Page, kept: np.ndarray) -> None:
     blocks = page.blocks
     for n in np.flatnonzero(kept[:-2] & ~kept[1:-1] & kept[2:]) + 1:
         before, block = blocks[n - 1], blocks[n]
-        is_due = before.kind == "paragraph" and before.text[-1] in ":,=" or block.kind == "code"
+        is_due = (before.kind == "paragraph" and before.text[-1] in ":,=") or block.kind == "code"
         if is_due and not block.link_chars and len(block.text) <= MOST_ANNOUNCED_CHARS \
                 and not page.path_bits[block.element] & HIDDEN_BIT:
             kept[n] = True

@@ -15,8 +15,8 @@ import run
 from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.extraction import inputs
-from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.archives import read_warc
+from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.inputs import read_files, read_stdin
 
 PAGE = f"<html><head><title>A page</title></head><body><article><p>{PROSE}</p><p>{PROSE}</p></article></body></html>"
