@@ -88,11 +88,8 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
         except Stopped as stop:
             code = stop.exit_code
             raise
-        except StageError:
-            code = EXIT_STAGE
-            raise
-        except BrokenPipeError:  # the reader of our last lines has seen enough
-            code = EXIT_DONE
+        except (StageError, BrokenPipeError) as error:  # a broken pipe: the reader of our last lines has seen enough
+            code = EXIT_STAGE if isinstance(error, StageError) else EXIT_DONE
             raise
         finally:
             line = {"started": began, "finished": timestamp(), "exit_code": code,
@@ -155,8 +152,8 @@ def log_waiting(run: Run, stage: str) -> None:
     with Catalog(run.args.root) as catalog:  # may be the first to open it, and then migrates it
         waiting = counts.read(catalog).waiting.get(stage, 0)
     if waiting:
-        what = {"extract": "pages", "prepare": "clean documents"}.get(stage, "documents")
-        logger.info("--- %s is skipped: %s %s are waiting for it", stage, f"{waiting:,}", what)
+        what = {"extract": "page", "prepare": "clean document"}.get(stage, "document") + "s" * (waiting != 1)
+        logger.info("--- %s is skipped: %s %s waiting for it", stage, f"{waiting:,}", what)
 
 
 def is_empty(root: Path) -> bool:

@@ -82,7 +82,8 @@ def stage_main(run: Callable[..., StageStats], config_class: type, stage: str, a
     for flag, view in (views or {}).items():
         takes: dict[str, Any] = {"metavar": view.metavar} if view.metavar else {"action": "store_const", "const": ""}
         parser.add_argument(flag, help=view.help, **takes)
-    names = [parser.add_argument(flag, **settings).dest for flag, settings in (options or {}).items()]
+    names = {parser.add_argument(flag, **settings).dest for flag, settings in (options or {}).items()}
+    names -= {flag.strip("-") for flag in views or {}}  # of a view that was renamed
 
     def work() -> int:
         args = parser.parse(argv)

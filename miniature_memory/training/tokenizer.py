@@ -176,6 +176,9 @@ def train_bpe(texts: Iterable[str], n_tokens: int) -> dict[bytes, int]:
     except Stopped as stop:
         stop.leaves_thread = True
         raise
+    except BaseException:
+        waiting.put(None)  # so that the thread ends
+        raise
     return {bytes(token): rank for token, rank in bpe.get_mergeable_ranks()}
 
 

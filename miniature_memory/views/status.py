@@ -29,7 +29,7 @@ from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.counts import Counts
 from miniature_memory.storage.schema import OlderCatalog
 from miniature_memory.views import history
-from miniature_memory.views.history import Run, to_time, words_of_reason
+from miniature_memory.views.history import Run, to_time
 
 Facts = dict[str, Any]  # what --json prints
 
@@ -202,8 +202,8 @@ def last_run_rows(facts: Facts) -> dict[str, str]:
     for stage, flow in run["stages"].items():
         reasons = Counter(flow["dropped"]).most_common()
         if reasons:
-            listed = (words_of_reason(reasons[0][0]) if len(reasons) == 1 else
-                      ", ".join(f"{n:,} {words_of_reason(reason)}" for reason, n in reasons[:MAX_REASONS]))
+            listed = (reason_in_words(reasons[0][0]) if len(reasons) == 1 else
+                      ", ".join(f"{n:,} {reason_in_words(reason)}" for reason, n in reasons[:MAX_REASONS]))
             more = len(reasons) - MAX_REASONS
             listed += f"; {more} more reason{'s' * (more != 1)}" if more > 0 else ""
             rows[f"  {stage}"] = (f"{sum(flow['dropped'].values()):,} of {flow['in']:,} "
