@@ -2,7 +2,7 @@
 
 Reads   data/train.bin, val.bin     uint16 token ids; data/bins.json and data/tokenizer/ give them a meaning
 Writes  checkpoints/ckpt.pt         the model at its stable learning rate, from which the next run continues
-        checkpoints/ckpt.prev.pt    the one before, should ckpt.pt be damaged
+        checkpoints/ckpt.prev.pt    the one before, should ckpt.pt be damaged or missing
         checkpoints/release.pt      a branch of it whose learning rate fell to zero: the model to use
         checkpoints/history/*.pt    small copies of the last releases, for the playground
         checkpoints/ckpt.json       what ckpt.pt holds, for people
