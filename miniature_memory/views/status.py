@@ -22,7 +22,7 @@ from miniature_memory.core.errors import EXIT_DONE, StageError
 from miniature_memory.core.findings import BAD, NOTE, Finding
 from miniature_memory.core.paths import command, shown
 from miniature_memory.core.process import lock_holder
-from miniature_memory.core.text import strip_control
+from miniature_memory.core.text import counted, strip_control
 from miniature_memory.crawl.outcomes import in_words, reason_in_words
 from miniature_memory.storage import counts
 from miniature_memory.storage.catalog import Catalog
@@ -193,8 +193,8 @@ def last_run_rows(facts: Facts) -> dict[str, str]:
         return {"last run": "none yet"}
     began, ended = to_time(run["started"]), to_time(run["finished"])
     rows = {"last run": f"{began:%d %b %H:%M} to {ended:%H:%M}, {how_it_ended(run['exit_code'])}"}
-    names = {"search": "URLs", "scrape": "pages", "clean": "documents"}
-    gains = [f"{run['stages'][stage]['out']:,} {name}" for stage, name in names.items() if stage in run["stages"]]
+    names = {"search": "URL", "scrape": "page", "clean": "document"}
+    gains = [counted(run["stages"][stage]["out"], name) for stage, name in names.items() if stage in run["stages"]]
     if growth and to_time(growth["at"]) >= began:
         gains.append(f"{growth['tokens']:,} tokens")
     if gains:
@@ -244,8 +244,8 @@ def screen(facts: Facts) -> str:
     if dataset:
         tokens = f"{dataset['tokens']:,} tokens ({dataset['val_tokens']:,} for validation)"
         rows["documents"] = f"{dataset['documents']:,} kept of {dataset['raw_documents']:,} extracted; {tokens}"
-        rows["web"] = (f"{dataset['pages']:,} pages from {dataset['hosts']:,} host{'s' * (dataset['hosts'] != 1)}; "
-                       f"{dataset['urls']:,} URLs known, {dataset['urls_due']:,} due now")
+        rows["web"] = (f"{counted(dataset['pages'], 'page')} from {counted(dataset['hosts'], 'host')}; "
+                       f"{counted(dataset['urls'], 'URL')} known, {dataset['urls_due']:,} due now")
     else:
         rows["documents"] = "unknown" if facts["problems"] else "none yet"
     rows |= last_run_rows(facts) | provider_rows(facts)
