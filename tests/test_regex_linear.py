@@ -266,7 +266,8 @@ def measure() -> None:
         longest = next((n for name, n in LONGEST.items() if use.name.startswith(name)), 0)
         n = longest or CHARS
         for label, make in texts(use):
-            if (spent := seconds(use, make(n))) > CPU_SEC and (
+            text = make(n)[:longest or None]
+            if (spent := seconds(use, text)) > CPU_SEC and (
                     longest or spent > HANG_SEC or seconds(use, make(4 * n)) > TOO_MUCH * spent):
                 print(f"SLOW {use.name}.{use.method}: {n} characters of {label} take {spent:.2f} s", flush=True)
                 break

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from miniature_memory.core.config import Tables, build_config
 from miniature_memory.core.paths import shown
+from miniature_memory.core.text import counted
 from miniature_memory.core.topic_folders import MAX_TOPIC_CHARS, words_of
 from miniature_memory.storage.files import is_blank, write_aside
 
@@ -36,7 +37,7 @@ def begin(root: Path, topic: str, tables: Tables) -> bool:
         articles = suggestions(words, tables)
         write_aside(seeds, (SEEDS_HEAD + "".join(f"page {url}\n" for url in articles.values())).encode())
     if articles:
-        logger.info("Wikipedia suggests %d articles on %s; see %s", len(articles), words, shown(seeds))
+        logger.info("Wikipedia suggests %s on %s; see %s", counted(len(articles), "article"), words, shown(seeds))
     if not is_blank(queries):
         logger.info("continuing the topic %s in %s", words, shown(root))
         return False
@@ -45,7 +46,8 @@ def begin(root: Path, topic: str, tables: Tables) -> bool:
     templates = TEMPLATES if tables["search"]["language"] == "en" else TEMPLATES[:1]
     lines = dict.fromkeys([*(template.format(words).lstrip("# ") for template in templates), *articles])
     write_aside(queries, (QUERIES_HEAD + "".join(f"{line}\n" for line in lines)).encode())  # last: the topic is there
-    logger.info("%s is a new topic: its %d queries are in %s, for you to edit", words, len(lines), shown(queries))
+    logger.info("%s is a new topic: %s in %s, for you to edit", words,
+                "its query is" if len(lines) == 1 else f"its {len(lines)} queries are", shown(queries))
     return True
 
 
