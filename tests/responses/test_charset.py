@@ -13,7 +13,7 @@ TEXTS = {
     "cp1254": "Sabah postacı bir mektup getirdi ve bütün köy haberleri dinlemek için kuyuya çıktı, şarkı söylüyordu. ",
     "cp1255": "בבוקר הביא הדוור מכתב וכל הכפר יצא אל הבאר לשמוע חדשות. ",
     "cp1256": "في الصباح جاء ساعي البريد برسالة وخرجت القرية كلها إلى البئر لسماع الأخبار. ",
-    "cp1252": "Le facteur apporta une lettre, et tout le village sortit près du puits écouter — déjà ! — ce qu’il dit. ",
+    "cp1252": "Le facteur apporta une lettre, et tout le village sortit au puits écouter — déjà ! — ce qu’il dit. ",
     "cp932": "朝、郵便屋さんが手紙を持ってきて、村のみんなが井戸に集まりました。",
     "euc_jp": "朝、郵便屋さんが手紙を持ってきました。",
     "gb18030": "早上邮递员送来了一封信，全村的人都到井边来听消息。",
