@@ -18,6 +18,7 @@ MAX_DEPTH = 60  # guess; what is nested deeper in a formula is joined as it come
 _DRAWN = finder("//mjx-container | //*[contains(@class, 'katex') or contains(@class, 'MathJax')"
                      " or contains(@class, 'MJX') or contains(@class, 'mwe-math-element')]")
 _DRAWN_CLASS = re.compile(r"(?:^|\s)(?:katex(?:-display)?|MathJax(?:_\w{1,30})?|MJXc-display|mwe-math-element)(?:\s|$)")
+_PREVIEW = re.compile(r"mathjax|mjx", re.IGNORECASE)
 _TEX = re.compile(r"\\[a-zA-Z]+|[_^]\{|^\$[^$]+\$$")
 _TEX_CLASS = re.compile(r"(?<![a-z])(?:tex|latex|math|equation|formula)(?![a-z])")
 _TEX_ADDRESS = re.compile(r"latex|mathtex|mimetex|/math/|cht=tx")
@@ -52,9 +53,10 @@ def _is_display(formula: etree._Element) -> bool:
 
 def _replace_script(script: etree._Element) -> None:
     """MathJax's sources; what it has drawn of them stands before each."""
-    while (drawn := script.getprevious()) is not None and not (drawn.tail or "").strip() \
-            and re.match(r"mathjax|mjx", drawn.get("class") or "", re.IGNORECASE):
+    drawn = script.getprevious()
+    while drawn is not None and not (drawn.tail or "").strip() and _PREVIEW.match(drawn.get("class") or ""):
         drop(drawn)
+        drawn = drawn.getprevious()
     kind, text = (script.get("type") or "").lower(), script.text or ""
     if "mml" in kind or "asciimath" in kind:
         inner = etree.fromstring(f"<div>{text}</div>", etree.HTMLParser()) if "<" in text else None
@@ -116,6 +118,8 @@ def _line(node: etree._Element, depth: int) -> str:
     parts = [_line(child, depth + 1) for child in node if isinstance(child.tag, str)]
     if tag in ("semantics", "maction") or not parts:
         return "".join(parts[:1])
+    if tag == "msqrt":
+        return "√" + _group("".join(parts).strip())
     if tag in _FORMS:
         return _FORMS[tag]([part.strip() for part in parts])
     if tag == "mfenced":
@@ -151,5 +155,4 @@ _FORMS: dict[str, Callable[[list[str]], str]] = {
     "mfrac": _fraction, "msub": _scripts, "munder": _scripts, "msubsup": _scripts, "munderover": _scripts,
     "msup": lambda parts: _scripts([parts[0], "", *parts[1:]]),
     "mover": lambda parts: _scripts([parts[0], "", *parts[1:]]),
-    "msqrt": lambda parts: "√" + _group("".join(parts)),
     "mroot": lambda parts: f"{parts[1] if len(parts) > 1 else ''}√{_group(parts[0])}"}

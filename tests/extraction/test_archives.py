@@ -55,7 +55,8 @@ def test_every_record_is_a_page_or_a_text_or_has_a_reason(tmp_path):
     data = b"".join([
         record("warcinfo", b"software: x\r\n"), record("request", b"GET / HTTP/1.1\r\n\r\n"),
         record("metadata", b"a: b"), record("revisit", b"", html), record("response", PAGE, html, "404 Not Found"),
-        record("response", PAGE, html, "203 Fine"), record("response", b"%PDF-1.7", [("Content-Type", "application/pdf")]),
+        record("response", PAGE, html, "203 Fine"),
+        record("response", b"%PDF-1.7", [("Content-Type", "application/pdf")]),
         record("response", PAGE, []), record("resource", PAGE, **{"Content-Type": "text/html"}),
         record("conversion", "plain täxt".encode(), **{"Content-Type": "text/plain"})])
     assert read(tmp_path, data) == [
@@ -92,7 +93,8 @@ def test_arc_and_zst_files_are_read(tmp_path):
 
 def test_json_lines_without_a_text_have_a_reason(tmp_path):
     (tmp_path / "x.jsonl").write_bytes(b'{"text": null}\n{"text": 7}\n{"text": ["a"]}\n{"url": null}\n'
-                                       b'{"text": null, "html": "<p>a"}\n{"text": "caf\xe9 \xe2\x82\xac \xe2\x82\xac"}\n')
+                                       b'{"text": null, "html": "<p>a"}\n'
+                                       b'{"text": "caf\xe9 \xe2\x82\xac \xe2\x82\xac"}\n')
     found = [(one.reason, one.html or one.text) for one in read_files([tmp_path / "x.jsonl"])]
     assert found == [("no_text", ""), ("text_is_no_string", ""), ("text_is_no_string", ""), ("no_text", ""),
                      ("", b"<p>a"), ("", "caf\ufffd € €")]

@@ -12,7 +12,8 @@ from miniature_memory.extraction.script_data import script_blocks
 
 TEX = '<annotation encoding="application/x-tex">v = {s}/{t}</annotation>'
 MATH = f"<math><semantics><mrow><mi>v</mi><mo>=</mo><mfrac><mi>s</mi><mi>t</mi></mfrac></mrow>{TEX}</semantics></math>"
-LONG = "The harbour was full of ships that waited for the wind, and the sailors sang in the inns until the morning came. "
+LONG = ("The harbour was full of ships that waited for the wind, and the sailors sang in the inns until the morning "
+        "came. ")
 
 
 def text(html: str) -> str:
@@ -22,13 +23,16 @@ def text(html: str) -> str:
 
 @pytest.mark.parametrize(("formula", "expected"), [
     (MATH, "v = {s}/{t}"), (MATH.replace(TEX, ""), "v = s/t"), ("<math alttext='x_1'><mi>y</mi></math>", "x_1"),
-    (f"<span class=katex><span class=katex-mathml>{MATH}</span><span class=katex-html aria-hidden=true>v=st</span></span>",
+    (f"<span class=katex><span class=katex-mathml>{MATH}</span><span class=katex-html aria-hidden=true>v=st</span>"
+     "</span>",
      "v = {s}/{t}"),
-    ("<span class=MathJax_Preview>b</span><span class=MathJax><nobr>b</nobr></span><script type='math/tex'>\\beta</script>",
+    ("<span class=MathJax_Preview>b</span><span class=MathJax><nobr>b</nobr></span>"
+     "<script type='math/tex'>\\beta</script>",
      "\\beta"),
     ("<mjx-container class=MathJax><mjx-math><mjx-c>x</mjx-c></mjx-math><mjx-assistive-mml><math><mi>x</mi></math>"
      "</mjx-assistive-mml></mjx-container>", "x"),
-    ("<span class=mwe-math-element><span style='display:none'><math alttext='{\\displaystyle n!}'><mi>n</mi></math></span>"
+    ("<span class=mwe-math-element><span style='display:none'><math alttext='{\\displaystyle n!}'><mi>n</mi></math>"
+     "</span>"
      "<img class=mwe-math-fallback-image-inline alt='{\\displaystyle n!}'></span>", "n!"),
     ("<img class=tex alt='$p > q$'>", "p > q"), ("<img src=dog.jpg alt='a dog'>", ""),
     ("<math><msup><mi>x</mi><mrow><mi>n</mi><mo>-</mo><mn>1</mn></mrow></msup></math>", "x^(n - 1)"),
@@ -61,7 +65,7 @@ def test_marks_go_and_text_in_brackets_stays(html, expected):
     "<pre><i class=n>1</i>if a:\n<i class=n>2</i>  b()</pre>", "<div class=code>if a:<br>&nbsp;&nbsp;b()</div>",
     "<table><tr><td><pre>1\n2</pre><td><pre>if a:\n  b()</pre></table>",
     "<table><tr><td>7<td><code>if a:</code><tr><td>8<td><code>&nbsp;&nbsp;b()</code></table>",
-    "<table class=highlight><tr><td data-n=1><td class=blob-code>if a:<tr><td data-n=2><td class=blob-code>  b()</table>",
+    "<table class=highlight><tr><td data-n=1><td class=c>if a:<tr><td data-n=2><td class=c>  b()</table>",
     "<ol><li><code>if a:</code><li><code>&nbsp;&nbsp;b()</code></ol>", "<listing>if a:\n  b()</listing>",
 ])
 def test_code_has_its_lines_and_indentation_and_no_numbers(code):
@@ -76,7 +80,8 @@ def test_numbers_that_are_code_or_a_table_stay():
 
 @pytest.mark.parametrize(("attributes", "lines"), [
     ("style='white-space: pre-wrap'", True), ("style='WHITE-SPACE:normal; white-space:pre-line'", False),
-    ("style='white-space:pre-line'", True), ("class='x md:whitespace-pre-line'", True), ("class=verse", True), ("", False)])
+    ("style='white-space:pre-line'", True), ("class='x md:whitespace-pre-line'", True), ("class=verse", True),
+    ("", False)])
 def test_line_breaks_that_css_keeps_are_line_breaks(attributes, lines):
     sheet = "<style>p, .verse { color: red; white-space: pre-line }</style>"
     got = text(f"{sheet}<div {attributes}>over the sea\nunder the sky\n\nhome again</div>")
@@ -92,7 +97,8 @@ def test_paragraphs_in_a_cell_are_paragraphs_and_rows_of_data_are_rows():
                                   "<tr><td><b>Ship</b><td><b>Cargo</b>"])
 def test_a_kept_table_has_its_header(head):
     rows = "".join(f"<tr><td>{name}<td>{LONG[:60]}{name}" for name in ("Swan", "Gull", "Tern"))
-    page = extract_page(f"<main><article><h1>Ships</h1><p>{LONG * 3}<p>{LONG * 2}<table>{head}{rows}</table><p>{LONG * 3}")
+    page = extract_page(f"<main><article><h1>Ships</h1><p>{LONG * 3}<p>{LONG * 2}<table>{head}{rows}</table>"
+                        f"<p>{LONG * 3}")
     assert "Ship | Cargo\nSwan | The harbour" in page.text
 
 
@@ -106,7 +112,7 @@ def test_markup_as_the_text_of_noscript_is_markup():
 
 
 def test_hidden_fields_of_structured_data_are_no_text_and_no_text_comes_twice():
-    fields = ("<div itemprop=publisher itemscope style='display: none'><span itemprop=name>Harbour House of London</span></div>"
+    fields = ("<div itemprop=publisher itemscope style='display: none'><span itemprop=name>Harbour House</span></div>"
               f"<div itemprop=articleBody>{LONG * 3}</div><div itemprop=articleBody hidden>{LONG * 3}</div>"
               "<p>Sold<span itemprop=sku hidden> A-17</span> out.</p>")
     page = extract_page(f"<main><article><h1>Ships</h1><p>{LONG * 2}</p>{fields}</article></main>")
@@ -125,8 +131,9 @@ def test_data_of_scripts_give_each_text_once_and_no_fields():
 
 
 @pytest.mark.parametrize("unit", ["<math><mi>a</mi></math>", "a<sup>[1]</sup>", "[<a href=#fn1>1</a>]", "a<rt>b</rt>",
-                                  "<code>a<br>", "<code>a</code><br>", "<pre><div>1</div>", "<table class=code><tr><td>1<td>x",
-                                  "<div style=white-space:pre>a\n", "<noscript>&lt;p>a</noscript>", "<span class=katex>",
+                                  "<code>a<br>", "<code>a</code><br>", "<pre><div>1</div>",
+                                  "<table class=code><tr><td>1<td>x", "<span class=katex>",
+                                  "<div style=white-space:pre>a\n", "<noscript>&lt;p>a</noscript>",
                                   "<b style=white-space:pre>\n</b>", "<style>.a{white-space:pre}</style>", "<math>"])
 def test_no_form_takes_quadratic_time(unit):
     parse(unit * (100_000 // len(unit)))

@@ -13,9 +13,11 @@ TEXTS = {
     "cp1254": "Sabah postacı bir mektup getirdi ve bütün köy haberleri dinlemek için kuyuya çıktı, şarkı söylüyordu. ",
     "cp1255": "בבוקר הביא הדוור מכתב וכל הכפר יצא אל הבאר לשמוע חדשות. ",
     "cp1256": "في الصباح جاء ساعي البريد برسالة وخرجت القرية كلها إلى البئر لسماع الأخبار. ",
-    "cp1252": "Le facteur apporta une lettre, et tout le village sortit près du puits écouter — déjà ! — les nouvelles. ",
-    "cp932": "朝、郵便屋さんが手紙を持ってきて、村のみんなが井戸に集まりました。", "euc_jp": "朝、郵便屋さんが手紙を持ってきました。",
-    "gb18030": "早上邮递员送来了一封信，全村的人都到井边来听消息。", "big5hkscs": "早上郵差送來了一封信，全村的人都到井邊來聽消息。",
+    "cp1252": "Le facteur apporta une lettre, et tout le village sortit au puits écouter — déjà ! — ce qu’il dit. ",
+    "cp932": "朝、郵便屋さんが手紙を持ってきて、村のみんなが井戸に集まりました。",
+    "euc_jp": "朝、郵便屋さんが手紙を持ってきました。",
+    "gb18030": "早上邮递员送来了一封信，全村的人都到井边来听消息。",
+    "big5hkscs": "早上郵差送來了一封信，全村的人都到井邊來聽消息。",
     "cp949": "아침에 우체부가 편지를 가져왔고 온 마을 사람들이 우물가로 나와 소식을 들었다. "}
 
 
@@ -26,9 +28,11 @@ def test_an_encoding_without_label_is_known_by_its_letters(codec):
 
 @pytest.mark.parametrize("head", [
     '<?xml version="1.0" encoding="koi8-r"?><html>', "<!-- <meta charset=shift_jis> --><META CharSet = 'koi8-r' >",
-    "<style>" + "a{}" * 2000 + "</style><meta charset=koi8-r>", "<script>'<meta charset=big5>'</script><meta charset=KOI8>",
+    "<style>" + "a{}" * 2000 + "</style><meta charset=koi8-r>",
+    "<script>'<meta charset=big5>'</script><meta charset=KOI8>",
     '<meta content="text/html; charset=koi8-r" name=x http-equiv=Content-Type>',
-    '<meta name=description content="charset=big5"><meta charset="koi8-r"/>', "<meta charset=nonsense><meta charset=koi8_r>",
+    '<meta name=description content="charset=big5"><meta charset="koi8-r"/>',
+    "<meta charset=nonsense><meta charset=koi8_r>",
 ])
 def test_a_label_is_found_as_browsers_find_it(head):
     text = f"{head}<p>короткий"
@@ -36,7 +40,8 @@ def test_a_label_is_found_as_browsers_find_it(head):
 
 
 @pytest.mark.parametrize(("codec", "header", "meta"), [
-    ("cp1251", "utf-8", ""), ("cp1251", "", "utf-8"), ("koi8-r", "iso-8859-1", ""), ("cp1251", "iso-8859-1", "windows-1251"),
+    ("cp1251", "utf-8", ""), ("cp1251", "", "utf-8"), ("koi8-r", "iso-8859-1", ""),
+    ("cp1251", "iso-8859-1", "windows-1251"),
     ("utf-8", "windows-1251", ""), ("utf-8", "gb2312", "gbk"), ("utf-8", "", "utf-16"), ("utf-16", "iso-8859-1", ""),
     ("utf-16-le", "", ""), ("utf-32", "", ""), ("utf-8-sig", "koi8-r", "big5")])
 def test_a_wrong_label_is_not_believed(codec, header, meta):
@@ -60,7 +65,7 @@ def test_labels_are_those_of_browsers():
     assert {label: codec_of(label) for label in labels} == labels
 
 
-@pytest.mark.parametrize("worst", [b"<a", b"<!--", b"<meta charset=", b"<meta ", b"<a x='", b"<?xml encoding ", b"\xe9<",
-                                   b"<meta http-equiv=content-type content='charset ", b"\xe9"])
+@pytest.mark.parametrize("worst", [b"<a", b"<!--", b"<meta charset=", b"<meta ", b"<a x='", b"\xe9<",
+                                   b"<?xml encoding ", b"<meta http-equiv=content-type content='charset ", b"\xe9"])
 def test_no_page_takes_long(worst):
     decode_html(worst * (300_000 // len(worst)) + b"\xe9")
