@@ -21,13 +21,13 @@ import hashlib
 import json
 import shlex
 import sqlite3
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from miniature_memory.core.command_line import OldSpelling
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import command
 from miniature_memory.core.progress import Progress
@@ -45,7 +45,6 @@ from miniature_memory.storage import documents
 from miniature_memory.storage.catalog import Catalog
 
 __all__ = ["ExtractConfig", "extract_page", "main", "run"]
-RENAMED_FLAGS = {"--file": "--print", "--files": "--import"}  # the old spellings keep working
 
 
 def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Sequence[Path] = (),
@@ -138,21 +137,10 @@ def main(argv: list[str] | None = None) -> int:
     options = {"--warc": {**paths, "metavar": "FILE", "help": "read these WARC files instead of the crawl's"},
                "--import": {**paths, "metavar": "PATH", "dest": "files",
                             "help": "read local files and folders of them: .html .txt .md .jsonl"},
+               "--files": {**paths, "dest": "files", "action": OldSpelling, "new": "--import"},
+               "--file": {"dest": "print", "action": OldSpelling, "new": "--print"},
                "--stdin": {"action": "store_true", "help": "read one page or text from standard input"}}
-    return stage_main(run, ExtractConfig, "extract", with_new_flags(sys.argv[1:] if argv is None else argv), views,
-                      options)
-
-
-def with_new_flags(argv: list[str]) -> list[str]:
-    """`argv` with renamed flags in their new spelling; a hint is printed for each."""
-    out = []
-    for argument in argv:
-        flag, equals, value = argument.partition("=")
-        if flag in RENAMED_FLAGS:
-            print(f"extract.py: {flag} is now {RENAMED_FLAGS[flag]}", file=sys.stderr)
-            argument = f"{RENAMED_FLAGS[flag]}{equals}{value}"
-        out.append(argument)
-    return out
+    return stage_main(run, ExtractConfig, "extract", argv, views, options)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from miniature_memory.core.paths import DEMO, PROJECT, command, shown
 from miniature_memory.core.process import catch_signals, run_lock
 from miniature_memory.core.run_options import STAGES, parse_args
 from miniature_memory.core.stage import StageStats
-from miniature_memory.core.text import timestamp
+from miniature_memory.core.text import counted, timestamp
 from miniature_memory.crawl import new_topic
 from miniature_memory.crawl.outcomes import attempts, unread_seeds
 from miniature_memory.demo_site.demo import demo_web
@@ -150,8 +150,8 @@ def log_waiting(run: Run, stage: str) -> None:
     with Catalog(run.args.root) as catalog:  # may be the first to open it, and then migrates it
         waiting = counts.read(catalog).waiting.get(stage, 0)
     if waiting:
-        what = {"extract": "pages", "prepare": "clean documents"}.get(stage, "documents")
-        logger.info("--- %s is skipped: %s %s are waiting for it", stage, f"{waiting:,}", what)
+        what = {"extract": "page", "prepare": "clean document"}.get(stage, "document")
+        logger.info("--- %s is skipped: %s waiting for it", stage, counted(waiting, what))
 
 
 def is_empty(root: Path) -> bool:

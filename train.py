@@ -2,7 +2,7 @@
 
 Reads   data/train.bin, val.bin     uint16 token ids; data/bins.json and data/tokenizer/ give them a meaning
 Writes  checkpoints/ckpt.pt         the model at its stable learning rate, from which the next run continues
-        checkpoints/ckpt.prev.pt    the one before, should ckpt.pt be damaged
+        checkpoints/ckpt.prev.pt    the one before, should ckpt.pt be damaged or missing
         checkpoints/release.pt      a branch of it whose learning rate fell to zero: the model to use
         checkpoints/history/*.pt    small copies of the last releases, for the playground
         checkpoints/ckpt.json       what ckpt.pt holds, for people
@@ -72,13 +72,14 @@ def train(config: TrainConfig, root: Path, started: float, on_iteration: Callabl
 
 
 def log_model(trainer: Trainer, config: TrainConfig) -> None:
-    shape = trainer.model.config
-    logger.info("the model has %d layers of %d%s, %.2f M parameters and %.1f M of n-grams; it trains in %s on %s (%d "
-                "threads), takes about %d MB and continues from iteration %s", shape.n_layer, shape.n_embd,
+    shape, threads = trainer.model.config, torch.get_num_threads()
+    logger.info("the model has %d layer%s of %d%s, %.2f M parameters and %.1f M of n-grams; it trains in %s on %s (%d "
+                "thread%s), takes about %d MB and %s", shape.n_layer, "s" * (shape.n_layer != 1), shape.n_embd,
                 " (sized to the time budget)" if trainer.is_fresh and config.size == "auto" else "",
                 shape.matrix_parameters / 1e6, shape.table_rows * shape.n_embd / 1e6,
-                str(trainer.dtype).removeprefix("torch."), trainer.device, torch.get_num_threads(), trainer.memory_mb,
-                f"{trainer.iter_num:,}")
+                str(trainer.dtype).removeprefix("torch."), trainer.device, threads, "s" * (threads != 1),
+                trainer.memory_mb,
+                f"continues from iteration {trainer.iter_num:,}" if trainer.iter_num else "starts at iteration 0")
 
 
 # --- phase 1: the stable learning rate -----------------------------------------------------------

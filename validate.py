@@ -24,6 +24,7 @@ from typing import Any
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.log import DETAIL
+from miniature_memory.core.paths import shown
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, stage_main
 from miniature_memory.core.text import strip_control
@@ -82,7 +83,7 @@ def store(catalog: Catalog, row: sqlite3.Row, judged: tuple[dict[str, Any], Reje
 
 def audit(catalog: Catalog, repair: bool) -> StageStats:
     """Report every problem and the statistics. Raises StageError if a problem is left that was not fixed."""
-    walk, n_found, n_left = Audit(catalog), 0, 0
+    walk, n_found, n_left, log = Audit(catalog), 0, 0, shown(catalog.root / "data/run.log")
     for problem in walk.problems():
         n_found += 1
         n_left += not (repair and problem.repair)
@@ -92,7 +93,7 @@ def audit(catalog: Catalog, repair: bool) -> StageStats:
             problem.repair()
     catalog.commit()
     if n_found > MAX_PRINTED:
-        logger.warning("%d more problems are listed in data/run.log.", n_found - MAX_PRINTED)
+        logger.warning("%d more problems are listed in %s.", n_found - MAX_PRINTED, log)
     n_whole, n_damaged = walk.tally.raw_documents, walk.tally.damaged
     stats = StageStats("validate", n_whole + n_damaged, n_whole)
     if n_damaged:
@@ -100,7 +101,7 @@ def audit(catalog: Catalog, repair: bool) -> StageStats:
     stats.facts = {"problems": n_found, "fixed": n_found - n_left, **statistics(catalog, walk.tally)}
     logger.info("%s", strip_control(screen(stats.facts)))
     if n_left:
-        raise StageError(f"The dataset has {n_left} problem{'s' * (n_left != 1)}, listed above and in data/run.log.",
+        raise StageError(f"The dataset has {n_left} problem{'s' * (n_left != 1)}, listed above and in {log}.",
                          "none.", "follow the fix of each; --repair cannot do it." if repair else
                          f"run {repair_command(catalog.root)}, which sets aside what is damaged and deletes nothing.")
     stats.facts["summary"] = (f"{stats.n_in:,} documents read, {n_whole:,} of them whole; {n_found:,} "

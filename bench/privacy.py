@@ -2,7 +2,7 @@
 
     .venv/bin/python -m bench.privacy
 
-privacy.txt has 300 lines in 25 languages: half hold something that must be masked, half are traps, such as rows of
+privacy.txt has some 300 lines in 21 languages: half hold something that must be masked, half are traps, such as rows of
 numbers, versions and matrix products. The masks were tuned on every other line, tuned_on; the rest is held_out.
 Precision: the share of what is masked that must be. Recall: the share of what must be masked that is, to the character.
 Wrong lines are printed to standard error. Ends with one JSON line.

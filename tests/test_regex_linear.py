@@ -43,7 +43,7 @@ CLASSES = {codes.CATEGORY_DIGIT: "07", codes.CATEGORY_SPACE: " \n", codes.CATEGO
 # Of the module regex: an example of each
 PROPERTIES = {"Sc": "€", "So": "😀", "Lu": "A", "Lo": "中", "P": "-", "M": "\u0301"}
 # Characters that these modules' or patterns' texts have at most, because the code looks at their length first
-LONGEST = {"cleaning.boilerplate.": 60, "cleaning.words._SUFFIX": 8, "extraction.charset:": 4096,
+LONGEST = {"cleaning.notices.COUNTER": 60, "cleaning.words._SUFFIX": 8,
            "extraction.inputs.LOOKS_LIKE_HTML": 1000}
 OWN_TEXT = ("demo_site.pages", "crawl.config")  # they see the plays of the package and the settings alone
 
@@ -61,13 +61,15 @@ def uses() -> Iterator[Use]:
     """Every pattern of the package with each method that it is used with."""
     paths = [*sorted((PROJECT / "miniature_memory").rglob("*.py")), *sorted(PROJECT.glob("*.py"))]
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
-    methods = methods_by_name(trees.values())
+    here = {path: methods_by_name([tree]) for path, tree in trees.items()}
+    everywhere = methods_by_name(trees.values())
     seen: set[tuple[str, str]] = set()
     for path, tree in trees.items():
         module = importlib.import_module(".".join(path.relative_to(PROJECT).with_suffix("").parts))
         short = module.__name__.removeprefix("miniature_memory.")
         for name, pattern in compiled(vars(module), path.stem):
-            for method in sorted(methods.get(name.rpartition(".")[2], {"search"})):
+            last = name.rpartition(".")[2]
+            for method in sorted((here[path] if last.startswith("_") else everywhere).get(last, {"search"})):
                 if (pattern.pattern, method) not in seen:
                     seen.add((pattern.pattern, method))
                     yield Use(f"{short}.{name}", pattern, method)
@@ -157,7 +159,8 @@ def text_of(start: str, row: str, tail: str, is_bytes: bool, n: int) -> str | by
 
 
 def tree_of(source: str, pattern: Any) -> Any:
-    """The parsed pattern. What only the module regex knows becomes an example of it."""
+    """The parsed pattern. What only the module regex knows becomes an example of it; sets taken from sets are ignored."""
+    source = re.sub(r"(?:&&|--)\[[^\]]*\]", "", source)
     source = re.sub(r"\\p\{(\w+)\}", lambda found: PROPERTIES.get(found[1], "a"), source)
     flags = pattern.flags & (re.IGNORECASE | re.VERBOSE | re.DOTALL | re.MULTILINE)
     with warnings.catch_warnings():
@@ -266,7 +269,8 @@ def measure() -> None:
         longest = next((n for name, n in LONGEST.items() if use.name.startswith(name)), 0)
         n = longest or CHARS
         for label, make in texts(use):
-            if (spent := seconds(use, make(n))) > CPU_SEC and (
+            text = make(n)[:longest or None]
+            if (spent := seconds(use, text)) > CPU_SEC and (
                     longest or spent > HANG_SEC or seconds(use, make(4 * n)) > TOO_MUCH * spent):
                 print(f"SLOW {use.name}.{use.method}: {n} characters of {label} take {spent:.2f} s", flush=True)
                 break

@@ -114,7 +114,7 @@ def test_a_skipped_stage_is_a_pause(tmp_path: Path) -> None:
     skip = ["--skip-search", "--skip-scraping", "--skip-extraction", "--skip-training"]
     done = run_py("--root", tmp_path, *skip, "--skip-cleaning")
     assert done.returncode == 0, done.stderr
-    assert "clean is skipped: 1 documents are waiting for it" in done.stderr
+    assert "clean is skipped: 1 document waiting for it" in done.stderr
     assert [stats["stage"] for stats in last_run(tmp_path)["stages"]] == ["validate", "prepare"]
     done = run_py("--root", tmp_path, *skip)
     assert [stats["n_out"] for stats in last_run(tmp_path)["stages"]] == [0, 1, 1]

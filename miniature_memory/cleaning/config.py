@@ -33,7 +33,7 @@ class Threshold(NamedTuple):
 THRESHOLDS = (
     Threshold("min_words", "words, not counting punctuation", GOPHER, 50, 50),
     Threshold("max_words", "words; more is a list or a whole library", GOPHER, 100_000, 100_000),
-    Threshold("min_mean_word_chars", "mean length of a word", GOPHER, 3.0, 3.0),
+    Threshold("min_mean_word_chars", "mean length of a word; 3 rejects games of chess and sums", GOPHER, 3.0, 2.0),
     Threshold("max_mean_word_chars", "mean length of a word", GOPHER, 10.0, 10.0),
     Threshold("max_hashes_per_word", "`#` per word", GOPHER, 0.1, 0.1),
     Threshold("max_ellipses_per_word", "`...` and `…` per word", GOPHER, 0.1, 0.1),
@@ -57,7 +57,7 @@ THRESHOLDS = (
     Threshold("max_repeated_line_chars_frac", "characters in repeated lines, as max_duplicate_line_chars_frac", FINEWEB,
               0.1, 1.0),
     Threshold("max_newlines_per_word", "newlines per word; many in lists", DATATROVE, 0.3, 1.0),
-    Threshold("max_digits_frac", "digits; 0.15 rejects pages with tables", NEMO, 0.15, 0.25),
+    Threshold("max_digits_frac", "digits; 0.15 rejects pages with tables", NEMO, 0.15, 0.3),
     Threshold("max_url_chars_frac", "characters in URLs", NEMO, 0.2, 0.2),
     Threshold("max_whitespace_frac", "spaces and newlines; 0.25 rejects indented code", NEMO, 0.25, 0.4),
     Threshold("min_list_function_words_frac", "words such as the, of, you in a text of short lines or fewer than five "

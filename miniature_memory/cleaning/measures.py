@@ -22,7 +22,8 @@ CODE = frozenset("=(){}[];<>`")
 SENTENCE_WORDS = 8  # guess
 ENOUGH_PROSE = 145  # tuned by bench/filters.py: the most in a menu, a footer or a list of links there is 141
 OWN_FRAC = 0.45  # tuned by bench/filters.py
-WE, YOU = re.compile(r"\b(?:we|us|our|(?:this|the) (?:web ?)?site)\b"), re.compile(r"\b(?:you|your)\b")
+WE, YOU = re.compile(r"\b(?:we|us|our)\b"), re.compile(r"\b(?:you|your)\b")
+ITSELF = re.compile(r"\b(?:this|our|the) web ?sites?\b|\b(?:this|our) site\b")
 _URL_IN_TEXT = re.compile(r"https?://\S+|www\.\S+")
 
 
@@ -176,7 +177,7 @@ class Measures:
         found = SITE_PHRASES.findall(self.text.lower())
         if len({phrase.rstrip("s").replace(" ", "") for phrase in found}) <= 1:
             return 0.0
-        own = sum(_own_phrases(line) for line in self.full_lines)
+        own = _own_phrases(self.full_lines)
         return (len(found) if own >= OWN_FRAC * len(found) else own) / max(1, self.n_words)
 
     # shares of the characters
@@ -196,15 +197,25 @@ class Measures:
         return sum(map(self.text.count, " \n\t")) / self.n_chars
 
 
-def _own_phrases(line: str) -> int:
-    """How many phrases a line has in which a site speaks about itself."""
-    lower = line.lower()
-    if not SITE_PHRASES.search(lower):
-        return 0
-    if line.rstrip()[-1] not in SENTENCE_ENDS:  # an entry of a list, or code
-        return 0 if line[0].isspace() or not CODE.isdisjoint(line) else len(SITE_PHRASES.findall(lower))
-    return sum(len(SITE_PHRASES.findall(sentence)) for sentence in sentences(lower)
-               if SAYS.match(sentence) or (WE.search(sentence) and YOU.search(sentence)))
+def _own_phrases(lines: list[str]) -> int:
+    """How many phrases of the lines are a site's own talk: in a list, or in a sentence to the reader.
+
+    One line alone that ends no sentence is a heading, or a word that is explained below it.
+    """
+    is_entry = [line.rstrip()[-1] not in SENTENCE_ENDS for line in lines]
+    n = 0
+    for i, line in enumerate(lines):
+        lower = line.lower()
+        if not SITE_PHRASES.search(lower):
+            continue
+        if not is_entry[i]:
+            n += sum(len(SITE_PHRASES.findall(sentence)) for sentence in sentences(lower)
+                     if SAYS.match(sentence) or ITSELF.search(sentence) or (
+                         WE.search(sentence) and YOU.search(sentence)))
+        elif (any(is_entry[max(0, i - 1):i]) or any(is_entry[i + 1:i + 2])) and (
+                not line[0].isspace() and CODE.isdisjoint(line)):
+            n += len(SITE_PHRASES.findall(lower))
+    return n
 
 
 def _repeated(items: list[str]) -> tuple[int, int]:

@@ -88,6 +88,7 @@ def _is_phone(text: str, start: int, number: str, language: str, listed: bool) -
     if not MIN_DIGITS <= n_digits <= MAX_DIGITS or len(groups) > 8 or _DATE.match(number) or _HOURS.match(number):
         return False
     before = text[max(0, start - BEFORE_CHARS):start].rpartition("\n")[2].lower()
+    before = before.rpartition(" number]")[2]  # a mask is no cue
     if _NO_PHONE.search(before) or _is_row(groups):
         return False
     if number[0] in "+＋":

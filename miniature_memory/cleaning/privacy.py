@@ -118,8 +118,9 @@ _IPV6 = re.compile(r"(?<![\w:.])[23][0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-
 # Before a number, these mean that it is a version or a section, or that it is an address.
 _VERSION = re.compile(r"(?:\bv|\bver\b|version|release|section|chapter|§|update|upgrade|firmware|build|driver|patch"
                       r"|kernel|\bsdk|==|/)[^\n]{0,24}$", re.IGNORECASE)
-_MACHINE = re.compile(r"\b(?:ip|ips|ipv4|address|server|serveur|servidor|host|dns|router|gateway|proxy|ping|node"
-                      r"|adresse|dirección|indirizzo|nameserver|subnet|connect|telnet|ssh|curl)\b", re.IGNORECASE)
+_MACHINE = re.compile(r"(?<!\[)\b(?:ip|ips|ipv4|address(?!\])|server|serveur|servidor|host|dns|router|gateway|proxy"
+                      r"|ping|node|adresse|dirección|indirizzo|nameserver|subnet|connect|telnet|ssh|curl)\b",
+                      re.IGNORECASE)
 _PRODUCT = re.compile(r"\b[A-Z]\w+ $")
 _HEADING = re.compile(r" +[A-ZÀ-ÞΑ-ΩА-Я]")  # 3.2.1.1 Installing
 SMALL = 100  # versions and sections are of numbers below it; most addresses have one above it

@@ -112,6 +112,7 @@ def drop_output() -> None:
 
 def guarded(prog: str, work: Callable[[], int]) -> int:
     """Run `work`; turn what a person can fix into a message and an exit code. Bugs keep their traceback."""
+    ends_here = False
     try:
         prepare_output()
         code = work()
@@ -123,6 +124,7 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
     except KeyboardInterrupt as stop:  # Stopped, and Ctrl-C before signals are caught
         code = getattr(stop, "exit_code", 130)
         message = f"stopped by {str(stop) or 'SIGINT'}; run the same command again to resume"
+        ends_here = getattr(stop, "leaves_thread", False)
     except BrokenPipeError:  # the reader of our output has seen enough
         drop_output()
         return EXIT_DONE
@@ -132,4 +134,6 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
         message = str(known or f"this is a bug: {type(error).__name__}\n{traceback.format_exc().rstrip()}")
     logger.error("%s", strip_control(f"{prog}: {message}"))
     drop_output()
+    if ends_here:
+        os._exit(code)
     return code

@@ -42,6 +42,7 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
         self.exit_code = 128 + signum
+        self.leaves_thread = False  # a thread of other languages is running, which the interpreter's end would crash
 
 
 def cannot_write(path: Path | str, error: OSError) -> StageError:

@@ -18,13 +18,14 @@ from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.core.errors import EXIT_DONE
 from miniature_memory.core.log import DETAIL, start_logging
 from miniature_memory.core.process import PeakMemory, catch_signals, die_with_parent, run_lock
-from miniature_memory.core.text import strip_control
+from miniature_memory.core.text import counted, strip_control
 
 logger = logging.getLogger(__name__)
 
-FLOWS = {"search": ("URLs found", "new"), "scrape": ("URLs visited", "new pages"),
-         "extract": ("pages read", "new documents"), "validate": ("documents checked", "valid"),
-         "clean": ("documents checked", "kept")}  # what goes into a stage, and what comes out
+# What goes into a stage and what it does with it; what comes out
+FLOWS = {"search": ("URL", "found", "new"), "scrape": ("URL", "visited", "new page"),
+         "extract": ("page", "read", "new document"), "validate": ("document", "checked", "valid"),
+         "clean": ("document", "checked", "kept")}
 
 
 @dataclass
@@ -54,8 +55,9 @@ class StageStats:
 
     def summary(self) -> str:
         """One line for people."""
-        came, became = FLOWS.get(self.stage, ("in", "out"))
-        flow = f"{self.n_in:,} {came}, {self.n_out:,} {became}" if self.n_in else "nothing new"
+        came, done, became = FLOWS.get(self.stage, ("document", "read", "written"))
+        out = counted(self.n_out, became) if " " in became else f"{self.n_out:,} {became}"
+        flow = f"{counted(self.n_in, came)} {done}, {out}" if self.n_in else "nothing new"
         if self.dropped:
             reasons = (f"{n:,} {reason.replace('_', ' ')}" for reason, n in self.dropped.most_common())
             flow += f"; {'rejected' if self.stage in ('validate', 'clean') else 'skipped'}: {', '.join(reasons)}"
@@ -82,7 +84,8 @@ def stage_main(run: Callable[..., StageStats], config_class: type, stage: str, a
     for flag, view in (views or {}).items():
         takes: dict[str, Any] = {"metavar": view.metavar} if view.metavar else {"action": "store_const", "const": ""}
         parser.add_argument(flag, help=view.help, **takes)
-    names = [parser.add_argument(flag, **settings).dest for flag, settings in (options or {}).items()]
+    names = {parser.add_argument(flag, **settings).dest for flag, settings in (options or {}).items()}
+    names -= {flag.strip("-") for flag in views or {}}  # of a view that was renamed
 
     def work() -> int:
         args = parser.parse(argv)

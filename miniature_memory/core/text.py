@@ -10,6 +10,11 @@ def timestamp(seconds: float | None = None) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+def counted(n: int, noun: str) -> str:
+    """A number and what it counts: "1 page", "1,234 pages"."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
 def strip_control(text: str) -> str:
     """`text` without control characters, save tab and newline: what came from outside may hold terminal commands."""
     return _CONTROL.sub("", text)

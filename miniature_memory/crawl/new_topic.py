@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from miniature_memory.core.config import Tables, build_config
 from miniature_memory.core.paths import command, shown
+from miniature_memory.core.text import counted
 from miniature_memory.core.topic_folders import MAX_TOPIC_CHARS, similar, words_of
 from miniature_memory.storage.files import is_blank, write_aside
 
@@ -73,7 +74,7 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (),
         articles = suggestions(words, tables)
         write_aside(seeds, (SEEDS_HEAD + "".join(f"page {url}\n" for url in articles.values())).encode())
     if articles:
-        logger.info("Wikipedia suggests %d articles on %s; see %s", len(articles), words, shown(seeds))
+        logger.info("Wikipedia suggests %s on %s; see %s", counted(len(articles), "article"), words, shown(seeds))
     if not is_blank(queries):
         logger.info("continuing the topic %s in %s", words, shown(root))
         return False
@@ -88,7 +89,8 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (),
     templates = TEMPLATES if tables["search"]["language"] == "en" else TEMPLATES[:1]
     lines = dict.fromkeys([*(template.format(words).lstrip("# ") for template in templates), *articles])
     write_aside(queries, (QUERIES_HEAD + "".join(f"{line}\n" for line in lines)).encode())  # last: the topic is there
-    logger.info("%s is a new topic: its %d queries are in %s, for you to edit", words, len(lines), shown(queries))
+    logger.info("%s is a new topic: %s in %s, for you to edit", words,
+                "its query is" if len(lines) == 1 else f"its {len(lines)} queries are", shown(queries))
     return True
 
 

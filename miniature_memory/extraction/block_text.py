@@ -38,8 +38,7 @@ def set_text(raw: str, in_pre: bool) -> str:
         lines = raw.replace(LINE, "\n").expandtabs(4).split("\n")
         return "\n".join(line.rstrip().replace("\xa0", " ") for line in lines).strip("\n")
     if LINE in raw:
-        lines = filter(None, (" ".join(line.split()) for line in raw.split(LINE)))
-        return "\n".join(lines).replace(KEPT_SPACE, " ")
+        return "\n".join(filter(None, (" ".join(line.split()) for line in raw.split(LINE)))).replace(KEPT_SPACE, " ")
     return " ".join(raw.split())
 
 

@@ -7,13 +7,12 @@ features.py measures it, and classifier.py decides whether it belongs to the mai
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import cast
 
 from lxml import etree
 
 from miniature_memory.extraction.block_text import LINE, Block, set_text
 from miniature_memory.extraction.metadata import Hints, hints_of
-from miniature_memory.extraction.tree_edits import is_hidden
+from miniature_memory.extraction.tree_edits import attributes_of, is_hidden
 from miniature_memory.extraction.vocabulary import ANCESTOR_BITS, BLOCK_TAGS, HEADINGS, HIDDEN_BIT, SKIPPED, cue_bits
 
 MAX_ELEMENTS = 200_000  # guess: the largest page of WCXB has about 60,000
@@ -37,7 +36,7 @@ class Page:
     first: list[int] = field(default_factory=list)  # its blocks are blocks[first:last]
     last: list[int] = field(default_factory=list)
     end: list[int] = field(default_factory=list)  # its elements are [index:end]
-    hidden_fields: dict[int, str] = field(default_factory=dict)  # of hidden elements that have one, itemprop in lower case
+    hidden_fields: dict[int, str] = field(default_factory=dict)  # itemprop, in lower case, of hidden elements
     hints: Hints = field(default_factory=Hints)
 
 
@@ -158,7 +157,7 @@ class _Cutter:
         """Add the element to the columns of the page; returns its index."""
         page, shape_ids = self.page, self.shape_ids
         me, has_parent = len(page.tag), parent >= 0
-        attributes = cast(dict[str, str], dict(node.items()))  # all at once: looking up each takes lxml longer
+        attributes = attributes_of(node)
         hidden_bit = HIDDEN_BIT if is_hidden(attributes) else 0
         bits = self._cues_of(_names(attributes)) | ANCESTOR_BITS.get(tag, 0) | hidden_bit
         shape = shape_ids.setdefault((tag, attributes.get("class")), len(shape_ids))

@@ -1,7 +1,7 @@
 """Classifier: which blocks of a page are its main text, and of what type the page is, by small models that can be read.
 
 1. score      each block by itself, then again with the first answers about its neighbors and blocks of its structure
-2. select     the blocks that promise the best word F1 for this page; the headers of kept tables join them (whole_texts.py)
+2. select     the blocks that promise the best word F1 for this page; whole_texts.py completes them
 3. page type  from the features of the page as a whole (page_type.py)
 
 The coefficients are in blocks.json, fitted by fit_blocks.py on the development part of WCXB.

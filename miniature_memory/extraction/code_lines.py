@@ -5,13 +5,13 @@
 
 import re
 from collections.abc import Iterable
-from itertools import islice
+from itertools import islice, pairwise
 from textwrap import dedent
 
 from lxml import etree
 
 from miniature_memory.extraction.survey import Survey
-from miniature_memory.extraction.tree_edits import drop
+from miniature_memory.extraction.tree_edits import attributes_of, drop, finder, replace, text_in, texts_in
 from miniature_memory.extraction.vocabulary import BLOCK_TAGS, SKIPPED
 
 _CODE = ("code", "samp", "kbd", "tt")
@@ -20,10 +20,11 @@ _NO_CODE = SKIPPED | {"button"}
 _DISPLAY = re.compile(r"display\s*:\s*(?:block|flex|grid|table-row|list-item)", re.IGNORECASE)
 _LINE_CLASS = re.compile(r"(?:^|[\s_-])line(?:\s|$)")
 _HIGHLIGHTER = re.compile(r"highlight|(?:^|[\s_-])(?:code|hljs|blob|diff|syntax|dp)(?:[\s_-]|$)", re.IGNORECASE)
-_GUTTERS = etree.XPath("//*[self::td or self::div or self::pre or self::ol or self::ul]"
+_GUTTERS = finder("//*[self::td or self::div or self::pre or self::ol or self::ul]"
                        "[contains(@class, 'gutter') or contains(@class, 'line') or contains(@class, 'ln')]")
-_CODE_CLASS = re.compile(r"(?:^|[\s_-])(?:source-?)?code(?:-?(?:block|box|content|listing|body))?(?:\s|$)", re.IGNORECASE)
-_ROWS = etree.XPath("./tr | ./*/tr")
+_CODE_CLASS = re.compile(r"(?:^|[\s_-])(?:source-?)?code(?:-?(?:block|box|content|listing|body))?(?:\s|$)",
+                         re.IGNORECASE)
+_ROWS = finder("./tr | ./*/tr")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 
 
@@ -53,10 +54,11 @@ def keep_code_lines(found: Survey) -> None:
 
 
 def become_pre(element: etree._Element, lines: list[str]) -> None:
-    attributes = dict(element.attrib)
-    element.clear(keep_tail=True)
-    element.attrib.update(attributes)
-    element.tag, element.text = "pre", "\n".join(lines)
+    attributes = attributes_of(element)
+    replace(element, "\n".join(lines))
+    element.tag = "pre"
+    for name, value in attributes.items():
+        element.set(name, value)
 
 
 def _first(element: etree._Element, *tags: str) -> etree._Element | None:
@@ -148,13 +150,13 @@ def _number_at_start(node: etree._Element, out: _Lines) -> str:
     """The number that an element is, at the beginning of a line; "" if it is something else."""
     if out.number or "".join(out.pieces).strip():
         return ""
-    text = "".join(islice(node.itertext(), 4)).strip() if len(node) < 3 else ""
+    text = "".join(islice(texts_in(node), 4)).strip() if len(node) < 3 else ""
     return text if len(text) <= 6 and text.isdecimal() and text.isascii() else ""
 
 
 def _are_numbers(element: etree._Element) -> bool:
     found = False
-    for piece in element.itertext():
+    for piece in texts_in(element):
         if not piece.isspace():
             if not all(part.isdecimal() for part in piece.split()):
                 return False
@@ -167,7 +169,7 @@ def _consecutive(lines: Iterable[str]) -> bool:
     parts = [part for line in lines for part in line.split()]
     if len(parts) < 2 or not all(part.isdecimal() and len(part) < 7 for part in parts):
         return False
-    return all(int(one) + 1 == int(next_one) for one, next_one in zip(parts, parts[1:], strict=False))
+    return all(int(one) + 1 == int(following) for one, following in pairwise(parts))
 
 
 # --- where code has lines ------------------------------------------------------------------------
@@ -182,11 +184,11 @@ def _has_lines_of_elements(code: etree._Element) -> bool:
         if _is_line(node, False) or (n < 6 and (node.text or "").strip().isdecimal()):
             return True
         named += _LINE_CLASS.search(node.get("class") or "") is not None
-    return named > 1 and not any("\n" in piece for piece in code.itertext()) and _first(code, "br") is None
+    return named > 1 and not any("\n" in piece for piece in texts_in(code)) and _first(code, "br") is None
 
 
 def _join_rows(table: etree._Element) -> None:
-    """A table of a row per line of code becomes a <pre>; one of a column of numbers and one of code loses the numbers."""
+    """A table with a row per line of code becomes a <pre>; a column of the numbers of lines goes."""
     rows = [[cell for cell in row if cell.tag in ("td", "th")] for row in _ROWS(table)]
     for cells in rows:
         if len(cells) > 1 and _are_numbers(cells[0]) and _first(cells[-1], "pre", "code") is not None \
@@ -195,7 +197,7 @@ def _join_rows(table: etree._Element) -> None:
             cells[0].tag = "td"
     if len(rows) < 2 or not all(cells and len(cells) <= 3 for cells in rows):
         return
-    numbers = ["".join(cells[-2].itertext()).strip() for cells in rows if len(cells) > 1]
+    numbers = [text_in(cells[-2]).strip() for cells in rows if len(cells) > 1]
     if not all(_are_numbers(cell) or not (cell.text or "").strip() for cells in rows for cell in cells[:-1]):
         return
     if any(numbers) and not _consecutive(number for number in numbers if number):
@@ -231,8 +233,8 @@ def _boxes(codes: list[etree._Element], breaks: list[etree._Element]) -> list[et
     for line_break in breaks:
         for box in islice(line_break.iterancestors("div", "td", "p", "blockquote", "span"), 2):
             names = box.get("class")
-            if names and "code" in names.lower() and box not in out and _CODE_CLASS.search(names) and not _is_in_pre(box) \
-                    and _first(box, "pre", "p", "table", "h1", "h2", "h3", "ul", "ol") is None:
+            if names and "code" in names.lower() and box not in out and _CODE_CLASS.search(names) \
+                    and not _is_in_pre(box) and _first(box, "pre", "p", "table", "h1", "h2", "h3", "ul", "ol") is None:
                 out[box] = None
     return list(out)
 

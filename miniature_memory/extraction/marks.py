@@ -10,14 +10,23 @@ from lxml import etree
 
 from miniature_memory.extraction.metadata import FIELDS
 from miniature_memory.extraction.survey import Survey
-from miniature_memory.extraction.tree_edits import drop, is_hidden, replace, set_text_before, text_before, text_in
+from miniature_memory.extraction.tree_edits import (
+    attributes_of,
+    drop,
+    is_hidden,
+    replace,
+    set_text_before,
+    text_before,
+    text_in,
+    texts_in,
+)
 
 MOST_CHARS = 80  # guess: what is longer is no mark
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _CODE = frozenset(("pre", "code", "samp", "kbd", "tt"))
 _BRACKETED = re.compile(r"(?:[\[［][^\[\]［］]{1,60}[\]］][\s,;]*)+")
-_SIGN = re.compile(r"[\[(［]?\s*(?:(?:note|nb|fn|n)\.?\s*)?(?:[0-9]{1,4}[a-z]?|[a-z]|[ivxlc]{1,6}|[^\w\s]{1,4})\s*[\])］.:]?",
-                   re.IGNORECASE)
+_SIGN = re.compile(r"[\[(［]?\s*(?:(?:note|nb|fn|n)\.?\s*)?(?:[0-9]{1,4}[a-z]?|[a-z]|[ivxlc]{1,6}|[^\w\s]{1,4})\s*"
+                   r"[\])］.:]?", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"\s*[\[［].*[\]］]\s*", re.DOTALL)
 _NOTE = re.compile(r"#.{0,20}(?:cite|fn|foot|note|ftn|edn|ref|bib)", re.IGNORECASE)
 _NOTE_CLASS = re.compile(r"footnote|noteref|reference|sidenote-number", re.IGNORECASE)
@@ -26,8 +35,10 @@ _BACK_CLASS = re.compile(r"back-?(?:link|ref)|reversefootnote", re.IGNORECASE)
 _PERMALINK_CLASS = re.compile(r"anchor|perma-?link|header-?link|hash-?link|heading-?link", re.IGNORECASE)
 _EDIT_ADDRESS = re.compile(r"[?&](?:ve)?(?:action|do)=edit")
 _MAY_BE_MARK = re.compile(r"[Rr]ef|[Nn]ote|[Cc]it|[Ee]dit|noprint|[Tt]emplate|needed|fn|backlink")
-_SURELY_NO_TEXT = re.compile(r"(?:^|[\s_-])(?:noprint|[\w-]{0,30}template|needed|edit|edit-?link)(?:[\s_-]|$)", re.IGNORECASE)
-_OF_NOTES = re.compile(r"(?:^|[\s_-])(?:refs?|references?|footnotes?|noteref|fn|cite|citation)(?:[\s_-]|$)", re.IGNORECASE)
+_SURELY_NO_TEXT = re.compile(r"(?:^|[\s_-])(?:noprint|[\w-]{0,30}template|needed|edit|edit-?link)(?:[\s_-]|$)",
+                             re.IGNORECASE)
+_OF_NOTES = re.compile(r"(?:^|[\s_-])(?:refs?|references?|footnotes?|noteref|fn|cite|citation)(?:[\s_-]|$)",
+                       re.IGNORECASE)
 
 
 def drop_marks(found: Survey) -> None:
@@ -35,7 +46,8 @@ def drop_marks(found: Survey) -> None:
         replace(gloss, "".join(base.text or "" for base in gloss.iter("rb")))  # whose end tags may be left out
     for link in found.all("a"):
         address = link.get("href") or ""
-        if ("#" in address or address.startswith("javascript:")) and _is_mark_link(link, address) and not _in_code(link):
+        is_within = "#" in address or address.startswith("javascript:")
+        if is_within and _is_mark_link(link, address) and not _in_code(link):
             _drop_with_brackets(link)
         elif "=edit" in address and _EDIT_ADDRESS.search(address):
             _drop_edit_link(link)
@@ -44,9 +56,14 @@ def drop_marks(found: Survey) -> None:
             drop(raised)
     for element in found.all("span", "small", "cite", "sup"):
         names = element.get("class")
-        if (names and _MAY_BE_MARK.search(names) and _is_named_mark(element, names)) or ((name := element.get("itemprop")) and is_hidden(dict(element.items())) \
-                and not FIELDS.isdisjoint(name.lower().split())):
+        is_mark = names and _MAY_BE_MARK.search(names) and _is_named_mark(element, names)
+        if is_mark or (element.get("itemprop") and _is_hidden_field(element)):
             drop(element)
+
+
+def _is_hidden_field(element: etree._Element) -> bool:
+    attributes = attributes_of(element)
+    return is_hidden(attributes) and not FIELDS.isdisjoint(attributes["itemprop"].lower().split())
 
 
 def _is_named_mark(element: etree._Element, names: str) -> bool:
@@ -62,8 +79,9 @@ def _is_named_mark(element: etree._Element, names: str) -> bool:
 
 def _short_text(element: etree._Element) -> str:
     """The element's text, or "" if it is longer than a mark."""
-    out, length = [], 0
-    for piece in element.itertext():
+    out: list[str] = []
+    length = 0
+    for piece in texts_in(element):
         out.append(piece)
         length += len(piece)
         if length > 2 * MOST_CHARS:

@@ -5,18 +5,20 @@ the glyphs that KaTeX and MathJax draw. One of them is kept, in the order above.
 """
 
 import re
+from collections.abc import Callable
 from itertools import islice
 
 from lxml import etree
 
 from miniature_memory.extraction.survey import Survey
-from miniature_memory.extraction.tree_edits import drop, replace
+from miniature_memory.extraction.tree_edits import drop, finder, replace, text_in
 
 _PROSE = ("p", "li", "h1", "h2", "h3", "article", "section")
 MAX_DEPTH = 60  # guess; what is nested deeper in a formula is joined as it comes
-_DRAWN = etree.XPath("//mjx-container | //*[contains(@class, 'katex') or contains(@class, 'MathJax')"
+_DRAWN = finder("//mjx-container | //*[contains(@class, 'katex') or contains(@class, 'MathJax')"
                      " or contains(@class, 'MJX') or contains(@class, 'mwe-math-element')]")
 _DRAWN_CLASS = re.compile(r"(?:^|\s)(?:katex(?:-display)?|MathJax(?:_\w{1,30})?|MJXc-display|mwe-math-element)(?:\s|$)")
+_PREVIEW = re.compile(r"mathjax|mjx", re.IGNORECASE)
 _TEX = re.compile(r"\\[a-zA-Z]+|[_^]\{|^\$[^$]+\$$")
 _TEX_CLASS = re.compile(r"(?<![a-z])(?:tex|latex|math|equation|formula)(?![a-z])")
 _TEX_ADDRESS = re.compile(r"latex|mathtex|mimetex|/math/|cht=tx")
@@ -28,7 +30,8 @@ def write_out_mathematics(found: Survey) -> None:
     for script in found.all("script"):
         if (script.get("type") or "").lower().startswith("math/"):
             _replace_script(script)
-    written = found.all("math", "m:math", "mml:math")
+    written = [formula for formula in found.all("math", "m:math", "mml:math")
+               if next(formula.iterancestors("math", "m:math", "mml:math"), None) is None]
     for drawn in _DRAWN(found.root) if written else found.all("mjx-container"):
         formulas = list(islice(drawn.iter("math"), 2))
         if drawn.tag == "mjx-container" or _DRAWN_CLASS.search(drawn.get("class") or ""):
@@ -50,9 +53,10 @@ def _is_display(formula: etree._Element) -> bool:
 
 def _replace_script(script: etree._Element) -> None:
     """MathJax's sources; what it has drawn of them stands before each."""
-    while (drawn := script.getprevious()) is not None and not (drawn.tail or "").strip() \
-            and re.match(r"mathjax|mjx", drawn.get("class") or "", re.IGNORECASE):
+    drawn = script.getprevious()
+    while drawn is not None and not (drawn.tail or "").strip() and _PREVIEW.match(drawn.get("class") or ""):
         drop(drawn)
+        drawn = drawn.getprevious()
     kind, text = (script.get("type") or "").lower(), script.text or ""
     if "mml" in kind or "asciimath" in kind:
         inner = etree.fromstring(f"<div>{text}</div>", etree.HTMLParser()) if "<" in text else None
@@ -106,19 +110,22 @@ def _line(node: etree._Element, depth: int) -> str:
     if not tag or tag in ("annotation", "annotation-xml", "mphantom"):
         return ""
     if depth > MAX_DEPTH:
-        return "".join(node.itertext())
+        return text_in(node)
     if not len(node):
         text = (node.text or "").strip().translate(_INVISIBLE)
         return f" {text} " if tag == "mo" and text in _SPACED else f"{text} " if text in (",", ";") else text or \
             (" " if tag == "mspace" else "")
     parts = [_line(child, depth + 1) for child in node if isinstance(child.tag, str)]
-    if tag in ("semantics", "maction"):
-        return parts[0]
+    if tag in ("semantics", "maction") or not parts:
+        return "".join(parts[:1])
+    if tag == "msqrt":
+        return "√" + _group("".join(parts).strip())
     if tag in _FORMS:
         return _FORMS[tag]([part.strip() for part in parts])
     if tag == "mfenced":
         separator = (node.get("separators") or ",")[:1]
-        return (node.get("open") or "(") + f"{separator} ".join(part.strip() for part in parts) + (node.get("close") or ")")
+        inner = f"{separator} ".join(part.strip() for part in parts)
+        return (node.get("open") or "(") + inner + (node.get("close") or ")")
     opening, closing = ("(", ")") if tag == "mtable" else ("", "")
     joint = {"mtable": "; ", "mtr": ", ", "mlabeledtr": ", "}.get(tag, "")
     own = (node.text or "").strip() if tag in ("mtext", "mi", "mn", "mo") else ""
@@ -144,8 +151,8 @@ def _scripts(parts: list[str]) -> str:
     return base + below + above + (" " if base in _OPERATORS else "")  # before what it is of
 
 
-_FORMS = {
+_FORMS: dict[str, Callable[[list[str]], str]] = {
     "mfrac": _fraction, "msub": _scripts, "munder": _scripts, "msubsup": _scripts, "munderover": _scripts,
-    "msup": lambda parts: _scripts([parts[0], "", *parts[1:]]), "mover": lambda parts: _scripts([parts[0], "", *parts[1:]]),
-    "msqrt": lambda parts: "√" + _group("".join(parts)),
+    "msup": lambda parts: _scripts([parts[0], "", *parts[1:]]),
+    "mover": lambda parts: _scripts([parts[0], "", *parts[1:]]),
     "mroot": lambda parts: f"{parts[1] if len(parts) > 1 else ''}√{_group(parts[0])}"}

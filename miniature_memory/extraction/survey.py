@@ -7,8 +7,9 @@ from collections import defaultdict
 
 from lxml import etree
 
-TAGS = ("math", "m:math", "mml:math", "mjx-container", "script", "style", "img", "noscript", "rt", "rp", "rtc", "sup", "a",
-        "pre", "code", "samp", "kbd", "tt", "listing", "xmp", "plaintext", "table", "ol", "ul", "br", "span", "small", "cite")
+TAGS = ("math", "m:math", "mml:math", "mjx-container", "script", "style", "img", "noscript", "rt", "rp", "rtc", "sup",
+        "a", "pre", "code", "samp", "kbd", "tt", "listing", "xmp", "plaintext", "table", "ol", "ul", "br", "span",
+        "small", "cite")
 
 
 class Survey:

@@ -1,7 +1,6 @@
 """Whole texts: what the classifier's choice, block by block, leaves half.
 
-A kept table gets its header, code and formulas that a kept paragraph announces are kept, and hidden fields of structured
-data go.
+A kept table gets its header, code and what a kept paragraph announces are kept, hidden fields of structured data go.
 """
 
 import numpy as np

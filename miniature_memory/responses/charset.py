@@ -136,7 +136,8 @@ def _attributes(data: bytes, at: int) -> tuple[dict[bytes, bytes], int]:
 def _declared_by(attributes: dict[bytes, bytes]) -> str:
     label = attributes.get(b"charset")
     if label is None and attributes.get(b"http-equiv", b"").lower() == b"content-type":
-        found = re.search(rb"charset\s*+=\s*+(?:\"([^\"]*)\"|'([^']*)'|([^\s;\"']*))", attributes.get(b"content", b""), re.I)
+        content = attributes.get(b"content", b"")
+        found = re.search(rb"charset\s*+=\s*+(?:\"([^\"]*)\"|'([^']*)'|([^\s;\"']*))", content, re.IGNORECASE)
         label = found[found.lastindex or 0] if found else None
     return _declared(label or b"")
 
@@ -166,15 +167,16 @@ def _labels() -> dict[str, str]:
 
 _NAMES = {
     "utf-8": "utf-8 utf8 unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8",
-    "utf-16-le": "utf-16 utf-16le csunicode iso-10646-ucs-2 ucs-2 unicode unicodefeff", "utf-16-be": "utf-16be unicodefffe",
+    "utf-16-le": "utf-16 utf-16le csunicode iso-10646-ucs-2 ucs-2 unicode unicodefeff",
+    "utf-16-be": "utf-16be unicodefffe",
     "cp1252": "ansi_x3.4-1968 ascii cp819 csisolatin1 ibm819 iso-8859-1 iso-ir-100 iso8859-1 iso88591 iso_8859-1 "
               "iso_8859-1:1987 l1 latin1 us-ascii x-user-defined",
     "iso8859-2": "csisolatin2 iso-ir-101 iso_8859-2:1987 l2 latin2",
     "iso8859-3": "csisolatin3 iso-ir-109 iso_8859-3:1988 l3 latin3",
     "iso8859-4": "csisolatin4 iso-ir-110 iso_8859-4:1988 l4 latin4",
     "iso8859-5": "csisolatincyrillic cyrillic iso-ir-144 iso_8859-5:1988",
-    "iso8859-6": "arabic asmo-708 csiso88596e csiso88596i csisolatinarabic ecma-114 iso-8859-6-e iso-8859-6-i iso-ir-127 "
-                 "iso_8859-6:1987",
+    "iso8859-6": "arabic asmo-708 csiso88596e csiso88596i csisolatinarabic ecma-114 iso-8859-6-e iso-8859-6-i "
+                 "iso-ir-127 iso_8859-6:1987",
     "iso8859-7": "csisolatingreek ecma-118 elot_928 greek greek8 iso-ir-126 iso_8859-7:1987 sun_eu_greek",
     "iso8859-8": "csiso88598e csiso88598i csisolatinhebrew hebrew iso-8859-8-e iso-8859-8-i iso-ir-138 iso_8859-8:1988 "
                  "logical visual",
@@ -187,5 +189,6 @@ _NAMES = {
     "big5hkscs": "big5 big5-hkscs cn-big5 csbig5 x-x-big5", "euc_jp": "cseucpkdfmtjapanese euc-jp x-euc-jp",
     "iso2022_jp": "csiso2022jp iso-2022-jp",
     "cp932": "csshiftjis ms932 ms_kanji shift-jis shift_jis sjis windows-31j x-sjis",
-    "cp949": "cseuckr csksc56011987 euc-kr iso-ir-149 korean ks_c_5601-1987 ks_c_5601-1989 ksc5601 ksc_5601 windows-949"}
+    "cp949": "cseuckr csksc56011987 euc-kr iso-ir-149 korean ks_c_5601-1987 ks_c_5601-1989 ksc5601 ksc_5601 "
+             "windows-949"}
 LABELS = _labels()

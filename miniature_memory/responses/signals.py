@@ -112,7 +112,7 @@ _ATTRIBUTES = r"""(?:[\s/]*+[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:"[^"]*+(?:"|\Z)|'[^'
 _MARKUP = re.compile(rf"""<!--(?:-?>|(?P<comment>)) | <[!?][^>]*+>? | </(?![a-zA-Z])[^>]*+>?
     | <(?P<end>/?)(?P<name>[a-zA-Z][^\s/>]*+) (?P<attributes>{_ATTRIBUTES}) [\s/]*+ (?P<close>>?)""",
                      re.VERBOSE | re.ASCII)
-_ATTRIBUTE = re.compile(r"""[\s/]*+([^\s/>][^\s/>=]*+)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+)?+)?+""",
+_ATTRIBUTE = re.compile(r"""([^\s/>][^\s/>=]*+)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+)?+)?+""",
                         re.ASCII)
 _META = re.compile(_ATTRIBUTES.encode())
 _TELLING = re.compile(rb"refresh|tdm-reservation|noindex|none|nofollow|noai|notrain|noml")

@@ -62,11 +62,13 @@ def prepare_command(root: Path) -> str:
 
 
 def count_tokens(path: Path) -> int:
-    prepare = prepare_command(path.parents[1])
+    root = path.parents[1]
+    prepare = prepare_command(root)
     try:
         n_bytes = path.stat().st_size
     except FileNotFoundError:
-        raise StageError(f"There is no {path}.", "token bins.", prepare) from None
+        raise StageError(f"There is no {path}.", "token bins.",
+                         f"{prepare}, or if nothing was collected yet: {command('run.py', root)}") from None
     if n_bytes % 2:
         raise StageError(f"{path} has {n_bytes} bytes.", "an even number, two per token.", prepare)
     return n_bytes // 2

@@ -6,6 +6,7 @@ import os
 import pickle
 import shlex
 import shutil
+import struct
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ PREVIOUS = "ckpt.prev.pt"  # next to ckpt.pt: the checkpoint before
 CONTINUED = ("optimizer", "iter_num", "tokens_seen", "position", "rng", "tokenizer_provisional")  # by training
 
 # What torch.load raises for a file that is torn, empty or no checkpoint at all
-DAMAGED = (RuntimeError, EOFError, KeyError, ValueError, TypeError, AttributeError, pickle.UnpicklingError)
+DAMAGED = (RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError,
+           MemoryError, struct.error, pickle.UnpicklingError)
 
 
 class DamagedCheckpoint(StageError):

@@ -25,7 +25,7 @@ import numpy as np
 import rustbpe
 import tiktoken
 
-from miniature_memory.core.errors import StageError
+from miniature_memory.core.errors import StageError, Stopped
 from miniature_memory.core.paths import command, shown
 from miniature_memory.training.config import MAX_VOCAB_SIZE
 
@@ -168,10 +168,17 @@ def train_bpe(texts: Iterable[str], n_tokens: int) -> dict[bytes, int]:
                 pass
 
     threading.Thread(target=learn, daemon=True).start()
-    for text in texts:
-        waiting.put(text)
-    waiting.put(None)
-    learned.result()
+    try:
+        for text in texts:
+            waiting.put(text)
+        waiting.put(None)
+        learned.result()
+    except Stopped as stop:
+        stop.leaves_thread = True
+        raise
+    except BaseException:
+        waiting.put(None)  # so that the thread ends
+        raise
     return {bytes(token): rank for token, rank in bpe.get_mergeable_ranks()}
 
 

@@ -24,7 +24,6 @@ from miniature_memory.crawl.web import Web
 from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import status
-from miniature_memory.views.history import words_of_reason
 
 ANSWER_SEC = 8.0  # for one answer from the web
 MAX_HOSTS = 3  # of one provider that are asked
@@ -94,7 +93,7 @@ def ask(asked: dict[str, list[str]], config: SearchConfig, root: Path) -> list[F
     def failure(url: str) -> str:
         rules = fetch_rules(web, robots_url(url), seconds=ANSWER_SEC)
         reason = rules.rejection if isinstance(rules, Rules) else ""
-        return "no valid answer" if reason == "robots_unavailable" else words_of_reason(reason)
+        return "no valid answer" if reason == "robots_unavailable" else reason_in_words(reason)
 
     urls = list({host_of(url): url for urls in asked.values() for url in urls}.values())
     with ThreadPoolExecutor(len(urls)) as pool:

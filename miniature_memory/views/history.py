@@ -107,8 +107,3 @@ def bits_history(runs: Iterable[Run]) -> list[dict[str, Any]]:
                                       for part, suffix in (("all", ""), ("old", "_old"), ("new", "_new"))}}
               for run in runs]
     return [point for point in points if point["all"] is not None]
-
-
-def words_of_reason(reason: str) -> str:
-    """A code such as too_few_words in words."""
-    return reason.replace("http_", "HTTP ").replace("_", " ")

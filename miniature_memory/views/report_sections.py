@@ -11,8 +11,9 @@ from typing import Any
 
 from miniature_memory.core.config import Tables
 from miniature_memory.core.text import strip_control
+from miniature_memory.crawl.outcomes import reason_in_words
 from miniature_memory.views import plots
-from miniature_memory.views.history import Run, words_of_reason
+from miniature_memory.views.history import Run
 from miniature_memory.views.plots import Points, short, thin
 from miniature_memory.views.report_data import Dataset, Reason, Sample
 from miniature_memory.views.status import Facts
@@ -234,7 +235,7 @@ def lengths(found: list[int], note: str) -> str:
 def rejected(dropped: Counter[Reason], examples: Mapping[Reason, deque[dict[str, Any]]]) -> str:
     parts = []
     for caption, stages in (("Documents rejected", ("validate", "clean")), ("Pages skipped", ("scrape", "extract"))):
-        rows = [(stage, words_of_reason(reason), n) for (stage, reason), n in dropped.most_common()
+        rows = [(stage, reason_in_words(reason), n) for (stage, reason), n in dropped.most_common()
                 if stage in stages and reason not in COST_NOTHING]
         drawn: list[tuple[str, float]] = [(reason, n) for _, reason, n in rows[:TOP]]
         if more := len(rows[TOP:]):
@@ -256,7 +257,7 @@ def example_list(reason: str, n: int, found: Iterable[dict[str, Any]], is_open: 
         words = without_gaps(words if len(words) < REJECTED_CHARS else cut(words))
         items.append(f"<li><p class=source>{clean(line.get('url', ''), 120)}<span>{limits}</span></p>"
                      f"<blockquote dir=auto>{clean(words, 2 * REJECTED_CHARS)}</blockquote></li>")
-    head = clean(words_of_reason(reason), 60) + (f" · {n:,}" if n else "")
+    head = clean(reason_in_words(reason), 60) + (f" · {n:,}" if n else "")
     return f"<details{' open' * is_open}><summary>{head}</summary><ul>{''.join(items)}</ul></details>"
 
 

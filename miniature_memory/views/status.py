@@ -22,14 +22,14 @@ from miniature_memory.core.errors import EXIT_DONE, StageError
 from miniature_memory.core.findings import BAD, NOTE, Finding
 from miniature_memory.core.paths import command, shown
 from miniature_memory.core.process import lock_holder
-from miniature_memory.core.text import strip_control
+from miniature_memory.core.text import counted, strip_control
 from miniature_memory.crawl.outcomes import in_words, reason_in_words
 from miniature_memory.storage import counts
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.counts import Counts
 from miniature_memory.storage.schema import OlderCatalog
 from miniature_memory.views import history
-from miniature_memory.views.history import Run, to_time, words_of_reason
+from miniature_memory.views.history import Run, to_time
 
 Facts = dict[str, Any]  # what --json prints
 
@@ -193,8 +193,8 @@ def last_run_rows(facts: Facts) -> dict[str, str]:
         return {"last run": "none yet"}
     began, ended = to_time(run["started"]), to_time(run["finished"])
     rows = {"last run": f"{began:%d %b %H:%M} to {ended:%H:%M}, {how_it_ended(run['exit_code'])}"}
-    names = {"search": "URLs", "scrape": "pages", "clean": "documents"}
-    gains = [f"{run['stages'][stage]['out']:,} {name}" for stage, name in names.items() if stage in run["stages"]]
+    names = {"search": "URL", "scrape": "page", "clean": "document"}
+    gains = [counted(run["stages"][stage]["out"], name) for stage, name in names.items() if stage in run["stages"]]
     if growth and to_time(growth["at"]) >= began:
         gains.append(f"{growth['tokens']:,} tokens")
     if gains:
@@ -202,8 +202,8 @@ def last_run_rows(facts: Facts) -> dict[str, str]:
     for stage, flow in run["stages"].items():
         reasons = Counter(flow["dropped"]).most_common()
         if reasons:
-            listed = (words_of_reason(reasons[0][0]) if len(reasons) == 1 else
-                      ", ".join(f"{n:,} {words_of_reason(reason)}" for reason, n in reasons[:MAX_REASONS]))
+            listed = (reason_in_words(reasons[0][0]) if len(reasons) == 1 else
+                      ", ".join(f"{n:,} {reason_in_words(reason)}" for reason, n in reasons[:MAX_REASONS]))
             more = len(reasons) - MAX_REASONS
             listed += f"; {more} more reason{'s' * (more != 1)}" if more > 0 else ""
             rows[f"  {stage}"] = (f"{sum(flow['dropped'].values()):,} of {flow['in']:,} "
@@ -244,8 +244,8 @@ def screen(facts: Facts) -> str:
     if dataset:
         tokens = f"{dataset['tokens']:,} tokens ({dataset['val_tokens']:,} for validation)"
         rows["documents"] = f"{dataset['documents']:,} kept of {dataset['raw_documents']:,} extracted; {tokens}"
-        rows["web"] = (f"{dataset['pages']:,} pages from {dataset['hosts']:,} host{'s' * (dataset['hosts'] != 1)}; "
-                       f"{dataset['urls']:,} URLs known, {dataset['urls_due']:,} due now")
+        rows["web"] = (f"{counted(dataset['pages'], 'page')} from {counted(dataset['hosts'], 'host')}; "
+                       f"{counted(dataset['urls'], 'URL')} known, {dataset['urls_due']:,} due now")
     else:
         rows["documents"] = "unknown" if facts["problems"] else "none yet"
     rows |= last_run_rows(facts) | provider_rows(facts)

@@ -31,6 +31,33 @@ def test_an_unknown_flag_names_the_nearest() -> None:
         parser.parse_args(["--skip-serch"])
 
 
+def test_a_value_of_two_dashes_is_a_sentence() -> None:
+    parser = ArgumentParser(prog="x.py")
+    parser.add_argument("--topic")
+    with pytest.raises(ConfigError, match="argument --topic: expected a value"):
+        parser.parse(["--topic=--"])
+
+
+@pytest.mark.parametrize("settings", [
+    {"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii:strict"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+def test_what_the_output_cannot_encode_is_escaped(tmp_path: Path, settings: dict[str, str]) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LC_", "LANG"))}
+    done = subprocess.run([sys.executable, PROJECT / "run.py", "--root", tmp_path, "--topic", "хлеб", "--status"],
+                          env=environment | settings, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0 and not done.stderr
+    assert b"\\u0445\\u043b\\u0435\\u0431" in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--help", "--status"])
+def test_a_reader_that_leaves_early_ends_a_script_quietly(tmp_path: Path, option: str) -> None:
+    process = subprocess.Popen([sys.executable, PROJECT / "run.py", "--root", tmp_path, option],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.close()
+    assert process.stderr and process.stderr.read() == b"" and process.wait(60) == 0
+
+
 def test_an_old_spelling_works_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
     parser = ArgumentParser(prog="x.py")
     parser.add_argument("--import", nargs="+", default=[], dest="files")

@@ -28,6 +28,9 @@ def test_default_toml_and_the_docs_are_generated() -> None:
     ("max_minutes=1", "expected table.key=value"),
     ("train.max_minutes=nan", "not a finite number"),
     ("train.max_minutes=1" + "0" * 400, "not a finite number"),
+    ("train.seed=1" + "0" * 20, "train.seed is a number of more than 64 bits; expected 9223372036854775807 at most"),
+    ("train.seed=" + "9" * 5000, "is not a TOML value"),
+    ("train.seed=" + "[" * 5000, "is not a TOML value"),
     ("validate.languages=[1]", "expected"),
     ("clean.min_words=1", "clean.min_words is now clean.thresholds.min_words"),
     ("web.max_redirects=1", "web.max_redirects is gone: it is always 5"),
@@ -48,6 +51,30 @@ def test_later_layers_win(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("[validate]\nmax_chars = 80\n", encoding="utf-8-sig")  # as Notepad writes it
     tables = read_tables(tmp_path, tmp_path / "mine.toml", ["validate.min_letters_frac=1"])
     assert [tables["validate"][k] for k in ("min_chars", "max_chars", "min_letters_frac")] == [7, 80, 1]
+
+
+@pytest.mark.parametrize("content", [
+    "[train]\r\nseed = 5\r\n".encode("utf-8-sig"), b"[train]\r\nseed = 5", b"[train]\nseed = 5  # \xc3\xbc"])
+def test_marks_and_line_ends_of_other_systems_are_read(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "mine.toml").write_bytes(content)
+    assert read_tables(tmp_path, tmp_path / "mine.toml")["train"]["seed"] == 5
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "latin-1"])
+def test_a_file_that_is_not_utf8_is_a_sentence(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "mine.toml").write_bytes("# für\n[train]\nseed = 5\n".encode(encoding))
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        read_tables(tmp_path, tmp_path / "mine.toml")
+
+
+@pytest.mark.parametrize(("seed", "is_right"), [(-1, False), (0, True), ((1 << 63) - 1, True)])
+def test_a_seed_is_within_63_bits(tmp_path: Path, seed: int, is_right: bool) -> None:
+    tables = read_tables(tmp_path, None, [f"train.seed={seed}"])
+    if is_right:
+        assert build_config(CONFIGS["train"], "train", tables).seed == seed
+    else:
+        with pytest.raises(ConfigError, match="expected a whole number from 0 to 9223372036854775807"):
+            build_config(CONFIGS["train"], "train", tables)
 
 
 @dataclass(frozen=True)

@@ -13,3 +13,4 @@ def test_stats_survive_their_json_line() -> None:
 def test_a_summary_has_reasons_in_words() -> None:
     stats = StageStats("clean", 1000, 998, Counter(too_few_words=2), elapsed_sec=4.5, peak_mb=65)
     assert stats.summary() == "clean     1,000 documents checked, 998 kept; rejected: 2 too few words · 4.5 s · 65 MB"
+    assert StageStats("scrape", 1, 1).summary().startswith("scrape    1 URL visited, 1 new page ")

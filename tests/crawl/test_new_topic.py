@@ -27,6 +27,21 @@ def test_in_another_language_no_english_words_are_added(tmp_path: Path) -> None:
     assert read_lines(tmp_path / "config/queries.txt") == ["Brot"]
 
 
+def test_a_topic_that_begins_like_a_comment_is_searched_for(tmp_path: Path) -> None:
+    new_topic.begin(tmp_path, "#fermentation", read_tables(tmp_path, None, [*NO_WIKIS, 'search.language="de"']))
+    assert read_lines(tmp_path / "config/queries.txt") == ["fermentation"]
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 40, b"\n"])
+def test_files_that_a_power_cut_emptied_are_written_again(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / "config").mkdir()
+    for name in ("queries.txt", "seeds.txt", "default.toml"):
+        (tmp_path / "config" / name).write_bytes(left)
+    assert new_topic.begin(tmp_path, "bread", read_tables(tmp_path / "none", None, NO_WIKIS))
+    assert read_lines(tmp_path / "config/queries.txt")[0] == "bread"
+    assert "commoncrawl" not in read_tables(tmp_path)["search"]["providers"]
+
+
 def test_an_existing_topic_is_never_overwritten(tmp_path: Path) -> None:
     for name in ("queries.txt", "seeds.txt", "default.toml"):
         (tmp_path / "config").mkdir(exist_ok=True)

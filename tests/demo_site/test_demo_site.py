@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -14,6 +15,7 @@ import requests
 from miniature_memory.crawl.robots_txt import RobotsTxt
 from miniature_memory.demo_site import pages as pages_module
 from miniature_memory.demo_site import site as site_module
+from miniature_memory.demo_site.demo import DEMO_FILES, demo_web
 from miniature_memory.demo_site.pages import SITE, PlaysMissingError, load_scenes, scene_text
 from miniature_memory.demo_site.site import DemoSite
 from miniature_memory.extraction.read_mode import read_mode
@@ -165,6 +167,16 @@ def test_a_closed_site_answers_on_no_open_connection() -> None:
         site.close()
         with pytest.raises(requests.ConnectionError):
             session.get(address, timeout=5)
+
+
+@pytest.mark.parametrize("left", [None, b"", b"\0\0", b"# mine\n"])
+def test_only_what_a_person_wrote_is_left_as_it_is(tmp_path: Path, left: bytes | None) -> None:
+    path = tmp_path / "config/queries.txt"
+    if left is not None:
+        path.parent.mkdir()
+        path.write_bytes(left)
+    with demo_web(tmp_path):
+        assert path.read_bytes() == (left if left == b"# mine\n" else DEMO_FILES["queries.txt"].encode())
 
 
 def test_missing_plays_are_an_error_that_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from helpers import TINY, add_clean_documents, follow, write_bins
 import prepare
 from miniature_memory.core.errors import StageError
 from miniature_memory.training.bins import open_bins
-from miniature_memory.training.checkpoint import load_state
+from miniature_memory.training.checkpoint import DamagedCheckpoint, load_state
 from miniature_memory.training.config import PrepareConfig, TrainConfig
 from miniature_memory.training.trainer import Trainer
 from train import run, train
@@ -145,6 +145,16 @@ def test_a_missing_checkpoint_is_replaced_by_the_one_before(root: Path, caplog: 
     assert "ckpt.pt is missing. Training continues from ckpt.prev.pt, at iteration 16." in caplog.text
     before = load_state(path.with_name("ckpt.prev.pt"))
     assert before and before["iter_num"] == 16
+
+
+@pytest.mark.parametrize("content", [b"", b"torn\n", b"(.", b"\x80\x02", b"I\n", b"PK\x03\x04", b"0",
+                                     b"\x80\x05\x95" + b"\xff" * 8])
+def test_whatever_is_no_checkpoint_is_damaged(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "checkpoints/ckpt.pt"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(DamagedCheckpoint):
+        load_state(path)
 
 
 def test_two_damaged_checkpoints_are_put_aside_one_by_one(root: Path) -> None:

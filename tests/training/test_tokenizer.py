@@ -34,24 +34,30 @@ def test_char_gives_each_character_of_the_texts_one_id() -> None:
     assert len(CHAR.encode("語")) == 3  # not in the texts: its bytes
 
 
-def test_a_signal_waits_until_bpe_is_trained() -> None:
-    seen = []
-
+def test_a_signal_ends_the_training_of_bpe_at_once() -> None:
     def texts() -> Iterator[str]:
-        for text in TEXTS:
-            signal.raise_signal(signal.SIGTERM)
-            seen.append(text)
-            yield text
+        yield TEXTS[0]
+        signal.raise_signal(signal.SIGTERM)
+        yield TEXTS[1]
 
     handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
     catch_signals()
     try:
-        with pytest.raises(Stopped):
+        with pytest.raises(Stopped) as stopped:
             train("bpe", texts(), 300)
     finally:
         for signum, handler in handlers.items():
             signal.signal(signum, handler)
-    assert seen == TEXTS
+    assert stopped.value.leaves_thread  # which guarded() knows
+
+
+def test_a_failure_of_the_texts_is_raised() -> None:
+    def texts() -> Iterator[str]:
+        yield TEXTS[0]
+        raise StageError("found.", "expected.", "fix.")
+
+    with pytest.raises(StageError, match=r"found\."):
+        train("bpe", texts(), 300)
 
 
 def test_documents_end_in_the_end_of_text_token() -> None:

@@ -7,6 +7,7 @@ import pytest
 from helpers import PROSE, add_raw_documents, add_raw_line, document, lines
 
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.validation import documents
 from miniature_memory.validation.config import ValidateConfig
 from miniature_memory.validation.documents import MAX_METADATA_CHARS, language_of, rejection_of, validate
 from validate import run
@@ -77,6 +78,25 @@ def test_the_stage_adds_up_and_remembers(tmp_path: Path) -> None:
 def test_all_languages_may_be_allowed(tmp_path: Path) -> None:
     add_raw_documents(tmp_path, [PROSE, GERMAN])
     assert run(ValidateConfig(languages=["*"]), tmp_path).n_out == 2
+
+
+def test_a_document_that_takes_too_long_is_rejected_and_passed(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(_text: str) -> None:
+        while True:
+            pass
+
+    add_raw_documents(tmp_path, [PROSE])
+    monkeypatch.setattr(documents, "language_of", hang)
+    stats = run(ValidateConfig(document_deadline_sec=0.05), tmp_path)
+    assert dict(stats.dropped) == {"validation_timeout": 1}
+    assert run(ValidateConfig(document_deadline_sec=0.05), tmp_path).n_in == 0
+
+
+def test_the_language_of_double_encoded_text_is_that_of_the_text() -> None:
+    assert language_of(GERMAN.replace("ä", "Ã¤"))[0] == "de"
+    russian = "Старый корабль стоял в гавани, и капитан смотрел на небо. Утро было тихим и светлым."
+    assert language_of(russian.encode().decode("latin-1"))[0] == "ru"
 
 
 def test_a_damaged_line_does_not_stop_the_stage(tmp_path: Path) -> None:

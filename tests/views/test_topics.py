@@ -40,7 +40,7 @@ def test_the_same_words_are_the_same_topic_and_others_are_not() -> None:
     assert len(names) == 5
 
 
-@pytest.mark.parametrize("topic", ["", " \n", "\x00\x1b", "\udcff", "x" * 201])
+@pytest.mark.parametrize("topic", ["", " \n", "\x00\x1b", "\udcff", "--", "..", "/", "_ -", "x" * 201])
 def test_what_is_no_topic_is_refused(tmp_path: Path, topic: str) -> None:
     with pytest.raises(ConfigError, match="expected a few words"):
         topic_folders.folder(tmp_path, topic)
