@@ -159,7 +159,7 @@ def text_of(start: str, row: str, tail: str, is_bytes: bool, n: int) -> str | by
 
 
 def tree_of(source: str, pattern: Any) -> Any:
-    """The parsed pattern. What only the module regex knows becomes an example of it; sets taken from sets are ignored."""
+    """The parsed pattern. What only the module regex knows becomes an example of it; sets within sets are ignored."""
     source = re.sub(r"(?:&&|--)\[[^\]]*\]", "", source)
     source = re.sub(r"\\p\{(\w+)\}", lambda found: PROPERTIES.get(found[1], "a"), source)
     flags = pattern.flags & (re.IGNORECASE | re.VERBOSE | re.DOTALL | re.MULTILINE)
