@@ -34,9 +34,10 @@ from miniature_memory.core.text import hostname
 from miniature_memory.extraction.charset import decode_html
 from miniature_memory.extraction.classifier import explain
 from miniature_memory.extraction.config import ExtractConfig
-from miniature_memory.extraction.inputs import Input, read_files, read_stdin, read_warc
+from miniature_memory.extraction.inputs import READERS, read_files, read_stdin, read_warc
 from miniature_memory.extraction.page import Extracted, extract_page
 from miniature_memory.extraction.parsing import parse
+from miniature_memory.extraction.reading import Input
 from miniature_memory.extraction.workers import Job, extract_all, extract_job
 from miniature_memory.storage import documents
 from miniature_memory.storage.catalog import Catalog
@@ -120,7 +121,8 @@ def _only(value: str) -> Input:
     found: Iterable[Input] = read_stdin() if value == "-" else read_files([Path(value)])
     page = next(iter(found), None)
     if page is None:
-        raise StageError(f"{value} contains no page.", "an .html, .txt, .md or .jsonl file, or - for standard input.",
+        raise StageError(f"{value} contains no page.",
+                         f"a file that ends in {', '.join(READERS)}, or - for standard input.",
                          "name such a file, or a folder that contains one.")
     return page
 
@@ -134,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
     paths: dict[str, Any] = {"nargs": "+", "type": Path, "default": []}
     options = {"--warc": {**paths, "metavar": "FILE", "help": "read these WARC files instead of the crawl's"},
                "--import": {**paths, "metavar": "PATH", "dest": "files",
-                            "help": "read local files and folders of them: .html .txt .md .jsonl"},
+                            "help": f"read local files and folders of them: {' '.join(sorted(READERS))}"},
                "--stdin": {"action": "store_true", "help": "read one page or text from standard input"}}
     return stage_main(run, ExtractConfig, "extract", with_new_flags(sys.argv[1:] if argv is None else argv), views,
                       options)

@@ -1,18 +1,19 @@
 """Inputs: pages and texts that did not come from the crawl: other people's WARC files, local files, standard input.
 
 Read as streams, one page at a time, so that a WARC file of a gigabyte takes no more memory than its largest page.
-A new file format is one reader and its line in ENDINGS.
+A new kind of file is a line in file_kinds.py.
 """
 
 import io
-import json
 import logging
+import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
@@ -21,24 +22,13 @@ from warcio.recordloader import ArcWarcRecord
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import shown
 from miniature_memory.core.text import strip_control, timestamp
+from miniature_memory.extraction.file_kinds import ENDINGS, ending_of, is_hidden, read_html, read_safely, read_text
+from miniature_memory.extraction.reading import MAX_BYTES, Input, Reader, Unreadable
 
 logger = logging.getLogger(__name__)
 
-MAX_BYTES = 5_000_000  # of one page or text, as web.max_bytes; a longer one is rejected
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 LOOKS_LIKE_HTML = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|head|body|!--)", re.IGNORECASE)
-
-
-class Input(NamedTuple):
-    """A page (`html`, with the charset that its server declared), or a text as it is (`html` is None)."""
-
-    url: str
-    fetched_at: str  # ISO 8601, UTC
-    html: bytes | None
-    charset: str = ""
-    text: str = ""
-    title: str = ""
-    reason: str = ""  # why it is rejected
 
 
 # --- WARC files ----------------------------------------------------------------------------------
@@ -48,9 +38,7 @@ def read_warc(path: Path) -> Iterator[Input]:
     """The HTML pages of a WARC file, gzipped or not, Common Crawl's too. Raises StageError if it is damaged."""
     try:
         with open(path, "rb") as stream:
-            for record in ArchiveIterator(stream):
-                if record.rec_type == "response" and (found := _page_of(record)):
-                    yield found
+            yield from _pages(stream)
     except OSError as error:
         raise _unreadable(path, error, "a WARC file") from None
     except (ArchiveLoadFailed, EOFError, ValueError) as error:
@@ -62,6 +50,20 @@ def read_warc(path: Path) -> Iterator[Input]:
                          f".venv/bin/warcio recompress {old} {new}") from None
 
 
+def _pages(stream: BinaryIO) -> Iterator[Input]:
+    for record in ArchiveIterator(stream):
+        if record.rec_type == "response" and (found := _page_of(record)):
+            yield found
+
+
+def _split_warc(stream: BinaryIO, origin: Input) -> Iterator[Input]:
+    """A WARC file among others, of which damage is counted and no error."""
+    try:
+        yield from _pages(stream)
+    except ArchiveLoadFailed:
+        raise Unreadable("damaged") from None
+
+
 def _page_of(record: ArcWarcRecord) -> Input | None:
     """The page of a response record; None if it is not an HTML page."""
     headers = record.http_headers
@@ -70,7 +72,7 @@ def _page_of(record: ArcWarcRecord) -> Input | None:
         return None
     url = strip_control(record.rec_headers.get_header("WARC-Target-URI") or "")[:2000]
     date = strip_control(record.rec_headers.get_header("WARC-Date") or "")[:40]
-    return next(_read_html(record.content_stream(), Input(url, date, None, charset_of(kind))))
+    return next(read_html(record.content_stream(), Input(url, date, None, charset_of(kind))))
 
 
 def charset_of(content_type: str) -> str:
@@ -82,25 +84,59 @@ def charset_of(content_type: str) -> str:
 
 
 def read_files(paths: Iterable[Path]) -> Iterator[Input]:
-    """Local files, and all in local folders that have one of ENDINGS; a file of another ending is read as a text."""
+    """Local files, and all in local folders whose kind is known. A file that is named itself is always read."""
+    reasons: Counter[str] = Counter()
     for path in paths:
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS) if path.is_dir() else [path]
-        if not files:
-            logger.warning("%s contains no file that ends in %s", shown(path), ", ".join(ENDINGS))
-        for file in files:
-            try:
-                with open(file, "rb") as stream:
-                    origin = Input(file.absolute().as_uri(), timestamp(file.stat().st_mtime), None, title=file.stem)
-                    yield from ENDINGS.get(file.suffix.lower(), _read_text)(stream, origin)
-            except OSError as error:
-                raise _unreadable(file, error, f"a folder, or a file that ends in {', '.join(ENDINGS)}") from None
+        for one in _read_folder(path) if path.is_dir() else _read_file(path):
+            reasons[one.reason] += 1
+            yield one
+    if n_pdfs := reasons["needs_pypdfium2"]:
+        logger.warning("skipped: %d .pdf, since the package that reads them is not installed. "
+                       "Fix: ./setup.sh --with texts", n_pdfs)
+
+
+def _read_folder(folder: Path) -> Iterator[Input]:
+    """The files of a folder and the folders in it, in order. Links to folders, which may go round, are not followed."""
+    unknown: Counter[str] = Counter()
+    n_known = 0
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        for file in (Path(parent, name) for name in sorted(names) if not is_hidden(name)):
+            if not file.is_file():  # a pipe would wait for ever
+                continue
+            ending = ending_of(file.name)
+            if ending in READERS:
+                n_known += 1
+                yield from _read_file(file, in_folder=True)
+            else:
+                unknown[ending or "without an ending"] += 1
+                yield _origin(file)._replace(reason="unknown_kind")
+    if unknown:
+        logger.warning("%s: skipped: %s. A file that is named itself is read as plain text.", shown(folder),
+                       ", ".join(f"{n} {ending}" for ending, n in unknown.most_common(20)))
+    if not n_known:
+        logger.warning("%s contains no file that ends in %s", shown(folder), ", ".join(READERS))
+
+
+def _read_file(file: Path, in_folder: bool = False) -> Iterator[Input]:
+    try:
+        with open(file, "rb") as stream:
+            yield from read_safely(READERS.get(ending_of(file.name), read_text), stream, _origin(file))
+    except OSError as error:
+        if not in_folder:
+            raise _unreadable(file, error, f"a folder, or a file that ends in {', '.join(READERS)}") from None
+        yield _origin(file)._replace(reason="cannot_be_read")
+
+
+def _origin(file: Path) -> Input:
+    return Input(file.absolute().as_uri(), timestamp(file.stat().st_mtime), None, title=file.stem)
 
 
 def read_stdin() -> Iterator[Input]:
     """One page or text from standard input: a page if it begins like HTML."""
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
-    read = _read_html if LOOKS_LIKE_HTML.match(data[:1000]) else _read_text
-    yield from read(io.BytesIO(data), Input("stdin:", timestamp(), None))
+    read = read_html if LOOKS_LIKE_HTML.match(data[:1000]) else read_text
+    yield from read_safely(read, io.BytesIO(data), Input("stdin:", timestamp(), None))
 
 
 def _unreadable(path: Path, error: OSError, expected: str) -> StageError:
@@ -108,49 +144,4 @@ def _unreadable(path: Path, error: OSError, expected: str) -> StageError:
                       f"check its name and who may read it: ls -l {shlex.quote(shown(path.parent))}")
 
 
-# --- formats -------------------------------------------------------------------------------------
-
-
-def _read_html(stream: BinaryIO, origin: Input) -> Iterator[Input]:
-    data = stream.read(MAX_BYTES + 1)
-    yield origin._replace(html=data) if len(data) <= MAX_BYTES else origin._replace(reason="too_big")
-
-
-def _read_text(stream: BinaryIO, origin: Input) -> Iterator[Input]:
-    data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        yield origin._replace(reason="too_big")
-        return
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("windows-1252", errors="replace")
-    yield origin._replace(text=strip_control(text.replace("\r\n", "\n").replace("\r", "\n")).strip("\n"))
-
-
-def _read_json_lines(stream: BinaryIO, origin: Input) -> Iterator[Input]:
-    """JSON lines with a "text", as datatrove and datasets write them, or with an "html"."""
-    while line := stream.readline(2 * MAX_BYTES):
-        if not line.strip():
-            continue
-        try:
-            content = json.loads(line)
-            text, html = str(content.get("text", "")), content.get("html")
-            metadata = content.get("metadata") or content
-            own = origin._replace(url=str(metadata.get("url") or origin.url),
-                                  title=strip_control(str(metadata.get("title") or "")))
-        except (ValueError, AttributeError, RecursionError):
-            yield origin._replace(reason="bad_json")
-            continue
-        if isinstance(html, str) and not text:
-            yield own._replace(html=html.encode("utf-8", "replace"), charset="utf-8")
-        else:
-            yield own._replace(text=strip_control(text), reason="" if text.strip() else "no_text")
-
-
-Reader = Callable[[BinaryIO, Input], Iterator[Input]]  # (the file, its URL, time and title) -> what it contains
-ENDINGS: dict[str, Reader] = {
-    ".html": _read_html, ".htm": _read_html, ".xhtml": _read_html,
-    ".txt": _read_text, ".md": _read_text,
-    ".jsonl": _read_json_lines,
-}
+READERS: dict[str, Reader] = {**ENDINGS, ".warc": _split_warc, ".warc.gz": _split_warc}

@@ -13,9 +13,11 @@ from warcio.archiveiterator import ArchiveIterator
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.extraction.config import ExtractConfig
-from miniature_memory.extraction.inputs import Input, charset_of
+from miniature_memory.extraction.file_kinds import read_document
+from miniature_memory.extraction.inputs import charset_of
 from miniature_memory.extraction.metadata import one_line
 from miniature_memory.extraction.page import Extracted, extract_page
+from miniature_memory.extraction.reading import Input
 
 PAGES_PER_WORKER = 1000  # guess; then a fresh process takes over: extractors leak memory (adbar/trafilatura#216)
 START_DEADLINE_SEC = 60.0  # guess: the imports of a worker take about a second
@@ -32,9 +34,11 @@ def extract_job(job: Job, config: ExtractConfig) -> Extracted:
         content_type = record.http_headers.get_header("Content-Type") or "" if record.http_headers else ""
         url = record.rec_headers.get_header("WARC-Target-URI") or ""
         return extract_page(record.content_stream().read(), url, charset_of(content_type), config)
+    if job.kind:
+        return read_document(job)
     if job.html is None:
         reason = job.reason or ("" if job.text.strip() else "no_text")
-        return Extracted(job.text, one_line(job.title), extractor="as_it_is", reason=reason)
+        return Extracted(job.text, one_line(job.title), one_line(job.author), extractor="as_it_is", reason=reason)
     return extract_page(job.html, job.url, job.charset, config)
 
 

@@ -1,0 +1,109 @@
+"""Reading: what the readers of all kinds of files share: what they yield, their limits, and how they give up."""
+
+import io
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+MAX_BYTES = 5_000_000  # of one page or text, as web.max_bytes; a longer one is rejected
+MAX_FILE_BYTES = 50_000_000  # of a file that is read as a whole, such as a PDF file with its pictures. Guess
+MAX_RATIO = 200  # of expanded to compressed bytes, beyond MAX_FILE_BYTES; text has 2 to 20, a zip bomb 1,000. Guess
+
+
+class Input(NamedTuple):
+    """A page (`html`, with the charset that its server declared), a file (`data`) of a `kind`, or else a text."""
+
+    url: str
+    fetched_at: str  # ISO 8601, UTC
+    html: bytes | None
+    charset: str = ""
+    text: str = ""
+    title: str = ""
+    reason: str = ""  # why it is rejected
+    author: str = ""
+    kind: str = ""  # in file_kinds.DOCUMENTS
+    data: bytes = b""
+
+
+Reader = Callable[[BinaryIO, Input], Iterator[Input]]  # (the file, its URL, time and title) -> what it contains
+
+
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Unreadable(Exception):
+    """A file, or the rest of it, cannot be read. `reason` is what is counted."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def read_page(stream: BinaryIO) -> bytes:
+    """A page or text. Raises Unreadable if it is longer than one may be."""
+    return read_whole(stream, MAX_BYTES)
+
+
+def read_whole(stream: Readable, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    data = stream.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise Unreadable("too_big")
+    return data
+
+
+def decode_text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("windows-1252", errors="replace")
+
+
+def is_binary(data: bytes) -> bool:
+    """Whether bytes are no text in any encoding: a NUL or many control characters at their beginning."""
+    begin = decode_text(data[:8000])
+    n_controls = sum(char < " " and char not in "\t\n\r\f" for char in begin)
+    return "\x00" in begin or n_controls * 10 > len(begin)  # guess: terminal logs have some
+
+
+def plain_text(data: bytes) -> str:
+    """The text of a plain file, with newlines alone at the ends of lines. Raises Unreadable for a binary."""
+    if is_binary(data):
+        raise Unreadable("binary")
+    return decode_text(data).replace("\r\n", "\n").replace("\r", "\n")
+
+
+class Allowance:
+    """How many bytes a compressed file may still expand to, over all its members."""
+
+    def __init__(self, compressed: BinaryIO) -> None:
+        self.left = MAX_FILE_BYTES
+        if compressed.seekable():  # what is within an archive is not
+            self.left = max(self.left, MAX_RATIO * compressed.seek(0, io.SEEK_END))
+            compressed.seek(0)
+
+    def take(self, n_bytes: int) -> None:
+        self.left -= n_bytes
+        if self.left < 0:
+            raise Unreadable("expands_too_much")
+
+    def limit(self, expanded: Readable) -> BinaryIO:
+        """`expanded` as a stream that raises Unreadable once the allowance is used up."""
+        return io.BufferedReader(_Limited(expanded, self))
+
+
+class _Limited(io.RawIOBase):
+    def __init__(self, stream: Readable, allowance: Allowance) -> None:
+        self.stream, self.allowance = stream, allowance
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer)
+        data = self.stream.read(len(view))
+        self.allowance.take(len(data))
+        view[:len(data)] = data
+        return len(data)
