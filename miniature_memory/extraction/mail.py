@@ -10,9 +10,14 @@ from typing import BinaryIO
 from miniature_memory.extraction.page import Extracted, extract_page
 from miniature_memory.extraction.reading import MAX_BYTES, MAX_FILE_BYTES, Input
 
+MAX_HEADER_BYTES = 20_000  # guess: the standard library takes quadratic time for a long list of addresses
+
 
 def read_mail(data: bytes) -> Extracted:
     """The text of one message, else its HTML. The author is a name without its address, which is nobody else's."""
+    end = re.search(rb"\r?\n\r?\n", data)
+    if end and end.start() > MAX_HEADER_BYTES:
+        data = data[:MAX_HEADER_BYTES] + data[end.start():]
     message = email.message_from_bytes(data, EmailMessage, policy=email.policy.default)
     body = message.get_body(("plain", "html"))
     text = body.get_content() if body else ""

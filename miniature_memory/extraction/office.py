@@ -146,6 +146,7 @@ def read_odt(data: bytes) -> Extracted:
         raise Unreadable("damaged")
     root = xml(body)
     headings = [(h, h.get(TEXT + "outline-level") or "1") for h in root.iter(TEXT + "h")]
+    headings += [(p, "1") for p in root.iter(TEXT + "p") if p.get(TEXT + "style-name") == "Title"]
     for name in ("tab", "s"):
         for space in root.iter(TEXT + name):
             space.text = " "
@@ -188,4 +189,9 @@ def split_epub(stream: BinaryIO, origin: Input) -> Iterator[Input]:
 def read_chapter(data: bytes) -> Extracted:
     """All of a chapter; unlike a page of the web, a book has nothing around its text."""
     root = parse(decode_html(data))
-    return Extracted(_set(root) if root is not None else "", extractor="epub")
+    if root is None:
+        return Extracted(reason="no_text")
+    for link in root.iter("a"):
+        if "noteref" in (link.get("epub:type") or ""):
+            link.tag = "script"  # which is no text
+    return Extracted(_set(root), extractor="epub")

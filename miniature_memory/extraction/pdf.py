@@ -6,7 +6,6 @@ what a stranger wrote, and so it runs in a worker process alone.
 """
 
 import re
-from collections import Counter
 from importlib.util import find_spec
 from statistics import quantiles
 
@@ -14,7 +13,6 @@ from miniature_memory.extraction.page import Extracted
 from miniature_memory.extraction.reading import MAX_BYTES, Unreadable
 
 HAS_PDFIUM = find_spec("pypdfium2") is not None
-MIN_REPEATS = 3  # guess: the first or last line of so many pages, but for its numbers, is a running head or foot
 FULL_LINE = 0.75  # guess: a line shorter than this part of the long ones ends a paragraph
 BETWEEN_CJK = re.compile(r"(?<=[\u2e80-\u9fff\uff00-\uffef]) (?=[\u2e80-\u9fff\uff00-\uffef])")
 
@@ -47,15 +45,17 @@ def read_pdf(data: bytes) -> Extracted:
 
 
 def without_running_lines(pages: list[list[str]]) -> list[str]:
-    """The lines of all pages without heads, feet and page numbers."""
+    """The lines of all pages without heads, feet and page numbers: what the next page or the one after it repeats."""
     for _ in range(2):  # a head may have two lines
         for end, rest in ((0, slice(1, None)), (-1, slice(-1))):
-            times = Counter(_form(page[end]) for page in pages if page)
-            pages = [page[rest] if page and times[_form(page[end])] >= MIN_REPEATS else page for page in pages]
+            forms = ["", "", *(_form(page[end]) if page else "" for page in pages), "", ""]
+            pages = [page[rest] if forms[i + 2] in (forms[i], forms[i + 1], forms[i + 3], forms[i + 4]) else page
+                     for i, page in enumerate(pages)]
     return [line for page in pages for line in page]
 
 
 def _form(line: str) -> str:
+    """A line but for its numbers."""
     return re.sub(r"\d+|\b[ivxlc]{1,7}\b", "#", line)
 
 

@@ -15,6 +15,7 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
+LINE, PARAGRAPH = "\x1e", "\x1f"  # breaks that are meant, unlike those of the source
 TOKEN = re.compile(r"\\([a-zA-Z@]+)\*?[ \t]*|\\(.)|(\$\$?)|([{}])|(%[^\n]*\n?[ \t]*)|(~|---?|``|'')|[^\\${}~%`'-]+|.",
                    re.DOTALL)
 GROUP = re.compile(r"\s?([{\[])")
@@ -33,9 +34,10 @@ HEADINGS = {"part": 1, "chapter": 1, "section": 2, "subsection": 3, "subsubsecti
 SIGNS = {
     "ldots": "…", "dots": "…", "textendash": "–", "textemdash": "—", "ss": "ß", "ae": "æ", "AE": "Æ", "oe": "œ",
     "OE": "Œ", "o": "ø", "O": "Ø", "aa": "å", "AA": "Å", "l": "ł", "L": "Ł", "i": "ı", "S": "§", "copyright": "©",
-    "pounds": "£", "euro": "€", "LaTeX": "LaTeX", "TeX": "TeX", "par": "\n\n", "newline": "\n", "quad": " ",
-    "qquad": " ", "item": "\n- ", "textbackslash": "\\", "\\": "\n", ",": " ", " ": " ", "\n": " ", "%": "%", "&": "&",
-    "_": "_", "#": "#", "$": "$", "{": "{", "}": "}", "~": " ", "``": "“", "''": "”", "--": "–", "---": "—"}
+    "pounds": "£", "euro": "€", "LaTeX": "LaTeX", "TeX": "TeX", "par": PARAGRAPH, "newline": LINE, "quad": " ",
+    "qquad": " ", "item": LINE + "- ", "textbackslash": "\\", "\\": LINE, ",": " ", " ": " ", "\n": " ", "%": "%",
+    "&": "&", "_": "_", "#": "#", "$": "$", "{": "{", "}": "}", "~": " ", "``": "“", "''": "”", "--": "–",
+    "---": "—"}
 ACCENTS = {"'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u0303", "=": "\u0304", ".": "\u0307",
            "c": "\u0327", "v": "\u030c", "u": "\u0306", "H": "\u030b", "k": "\u0328", "r": "\u030a"}
 ACCENTED = re.compile(r"\{?\\?([^\W\d_])\}?")
@@ -51,9 +53,10 @@ def read_tex(data: bytes) -> Extracted:
 
 
 def tex_to_text(source: str) -> str:
-    lines = (" ".join(line.split()) if line[:1] != "\t" else line[1:] for line in _Reader(source).read().split("\n"))
-    text = unicodedata.normalize("NFC", "\n".join(lines))
-    return re.sub(r"\n{3,}", "\n\n", text).strip("\n")
+    text = unicodedata.normalize("NFC", _Reader(source).read())
+    text = re.sub(r"\n(?:[ \t]*\n)+", PARAGRAPH, text).replace("\n", " ").replace(PARAGRAPH, LINE + LINE)
+    lines = (line[1:] if line.startswith("\t") else " ".join(line.split()) for line in text.split(LINE))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
 
 
 class _Reader:
@@ -89,8 +92,8 @@ class _Reader:
             self._environment(name)
         elif name in HEADINGS:
             self._skip_groups("[")
-            self.out.append("\n\n" + "#" * HEADINGS[name] + " ")
-            self.next_end = "\n\n"
+            self.out.append(PARAGRAPH + "#" * HEADINGS[name] + " ")
+            self.next_end = PARAGRAPH
         elif name in ARGUMENTS_LEFT_OUT:
             if name in ("def", "let") and (found := re.compile(r"\\[a-zA-Z@]+[#\d= ]*").match(self.source, self.at)):
                 self.at = found.end()
@@ -123,11 +126,12 @@ class _Reader:
         elif which == "begin" and name in VERBATIM:
             self._skip_groups("[{")
             if (found := self._find(end)) >= 0:
-                self.out.append(self.source[self.at:found].replace("\n", "\n\t"))  # a tab: the spaces stay
+                code = self.source[self.at:found].strip("\n").split("\n")
+                self.out += [(LINE + "\t").join(["", *code]), LINE]  # a tab: the spaces stay
                 self.at = found + len(end)
         else:
             self._skip_groups("[{" if name in ("minipage", "multicols") else "[")
-            self.out.append("\n")
+            self.out.append(LINE)
 
     def _find(self, what: str) -> int:
         found = -1 if what in self.missing else self.source.find(what, self.at)
