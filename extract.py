@@ -23,6 +23,7 @@ import shlex
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,15 @@ from miniature_memory.core.errors import StageError
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
 from miniature_memory.core.text import hostname
-from miniature_memory.extraction.charset import decode_html
+from miniature_memory.extraction.archives import read_warc
 from miniature_memory.extraction.classifier import explain
 from miniature_memory.extraction.config import ExtractConfig
-from miniature_memory.extraction.inputs import READERS, read_files, read_stdin, read_warc
+from miniature_memory.extraction.inputs import READERS, read_files, read_stdin
 from miniature_memory.extraction.page import Extracted, extract_page
 from miniature_memory.extraction.parsing import parse
 from miniature_memory.extraction.reading import Input
 from miniature_memory.extraction.workers import Job, extract_all, extract_job
+from miniature_memory.responses.charset import decode_html
 from miniature_memory.storage import documents
 from miniature_memory.storage.catalog import Catalog
 
@@ -102,7 +104,7 @@ def to_document(extracted: Extracted, url: str, fetched_at: str) -> tuple[str, b
 
 def print_page(config: ExtractConfig, root: Path, value: str) -> str:
     """The text of the page or file at `value`."""
-    extracted = extract_job(_only(value), config)
+    extracted = extract_job(_only(value), replace(config, respect_noai=False))  # to look at a page is not to use it
     if not extracted.text:
         raise StageError(f"{value} has no text ({extracted.reason.replace('_', ' ')}).", "a page or a text.",
                          f"look at its blocks: python3 extract.py --explain {shlex.quote(value)}")

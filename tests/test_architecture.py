@@ -12,7 +12,8 @@ from miniature_memory.core.paths import PROJECT
 
 PACKAGE = "miniature_memory"
 ROOMS = {  # room -> the rooms that it may import, or modules of them
-    "core": [], "storage": ["core"], "crawl": ["core", "storage"], "extraction": ["core"],
+    "core": [], "storage": ["core"], "responses": ["core"], "crawl": ["core", "storage", "responses"],
+    "extraction": ["core", "responses"],
     "validation": ["core", "storage"],
     "cleaning": ["core", "storage", "validation.documents", "validation.config"],
     "training": ["core", "storage", "model"], "sampling": ["core", "storage", "training", "model"],

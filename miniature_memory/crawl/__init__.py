@@ -1,1 +1,1 @@
-"""Crawl: everything that speaks to the web. Imports core and storage."""
+"""Crawl: everything that speaks to the web. Imports core, responses and storage."""

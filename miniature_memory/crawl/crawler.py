@@ -105,6 +105,7 @@ class Crawler:
         """Deal with an answer: a redirect, nothing new, or a page to keep."""
         if page.answer.location:
             self.recorder.redirect(page)
+            visit.refreshed |= page.answer.status < 300
             if reason := self.scheduler.redirect(visit, page.answer.location):
                 self.recorder.finish_visit(visit, reason)
         elif page.answer.status == 304:

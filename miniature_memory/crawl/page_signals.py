@@ -1,91 +1,20 @@
-"""Signals: what a page asks of robots: not to index it, not to train on it, which links to follow. Pure, no network.
-
-Read from the headers and the beginning of the page by a few linear patterns, before anything is parsed.
-"""
+"""What a page leads to: its links, the page that it sends its readers on to, or nothing without scripts. Pure."""
 
 import re
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from lxml import etree
 from lxml import html as lxml_html
 
 from miniature_memory.crawl.urls import canonical_url, joined
+from miniature_memory.responses.charset import decode_page
+from miniature_memory.responses.media_type import media_type
+from miniature_memory.responses.signals import Signals
 
-HEAD_BYTES = 1 << 16  # of a page, searched for <meta> elements
 SHELL_BYTES = 1 << 18  # a longer page is assumed to have text
 SHELL_CHARS = 200  # of visible text; a page with less that runs scripts is a shell. Guess
-LINKS_BYTES = 1 << 20  # of a page, searched for links
-
-VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")  # rules, despite their colon
-_AGENT = re.compile(r"[a-z][a-z0-9_-]*")
-_META = re.compile(rb"<meta\b([^<>]{1,500})>", re.IGNORECASE)
-_ATTRIBUTE = re.compile(rb"""([a-z-]{1,30})\s{0,9}=\s{0,9}("[^"]*"|'[^']*'|[^\s"'>]+)""", re.IGNORECASE)
-
-
-def rejection(headers: Iterable[tuple[str, str]], body: bytes, agent: str) -> str:
-    """Why this page must not be used: noindex, noai, or ''.
-
-    X-Robots-Tag and <meta name=robots> (developers.google.com/search/docs/crawling-indexing/robots-meta-tag), noai in
-    the same places (DeviantArt, 2022), TDM-Reservation (W3C community group, tdmrep), Content-Usage and Content-Signal
-    (IETF aipref draft; contentsignals.org). agent: our own name, by which a site may address us.
-    """
-    words = _header_words(headers, agent)
-    for name, value in headers:
-        unwanted = value.strip() == "1" if name.lower() == "tdm-reservation" else (
-            name.lower() in ("content-usage", "content-signal") and forbids_training(value))
-        words |= {"noai"} if unwanted else set()
-    for match in _META.finditer(body[:HEAD_BYTES]):
-        pairs = {key.lower(): value.strip(b"\"'").decode("latin-1") for key, value in _ATTRIBUTE.findall(match[1])}
-        meta, content = pairs.get(b"name", "").lower(), pairs.get(b"content", "")
-        if meta in ("robots", agent):
-            words |= set(re.split(r"[\s,]+", content.lower()))
-        elif meta == "tdm-reservation" and content.strip() == "1":
-            words.add("noai")
-    if words & {"noai", "notrain", "noml"}:
-        return "noai"
-    return "noindex" if words & {"noindex", "none"} else ""
-
-
-def _header_words(headers: Iterable[tuple[str, str]], agent: str) -> set[str]:
-    """The rules of X-Robots-Tag for every robot or for us; it looks like "noindex, otherbot: nofollow"."""
-    words: set[str] = set()
-    for value in (value.lower() for name, value in headers if name.lower() == "x-robots-tag"):
-        ours = True
-        for part in value.split(","):
-            name, colon, rest = part.partition(":")
-            if colon and _AGENT.fullmatch(name.strip()) and name.strip() not in VALUED:
-                ours, part = name.strip() == agent, rest
-            words |= {part.strip()} if ours else set()
-    return words
-
-
-def forbids_training(value: str) -> bool:
-    """Whether a Content-Signal or Content-Usage forbids the training of models."""
-    return bool(re.search(r"\b(ai-train|train-ai|train-genai)\s*=\s*(no|n)\b", value.lower()))
-
-
-def robots_forbid_training(text: str, agent: str) -> bool:
-    """Whether a Content-Signal or Content-Usage line of a robots.txt forbids training to us.
-
-    The group that names us counts, else that for every robot; so does a line before any group.
-    """
-    forbidden: dict[str, bool] = {}  # of the groups for us and for everybody, if there are such
-    names, in_rules = {"*"}, True
-    for line in text.splitlines():
-        key, _, value = line.partition("#")[0].partition(":")
-        key = key.strip().lower()
-        if key == "user-agent":
-            if in_rules:
-                names, in_rules = set(), False
-            if (name := value.strip().lower()) in (agent, "*"):
-                names.add(name)
-                forbidden.setdefault(name, False)
-        elif key:
-            in_rules = True
-            if key in ("content-signal", "content-usage") and forbids_training(value):
-                forbidden |= dict.fromkeys(names, True)
-    return forbidden.get(agent, forbidden.get("*", False))
-
+LINKS_CHARS = 1 << 20  # of a page, searched for links
 
 _BLOCK = re.compile(rb"<(/?)(script|style|noscript|svg|template)\b([^<>]{0,300})>", re.IGNORECASE)
 _TAG = re.compile(rb"<[^<>]*>")
@@ -122,24 +51,40 @@ def _visible_chars(piece: bytes) -> int:
     return n
 
 
-def links(headers: Iterable[tuple[str, str]], body: bytes, url: str, agent: str) -> list[str]:
+def links(signals: Signals, headers: Iterable[tuple[str, str]], body: bytes, url: str) -> list[str]:
     """The canonical URLs of a page's links, in order, each once, without those that robots must not follow."""
-    if _header_words(headers, agent) & {"nofollow", "none"}:
+    if signals.nofollow:
         return []
+    charset = media_type(value for name, value in headers if name.lower() == "content-type")[1]
+    text, encoding = decode_page(body, charset)
+    data = text[:LINKS_CHARS].encode("utf-8", "replace")
     try:
-        root = lxml_html.document_fromstring(body[:LINKS_BYTES])
+        root = lxml_html.document_fromstring(data, parser=lxml_html.HTMLParser(encoding="utf-8"))
     except (etree.ParserError, ValueError):
         return []
     base = url
     found: dict[str, None] = {}
-    for element in root.iter("base", "meta", "a"):
+    for element in root.iter("base", "a"):
         if element.tag == "base" and element.get("href"):
             base = joined(url, element.get("href", ""))
-        elif element.tag == "meta":
-            words = element.get("content", "").lower()
-            if element.get("name", "").lower() in ("robots", agent) and re.search(r"\b(nofollow|none)\b", words):
-                return []
-        elif "nofollow" not in element.get("rel", "").lower().split():
-            found[canonical_url(joined(base, element.get("href", "")))] = None
+        elif element.tag == "a" and "nofollow" not in element.get("rel", "").lower().split():
+            found[canonical_url(joined(base, in_encoding(element.get("href", ""), encoding)))] = None
     found.pop("", None)
     return list(found)
+
+
+def in_encoding(href: str, encoding: str) -> str:
+    """`href` with its query in the encoding of its page, as browsers send it; the path is always UTF-8 (URL standard,
+    section 4.4)."""
+    path, mark, query = href.partition("?")
+    if query.isascii() or encoding.replace("_", "-").startswith("utf"):
+        return href
+    query, fragment_mark, fragment = query.partition("#")
+    query = re.sub(r"[^\x00-\x7f]", lambda sign: quote(sign[0].encode(encoding, "xmlcharrefreplace"), safe=""), query)
+    return path + mark + query + fragment_mark + fragment
+
+
+def refresh_target(signals: Signals, url: str) -> str:
+    """The canonical URL that a page sends its readers on to; '' if to none, or to itself."""
+    target = canonical_url(joined(joined(url, signals.base) or url, signals.refresh)) if signals.refresh else ""
+    return "" if target == canonical_url(url) else target

@@ -89,8 +89,10 @@ class Recorder:
         if reason == "unreachable" and not self.network.answered:
             # not this page's fault, but it goes to the end of the line: there may be a network after all
             following = NextVisit(time.time(), row["revisit_days"], row["failures"])
-        seen = Seen(page.body_hash, _short(page.answer.header("ETag")),
-                    _short(page.answer.header("Last-Modified"))) if page else None
+        seen = None
+        if page:
+            names = () if visit.refreshed else ("ETag", "Last-Modified")
+            seen = Seen(page.body_hash, *[_short(page.answer.header(name)) for name in names] or ("", ""))
         urls.finish_visit(self.catalog, row["id"], reason, following, seen)
 
 

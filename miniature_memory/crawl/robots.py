@@ -1,5 +1,6 @@
 """robots.txt: fetched and read as RFC 9309 says, and kept in the catalog for a day."""
 
+import codecs
 import math
 import re
 import time
@@ -7,16 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import urljoin
 
-from protego import Protego
-
 from miniature_memory.core.text import strip_control
 from miniature_memory.crawl.guard import FetchError
-from miniature_memory.crawl.page_signals import robots_forbid_training
-from miniature_memory.crawl.web import MAX_REDIRECTS, NAME, Web
+from miniature_memory.crawl.robots_txt import RobotsTxt
+from miniature_memory.crawl.web import MAX_REDIRECTS, Web
 from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
 
 ROBOTS_BYTES = 500 * 1024  # RFC 9309, section 2.5: at least this much is parsed
+_LINE_END = re.compile(r"\r\n?|\n")
 ROBOTS_FRESH_SEC = 24 * 3600.0  # RFC 9309, section 2.4
 
 
@@ -28,16 +28,16 @@ class Rules:
     rejection: str = ""
 
     @cached_property
-    def _parsed(self) -> Protego:
-        return Protego.parse(_without_others(self.text))
+    def _parsed(self) -> RobotsTxt:
+        return RobotsTxt(self.text)
 
     def rejection_of(self, url: str) -> str:
         """Why `url` must not be fetched; '' when it may."""
-        return self.rejection or ("" if self._parsed.can_fetch(url, NAME) else "robots")
+        return self.rejection or ("" if self._parsed.allows(url) else "robots")
 
     @property
     def delay_sec(self) -> float:
-        return self._parsed.crawl_delay(NAME) or 0.0
+        return self._parsed.delay_sec
 
     def forget(self) -> None:
         """Free the parsed form, which may take megabytes, until it is needed again."""
@@ -45,15 +45,7 @@ class Rules:
 
     @cached_property
     def forbids_training(self) -> bool:
-        return robots_forbid_training(self.text, NAME)
-
-
-def _without_others(text: str) -> str:
-    """robots.txt with one name for all agents that are not us: the parser copies each rule for each name."""
-    def renamed(line: re.Match[str]) -> str:
-        name = line[2].partition("#")[0].strip().lower().replace("*", "")
-        return line[0] if name in NAME else line[1] + " other"
-    return re.sub(r"(?im)^([ \t]*user[ -]?agent[ \t]*[: \t])(.*)$", renamed, text)
+        return self._parsed.forbids_training
 
 
 def fetch_rules(web: Web, url: str, hops: int = 0, seconds: float = math.inf) -> Rules | str:
@@ -64,17 +56,28 @@ def fetch_rules(web: Web, url: str, hops: int = 0, seconds: float = math.inf) ->
     """
     try:
         answer = web.fetch(url, headers={"Accept-Encoding": "identity"}, follow=False, max_bytes=ROBOTS_BYTES,
-                           truncate=True, seconds=seconds)
+                           truncate=True, seconds=seconds, successes=range(200, 300))
     except FetchError as error:
         if error.reason in ("unreachable", "blocked_address", "tls_error") and not hops:
             return Rules(rejection=error.reason)
         return Rules() if re.fullmatch("http_4(?!29)..", error.reason) else Rules(rejection="robots_unavailable")
     if answer.location:
         return answer.location if hops < MAX_REDIRECTS else Rules()
-    lines = answer.body.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
-    rules = Rules(strip_control("\n".join(lines)))
+    rules = Rules(strip_control(_LINE_END.sub("\n", _decode(answer.body))))
     rules.rejection_of(url)  # parses it here rather than in the thread that schedules
     return rules
+
+
+def _decode(data: bytes) -> str:
+    """UTF-8 with or without a BOM, even half of one (RFC 9309, section 2.3; google/robotstxt). Other octets keep their
+    value as %XX, as URLs have them."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace")
+    data = re.sub(rb"\A\xef(?:\xbb\xbf?)?", b"", data)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return re.sub(rb"[\x80-\xff]", lambda octet: b"%%%02X" % ord(octet[0]), data).decode("ascii")
 
 
 def robots_url(url: str) -> str:

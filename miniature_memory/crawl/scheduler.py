@@ -216,6 +216,7 @@ class Scheduler:
         if not reason:
             host.planned += moves
             visit.target, visit.hops = location, visit.hops + 1
+            host.checked = None  # robots.txt may allow where the visit came from, but not where it leads
             host.visits.appendleft(visit)
             self.enqueue(host)
         return reason

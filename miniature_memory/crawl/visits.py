@@ -7,7 +7,7 @@ import queue
 import sqlite3
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from miniature_memory.core.text import host_of, timestamp
@@ -16,11 +16,13 @@ from miniature_memory.crawl.config import ScrapeConfig
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.robots import Rules, fetch_rules
 from miniature_memory.crawl.warc import Exchange, archived_page, exchange_records
-from miniature_memory.crawl.web import HTML_TYPES, NAME, Fetched, Web
+from miniature_memory.crawl.web import Fetched, Web
+from miniature_memory.responses.media_type import HTML_TYPES
+from miniature_memory.responses.signals import read_signals
 
 ARCHIVE = "https://data.commoncrawl.org/"
 NO_NETWORK_HOSTS = 5  # unreachable before anything has answered: there is no network
-BINARY = (b"ID3", b"%PDF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\3\4", b"RIFF", b"OggS", b"\x1f\x8b", b"\x7fELF")
+BINARY = (b"ID3", b"%PDF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\3\4", b"RIFF", b"OggS", b"\x7fELF")
 
 
 @dataclass(eq=False)
@@ -31,6 +33,7 @@ class Visit:
     target: str  # the URL itself, or what it redirected to, or the archive's file
     hops: int = 0
     tries: int = 0
+    refreshed: bool = False  # a page on the way led on by a refresh: a conditional GET would be answered for that page
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> Visit:
@@ -142,12 +145,17 @@ def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
         raise FetchError("empty")
     if body.startswith(BINARY):
         raise FetchError("not_html")
-    if config.respect_noai and (reason := page_signals.rejection(answer.headers, body, NAME)):
-        raise FetchError(reason)
+    signals = read_signals(answer.headers, body)
+    if target := page_signals.refresh_target(signals, answer.url):
+        if row["archive"]:
+            raise FetchError("redirected")  # the archive may have the other page, too
+        return Page(replace(answer, location=target), at, records=exchange_records(answer, at))
+    if config.respect_noai and signals.rejection:
+        raise FetchError(signals.rejection)
     if page_signals.needs_js(body):
         raise FetchError("needs_js")
     found: list[str] = []
     if config.follow_links and row["depth"] < config.max_link_depth:
-        found = [url for url in page_signals.links(answer.headers, body, answer.url, NAME)
+        found = [url for url in page_signals.links(signals, answer.headers, body, answer.url)
                  if host_of(url) == host_of(answer.url)]
     return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), tuple(found))

@@ -9,6 +9,7 @@ import io
 import uuid
 import zlib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -18,7 +19,8 @@ from warcio.exceptions import ArchiveLoadFailed
 from miniature_memory.core.text import strip_control
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.urls import canonical_url
-from miniature_memory.crawl.web import AGENT, HTML_TYPES, Fetched, unpack
+from miniature_memory.crawl.web import AGENT, Fetched, unpack
+from miniature_memory.responses.media_type import PAGE_STATUSES, media_type, page_rejection
 
 LEVEL = 4  # of gzip: two thirds of the time of level 6, 1.5 percent more bytes, measured on pages of 10 KB
 SAME_PAYLOAD = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
@@ -116,11 +118,11 @@ def archived_page(member: bytes, url: str, max_bytes: int) -> tuple[Fetched, str
         payload = record.raw_stream.read()
     except (ArchiveLoadFailed, StopIteration, ValueError, OSError, EOFError):
         raise FetchError("bad_archive_record") from None
-    if record.rec_type != "response" or found != url or not headers or record.http_headers.get_statuscode() != "200":
+    status = record.http_headers.get_statuscode() if headers else ""
+    if record.rec_type != "response" or found != url or status not in map(str, PAGE_STATUSES):
         raise FetchError("bad_archive_record")
-    page = Fetched(url, 200, "OK", list(headers), payload, b"")
-    if page.header("Content-Type").partition(";")[0].strip().lower() not in HTML_TYPES:
-        raise FetchError("not_html")
-    body = unpack(payload, page.header("Content-Encoding"), max_bytes)
-    page = Fetched(url, 200, "OK", page.headers, payload, body)
-    return page, record.rec_headers.get_header("WARC-Date") or ""
+    page = Fetched(url, int(status), "OK", list(headers), payload, b"")
+    body = unpack(payload, ", ".join(page.all("Content-Encoding")), max_bytes)
+    if reason := page_rejection(media_type(page.all("Content-Type"))[0], body):
+        raise FetchError(reason)
+    return replace(page, body=body), record.rec_headers.get_header("WARC-Date") or ""

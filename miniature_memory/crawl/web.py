@@ -9,8 +9,7 @@ import logging
 import math
 import ssl
 import time
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
@@ -22,12 +21,19 @@ from miniature_memory.crawl import guard
 from miniature_memory.crawl.config import WebConfig
 from miniature_memory.crawl.guard import FetchError, Guard, GuardedAdapter, fetching
 from miniature_memory.crawl.urls import canonical_url
+from miniature_memory.responses import coding
+from miniature_memory.responses.media_type import (
+    HTML_TYPES,
+    PAGE_STATUSES,
+    SNIFFED_BYTES,
+    may_be_page,
+    media_type,
+    page_rejection,
+)
+from miniature_memory.responses.signals import NAME
 
-NAME = "miniature-memory"  # how robots.txt may address us
 AGENT = f"{NAME}/0.1"
-HTML_TYPES = ("text/html", "application/xhtml+xml")
 HEAD_BYTES = 1 << 20  # received beyond the body: headers, sizes of chunks
-MAX_MEMBERS = 200  # of a gzip stream; each costs a copy of what follows it
 MAX_REDIRECTS = 5  # RFC 9309, section 2.3.1.2
 CONDITIONS = {"If-None-Match": 304, "If-Modified-Since": 304, "Range": 206}  # request header -> status it may get
 
@@ -46,7 +52,10 @@ class Fetched:
     request: list[tuple[str, str]] = field(default_factory=list)  # the headers that were sent
 
     def header(self, name: str) -> str:
-        return next((value for key, value in self.headers if key.lower() == name.lower()), "")
+        return next(iter(self.all(name)), "")
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key.lower() == name.lower()]
 
 
 class Web:
@@ -65,10 +74,13 @@ class Web:
 
     def fetch(self, url: str, *, accept: tuple[str, ...] = (), headers: dict[str, str] | None = None,
               follow: bool = True, rejection_of: Callable[[str], str] | None = None, max_bytes: int = 0,
-              truncate: bool = False, seconds: float = math.inf, form: dict[str, str] | None = None) -> Fetched:
-        """The answer to a GET: status 200, 304 or 206 if `headers` asked for that, a redirect if `follow` is false.
+              truncate: bool = False, seconds: float = math.inf, form: dict[str, str] | None = None,
+              successes: Container[int] = PAGE_STATUSES) -> Fetched:
+        """The answer to a GET: one of `successes`, 304 or 206 if `headers` asked for that, a redirect if `follow` is
+        false.
 
-        accept: content types, () for any. rejection_of(url): why a redirect must not be followed to there, or ''.
+        accept: content types, () for any; for HTML_TYPES, the body's beginning counts where its type is unclear.
+        rejection_of(url): why a redirect must not be followed to there, or ''.
         max_bytes: instead of web.max_bytes; truncate: the beginning of a longer body is enough.
         seconds: a shorter deadline than web.fetch_deadline_sec. form: the fields of a POST, which replaces the GET.
         Raises FetchError for any other outcome.
@@ -80,7 +92,8 @@ class Web:
                 reason = "bad_url" if not url else rejection_of(url) if rejection_of else ""
                 if reason:
                     raise FetchError(reason)
-                answer = self._exchange(url, accept, headers or {}, max_bytes or self.config.max_bytes, truncate, form)
+                answer = self._exchange(url, accept, headers or {}, max_bytes or self.config.max_bytes, truncate, form,
+                                        successes)
                 if not (answer.location and follow):
                     return answer
                 url, form = answer.location, None  # a redirect is followed by a GET, as browsers do it
@@ -89,25 +102,29 @@ class Web:
             fetching.deadline = math.inf
 
     def _exchange(self, url: str, accept: tuple[str, ...], headers: dict[str, str], max_bytes: int,
-                  truncate: bool, form: dict[str, str] | None) -> Fetched:
+                  truncate: bool, form: dict[str, str] | None, successes: Container[int]) -> Fetched:
         payload = body = b""
         fetching.bytes_left = max_bytes + HEAD_BYTES
         try:
             with contextlib.closing(self._send(url, accept, headers, form)) as response:
                 pairs = list(response.raw.headers.iteritems())
                 sent = list(response.request.headers.items())
-                wanted = {200} | {status for name, status in CONDITIONS.items() if name in headers}
-                if response.status_code not in (200, 206):
+                status = response.status_code
+                allowed = {status for name, status in CONDITIONS.items() if name in headers}
+                has_body = status in successes or status == 206
+                if not has_body:
                     _drain(response)
                 location = _location(url, response)
-                if not location:
-                    _check(response, accept, wanted)
-                if response.status_code in (200, 206):
-                    payload = _read_payload(response.raw, max_bytes, truncate)
-                    body = unpack(payload, response.headers.get("Content-Encoding", ""), max_bytes, truncate)
+                if not (location or status in allowed or status in successes):
+                    raise FetchError(f"http_{status}", retry_after_sec(response.headers.get("Retry-After", "")))
+                if has_body:
+                    encoding = response.headers.get("Content-Encoding", "")
+                    check = _type_check(response, pairs, accept, encoding) if status in successes else None
+                    payload = _read_payload(response.raw, max_bytes, truncate, check)
+                    body = unpack(payload, encoding, max_bytes, truncate)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise FetchError(_reason(error)) from error
-        return Fetched(url, response.status_code, response.reason or "", pairs, payload, body, location, sent)
+        return Fetched(url, status, response.reason or "", pairs, payload, body, location, sent)
 
     def _send(self, url: str, accept: tuple[str, ...], headers: dict[str, str],
               form: dict[str, str] | None) -> requests.Response:
@@ -139,57 +156,52 @@ def _location(url: str, response: requests.Response) -> str:
     raise FetchError("bad_redirect")
 
 
-def _check(response: requests.Response, accept: tuple[str, ...], wanted: set[int]) -> None:
-    """Raise FetchError for an unwanted answer, before its body is read."""
-    status = response.status_code
-    if status not in wanted:
-        raise FetchError(f"http_{status}", retry_after_sec(response.headers.get("Retry-After", "")))
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+def _type_check(response: requests.Response, headers: list[tuple[str, str]], accept: tuple[str, ...],
+                encoding: str) -> Callable[[bytes], None] | None:
+    """Raise FetchError for an unwanted content type; where the type leaves it open, return a check of the beginning of
+    the payload."""
+    values = [value for name, value in headers if name.lower() == "content-type"]
+    essence = media_type(values)[0]
     original = response.raw._original_response
-    if status == 200 and not kind and original is not None and original.msg.defects:
+    if not values and original is not None and original.msg.defects:
         raise FetchError("bad_response")  # a malformed line hides the headers after it
-    if status == 200 and accept and kind not in accept:
-        raise FetchError("not_html" if accept == HTML_TYPES else "wrong_type")
+    if not accept or essence in accept:
+        return None
+    if accept != HTML_TYPES:
+        raise FetchError("wrong_type")
+    if not may_be_page(essence):
+        raise FetchError("not_html")
+
+    def check(beginning: bytes) -> None:
+        if reason := page_rejection(essence, unpack(beginning, encoding, SNIFFED_BYTES, truncate=True)):
+            raise FetchError(reason)
+    return check
 
 
-def _read_payload(raw: urllib3.BaseHTTPResponse, max_bytes: int, truncate: bool) -> bytes:
+def _read_payload(raw: urllib3.BaseHTTPResponse, max_bytes: int, truncate: bool,
+                  check: Callable[[bytes], None] | None) -> bytes:
+    """check: of the beginning, before the rest is read."""
     payload = bytearray()
     for piece in raw.stream(1 << 16, decode_content=False):
         payload += piece
+        if check and len(payload) >= SNIFFED_BYTES:
+            check(bytes(payload))
+            check = None
         if len(payload) > max_bytes:
             if not truncate:
                 raise FetchError("too_big")
             return bytes(payload[:max_bytes])
+    if check:
+        check(bytes(payload))
     return bytes(payload)
 
 
 def unpack(payload: bytes, encoding: str, max_bytes: int, truncate: bool = False) -> bytes:
-    """The body of a payload whose content encoding is gzip, deflate or none; at most max_bytes are unpacked."""
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity") or not payload:
-        return payload
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise FetchError("bad_encoding")
-    bare = encoding == "deflate" and payload[0] & 0x0F != 8  # some servers send the stream without zlib's header
-    body, members = b"", 0
-    while payload:  # a gzip stream may have several members
-        stream = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)  # 32: gzip or zlib, as found
-        try:
-            body += stream.decompress(payload, max_bytes + 1 - len(body))
-        except zlib.error:
-            if body:
-                return body  # garbage after a whole member is ignored, as in browsers
-            raise FetchError("bad_encoding") from None
-        if len(body) > max_bytes:
-            if not truncate:
-                raise FetchError("too_big")
-            return body[:max_bytes]
-        if not stream.eof and not truncate:
-            raise FetchError("bad_encoding")
-        payload, members = stream.unused_data, members + 1
-        if members == MAX_MEMBERS:
-            raise FetchError("bad_encoding")
-    return body
+    """As responses.coding.unpack(), but raises FetchError."""
+    try:
+        return coding.unpack(payload, encoding, max_bytes, truncate)
+    except coding.UnpackError as error:
+        raise FetchError(error.reason) from None
 
 
 def _drain(response: requests.Response) -> None:

@@ -1,7 +1,6 @@
-"""Extraction: a page in, its text out. Imports core.
+"""Extraction: a page in, its text out. Imports core and responses.
 
 page            the cascade from bytes to text; what else is here serves it
-charset         which encoding a page is in
 parsing         HTML to a tree
 metadata        title, author, language; what the page states for machines
 blocks          the tree to blocks; block_text sets their text; vocabulary has the tags and words that count

@@ -1,10 +1,16 @@
 """Block text: what a block is, how its text is set, and how blocks are joined to plain text."""
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
+
+from miniature_memory.extraction.white_space import KEPT_SPACE
 
 LINE = "\x1e"  # represents <br>; cannot occur in lxml's text
 LONG_CELL_CHARS = 400  # guess: a table with longer cells is used for layout
+ONE_CELL_CHARS = 80  # guess: a sentence that is longer and alone in its row is a paragraph
+_SENTENCE = re.compile(r"[.!?…。！？]\W{0,3}$")
 # Invisible characters; the joiners stay in scripts that need them
 ZERO_WIDTH = re.compile("[\u00ad\u200b\u2060\ufeff\u200e\u200f\u202a-\u202e\u2066-\u2069]|"
                         "(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])")
@@ -32,7 +38,8 @@ def set_text(raw: str, in_pre: bool) -> str:
         lines = raw.replace(LINE, "\n").expandtabs(4).split("\n")
         return "\n".join(line.rstrip().replace("\xa0", " ") for line in lines).strip("\n")
     if LINE in raw:
-        return "\n".join(filter(None, (" ".join(line.split()) for line in raw.split(LINE))))
+        lines = filter(None, (" ".join(line.split()) for line in raw.split(LINE)))
+        return "\n".join(lines).replace(KEPT_SPACE, " ")
     return " ".join(raw.split())
 
 
@@ -40,21 +47,38 @@ def text_of(blocks: list[Block]) -> str:
     """Paragraphs divided by a blank line, list items and table rows one per line, code as it is."""
     out: list[str] = []
     before = ""
-    i = 0
-    while i < len(blocks):
-        text, kind, taken = blocks[i].text, blocks[i].kind, 1
-        if kind == "cell":
-            row = _row_at(blocks, i)
-            if all(len(one.text) < LONG_CELL_CHARS and one.kind == "cell" for one in row):
-                text, kind, taken = _row_text(row), "row", len(row)
-            else:
-                kind = "paragraph"
+    for text, kind in _set(blocks):
         if out:
             out.append("\n" if kind == before and kind in ("item", "row") else "\n\n")
         out.append(text)
         before = kind
-        i += taken
     return "".join(out)
+
+
+def _set(blocks: list[Block]) -> Iterator[tuple[str, str]]:
+    """(text, kind) of the blocks, and of the rows of tables, which may have several."""
+    i = 0
+    while i < len(blocks):
+        row = _row_at(blocks, i) if blocks[i].kind == "cell" else blocks[i : i + 1]
+        if blocks[i].kind != "cell":
+            yield blocks[i].text, blocks[i].kind
+        elif _is_layout(row):
+            for block in row:
+                kind = "item" if block.item > block.cell else "paragraph"
+                yield block.text, kind if block.kind == "cell" else block.kind
+        else:
+            yield _row_text(row), "row"
+        i += len(row)
+
+
+def _is_layout(row: list[Block]) -> bool:
+    """Whether a row of a table holds paragraphs: it has other things than cells of a line, or sentences."""
+    if any(block.kind != "cell" or len(block.text) >= LONG_CELL_CHARS for block in row):
+        return True
+    sentences = Counter(block.cell for block in row if _SENTENCE.search(block.text))
+    if row[0].cell == row[-1].cell:
+        return len(row) > 1 or (len(row[0].text) > ONE_CELL_CHARS and bool(sentences))
+    return any(n > 1 for n in sentences.values())
 
 
 def _row_at(blocks: list[Block], start: int) -> list[Block]:

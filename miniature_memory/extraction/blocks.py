@@ -13,6 +13,7 @@ from lxml import etree
 
 from miniature_memory.extraction.block_text import LINE, Block, set_text
 from miniature_memory.extraction.metadata import Hints, hints_of
+from miniature_memory.extraction.tree_edits import is_hidden
 from miniature_memory.extraction.vocabulary import ANCESTOR_BITS, BLOCK_TAGS, HEADINGS, HIDDEN_BIT, SKIPPED, cue_bits
 
 MAX_ELEMENTS = 200_000  # guess: the largest page of WCXB has about 60,000
@@ -36,6 +37,7 @@ class Page:
     first: list[int] = field(default_factory=list)  # its blocks are blocks[first:last]
     last: list[int] = field(default_factory=list)
     end: list[int] = field(default_factory=list)  # its elements are [index:end]
+    hidden_fields: dict[int, str] = field(default_factory=dict)  # of hidden elements that have one, itemprop in lower case
     hints: Hints = field(default_factory=Hints)
 
 
@@ -157,13 +159,15 @@ class _Cutter:
         page, shape_ids = self.page, self.shape_ids
         me, has_parent = len(page.tag), parent >= 0
         attributes = cast(dict[str, str], dict(node.items()))  # all at once: looking up each takes lxml longer
-        hidden_bit = HIDDEN_BIT if _is_hidden(attributes) else 0
+        hidden_bit = HIDDEN_BIT if is_hidden(attributes) else 0
         bits = self._cues_of(_names(attributes)) | ANCESTOR_BITS.get(tag, 0) | hidden_bit
         shape = shape_ids.setdefault((tag, attributes.get("class")), len(shape_ids))
         path = (shape, page.path_shape[parent] if has_parent else -1)
         itemtype = attributes.get("itemtype")
         if itemtype:
             self.microdata.add(itemtype.rstrip("/").rpartition("/")[2][:40])
+        if hidden_bit and "itemprop" in attributes:
+            page.hidden_fields[me] = attributes["itemprop"].lower()
         page.tag.append(tag)
         page.parent.append(parent if has_parent else 0)
         page.depth.append(page.depth[parent] + 1 if has_parent else 0)
@@ -203,13 +207,6 @@ def _names(attributes: dict[str, str]) -> str:
         if more:
             names = f"{names} {more}"
     return names[:300].lower()
-
-
-def _is_hidden(attributes: dict[str, str]) -> bool:
-    if "hidden" in attributes or attributes.get("aria-hidden") == "true":
-        return True
-    style = attributes.get("style", "")
-    return "display" in style and "none" in style
 
 
 def _kind_of(tag: str, in_pre: bool, row: int, item: int) -> str:

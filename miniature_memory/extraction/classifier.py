@@ -1,7 +1,7 @@
 """Classifier: which blocks of a page are its main text, and of what type the page is, by small models that can be read.
 
 1. score      each block by itself, then again with the first answers about its neighbors and blocks of its structure
-2. select     the blocks that promise the best word F1 for this page
+2. select     the blocks that promise the best word F1 for this page; the headers of kept tables join them (whole_texts.py)
 3. page type  from the features of the page as a whole (page_type.py)
 
 The coefficients are in blocks.json, fitted by fit_blocks.py on the development part of WCXB.
@@ -20,6 +20,7 @@ from miniature_memory.extraction.blocks import segment
 from miniature_memory.extraction.features import Table, features, second_features
 from miniature_memory.extraction.page_type import TypeModel, page_type_of, type_model_from
 from miniature_memory.extraction.script_data import script_blocks
+from miniature_memory.extraction.whole_texts import complete
 from miniature_memory.extraction.trees import Trees, sigmoid
 
 MODEL_PATH = Path(__file__).with_name("blocks.json")
@@ -63,6 +64,7 @@ def classify(root: etree._Element, url: str = "") -> Classified:
     if script_text:
         return Classified(script_text, page_type)
     kept, _ = select(probabilities(table, model), table.words, model.choice)
+    kept = complete(page, kept)
     return Classified(text_of([block for block, keep in zip(page.blocks, kept, strict=True) if keep]), page_type)
 
 
@@ -113,6 +115,7 @@ def explain(root: etree._Element, url: str = "", most: int = 3) -> str:
     x, names = second_matrix(table, model)
     odds = model.second.log_odds(x)
     kept, expected = select(sigmoid(odds), table.words, model.choice)
+    kept = complete(page, kept)
     effects = np.empty((len(odds), x.shape[1]))
     for n in range(x.shape[1]):
         usual = x.copy()

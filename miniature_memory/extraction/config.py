@@ -13,6 +13,8 @@ class ExtractConfig:
     page_deadline_sec: float = setting(20.0, "give up a page that takes longer")  # guess: 100 times the usual
     mode: str = setting("blocks", "\"blocks\": classify each block of text; \"readability\": read mode alone")
     max_text_chars: int = setting(2_000_000, "of one page; the rest is cut off")
+    respect_noai: bool = setting(True,
+        "reject pages of --warc, --import and --stdin that are marked as scrape.respect_noai says")
 
     def __post_init__(self) -> None:
         if self.workers < 0:

@@ -21,7 +21,15 @@ from miniature_memory.extraction.metadata import one_line
 from miniature_memory.extraction.office import check_member, open_zip, read_chapter, read_docx, read_odt, split_epub
 from miniature_memory.extraction.page import Extracted
 from miniature_memory.extraction.pdf import HAS_PDFIUM, read_pdf
-from miniature_memory.extraction.reading import Allowance, Input, Reader, Unreadable, plain_text, read_page, read_whole
+from miniature_memory.extraction.reading import (
+    Allowance,
+    Input,
+    Reader,
+    Unreadable,
+    read_page,
+    read_whole,
+    text_of_file,
+)
 from miniature_memory.extraction.tables import split_json, split_json_lines, split_table
 from miniature_memory.extraction.tex import read_tex
 
@@ -79,7 +87,7 @@ def read_html(stream: BinaryIO, origin: Input) -> Iterator[Input]:
 
 
 def read_text(stream: BinaryIO, origin: Input) -> Iterator[Input]:
-    yield origin._replace(text=strip_control(plain_text(read_page(stream))).strip("\n"))
+    yield origin._replace(text=text_of_file(read_page(stream)))
 
 
 def take_document(stream: BinaryIO, origin: Input) -> Iterator[Input]:

@@ -1,6 +1,6 @@
-"""Inputs: pages and texts that did not come from the crawl: other people's WARC files, local files, standard input.
+"""Inputs: pages and texts that did not come from the crawl: local files and standard input; archives.py has WARC files.
 
-Read as streams, one page at a time, so that a WARC file of a gigabyte takes no more memory than its largest page.
+Read as streams, one page at a time.
 A new kind of file is a line in file_kinds.py.
 """
 
@@ -8,76 +8,20 @@ import io
 import logging
 import os
 import re
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
-from warcio.archiveiterator import ArchiveIterator
-from warcio.exceptions import ArchiveLoadFailed
-from warcio.recordloader import ArcWarcRecord
-
-from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import shown
-from miniature_memory.core.text import strip_control, timestamp
+from miniature_memory.core.text import timestamp
+from miniature_memory.extraction.archives import split_warc
 from miniature_memory.extraction.file_kinds import ENDINGS, ending_of, is_hidden, read_html, read_safely, read_text
-from miniature_memory.extraction.reading import MAX_BYTES, Input, Reader, Unreadable
+from miniature_memory.extraction.reading import MAX_BYTES, Input, Reader, unreadable
 
 logger = logging.getLogger(__name__)
 
-HTML_TYPES = ("text/html", "application/xhtml+xml")
-LOOKS_LIKE_HTML = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|head|body|!--)", re.IGNORECASE)
-
-
-# --- WARC files ----------------------------------------------------------------------------------
-
-
-def read_warc(path: Path) -> Iterator[Input]:
-    """The HTML pages of a WARC file, gzipped or not, Common Crawl's too. Raises StageError if it is damaged."""
-    try:
-        with open(path, "rb") as stream:
-            yield from _pages(stream)
-    except OSError as error:
-        raise _unreadable(path, error, "a WARC file") from None
-    except (ArchiveLoadFailed, EOFError, ValueError) as error:
-        what = " ".join(strip_control(str(error)).split())[:100]
-        old, new = shlex.quote(shown(path)), shlex.quote(f"{shown(path)}.new.warc.gz")
-        raise StageError(f"{shown(path)} is not a whole WARC file ({what}).",
-                         "WARC 1.0 or 1.1, plain or with one gzip member per record.",
-                         "download it again; or, if it is one gzip stream, rewrite it and use the new file: "
-                         f".venv/bin/warcio recompress {old} {new}") from None
-
-
-def _pages(stream: BinaryIO) -> Iterator[Input]:
-    for record in ArchiveIterator(stream):
-        if record.rec_type == "response" and (found := _page_of(record)):
-            yield found
-
-
-def _split_warc(stream: BinaryIO, origin: Input) -> Iterator[Input]:
-    """A WARC file among others, of which damage is counted and no error."""
-    try:
-        yield from _pages(stream)
-    except ArchiveLoadFailed:
-        raise Unreadable("damaged") from None
-
-
-def _page_of(record: ArcWarcRecord) -> Input | None:
-    """The page of a response record; None if it is not an HTML page."""
-    headers = record.http_headers
-    kind = (headers.get_header("Content-Type") or "").lower() if headers else ""
-    if not headers or headers.get_statuscode() != "200" or kind.partition(";")[0].strip() not in HTML_TYPES:
-        return None
-    url = strip_control(record.rec_headers.get_header("WARC-Target-URI") or "")[:2000]
-    date = strip_control(record.rec_headers.get_header("WARC-Date") or "")[:40]
-    return next(read_html(record.content_stream(), Input(url, date, None, charset_of(kind))))
-
-
-def charset_of(content_type: str) -> str:
-    found = re.search(r"charset\s*=\s*\"?([\w.:-]+)", content_type, re.IGNORECASE)
-    return found[1] if found else ""
+LOOKS_LIKE_HTML = re.compile(rb"\s*+(?:\xef\xbb\xbf\s*+)?<(!doctype|html|\?xml|head|body|!--)", re.IGNORECASE)
 
 
 # --- files and standard input --------------------------------------------------------------------
@@ -124,7 +68,7 @@ def _read_file(file: Path, in_folder: bool = False) -> Iterator[Input]:
             yield from read_safely(READERS.get(ending_of(file.name), read_text), stream, _origin(file))
     except OSError as error:
         if not in_folder:
-            raise _unreadable(file, error, f"a folder, or a file that ends in {', '.join(READERS)}") from None
+            raise unreadable(file, error, f"a folder, or a file that ends in {', '.join(READERS)}") from None
         yield _origin(file)._replace(reason="cannot_be_read")
 
 
@@ -139,9 +83,4 @@ def read_stdin() -> Iterator[Input]:
     yield from read_safely(read, io.BytesIO(data), Input("stdin:", timestamp(), None))
 
 
-def _unreadable(path: Path, error: OSError, expected: str) -> StageError:
-    return StageError(f"{shown(path)} cannot be read ({error.strerror or error}).", f"{expected}.",
-                      f"check its name and who may read it: ls -l {shlex.quote(shown(path.parent))}")
-
-
-READERS: dict[str, Reader] = {**ENDINGS, ".warc": _split_warc, ".warc.gz": _split_warc}
+READERS: dict[str, Reader] = {**ENDINGS, ".warc": split_warc, ".warc.gz": split_warc, ".warc.zst": split_warc}

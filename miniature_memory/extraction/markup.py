@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from miniature_memory.extraction.page import Extracted
-from miniature_memory.extraction.reading import plain_text
+from miniature_memory.extraction.reading import text_of_file
 
 # --- reStructuredText (docutils.sourceforge.io/docs/ref/rst/restructuredtext.html) ---------------
 
@@ -32,7 +32,7 @@ INLINE = re.compile(
 
 
 def read_rst(data: bytes) -> Extracted:
-    text = plain_text(data).expandtabs(8)
+    text = text_of_file(data).expandtabs(8)
     author = AUTHOR.search(text[:10_000])
     out: list[str] = []
     title, is_open = "", False  # whether the next line may belong to the same paragraph
@@ -104,7 +104,7 @@ ENDS_SENTENCE = re.compile(r"[.!?…。！？♪][\"'”’»)\]]{0,2}$")
 
 def read_subtitles(data: bytes) -> Extracted:
     """What is said: a line per sentence that ends where a caption ends. Rolling captions repeat lines, which go."""
-    text = html.unescape(plain_text(data))
+    text = html.unescape(text_of_file(data))
     said: list[str] = []
     before: set[str] = set()  # the lines of the caption before
     for block in re.split(r"\n[ \t]*\n", text):

@@ -16,7 +16,17 @@ JSON_LD = {
     "ld_how": re.compile(r'"@type":\s*\[?"(?:HowTo|Recipe)"'),
     "ld_org": re.compile(r'"@type":\s*\[?"(?:LocalBusiness|Service|ProfessionalService|SoftwareApplication)"'),
 }
-SCHEMA_TYPE = re.compile(r'"@type":\s*\[?\s*"(\w{1,40})"')
+# What schema.org says of a thing besides its text, in lower case: a page shows it, if at all, somewhere else
+FIELDS = frozenset(
+    "publisher author creator editor contributor provider sourceorganization copyrightholder sponsor funder organizer "
+    "brand manufacturer seller address location geo contactpoint image logo thumbnail thumbnailurl primaryimageofpage "
+    "offers price pricecurrency pricespecification pricevaliduntil sku mpn gtin gtin8 gtin12 gtin13 gtin14 productid "
+    "identifier url sameas datepublished datemodified datecreated uploaddate width height size duration telephone email "
+    "faxnumber streetaddress postalcode addresslocality addressregion addresscountry aggregaterating ratingvalue "
+    "reviewrating ratingcount reviewcount interactionstatistic interactioncount commentcount wordcount keywords "
+    "inlanguage breadcrumb potentialaction mainentityofpage ispartof shippingdetails hasmerchantreturnpolicy "
+    "openinghours openinghoursspecification".split())
+SCHEMA_TYPE = re.compile(r'"@type":\s*+(?:\[\s*+)?"(\w{1,40})"')
 GENERATORS = {
     "forum": re.compile(r"discourse|phpbb|vbulletin|xenforo|nodebb|flarum|vanilla|smf|invision", re.I),
     "docs": re.compile(r"sphinx|docusaurus|mkdocs|gitbook|docutils|vitepress|starlight|mintlify|doxygen|mediawiki",

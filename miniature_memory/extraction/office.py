@@ -16,10 +16,10 @@ from lxml import etree
 
 from miniature_memory.extraction.block_text import text_of
 from miniature_memory.extraction.blocks import segment
-from miniature_memory.extraction.charset import decode_html
 from miniature_memory.extraction.page import Extracted
 from miniature_memory.extraction.parsing import parse
 from miniature_memory.extraction.reading import MAX_BYTES, Allowance, Input, Unreadable, read_whole
+from miniature_memory.responses.charset import decode_html
 
 MAX_XML_BYTES = 20_000_000  # guess: a novel of 1,000 pages has 5 MB; the tree takes ten times as much
 MAX_TAIL_BYTES = 65_600  # of a ZIP archive's end: its last record and comment (APPNOTE.TXT 4.3.16)

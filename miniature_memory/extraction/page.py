@@ -6,11 +6,11 @@ from lxml import etree
 
 from miniature_memory.core.text import strip_control
 from miniature_memory.extraction import classifier
-from miniature_memory.extraction.charset import decode_html
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.metadata import document_metadata
 from miniature_memory.extraction.parsing import flatten, is_cut_short, parse
 from miniature_memory.extraction.read_mode import read_mode, whole_page
+from miniature_memory.responses.charset import decode_html
 
 MAX_TAGS = 300_000  # guess; a tree of more takes hundreds of megabytes (adbar/trafilatura#704)
 MIN_CHARS = 200  # guess; of text: with less, the next way is tried
@@ -56,6 +56,7 @@ def extract_page(html: bytes | str, url: str | None = None, charset: str = "",
     text, extractor, page_type = "", "blocks", ""
     if config.mode == "blocks":  # 4
         text, page_type = classifier.classify(root, url)
+    source = "" if len(text) >= MIN_CHARS else etree.tostring(root, encoding="unicode", method="html")
     del root  # the other ways make trees of their own
     for name, way in WAYS.items():  # 5, 6
         if len(text) < MIN_CHARS:

@@ -4,14 +4,37 @@ import re
 
 from lxml import etree
 
+from miniature_memory.extraction.code_lines import keep_code_lines
+from miniature_memory.extraction.marks import drop_marks
+from miniature_memory.extraction.mathematics import write_out_mathematics
+from miniature_memory.extraction.survey import Survey
 from miniature_memory.extraction.vocabulary import BLOCK_TAGS, HEADINGS, SKIPPED
+from miniature_memory.extraction.white_space import break_kept_lines
 
-_TAG = re.compile(r"</?([a-zA-Z][^\s<>/]*)[^<>]*>")  # up to the next bracket: never backtracks
+_TAG = re.compile(r"</?([a-zA-Z][^\s<>/]*+)[^<>]*+>")
+_MARKUP = re.compile(r"\s*+<[a-zA-Z!/]")
 _SAME_WHEN_FLAT = SKIPPED | {"html", "body", "a", "br", *HEADINGS}
 
 
 def parse(html: str) -> etree._Element | None:
-    """The root element, or None if there is nothing to parse. Never raises for bad HTML."""
+    """The root element, or None if there is nothing to parse. Never raises for bad HTML.
+
+    What the tree says in forms that only a browser turns into text is turned into text: formulas, code with an element
+    per line, line breaks that CSS keeps; marks of notes, glosses and links to edit are dropped.
+    """
+    root = _tree(html)
+    if root is not None:
+        found = Survey(root)
+        for noscript in found.all("noscript"):
+            _read_noscript(noscript)
+        write_out_mathematics(found)
+        drop_marks(found)
+        keep_code_lines(found)
+        break_kept_lines(root, found, html)
+    return root
+
+
+def _tree(html: str) -> etree._Element | None:
     data = html.replace("\x00", "").encode("utf-8", "replace")
     if not data.strip():
         return None
@@ -20,6 +43,16 @@ def parse(html: str) -> etree._Element | None:
         return etree.fromstring(data, parser)
     except (etree.LxmlError, ValueError, AssertionError):
         return None
+
+
+def _read_noscript(noscript: etree._Element) -> None:
+    """A page saved by a browser has the content of its <noscript> as text; it is markup."""
+    text = noscript.text or ""
+    if _MARKUP.match(text) and not len(noscript):
+        inner = _tree(f"<div>{text}</div>")
+        noscript.text = ""
+        if inner is not None:
+            noscript.append(next(inner.iter("div")))
 
 
 def is_cut_short(root: etree._Element) -> bool:

@@ -9,6 +9,7 @@ from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 from readability import Document
 
 from miniature_memory.core.text import strip_control
+from miniature_memory.extraction.white_space import KEPT_SPACE
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def element_text(element: Tag) -> str:
     """
     pieces: list[str] = []
     _collect(element, pieces)
-    text = _INVISIBLE.sub("", strip_control("".join(pieces)))
+    text = _INVISIBLE.sub("", strip_control("".join(pieces))).replace(KEPT_SPACE, " ")
     lines = [line.rstrip() for line in text.split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
 

@@ -1,8 +1,15 @@
 """Reading: what the readers of all kinds of files share: what they yield, their limits, and how they give up."""
 
 import io
+import shlex
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+
+from miniature_memory.core.errors import StageError
+from miniature_memory.core.paths import shown
+from miniature_memory.core.text import strip_control
+from miniature_memory.responses.charset import decode_text
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -22,6 +29,7 @@ class Input(NamedTuple):
     text: str = ""
     title: str = ""
     reason: str = ""  # why it is rejected
+    headers: tuple[tuple[str, str], ...] = ()  # of the HTTP response
     author: str = ""
     kind: str = ""  # in file_kinds.DOCUMENTS
     data: bytes = b""
@@ -54,13 +62,6 @@ def read_whole(stream: Readable, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     return data
 
 
-def decode_text(data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("windows-1252", errors="replace")
-
-
 def is_binary(data: bytes) -> bool:
     """Whether bytes are no text in any encoding: a NUL or many control characters at their beginning."""
     begin = decode_text(data[:8000])
@@ -68,11 +69,22 @@ def is_binary(data: bytes) -> bool:
     return "\x00" in begin or n_controls * 10 > len(begin)  # guess: terminal logs have some
 
 
-def plain_text(data: bytes) -> str:
-    """The text of a plain file, with newlines alone at the ends of lines. Raises Unreadable for a binary."""
+def text_of_file(data: bytes) -> str:
+    """The text of a file. Raises Unreadable for a binary."""
     if is_binary(data):
         raise Unreadable("binary")
-    return decode_text(data).replace("\r\n", "\n").replace("\r", "\n")
+    return plain_text(data)
+
+
+def plain_text(data: bytes, charset: str = "") -> str:
+    """The text in bytes, with "\\n" for every line end."""
+    text = decode_text(data, charset)
+    return strip_control(text.replace("\r\n", "\n").replace("\r", "\n")).strip("\n")
+
+
+def unreadable(path: Path, error: OSError, expected: str) -> StageError:
+    return StageError(f"{shown(path)} cannot be read ({error.strerror or error}).", f"{expected}.",
+                      f"check its name and who may read it: ls -l {shlex.quote(shown(path.parent))}")
 
 
 class Allowance:

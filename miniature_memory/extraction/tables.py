@@ -10,7 +10,8 @@ from statistics import median
 from typing import BinaryIO
 
 from miniature_memory.core.text import strip_control
-from miniature_memory.extraction.reading import MAX_BYTES, Input, Unreadable, decode_text, plain_text, read_whole
+from miniature_memory.extraction.reading import MAX_BYTES, Input, Unreadable, read_whole, text_of_file
+from miniature_memory.responses.charset import decode_text
 
 MAX_JSON_BYTES = 20_000_000  # guess: of a .json file, whose objects take up to 25 times as much memory
 TEXT_NAMES = ("text", "content", "body", "document", "article", "story", "message", "review", "comment", "poem")
@@ -57,13 +58,13 @@ def _lines(stream: BinaryIO) -> Iterator[str]:
     while chunk := stream.read(CHUNK_BYTES):
         is_utf_16 = chunk[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # where no line can be found yet
         chunk += read_whole(stream) if is_utf_16 else stream.readline(MAX_BYTES)
-        yield from io.StringIO(plain_text(chunk))
+        yield from io.StringIO(text_of_file(chunk))
 
 
 def split_json(stream: BinaryIO, origin: Input) -> Iterator[Input]:
     """The texts and objects of a list, the list that an object has under one of its names, or an object with a text."""
     try:
-        content = json.loads(plain_text(read_whole(stream, MAX_JSON_BYTES)))
+        content = json.loads(text_of_file(read_whole(stream, MAX_JSON_BYTES)))
     except (ValueError, RecursionError):
         raise Unreadable("bad_json") from None
     if isinstance(content, dict) and _text_name(content) is None:
@@ -103,7 +104,8 @@ def _of_json(content: object, place: str, origin: Input) -> Input:
     if isinstance(html, str) and not (name and content[name].strip()):
         page = _document(about, "", place, origin)
         return page._replace(html=html.encode("utf-8", "replace"), charset="utf-8", reason="")
-    return _document(about, content[name] if name else "", place, origin)
+    found = _document(about, content[name] if name else "", place, origin)
+    return found if name or content.get("text") is None else found._replace(reason="text_is_no_string")
 
 
 def _document(about: dict[str, str], text: str, place: str, origin: Input) -> Input:

@@ -8,7 +8,7 @@ import re
 import unicodedata
 
 from miniature_memory.extraction.page import Extracted
-from miniature_memory.extraction.reading import plain_text
+from miniature_memory.extraction.reading import text_of_file
 
 
 def _set(words: str) -> frozenset[str]:
@@ -44,7 +44,7 @@ ACCENTED = re.compile(r"\{?\\?([^\W\d_])\}?")
 
 
 def read_tex(data: bytes) -> Extracted:
-    source = plain_text(data)
+    source = text_of_file(data)
     begin, end = source.find(r"\begin{document}"), source.rfind(r"\end{document}")
     names = (re.search(rf"\\{name}\s*\{{([^{{}}]{{1,300}})\}}", source[:200_000]) for name in ("title", "author"))
     title, author = (" ".join(tex_to_text(name[1]).split()) if name else "" for name in names)

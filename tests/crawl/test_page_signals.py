@@ -1,45 +1,11 @@
-"""What pages say to robots."""
+"""Where pages lead to.   .venv/bin/python -m pytest tests/crawl/test_page_signals.py"""
 
 import time
 
 import pytest
 
-from miniature_memory.crawl.page_signals import links, needs_js, rejection, robots_forbid_training
-
-US = "miniature-memory"
-
-
-@pytest.mark.parametrize("headers, reason", [
-    ([], ""), ([("X-Robots-Tag", "noindex")], "noindex"), ([("x-robots-tag", "NoArchive, NONE")], "noindex"),
-    ([("X-Robots-Tag", "noarchive"), ("X-Robots-Tag", "noai, noimageai")], "noai"),
-    ([("X-Robots-Tag", "otherbot: noindex, noai")], ""), ([("X-Robots-Tag", "miniature-memory: noindex")], "noindex"),
-    ([("X-Robots-Tag", "otherbot: noai, miniature-memory: noarchive")], ""),
-    ([("X-Robots-Tag", "unavailable_after: Wed, 25 Jun 2025 15:00:00 GMT, noindex")], "noindex"),
-    ([("X-Robots-Tag", "unavailable_after: 25 Jun 2030 15:00:00 GMT, noindex")], "noindex"),
-    ([("X-Robots-Tag", "noimageindex, nofollow, indexifembedded")], ""), ([("TDM-Reservation", "1")], "noai"),
-    ([("TDM-Reservation", "0")], ""), ([("Content-Usage", "train-ai=n")], "noai"),
-    ([("Content-Signal", "search=yes, ai-train=no")], "noai"), ([("Content-Signal", "ai-train=yes")], "")])
-def test_what_headers_say(headers, reason):
-    assert rejection(headers, b"<p>text", US) == reason
-
-
-@pytest.mark.parametrize("html, reason", [
-    (b"<meta name=robots content=noindex>", "noindex"), (b"<META CONTENT='follow,NOAI' NAME='Robots'>", "noai"),
-    (b'<meta property="og:title" content="noindex">', ""), (b'<meta name="googlebot" content="noindex">', ""),
-    (b'<meta name="miniature-memory" content="noindex"/>', "noindex"),
-    (b"<meta name='tdm-reservation' content=1>", "noai"),
-    (b'<meta name="robots"\ncontent="index, max-snippet:-1">', ""), (b"<p>noindex, noai", ""), (b"\xff\x00<meta", "")])
-def test_what_pages_say(html, reason):
-    assert rejection([], html, US) == reason
-
-
-@pytest.mark.parametrize("text, forbidden", [
-    ("User-agent: *\nContent-Signal: ai-train=no", True), ("User-agent: *\nContent-Signal: ai-train=yes", False),
-    ("Content-signal: ai-train=no # all of it", True), ("User-agent: a\nContent-Signal: ai-train=no", False),
-    ("User-agent: a\nUser-agent: Miniature-Memory\nContent-Usage: train-ai=n\n\nUser-agent: *\nAllow: /", True),
-    ("User-agent: miniature-memory\nAllow: /\n\nUser-agent: *\nContent-Signal: ai-train=no", False), ("", False)])
-def test_what_robots_txt_says_about_training(text, forbidden):
-    assert robots_forbid_training(text, US) == forbidden
+from miniature_memory.crawl.page_signals import in_encoding, links, needs_js, refresh_target
+from miniature_memory.responses.signals import read_signals
 
 
 @pytest.mark.parametrize("html, shell", [
@@ -52,21 +18,53 @@ def test_what_needs_scripts(html, shell):
     assert needs_js(html.encode()) == shell
 
 
+def links_of(html: bytes, *headers: tuple[str, str], url: str = "http://a.example/x") -> list[str]:
+    return links(read_signals(headers, html), headers, html, url)
+
+
 def test_links_are_those_that_robots_may_follow():
     html = b"""<base href="/dir/"><a href="a.html#top">a</a><a href="a.html">again</a>
         <a rel="ugc nofollow" href="b">b</a>
         <a href="javascript:alert(1)">c</a><a href="mailto:x@y.example">d</a>
         <a href="HTTP://B.Example/?utm_source=x">e</a>
         <a href="http://[::1">f</a><a>g</a><a href="">h</a>"""
-    assert links([], html, "http://a.example/x", US) == ["http://a.example/dir/a.html", "http://b.example/"]
-    assert links([], b"<meta name=robots content='noai,nofollow'>" + html, "http://a.example/", US) == []
-    assert links([("X-Robots-Tag", "nofollow")], html, "http://a.example/", US) == []
-    assert links([], b"", "http://a.example/", US) == []
+    assert links_of(html) == ["http://a.example/dir/a.html", "http://b.example/"]
+    assert links_of(b"<meta name=robots content='noai,nofollow'>" + html) == []
+    assert links_of(b"<!--<meta name=robots content='noai,nofollow'>-->" + html) != []
+    assert links_of(html, ("X-Robots-Tag", "nofollow")) == []
+    assert links_of(b"") == []
+
+
+@pytest.mark.parametrize("charset, path, query", [
+    ("utf-8", "%D1%8F", "%D1%8F"), ("windows-1251", "%D1%8F", "%FF"), ("koi8-r", "%D1%8F", "%D1"),
+    ("utf-16le", "%D1%8F", "%D1%8F")])
+def test_links_are_read_in_the_encoding_that_the_header_names(charset, path, query):
+    words = "Страница о том, как пекут хлеб, и о муке, воде и соли. " * 5
+    html = f"<html><p>{words}<a href='/я'>a</a> <a href='/?q=я#я'>b</a>".encode(charset)
+    assert links_of(html, ("Content-Type", f"text/html; charset={charset}")) == [
+        f"http://a.example/{path}", f"http://a.example/?q={query}"]
+
+
+def test_a_sign_that_an_encoding_lacks_goes_as_browsers_send_it():
+    assert in_encoding("/€?a=€&b=é#€", "iso8859-2") == "/€?a=%26%238364%3B&b=%E9#€"
+
+
+@pytest.mark.parametrize("content, target", [
+    ("0; url=/en/", "http://a.example/en/"), ("3;en", "http://a.example/x/en"), ("0; url=//b.example", "http://b.example/"),
+    ("0; url=/x/page", ""), ("0; url=#top", ""), ("0; url=?", ""), ("0; url=javascript:go()", ""), ("600", ""),
+    ("0; url=http://[", ""), ("0; url=data:text/html,x", "")])
+def test_where_a_page_sends_its_readers(content, target):
+    url = "http://a.example/x/page"
+    assert refresh_target(read_signals([("Refresh", content)], b""), url) == target
+    html = f'<meta http-equiv="refresh" content="{content}">'.encode()
+    assert refresh_target(read_signals([], html), url) == target
+    if content == "3;en":
+        assert refresh_target(read_signals([], b"<base href='/y/'>" + html), url) == "http://a.example/y/en"
 
 
 @pytest.mark.parametrize("evil", [b"<script ", b"<script>", b"<meta ", b"<", b"<meta name=\"", b"</script ",
                                   b"<a href=x"])
 def test_no_page_takes_long_to_look_at(evil):
     page, started = evil * (250_000 // len(evil)), time.process_time()
-    needs_js(page), rejection([], page, US)
+    needs_js(page)
     assert time.process_time() - started < 1

@@ -57,7 +57,7 @@ def test_pages_of_the_sample_site_come_once(site, tmp_path):
     (page(status=404), "http_404"), (page(status=410), "http_410"), (page(status=500), "http_500"),
     (page(Content_Type="audio/mpeg"), "not_html"), (page("x" * 2000), "too_big"), (page(" \n"), "empty"),
     ((200, HTML | {"Content-Encoding": "gzip"}, gzip.compress(bytes(100_000))), "too_big"),
-    ((200, HTML | {"Content-Encoding": "br"}, b"x"), "bad_encoding"), (raw(b"nonsense\r\n\r\n"), "bad_response"),
+    ((200, HTML | {"Content-Encoding": "br"}, bytes(9)), "bad_encoding"), (raw(b"nonsense\r\n\r\n"), "bad_response"),
     (raw(OK_HEAD + b"\r\n", drops=b"x" * 60), "timeout"), (page(status=302, Location="/"), "too_many_redirects"),
     (page(status=302, Location="http://10.0.0.1/"), "blocked_address"), (page(status=302, Location="/b.pdf"),
      "not_html_ending"), (page(status=302, Location="http://xnxx.com/"), "blocked_host"),
@@ -145,6 +145,50 @@ def test_pages_that_forbid_their_use_are_rejected(tmp_path, answer, reason):
     assert row_of(tmp_path, server.url + "/")["failures"] == 0
 
 
+def refresh(content: str, *more: str) -> tuple[int, dict[str, str], bytes]:
+    return page("".join([f"<meta http-equiv=refresh content='{content}'>", *more, "<p>One moment, please."]))
+
+
+def test_a_page_that_sends_its_readers_on_is_a_redirect(tmp_path):
+    with serve({"/": refresh("0; url=/a", "<meta name=robots content=noindex>"), "/a": page(Refresh="3; url=b#c"),
+                "/b": page("<p>Arrived.", ETag='"1"')}) as server:
+        add(tmp_path, server.url + "/")
+        assert run(config_for(server), tmp_path).n_out == 1
+        assert server.paths == ["/robots.txt", "/", "/a", "/b"]
+        due_again(tmp_path)
+        assert run(config_for(server), tmp_path).dropped == {"unchanged": 1}
+        assert "If-None-Match" not in server.log[-3].headers  # "/" has another ETag, if it has one
+    assert [body for kind, url, _, body in records(tmp_path) if kind == "response" and url.endswith("/b")] == [
+        b"<p>Arrived."]
+
+
+@pytest.mark.parametrize("answers, reason", [
+    ({"/": refresh("0; url=/x")}, "robots"), ({"/": page(status=301, Location="/x")}, "robots"), ({"/": refresh("0; url=http://10.0.0.1/")}, "blocked_address"),
+    ({"/": refresh("0; url=/a"), "/a": refresh("0; url=/")}, "too_many_redirects"),
+    ({"/": refresh("0; url=/0")} | {f"/{n}": refresh(f"0; url=/{n + 1}") for n in range(9)}, "too_many_redirects")])
+def test_a_refresh_has_the_limits_of_a_redirect(tmp_path, answers, reason):
+    with serve({"/robots.txt": page("User-agent: *\nDisallow: /x"), **answers}) as server:
+        add(tmp_path, server.url + "/")
+        assert run(config_for(server), tmp_path).dropped == {reason: 1}
+
+
+@pytest.mark.parametrize("content", ["5", "0; url=/", "0; url=#top", "300; url=/a", "0; url=javascript:go()"])
+def test_a_page_that_only_renews_itself_is_kept(tmp_path, content):
+    with serve({"/": refresh(content)}) as server:
+        add(tmp_path, server.url + "/")
+        assert run(config_for(server), tmp_path).n_out == 1
+        assert server.paths == ["/robots.txt", "/"]
+
+
+def test_what_may_be_a_mistake_of_the_server_is_asked_for_again(tmp_path):
+    with serve({"/text": (200, {}, b"plain text"), "/wrong": (200, {"Content-Type": "text/plain"}, b"<!doctype html>"),
+                "/png": (200, {"Content-Type": "image/png"}, b"\x89PNG")}) as server:
+        add(tmp_path, *[server.url + path for path in ("/text", "/wrong", "/png")])
+        assert run(config_for(server), tmp_path).dropped == {"unknown_type": 2, "not_html": 1}
+        due = [row_of(tmp_path, server.url + path)["due_at"] is not None for path in ("/text", "/wrong", "/png")]
+    assert due == [True, True, False]
+
+
 def archive_of(member: bytes):
     """Answers with a range of a file that holds `member` from byte 100 on."""
     def answer(handler):
@@ -192,7 +236,8 @@ def test_a_closed_archive_is_not_the_fault_of_its_pages(tmp_path, monkeypatch):
     (gzip.compress(b"WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: http://a.example/page\r\n"
                    b"WARC-Date: 2026-01-01T00:00:00Z\r\nContent-Type: application/http\r\nContent-Length: 0\r\n\r\n"
                    b"\r\n\r\n"), "bad_archive_record"),
-    (warc_member("http://other.example/", b"<p>another"), "bad_archive_record"), (b"no gzip at all", "bad_encoding"),
+    (warc_member("http://other.example/", b"<p>another"), "bad_archive_record"),
+        (b"no gzip at all", "bad_archive_record"),
     (gzip.compress(b"no record at all"), "bad_archive_record"), (gzip.compress(bytes(10**8)), "bad_archive_record"),
     (warc_member("http://a.example/page", b"%PDF", "application/pdf"), "not_html")])
 def test_anything_but_the_archived_page_is_rejected(tmp_path, monkeypatch, member, reason):

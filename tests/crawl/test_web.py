@@ -5,7 +5,6 @@ import socket
 import ssl
 import threading
 import time
-import zlib
 from email.utils import formatdate
 
 import pytest
@@ -14,7 +13,8 @@ from local_server import HTML, OK_HEAD, page, raw, serve
 from miniature_memory.crawl import guard
 from miniature_memory.crawl.config import WebConfig
 from miniature_memory.crawl.guard import Address, FetchError, forbidden_address
-from miniature_memory.crawl.web import HTML_TYPES, Web, unpack
+from miniature_memory.crawl.web import Web
+from miniature_memory.responses.media_type import HTML_TYPES
 
 PUBLIC = "93.184.216.34"  # stands for any public address; nothing is ever sent there
 
@@ -196,10 +196,15 @@ def test_redirects_to_nowhere_are_a_reason(location):
         assert reason_of(web_for(server), server.url + "/") == "bad_redirect"
 
 
-def test_the_content_type_is_checked_before_the_body_is_read():
+def test_the_content_type_or_the_beginning_is_checked_before_the_body_is_read():
     with serve({"/": raw(b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\n\r\n", drops=b"x" * 99),
-                "/none": (200, {}, b"<p>")}) as server:
-        assert reason_of(web_for(server), server.url + "/none", accept=HTML_TYPES) == "not_html"
+                "/none": (200, {}, b"<p>"), "/other": (200, {}, b"text"), "/zip": (200, {}, gzip.compress(b"\0")),
+                "/packed": (200, {"Content-Encoding": "gzip"}, gzip.compress(b"<html>" + bytes(9)))}) as server:
+        web = web_for(server)
+        assert web.fetch(server.url + "/none", accept=HTML_TYPES).body == b"<p>"
+        assert web.fetch(server.url + "/packed", accept=HTML_TYPES).body == b"<html>" + bytes(9)
+        assert reason_of(web, server.url + "/other", accept=HTML_TYPES) == "unknown_type"
+        assert reason_of(web, server.url + "/zip", accept=HTML_TYPES) == "not_html"
         assert reason_of(web_for(server), server.url + "/", accept=HTML_TYPES) == "not_html"
         assert still_answers(server)
 
@@ -230,17 +235,18 @@ def test_a_gzip_bomb_is_too_big():
         assert reason_of(web_for(server), server.url + "/") == "too_big"
 
 
-def test_unpacking():
-    text = b"text " * 1000
-    bare = zlib.compressobj(wbits=-15)
-    assert unpack(gzip.compress(text) + gzip.compress(b"more") + b"\0\0rest", " GZIP", 10**6) == text + b"more"
-    assert unpack(zlib.compress(text), "deflate", 10**6) == text
-    assert unpack(bare.compress(text) + bare.flush(), "deflate", 10**6) == text
-    assert unpack(text, "", 10) == text  # the limit on what is received is a different one
-    assert unpack(gzip.compress(text), "gzip", 100, truncate=True) == text[:100]
-    for data, encoding in [(gzip.compress(text)[:-9], "gzip"), (text, "gzip"), (text, "br"), (text, "gzip, gzip")]:
-        with pytest.raises(FetchError, match="bad_encoding"):
-            unpack(data, encoding, 10**6)
+def test_a_page_that_cannot_be_unpacked_is_a_reason():
+    with serve({"/": (200, HTML | {"Content-Encoding": "gzip"}, gzip.compress(b"<p>" * 99)[:-9])}) as server:
+        assert reason_of(web_for(server), server.url + "/") == "bad_encoding"
+
+
+@pytest.mark.parametrize("status, reason", [
+    (200, ""), (203, ""), (204, "http_204"), (206, "http_206"), (300, "http_300")])
+def test_which_statuses_are_a_success(status, reason):
+    with serve({"/": page("<p>text" * (status != 204), status=status)}) as server:
+        web = web_for(server)
+        assert reason_of(web, server.url + "/") == reason if reason else web.fetch(server.url + "/").body == b"<p>text"
+        assert status >= 300 or web.fetch(server.url + "/", successes=range(200, 300)).status == status
 
 
 @pytest.mark.parametrize("answer", [

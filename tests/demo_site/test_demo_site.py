@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 import requests
-from protego import Protego
 
+from miniature_memory.crawl.robots_txt import RobotsTxt
 from miniature_memory.demo_site import pages as pages_module
 from miniature_memory.demo_site import site as site_module
 from miniature_memory.demo_site.pages import SITE, PlaysMissingError, load_scenes, scene_text
@@ -83,10 +83,11 @@ def test_the_feed_has_the_latest_scenes(site: DemoSite) -> None:
 
 
 def test_robots_txt_forbids_a_folder_that_pages_link_to(site: DemoSite) -> None:
-    robots = Protego.parse(get(site, "/robots.txt").text)
+    text = get(site, "/robots.txt").text
+    robots = RobotsTxt(text)
     links = re.findall(r'href="(/[^"]*)"', get(site, site.site.scenes[0].path).text)
-    assert {robots.can_fetch(SITE.rstrip("/") + link, "anyone") for link in links} == {True, False}
-    assert list(robots.sitemaps) == [SITE + "sitemap.xml"]
+    assert {robots.allows(SITE.rstrip("/") + link) for link in links} == {True, False}
+    assert f"Sitemap: {SITE}sitemap.xml" in text.splitlines()
 
 
 def test_no_link_of_a_page_is_broken(site: DemoSite) -> None:

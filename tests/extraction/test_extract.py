@@ -10,10 +10,10 @@ from helpers import PROSE, add_pages, lines
 
 from extract import run
 from miniature_memory.extraction import workers
-from miniature_memory.extraction.charset import decode_html
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.page import Extracted, extract_page
 from miniature_memory.extraction.workers import extract_all
+from miniature_memory.responses.charset import decode_html
 
 ONE_WORKER = ExtractConfig(workers=1)
 ARTICLE = "<html lang=en><head><title>Ships - A Site</title></head><body><nav><a href=/>Home</a> <a href=/x>About us" \

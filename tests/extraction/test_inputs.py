@@ -16,7 +16,8 @@ from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.extraction import inputs
 from miniature_memory.extraction.config import ExtractConfig
-from miniature_memory.extraction.inputs import read_files, read_stdin, read_warc
+from miniature_memory.extraction.archives import read_warc
+from miniature_memory.extraction.inputs import read_files, read_stdin
 
 PAGE = f"<html><head><title>A page</title></head><body><article><p>{PROSE}</p><p>{PROSE}</p></article></body></html>"
 ONE = ExtractConfig(workers=1)
@@ -27,12 +28,25 @@ def test_the_html_pages_of_a_warc_file_are_read_in_order(tmp_path):
     members.insert(1, warc_member("http://a.example/pdf", b"%PDF", "application/pdf"))
     (tmp_path / "x.warc.gz").write_bytes(b"".join(members))
     stats = extract.run(ONE, tmp_path, warc=[tmp_path / "x.warc.gz"])
-    assert (stats.n_in, stats.n_out) == (3, 3)
+    assert (stats.n_in, stats.n_out, stats.dropped) == (4, 3, {"not_html": 1})
     found = lines(tmp_path / "data/raw/000000.jsonl")
     assert [line["metadata"]["url"] for line in found] == [f"http://a.example/{n}" for n in range(3)]
-    assert extract.run(ONE, tmp_path, warc=[tmp_path / "x.warc.gz"]).dropped == {"duplicate_text": 3}
+    assert extract.run(ONE, tmp_path, warc=[tmp_path / "x.warc.gz"]).dropped == {"duplicate_text": 3, "not_html": 1}
     (tmp_path / "plain.warc").write_bytes(gzip.decompress(members[0]))
     assert [one.url for one in read_warc(tmp_path / "plain.warc")] == ["http://a.example/0"]
+
+
+def test_what_pages_from_elsewhere_ask_is_respected_unless_a_setting_says_otherwise(tmp_path):
+    marked = PAGE.replace("<head>", "<head><meta name=robots content=noindex>").replace("ship", "boat")
+    (tmp_path / "a.html").write_text(marked)
+    (tmp_path / "b.jsonl").write_text(json.dumps({"html": marked.replace("boat", "ark").replace("noindex", "noai")}))
+    (tmp_path / "c.warc.gz").write_bytes(
+        warc_member("http://a.example/", PAGE.encode(), "text/html\r\nX-Robots-Tag: none"))
+    paths = {"files": [tmp_path / "a.html", tmp_path / "b.jsonl"], "warc": [tmp_path / "c.warc.gz"]}
+    stats = extract.run(ONE, tmp_path, **paths)
+    assert (stats.n_out, stats.dropped) == (0, {"noindex": 2, "noai": 1})
+    assert extract.run(ExtractConfig(workers=1, respect_noai=False), tmp_path, **paths).n_out == 3
+    assert "The boat lay" in extract.print_page(ONE, tmp_path, str(tmp_path / "a.html"))
 
 
 def test_a_damaged_warc_file_gives_the_pages_before_the_damage_and_once_whole_the_rest(tmp_path):

@@ -1,0 +1,143 @@
+"""Archives: the pages and texts of other people's WARC and ARC files, read as streams, one record at a time.
+
+Every record is accounted for: as a page, as a text, or by the reason why it is neither.
+"""
+
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import zstandard
+from warcio.archiveiterator import ArchiveIterator
+from warcio.bufferedreaders import ChunkedDataReader
+from warcio.exceptions import ArchiveLoadFailed
+from warcio.limitreader import LimitReader
+from warcio.recordloader import ArcWarcRecord
+
+from miniature_memory.core.errors import StageError
+from miniature_memory.core.paths import shown
+from miniature_memory.core.text import strip_control
+from miniature_memory.extraction.reading import MAX_BYTES, Input, Unreadable, plain_text, unreadable
+from miniature_memory.responses.coding import UnpackError, unpack
+from miniature_memory.responses.media_type import PAGE_STATUSES, media_type, page_rejection
+
+MAX_DICTIONARY_BYTES = 20_000_000  # of a .warc.zst file; guess
+_ZSTD, _ZSTD_DICTIONARY = b"\x28\xb5\x2f\xfd", b"\x5d\x2a\x4d\x18"
+
+
+def read_warc(path: Path) -> Iterator[Input]:
+    """What is in a WARC or ARC file, plain, gzipped or .zst: Common Crawl's WARC and WET files, too.
+
+    Raises StageError if the file is damaged.
+    """
+    try:
+        with open(path, "rb") as stream:
+            yield from _inputs_of(stream, Input(path.absolute().as_uri(), "", None))
+    except OSError as error:
+        raise unreadable(path, error, "a WARC file") from None
+    except (ArchiveLoadFailed, EOFError, ValueError, zstandard.ZstdError) as error:
+        raise _damaged(path, " ".join(strip_control(str(error)).split())[:100]) from None
+    except AttributeError:  # warcio's
+        raise _damaged(path, "a record without an address") from None
+
+
+def split_warc(stream: BinaryIO, origin: Input) -> Iterator[Input]:
+    """A WARC file among files of other kinds, whose damage is counted and ends nothing."""
+    try:
+        yield from _inputs_of(stream, origin)
+    except (ArchiveLoadFailed, zstandard.ZstdError):
+        raise Unreadable("damaged") from None
+
+
+def _inputs_of(stream: BinaryIO, origin: Input) -> Iterator[Input]:
+    records = ArchiveIterator(_unpacked(stream))
+    for record in records:
+        yield _input_of(record)
+    if records.fh is stream and _is_left(stream, records.offset):
+        yield origin._replace(reason="record_cut_short")
+
+
+def _damaged(path: Path, what: str) -> StageError:
+    old, new = shlex.quote(shown(path)), shlex.quote(f"{shown(path)}.new.warc.gz")
+    return StageError(f"{shown(path)} is not a whole WARC file ({what}).",
+                      "WARC 1.0 or 1.1, plain or with one gzip member per record.",
+                      "download it again; or, if it is one gzip stream, rewrite it and use the new file: "
+                      f".venv/bin/warcio recompress {old} {new}")
+
+
+def _unpacked(stream: BinaryIO) -> BinaryIO:
+    """The stream, or what is in a .zst file, which may begin with a dictionary for its frames (IIPC, zstd in WARC)."""
+    head = stream.read(8)
+    stream.seek(0)
+    if head[:4] not in (_ZSTD, _ZSTD_DICTIONARY):
+        return stream
+    dictionary = None
+    if head[:4] == _ZSTD_DICTIONARY:
+        size = int.from_bytes(head[4:], "little")
+        if size > MAX_DICTIONARY_BYTES:
+            raise ValueError("its dictionary is too big")
+        stream.seek(8)
+        dictionary = zstandard.ZstdCompressionDict(unpack(stream.read(size), "", MAX_DICTIONARY_BYTES))
+    unpacked: BinaryIO = zstandard.ZstdDecompressor(dict_data=dictionary).stream_reader(stream, read_across_frames=True)
+    return unpacked
+
+
+def _is_left(stream: BinaryIO, offset: int) -> bool:
+    """Whether something follows the last record: the beginning of another one."""
+    stream.seek(0, os.SEEK_END)
+    stream.seek(min(offset, stream.tell()))
+    return bool(stream.read(1000).strip())
+
+
+# --- records -------------------------------------------------------------------------------------
+
+
+def _input_of(record: ArcWarcRecord) -> Input:
+    """The page or text of a record, or why it has none."""
+    named, http = record.rec_headers, record.http_headers
+    url = strip_control(named.get_header("WARC-Target-URI") or named.get_header("uri") or "")[:2000]
+    date = strip_control(named.get_header("WARC-Date") or _iso_date(named.get_header("archive-date") or ""))[:40]
+    origin = Input(url, date, None, headers=tuple(http.headers) if http else ())
+    if record.rec_type == "revisit":
+        return origin._replace(reason="revisit_record")  # its page is in another record
+    if record.rec_type not in ("response", "resource", "conversion"):
+        return origin._replace(reason="record_without_page")
+    status = http.get_statuscode() if http else "200"
+    if not (status.isdecimal() and int(status) in PAGE_STATUSES):
+        return origin._replace(reason=f"http_{status}" if status.isdecimal() and len(status) == 3 else "bad_response")
+    try:
+        body = _body_of(record)
+    except UnpackError as error:
+        return origin._replace(reason=error.reason)
+    if isinstance(record.raw_stream, LimitReader) and record.raw_stream.limit > 0:
+        return origin._replace(reason="record_cut_short")
+    types = [value for name, value in origin.headers if name.lower() == "content-type"] if http else \
+        [named.get_header("Content-Type") or named.get_header("content-type") or ""]
+    essence, charset = media_type(types)
+    if essence == "text/plain" and not http:  # WET files
+        return origin._replace(text=plain_text(body, charset))
+    reason = page_rejection(essence, body[:2000])
+    return origin._replace(reason=reason) if reason else origin._replace(html=body, charset=charset)
+
+
+def _body_of(record: ArcWarcRecord) -> bytes:
+    """The unpacked body. Raises UnpackError."""
+    fields = {name.lower(): value.lower() for name, value in record.http_headers.headers} if record.http_headers else {}
+    stream = record.raw_stream
+    if fields.get("transfer-encoding") == "chunked":
+        stream = ChunkedDataReader(stream, decomp_type=None)
+    payload = stream.read(MAX_BYTES + 1)
+    if len(payload) > MAX_BYTES:
+        raise UnpackError("too_big")
+    # only the beginning was kept, and the record says so
+    is_truncated = bool(record.rec_headers.get_header("WARC-Truncated"))
+    return unpack(payload, fields.get("content-encoding", ""), MAX_BYTES, truncate=is_truncated)
+
+
+def _iso_date(digits: str) -> str:
+    """ARC's date, 20261231235959, as WARC has it."""
+    if len(digits) != 14 or not digits.isdecimal():
+        return ""
+    return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}T{digits[8:10]}:{digits[10:12]}:{digits[12:]}Z"
