@@ -35,7 +35,8 @@ from miniature_memory.core.text import hostname
 from miniature_memory.extraction.archives import read_warc
 from miniature_memory.extraction.classifier import explain
 from miniature_memory.extraction.config import ExtractConfig
-from miniature_memory.extraction.inputs import READERS, read_files, read_stdin
+from miniature_memory.extraction.file_kinds import ENDINGS
+from miniature_memory.extraction.inputs import read_files, read_stdin
 from miniature_memory.extraction.page import Extracted, extract_page
 from miniature_memory.extraction.parsing import parse
 from miniature_memory.extraction.reading import Input
@@ -124,7 +125,7 @@ def _only(value: str) -> Input:
     page = next(iter(found), None)
     if page is None:
         raise StageError(f"{value} contains no page.",
-                         f"a file that ends in {', '.join(READERS)}, or - for standard input.",
+                         f"a file that ends in {', '.join(ENDINGS)}, or - for standard input.",
                          "name such a file, or a folder that contains one.")
     return page
 
@@ -138,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
     paths: dict[str, Any] = {"nargs": "+", "type": Path, "default": []}
     options = {"--warc": {**paths, "metavar": "FILE", "help": "read these WARC files instead of the crawl's"},
                "--import": {**paths, "metavar": "PATH", "dest": "files",
-                            "help": f"read local files and folders of them: {' '.join(sorted(READERS))}"},
+                            "help": f"read local files and folders of them: {' '.join(sorted(ENDINGS))}"},
                "--stdin": {"action": "store_true", "help": "read one page or text from standard input"}}
     return stage_main(run, ExtractConfig, "extract", with_new_flags(sys.argv[1:] if argv is None else argv), views,
                       options)

@@ -19,7 +19,7 @@ from warcio.recordloader import ArcWarcRecord
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import shown
 from miniature_memory.core.text import strip_control
-from miniature_memory.extraction.reading import MAX_BYTES, Input, Unreadable, plain_text, unreadable
+from miniature_memory.extraction.reading import MAX_BYTES, Input, Unreadable, plain_text, seekable, unreadable
 from miniature_memory.responses.coding import UnpackError, unpack
 from miniature_memory.responses.media_type import PAGE_STATUSES, media_type, page_rejection
 
@@ -46,7 +46,7 @@ def read_warc(path: Path) -> Iterator[Input]:
 def split_warc(stream: BinaryIO, origin: Input) -> Iterator[Input]:
     """A WARC file among files of other kinds, whose damage is counted and ends nothing."""
     try:
-        yield from _inputs_of(stream, origin)
+        yield from _inputs_of(seekable(stream), origin)
     except (ArchiveLoadFailed, zstandard.ZstdError):
         raise Unreadable("damaged") from None
 

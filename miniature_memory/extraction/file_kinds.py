@@ -10,11 +10,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from lxml import etree
 
 from miniature_memory.core.text import strip_control
+from miniature_memory.extraction.archives import split_warc
 from miniature_memory.extraction.mail import read_mail, split_mbox
 from miniature_memory.extraction.markup import read_rst, read_subtitles
 from miniature_memory.extraction.metadata import one_line
@@ -112,7 +113,7 @@ def read_zip(stream: BinaryIO, origin: Input) -> Iterator[Input]:
         if len(members) > MAX_MEMBERS:
             raise Unreadable("too_many_files")
         for info in members:
-            own = origin._replace(url=f"{origin.url}#{quote(info.filename)}")
+            own = origin._replace(url=origin.at(info.filename))
             try:
                 check_member(info)
                 with archive.open(info) as expanded:
@@ -138,6 +139,6 @@ ARCHIVES: dict[str, Reader] = {".gz": read_gzip, ".zip": read_zip}
 ENDINGS: dict[str, Reader] = {
     ".html": read_html, ".htm": read_html, ".xhtml": read_html, ".txt": read_text, ".md": read_text,
     ".csv": split_table, ".tsv": split_table, ".json": split_json, ".jsonl": split_json_lines,
-    ".epub": split_epub, ".mbox": split_mbox,
+    ".epub": split_epub, ".mbox": split_mbox, ".warc": split_warc, ".warc.gz": split_warc, ".warc.zst": split_warc,
     **{kind: take_document for kind in DOCUMENTS if kind.startswith(".")}, **ARCHIVES,
 }

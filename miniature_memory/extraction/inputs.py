@@ -15,9 +15,8 @@ from pathlib import Path
 
 from miniature_memory.core.paths import shown
 from miniature_memory.core.text import timestamp
-from miniature_memory.extraction.archives import split_warc
 from miniature_memory.extraction.file_kinds import ENDINGS, ending_of, is_hidden, read_html, read_safely, read_text
-from miniature_memory.extraction.reading import MAX_BYTES, Input, Reader, unreadable
+from miniature_memory.extraction.reading import MAX_BYTES, Input, unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ def _read_folder(folder: Path) -> Iterator[Input]:
             if not file.is_file():  # a pipe would wait for ever
                 continue
             ending = ending_of(file.name)
-            if ending in READERS:
+            if ending in ENDINGS:
                 n_known += 1
                 yield from _read_file(file, in_folder=True)
             else:
@@ -59,16 +58,16 @@ def _read_folder(folder: Path) -> Iterator[Input]:
         logger.warning("%s: skipped: %s. A file that is named itself is read as plain text.", shown(folder),
                        ", ".join(f"{n} {ending}" for ending, n in unknown.most_common(20)))
     if not n_known:
-        logger.warning("%s contains no file that ends in %s", shown(folder), ", ".join(READERS))
+        logger.warning("%s contains no file that ends in %s", shown(folder), ", ".join(ENDINGS))
 
 
 def _read_file(file: Path, in_folder: bool = False) -> Iterator[Input]:
     try:
         with open(file, "rb") as stream:
-            yield from read_safely(READERS.get(ending_of(file.name), read_text), stream, _origin(file))
+            yield from read_safely(ENDINGS.get(ending_of(file.name), read_text), stream, _origin(file))
     except OSError as error:
         if not in_folder:
-            raise unreadable(file, error, f"a folder, or a file that ends in {', '.join(READERS)}") from None
+            raise unreadable(file, error, f"a folder, or a file that ends in {', '.join(ENDINGS)}") from None
         yield _origin(file)._replace(reason="cannot_be_read")
 
 
@@ -81,6 +80,3 @@ def read_stdin() -> Iterator[Input]:
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     read = read_html if LOOKS_LIKE_HTML.match(data[:1000]) else read_text
     yield from read_safely(read, io.BytesIO(data), Input("stdin:", timestamp(), None))
-
-
-READERS: dict[str, Reader] = {**ENDINGS, ".warc": split_warc, ".warc.gz": split_warc, ".warc.zst": split_warc}

@@ -49,4 +49,4 @@ def _message(lines: list[bytes], size: int, number: int, origin: Input) -> Input
     if size > MAX_FILE_BYTES:
         return origin._replace(reason="too_big")
     own = lines[1:] if lines[0].startswith(b"From ") else lines
-    return origin._replace(url=f"{origin.url}#{number}", title="", kind=".eml", data=b"".join(own))
+    return origin._replace(url=origin.at(str(number)), title="", kind=".eml", data=b"".join(own))

@@ -10,7 +10,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from typing import BinaryIO
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from lxml import etree
 
@@ -18,7 +18,7 @@ from miniature_memory.extraction.block_text import text_of
 from miniature_memory.extraction.blocks import segment
 from miniature_memory.extraction.page import Extracted
 from miniature_memory.extraction.parsing import parse
-from miniature_memory.extraction.reading import MAX_BYTES, Allowance, Input, Unreadable, read_whole
+from miniature_memory.extraction.reading import MAX_BYTES, Allowance, Input, Unreadable, read_whole, seekable
 from miniature_memory.responses.charset import decode_html
 
 MAX_XML_BYTES = 20_000_000  # guess: a novel of 1,000 pages has 5 MB; the tree takes ten times as much
@@ -162,7 +162,7 @@ def read_odt(data: bytes) -> Extracted:
 
 def split_epub(stream: BinaryIO, origin: Input) -> Iterator[Input]:
     """The chapters of a book, in the order of its spine (EPUB 3.3, 5.7), each with the book's title and author."""
-    file = stream if stream.seekable() else io.BytesIO(read_whole(stream))
+    file = seekable(stream)
     allowance = Allowance(file)
     with open_zip(file) as archive:
         container = xml(member(archive, "META-INF/container.xml") or b"<none/>")
@@ -183,7 +183,7 @@ def split_epub(stream: BinaryIO, origin: Input) -> Iterator[Input]:
             chapter = member(archive, name, MAX_BYTES)
             allowance.take(len(chapter))
             if chapter:
-                yield book._replace(url=f"{origin.url}#{quote(name)}", kind="chapter", data=chapter)
+                yield book._replace(url=origin.at(name), kind="chapter", data=chapter)
 
 
 def read_chapter(data: bytes) -> Extracted:

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+from urllib.parse import quote
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import shown
@@ -34,6 +35,10 @@ class Input(NamedTuple):
     kind: str = ""  # in file_kinds.DOCUMENTS
     data: bytes = b""
 
+    def at(self, place: str) -> str:
+        """The URL of a place within this file; within an archive, of one within its member."""
+        return f"{self.url}{'/' if '#' in self.url else '#'}{quote(place, safe='/=')}"
+
 
 Reader = Callable[[BinaryIO, Input], Iterator[Input]]  # (the file, its URL, time and title) -> what it contains
 
@@ -60,6 +65,11 @@ def read_whole(stream: Readable, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     if len(data) > max_bytes:
         raise Unreadable("too_big")
     return data
+
+
+def seekable(stream: BinaryIO) -> BinaryIO:
+    """A stream of the same content that can be read from anywhere."""
+    return stream if stream.seekable() else io.BytesIO(read_whole(stream))
 
 
 def is_binary(data: bytes) -> bool:

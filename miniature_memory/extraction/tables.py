@@ -47,7 +47,7 @@ def _documents(rows: Iterator[list[str]], origin: Input) -> Iterator[Input]:
         has_header = _n_words(header, column) < PROSE_WORDS // 2
     for number, row in enumerate(chain([] if has_header else [header], sample, rows), 1):
         about = dict(zip(names, row, strict=False)) if has_header else {}
-        yield _document(about, row[column] if column < len(row) else "", f"#row={number}", origin)
+        yield _document(about, row[column] if column < len(row) else "", f"row={number}", origin)
 
 
 def _n_words(row: list[str], column: int) -> int:
@@ -71,7 +71,7 @@ def split_json(stream: BinaryIO, origin: Input) -> Iterator[Input]:
         content = next((value for value in content.values() if isinstance(value, list)), content)
     several = isinstance(content, list)
     for number, one in enumerate(content if several else [content]):
-        yield _of_json(one, f"#/{number}" if several else "", origin)  # RFC 6901, JSON Pointer
+        yield _of_json(one, str(number) if several else "", origin)
 
 
 def split_json_lines(stream: BinaryIO, origin: Input) -> Iterator[Input]:
@@ -82,9 +82,9 @@ def split_json_lines(stream: BinaryIO, origin: Input) -> Iterator[Input]:
         if not line.strip():
             continue
         try:
-            yield _of_json(json.loads(decode_text(line)), f"#line={number}", origin)
+            yield _of_json(json.loads(decode_text(line)), f"line={number}", origin)
         except (ValueError, RecursionError):
-            yield origin._replace(reason="bad_json")
+            yield origin._replace(url=origin.at(f"line={number}"), reason="bad_json")
 
 
 def _text_name(content: dict[str, object]) -> str | None:
@@ -112,5 +112,5 @@ def _document(about: dict[str, str], text: str, place: str, origin: Input) -> In
     url, title, author = (next((strip_control(about[name])[:2000] for name in names if about.get(name)), "")
                           for names in (URL_NAMES, TITLE_NAMES, AUTHOR_NAMES))
     reason = "" if text.strip() else "no_text"
-    return origin._replace(url=url if "://" in url else origin.url + place, title=title, author=author, reason=reason,
+    return origin._replace(url=url if "://" in url else origin.at(place) if place else origin.url, title=title, author=author, reason=reason,
                            text=strip_control(text.replace("\r\n", "\n")))

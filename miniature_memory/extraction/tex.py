@@ -16,7 +16,7 @@ def _set(words: str) -> frozenset[str]:
 
 
 LINE, PARAGRAPH = "\x1e", "\x1f"  # breaks that are meant, unlike those of the source
-TOKEN = re.compile(r"\\([a-zA-Z@]+)\*?[ \t]*|\\(.)|(\$\$?)|([{}])|(%[^\n]*\n?[ \t]*)|(~|---?|``|'')|[^\\${}~%`'-]+|.",
+TOKEN = re.compile(r"\\([a-zA-Z@]+)\*?[ \t]*|\\(.)|(\$\$?)|([{}])|(%[^\n]*(?:\n(?![ \t]*\n)[ \t]*)?)|(~|---?|``|'')|[^\\${}~%`'-]+|.",
                    re.DOTALL)
 GROUP = re.compile(r"\s?([{\[])")
 MATH = _set("equation align gather multline eqnarray displaymath math alignat flalign")
@@ -103,8 +103,8 @@ class _Reader:
         elif name in ACCENTS:
             self._accent(ACCENTS[name])
         elif name == "verb" and self.at < len(self.source):
-            start = self.at + 1
-            self._copy(start, self.source[self.at], keep_end=False)
+            self.at += 1
+            self._copy(self.at, self.source[self.at - 1], keep_end=False)
         else:
             if name in FIRST_LEFT_OUT:
                 self._skip_groups("[{", most=1)
