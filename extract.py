@@ -19,6 +19,7 @@ if __name__ == "__main__":
 
 import hashlib
 import json
+import logging
 import shlex
 import sqlite3
 import sys
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from miniature_memory.core.errors import StageError
+from miniature_memory.core.log import DETAIL
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
 from miniature_memory.core.text import hostname
@@ -45,7 +47,10 @@ from miniature_memory.responses.charset import decode_html
 from miniature_memory.storage import documents
 from miniature_memory.storage.catalog import Catalog
 
+logger = logging.getLogger(__name__)
+
 __all__ = ["ExtractConfig", "extract_page", "main", "run"]
+MOST_NAMED = 100  # guess: files that the log names per reason; the others are only counted
 RENAMED_FLAGS = {"--file": "--print", "--files": "--import"}  # the old spellings keep working
 
 
@@ -58,6 +63,8 @@ def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Seq
             inputs = chain(*map(read_warc, warc), read_files(files), read_stdin() if stdin else ())
             for source, extracted in Progress(extract_all(((one, one) for one in inputs), config), "extract",
                                               unit=" pages"):
+                if extracted.reason and stats.dropped[extracted.reason] < MOST_NAMED:
+                    logger.log(DETAIL, "%s skipped: %s", source.url, extracted.reason)
                 with catalog.record():
                     _store(catalog, extracted, source.url, source.fetched_at, stats)
         elif total := catalog.count_new("extract", "pages"):
@@ -107,8 +114,9 @@ def print_page(config: ExtractConfig, root: Path, value: str) -> str:
     """The text of the page or file at `value`."""
     extracted = extract_job(_only(value), replace(config, respect_noai=False))  # to look at a page is not to use it
     if not extracted.text:
+        fix = f"look at its blocks: python3 extract.py --explain {shlex.quote(value)}"
         raise StageError(f"{value} has no text ({extracted.reason.replace('_', ' ')}).", "a page or a text.",
-                         f"look at its blocks: python3 extract.py --explain {shlex.quote(value)}")
+                         "./setup.sh --with texts" if extracted.reason == "needs_pypdfium2" else fix)
     return extracted.text
 
 

@@ -111,6 +111,7 @@ def _of_json(content: object, place: str, origin: Input) -> Input:
 def _document(about: dict[str, str], text: str, place: str, origin: Input) -> Input:
     url, title, author = (next((strip_control(about[name])[:2000] for name in names if about.get(name)), "")
                           for names in (URL_NAMES, TITLE_NAMES, AUTHOR_NAMES))
-    reason = "" if text.strip() else "no_text"
-    return origin._replace(url=url if "://" in url else origin.at(place) if place else origin.url, title=title, author=author, reason=reason,
-                           text=strip_control(text.replace("\r\n", "\n")))
+    if "://" not in url:
+        url = origin.at(place) if place else origin.url
+    return origin._replace(url=url, title=title, author=author, text=strip_control(text.replace("\r\n", "\n")),
+                           reason="" if text.strip() else "no_text")

@@ -16,8 +16,8 @@ def _set(words: str) -> frozenset[str]:
 
 
 LINE, PARAGRAPH = "\x1e", "\x1f"  # breaks that are meant, unlike those of the source
-TOKEN = re.compile(r"\\([a-zA-Z@]+)\*?[ \t]*|\\(.)|(\$\$?)|([{}])|(%[^\n]*(?:\n(?![ \t]*\n)[ \t]*)?)|(~|---?|``|'')|[^\\${}~%`'-]+|.",
-                   re.DOTALL)
+TOKEN = re.compile(r"\\([a-zA-Z@]+)\*?[ \t]*|\\(.)|(\$\$?)|([{}])|(%[^\n]*(?:\n(?![ \t]*\n)[ \t]*)?)"  # a comment
+                   r"|(~|---?|``|'')|[^\\${}~%`'-]+|.", re.DOTALL)
 GROUP = re.compile(r"\s?([{\[])")
 MATH = _set("equation align gather multline eqnarray displaymath math alignat flalign")
 VERBATIM = _set("verbatim lstlisting minted Verbatim")
