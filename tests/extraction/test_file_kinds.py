@@ -92,7 +92,7 @@ def test_without_its_package_a_pdf_file_is_counted_and_the_fix_is_printed(monkey
     assert reasons_of(FILES / "keeper.pdf", FILES / "blank.pdf") == ["needs_pypdfium2", "needs_pypdfium2"]
     assert caplog.messages == ["skipped: 2 .pdf, since the package that reads them is not installed. "
                                "Fix: ./setup.sh --with texts"]
-    with pytest.raises(StageError, match="setup.sh --with texts"):
+    with pytest.raises(StageError, match=r"setup\.sh --with texts"):
         extract.print_page(ONE, PROJECT, str(FILES / "keeper.pdf"))
 
 
