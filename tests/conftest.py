@@ -7,6 +7,11 @@ import pytest
 from browser import Chromium, start_chromium
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their argument: gzip's contain the time, and each worker collects the tests by itself."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True)
 def log_level() -> Iterator[None]:
     """What a main() with --quiet sets would hide the messages that a later test waits for."""
