@@ -42,7 +42,7 @@ def _read_folder(folder: Path) -> Iterator[Input]:
     """The files of a folder and the folders in it, in order. Links to folders, which may go round, are not followed."""
     unknown: Counter[str] = Counter()
     n_known = 0
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_name_unreadable):
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         for file in (Path(parent, name) for name in sorted(names) if not is_hidden(name)):
             if not file.is_file():  # a pipe would wait for ever
@@ -59,6 +59,10 @@ def _read_folder(folder: Path) -> Iterator[Input]:
                        ", ".join(f"{n} {ending}" for ending, n in unknown.most_common(20)))
     if not n_known:
         logger.warning("%s contains no file that ends in %s", shown(folder), ", ".join(ENDINGS))
+
+
+def _name_unreadable(error: OSError) -> None:
+    logger.warning("skipped: the folder %s (%s)", error.filename, error.strerror)
 
 
 def _read_file(file: Path, in_folder: bool = False) -> Iterator[Input]:

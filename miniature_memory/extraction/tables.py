@@ -16,7 +16,7 @@ from miniature_memory.responses.charset import decode_text
 MAX_JSON_BYTES = 20_000_000  # guess: of a .json file, whose objects take up to 25 times as much memory
 TEXT_NAMES = ("text", "content", "body", "document", "article", "story", "message", "review", "comment", "poem")
 TITLE_NAMES, AUTHOR_NAMES, URL_NAMES = ("title", "headline", "name", "subject"), ("author", "by"), ("url", "link")
-SAMPLE_ROWS = 50
+SAMPLE_ROWS, MAX_COLUMNS = 50, 1000  # guesses
 PROSE_WORDS = 8  # guess: the median cell of a column of prose has at least so many words
 CHUNK_BYTES = 1_000_000  # whose encoding is found at once
 
@@ -40,6 +40,8 @@ def _documents(rows: Iterator[list[str]], origin: Input) -> Iterator[Input]:
     column = next((names.index(name) for name in TEXT_NAMES if name in names), -1)
     has_header = column >= 0
     if column < 0:
+        if len(header) > MAX_COLUMNS:
+            raise Unreadable("no_text_column")
         prose = [i for i in range(len(header)) if median(_n_words(row, i) for row in sample or [header]) >= PROSE_WORDS]
         if len(prose) != 1:
             raise Unreadable("no_text_column")
