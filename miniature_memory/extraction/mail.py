@@ -11,17 +11,16 @@ from miniature_memory.extraction.page import Extracted, extract_page
 from miniature_memory.extraction.reading import MAX_BYTES, MAX_FILE_BYTES, Input, Unreadable
 
 MAX_FIELD_BYTES, MAX_PARTS = 2000, 5000  # guesses: Python takes quadratic time for long headers and many parts
-HEADER_FIELD = re.compile(rb"[^\n]*\n(?:[ \t][^\n]*\n)*")
+HEADER_FIELD = re.compile(rb"[^\n]+(?:\n[ \t][^\n]*)*\n?")
 
 
 def read_mail(data: bytes) -> Extracted:
     """The text of one message, else its HTML. The author is a name without its address, which is nobody else's."""
     if data.count(b"\n--") > MAX_PARTS:
         raise Unreadable("damaged")
-    end = re.search(rb"\n\r?\n", data)
-    if end:
-        fields = HEADER_FIELD.findall(data, 0, end.start() + 1)
-        data = b"".join(field for field in fields if len(field) <= MAX_FIELD_BYTES) + data[end.start() + 1:]
+    blank = re.search(rb"\n\r?\n", data)
+    end = blank.start() + 1 if blank else len(data)
+    data = b"".join(field for field in HEADER_FIELD.findall(data, 0, end) if len(field) <= MAX_FIELD_BYTES) + data[end:]
     message = email.message_from_bytes(data, EmailMessage, policy=email.policy.default)
     body = message.get_body(("plain", "html"))
     text = body.get_content() if body else ""
