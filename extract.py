@@ -19,6 +19,7 @@ if __name__ == "__main__":
 
 import hashlib
 import json
+import logging
 import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ from typing import Any
 
 from miniature_memory.core.command_line import OldSpelling
 from miniature_memory.core.errors import StageError
+from miniature_memory.core.log import DETAIL
 from miniature_memory.core.paths import command
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
@@ -36,15 +38,21 @@ from miniature_memory.core.text import hostname
 from miniature_memory.extraction.archives import read_warc
 from miniature_memory.extraction.classifier import explain
 from miniature_memory.extraction.config import ExtractConfig
-from miniature_memory.extraction.inputs import Input, read_files, read_stdin
+from miniature_memory.extraction.file_kinds import ENDINGS
+from miniature_memory.extraction.inputs import read_files, read_stdin
+from miniature_memory.extraction.long_texts import divide
 from miniature_memory.extraction.page import Extracted, extract_page
 from miniature_memory.extraction.parsing import parse
+from miniature_memory.extraction.reading import Input
 from miniature_memory.extraction.workers import Job, extract_all, extract_job
 from miniature_memory.responses.charset import decode_html
 from miniature_memory.storage import documents
 from miniature_memory.storage.catalog import Catalog
 
+logger = logging.getLogger(__name__)
+
 __all__ = ["ExtractConfig", "extract_page", "main", "run"]
+MOST_NAMED = 100  # guess: files that the log names per reason; the others are only counted
 
 
 def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Sequence[Path] = (),
@@ -56,8 +64,11 @@ def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Seq
             inputs = chain(*map(read_warc, warc), read_files(files), read_stdin() if stdin else ())
             for source, extracted in Progress(extract_all(((one, one) for one in inputs), config), "extract",
                                               unit=" pages"):
-                with catalog.record():
-                    _store(catalog, extracted, source.url, source.fetched_at, stats)
+                if extracted.reason and stats.dropped[extracted.reason] < MOST_NAMED:
+                    logger.log(DETAIL, "%s skipped: %s", source.url, extracted.reason)
+                for part, url in _parts(extracted, source):
+                    with catalog.record():
+                        _store(catalog, part, url, source.fetched_at, stats)
         elif total := catalog.count_new("extract", "pages"):
             for page, extracted in Progress(extract_all(_new_pages(catalog), config), "extract", total, unit=" pages"):
                 with catalog.record():
@@ -70,6 +81,17 @@ def _new_pages(catalog: Catalog) -> Iterator[tuple[sqlite3.Row, Job]]:
     """(row, WARC record) of the pages that scrape has added since the last run."""
     for row in catalog.new_rows("extract", "pages"):
         yield row, catalog.read(row["file"], row["offset"], row["length"])
+
+
+def _parts(extracted: Extracted, source: Input) -> Iterator[tuple[Extracted, str]]:
+    """A long text in parts that know their book and their place; a page as it is."""
+    parts = divide(extracted.text) if source.html is None else []
+    if len(parts) < 2:
+        yield extracted, source.url
+        return
+    for number, part in enumerate(parts, 1):
+        title = ", ".join(filter(None, (extracted.title, part.heading)))
+        yield replace(extracted, text=part.text, title=title), source.at(f"part={number}")
 
 
 def _store(catalog: Catalog, extracted: Extracted, url: str, fetched_at: str, stats: StageStats) -> None:
@@ -106,6 +128,7 @@ def print_page(config: ExtractConfig, root: Path, value: str) -> str:
     extracted = extract_job(_only(value), replace(config, respect_noai=False))  # to look at a page is not to use it
     if not extracted.text:
         raise StageError(f"{value} has no text ({extracted.reason.replace('_', ' ')}).", "a page or a text.",
+                         "./setup.sh --with texts" if extracted.reason == "needs_pypdfium2" else
                          "look at its blocks: " + command("extract.py", root, f"--explain {shlex.quote(value)}"))
     return extracted.text
 
@@ -122,7 +145,8 @@ def _only(value: str) -> Input:
     found: Iterable[Input] = read_stdin() if value == "-" else read_files([Path(value)])
     page = next(iter(found), None)
     if page is None:
-        raise StageError(f"{value} contains no page.", "an .html, .txt, .md or .jsonl file, or - for standard input.",
+        raise StageError(f"{value} contains no page.",
+                         f"a file that ends in {', '.join(ENDINGS)}, or - for standard input.",
                          "name such a file, or a folder that contains one.")
     return page
 
@@ -136,7 +160,7 @@ def main(argv: list[str] | None = None) -> int:
     paths: dict[str, Any] = {"nargs": "+", "type": Path, "default": []}
     options = {"--warc": {**paths, "metavar": "FILE", "help": "read these WARC files instead of the crawl's"},
                "--import": {**paths, "metavar": "PATH", "dest": "files",
-                            "help": "read local files and folders of them: .html .txt .md .jsonl"},
+                            "help": f"read local files and folders of them: {' '.join(sorted(ENDINGS))}"},
                "--files": {**paths, "dest": "files", "action": OldSpelling, "new": "--import"},
                "--file": {"dest": "print", "action": OldSpelling, "new": "--print"},
                "--stdin": {"action": "store_true", "help": "read one page or text from standard input"}}

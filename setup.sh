@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets the project up: ./setup.sh [--dev]
+# Sets the project up: ./setup.sh [--with texts] [--dev]
 #
 # Without an active environment it creates .venv next to this file with the exact versions of constraints.txt.
 # In an active virtual environment, and on Colab, it adds only what is missing or older than requirements.txt requires.
@@ -7,22 +7,25 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-USAGE='Usage: ./setup.sh [--dev]
-  --dev   also install the packages of the tests, the checks and the notebook
-  -h      show this help'
+USAGE='Usage: ./setup.sh [--with texts] [--dev]
+  --with texts   also install what reads PDF files
+  --dev          also install the packages of the tests, the checks and the notebook, and --with texts
+  -h             show this help'
 CPU_INDEX=https://download.pytorch.org/whl/cpu
 HALF_DONE=.venv/.setup-unfinished        # exists while pip writes; after a kill, the next run rebuilds .venv
 
 say() { printf '%s\n' "$*"; }
 fail() { printf 'setup.sh: %s\n' "$*" >&2; exit 1; }
 
-dev=no
-for argument in "$@"; do
-    case $argument in
-        --dev) dev=yes ;;
-        -h|--help) say "$USAGE"; exit 0 ;;
-        *) printf "setup.sh: unknown option '%s'. Expected: --dev or -h.\n" "$argument" >&2; exit 2 ;;
+files=(requirements.txt)
+while [ $# -gt 0 ]; do
+    case "$1 ${2-}" in
+        --dev\ *) files+=(requirements-dev.txt requirements-texts.txt) ;;
+        '--with texts') files+=(requirements-texts.txt); shift ;;
+        -h\ *|--help\ *) say "$USAGE"; exit 0 ;;
+        *) printf "setup.sh: unknown option '%s'. Expected: --with texts, --dev or -h.\n" "$*" >&2; exit 2 ;;
     esac
+    shift
 done
 
 log=$(mktemp) || fail "cannot create a temporary file. Fix: set TMPDIR to a writable folder, then run ./setup.sh again."
@@ -127,7 +130,7 @@ pip_failed() {
         fail "cannot reach a package index. Fix: connect to a network, or choose a mirror with 'pip config set global.index-url URL', then run ./setup.sh again."
     fi
     fail "pip failed: $(grep -E '^ERROR' "$log" | grep -v 'for help visit' | tail -n 1 || true)
-Its full output: '$python -m pip install -r requirements.txt -c constraints.txt'."
+Its full output: '$python -m pip install ${files[*]/#/-r } -c constraints.txt'."
 }
 
 make_venv() {
@@ -190,8 +193,6 @@ install() {
 
 # --- set-up ----------------------------------------------------------------------------------------------
 
-files=(requirements.txt)
-if [ $dev = yes ]; then files+=(requirements-dev.txt); fi
 mode=floors
 if [ $place = own ]; then
     mode=pinned

@@ -53,7 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     what.add_argument("--warc", nargs="+", type=Path, default=[], metavar="FILE",
                       help="with --only extract: read these WARC files instead of the crawl's")
     what.add_argument("--import", nargs="+", type=Path, default=[], metavar="PATH", dest="files",
-                      help="with --only extract: read local files and folders: .html .txt .md .jsonl")
+                      help="with --only extract: read local files and folders")
     what.add_argument("--files", nargs="+", type=Path, dest="files", action=OldSpelling, new="--import")
     what.add_argument("--texts", nargs="+", type=Path, default=[], metavar="PATH",
                       help="learn from your own files and folders and search nothing; without --topic or --root, in a "

@@ -19,7 +19,7 @@ from warcio.recordloader import ArcWarcRecord
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import shown
 from miniature_memory.core.text import strip_control
-from miniature_memory.extraction.inputs import MAX_BYTES, Input, plain_text, unreadable
+from miniature_memory.extraction.reading import MAX_BYTES, Input, Unreadable, plain_text, seekable, unreadable
 from miniature_memory.responses.coding import UnpackError, unpack
 from miniature_memory.responses.media_type import PAGE_STATUSES, media_type, page_rejection
 
@@ -34,17 +34,29 @@ def read_warc(path: Path) -> Iterator[Input]:
     """
     try:
         with open(path, "rb") as stream:
-            records = ArchiveIterator(_unpacked(stream))
-            for record in records:
-                yield _input_of(record)
-            if records.fh is stream and _is_left(stream, records.offset):
-                yield Input(path.absolute().as_uri(), "", None, reason="record_cut_short")
+            yield from _inputs_of(stream, Input(path.absolute().as_uri(), "", None))
     except OSError as error:
         raise unreadable(path, error, "a WARC file") from None
     except (ArchiveLoadFailed, EOFError, ValueError, zstandard.ZstdError) as error:
         raise _damaged(path, " ".join(strip_control(str(error)).split())[:100]) from None
     except AttributeError:  # warcio's
         raise _damaged(path, "a record without an address") from None
+
+
+def split_warc(stream: BinaryIO, origin: Input) -> Iterator[Input]:
+    """A WARC file among files of other kinds, whose damage is counted and ends nothing."""
+    try:
+        yield from _inputs_of(seekable(stream), origin)
+    except (ArchiveLoadFailed, zstandard.ZstdError):
+        raise Unreadable("damaged") from None
+
+
+def _inputs_of(stream: BinaryIO, origin: Input) -> Iterator[Input]:
+    records = ArchiveIterator(_unpacked(stream))
+    for record in records:
+        yield _input_of(record)
+    if records.fh is stream and _is_left(stream, records.offset):
+        yield origin._replace(reason="record_cut_short")
 
 
 def _damaged(path: Path, what: str) -> StageError:

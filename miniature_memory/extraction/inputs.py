@@ -1,133 +1,86 @@
 """Inputs: pages and texts that did not come from the crawl: local files and standard input; archives.py has WARC files.
 
-Read as streams, one page at a time. A new file format is one reader and its line in ENDINGS.
+Read as streams, one page at a time.
+A new kind of file is a line in file_kinds.py.
 """
 
 import io
-import json
 import logging
+import os
 import re
-import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
-from miniature_memory.core.errors import StageError
-from miniature_memory.core.mojibake import mend_encoding
 from miniature_memory.core.paths import shown
-from miniature_memory.core.text import strip_control, timestamp
-from miniature_memory.extraction.long_texts import divide
-from miniature_memory.responses.charset import decode_text
+from miniature_memory.core.text import timestamp
+from miniature_memory.extraction.file_kinds import ENDINGS, ending_of, is_hidden, read_html, read_safely, read_text
+from miniature_memory.extraction.reading import MAX_BYTES, Input, unreadable
 
 logger = logging.getLogger(__name__)
 
-MAX_BYTES = 5_000_000  # of one page or text, as web.max_bytes; a longer one is rejected
-MAX_TEXT_BYTES = 64_000_000  # of a text, which is divided: ten times the longest novels
 LOOKS_LIKE_HTML = re.compile(rb"\s*+(?:\xef\xbb\xbf\s*+)?<(!doctype|html|\?xml|head|body|!--)", re.IGNORECASE)
-
-
-class Input(NamedTuple):
-    """A page (`html`, with the charset that its server declared), or a text as it is (`html` is None)."""
-
-    url: str
-    fetched_at: str  # ISO 8601, UTC
-    html: bytes | None
-    charset: str = ""
-    text: str = ""
-    title: str = ""
-    reason: str = ""  # why it is rejected
-    headers: tuple[tuple[str, str], ...] = ()  # of the HTTP response
 
 
 # --- files and standard input --------------------------------------------------------------------
 
 
 def read_files(paths: Iterable[Path]) -> Iterator[Input]:
-    """Local files, and all in local folders that have one of ENDINGS; a file of another ending is read as a text."""
+    """Local files, and all in local folders whose kind is known. A file that is named itself is always read."""
+    reasons: Counter[str] = Counter()
     for path in paths:
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS) if path.is_dir() else [path]
-        if not files:
-            logger.warning("%s contains no file that ends in %s", shown(path), ", ".join(ENDINGS))
-        for file in files:
-            try:
-                with open(file, "rb") as stream:
-                    origin = Input(file.absolute().as_uri(), timestamp(file.stat().st_mtime), None, title=file.stem)
-                    for one in ENDINGS.get(file.suffix.lower(), _read_text)(stream, origin):
-                        yield from divided(one)
-            except OSError as error:
-                raise unreadable(file, error, f"a folder, or a file that ends in {', '.join(ENDINGS)}") from None
+        for one in _read_folder(path) if path.is_dir() else _read_file(path):
+            reasons[one.reason] += 1
+            yield one
+    if n_pdfs := reasons["needs_pypdfium2"]:
+        logger.warning("skipped: %d .pdf, since the package that reads them is not installed. "
+                       "Fix: ./setup.sh --with texts", n_pdfs)
 
 
-def divided(origin: Input) -> Iterator[Input]:
-    """A long text in parts that know their book and their place; anything else as it is."""
-    parts = divide(origin.text)
-    for number, part in enumerate(parts, 1):
-        place = f"#part={number}" if len(parts) > 1 else ""
-        title = ", ".join(filter(None, (origin.title, part.heading)))
-        yield origin._replace(url=origin.url + place, title=title, text=part.text)
+def _read_folder(folder: Path) -> Iterator[Input]:
+    """The files of a folder and the folders in it, in order. Links to folders, which may go round, are not followed."""
+    unknown: Counter[str] = Counter()
+    n_known = 0
+    for parent, folders, names in os.walk(folder, onerror=_name_unreadable):
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        for file in (Path(parent, name) for name in sorted(names) if not is_hidden(name)):
+            if not file.is_file():  # a pipe would wait for ever
+                continue
+            ending = ending_of(file.name)
+            if ending in ENDINGS:
+                n_known += 1
+                yield from _read_file(file, in_folder=True)
+            else:
+                unknown[ending or "without an ending"] += 1
+                yield _origin(file)._replace(reason="unknown_kind")
+    if unknown:
+        logger.warning("%s: skipped: %s. A file that is named itself is read as plain text.", shown(folder),
+                       ", ".join(f"{n} {ending}" for ending, n in unknown.most_common(20)))
+    if not n_known:
+        logger.warning("%s contains no file that ends in %s", shown(folder), ", ".join(ENDINGS))
+
+
+def _name_unreadable(error: OSError) -> None:
+    logger.warning("skipped: the folder %s (%s)", error.filename, error.strerror)
+
+
+def _read_file(file: Path, in_folder: bool = False) -> Iterator[Input]:
+    try:
+        with open(file, "rb") as stream:
+            yield from read_safely(ENDINGS.get(ending_of(file.name), read_text), stream, _origin(file))
+    except OSError as error:
+        if not in_folder:
+            raise unreadable(file, error, f"a folder, or a file that ends in {', '.join(ENDINGS)}") from None
+        yield _origin(file)._replace(reason="cannot_be_read")
+
+
+def _origin(file: Path) -> Input:
+    return Input(file.absolute().as_uri(), timestamp(file.stat().st_mtime), None, title=file.stem)
 
 
 def read_stdin() -> Iterator[Input]:
     """One page or text from standard input: a page if it begins like HTML."""
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
-    read = _read_html if LOOKS_LIKE_HTML.match(data[:1000]) else _read_text
-    yield from read(io.BytesIO(data), Input("stdin:", timestamp(), None))
-
-
-def unreadable(path: Path, error: OSError, expected: str) -> StageError:
-    return StageError(f"{shown(path)} cannot be read ({error.strerror or error}).", f"{expected}.",
-                      f"check its name and who may read it: ls -l {shlex.quote(shown(path.parent))}")
-
-
-# --- formats -------------------------------------------------------------------------------------
-
-
-def _read_html(stream: BinaryIO, origin: Input) -> Iterator[Input]:
-    data = stream.read(MAX_BYTES + 1)
-    yield origin._replace(html=data) if len(data) <= MAX_BYTES else origin._replace(reason="too_big")
-
-
-def _read_text(stream: BinaryIO, origin: Input) -> Iterator[Input]:
-    data = stream.read(MAX_TEXT_BYTES + 1)
-    is_whole = len(data) <= MAX_TEXT_BYTES
-    yield origin._replace(text=plain_text(data)) if is_whole else origin._replace(reason="too_big")
-
-
-def plain_text(data: bytes, charset: str = "") -> str:
-    """The text in the bytes of a file, with "\\n" for every line end."""
-    text = mend_encoding(decode_text(data, charset))
-    return strip_control(text.replace("\r\n", "\n").replace("\r", "\n")).strip("\n")
-
-
-def _read_json_lines(stream: BinaryIO, origin: Input) -> Iterator[Input]:
-    """JSON lines with a "text", as datatrove and datasets write them, or with an "html"."""
-    while line := stream.readline(2 * MAX_BYTES):
-        if not line.strip():
-            continue
-        try:
-            content = json.loads(decode_text(line))
-            text, html, metadata = content.get("text"), content.get("html"), content.get("metadata")
-        except (ValueError, AttributeError, RecursionError):
-            yield origin._replace(reason="bad_json")
-            continue
-        metadata = metadata if isinstance(metadata, dict) else content
-        own = origin._replace(url=_string(metadata.get("url")) or origin.url, title=_string(metadata.get("title")))
-        if isinstance(html, str) and not (isinstance(text, str) and text.strip()):
-            yield own._replace(html=html.encode("utf-8", "replace"), charset="utf-8")
-        elif isinstance(text, str):
-            yield own._replace(text=strip_control(mend_encoding(text)), reason="" if text.strip() else "no_text")
-        else:
-            yield own._replace(reason="no_text" if text is None else "text_is_no_string")
-
-
-def _string(value: object) -> str:
-    return strip_control(value) if isinstance(value, str) else ""
-
-
-Reader = Callable[[BinaryIO, Input], Iterator[Input]]  # (the file, its URL, time and title) -> what it contains
-ENDINGS: dict[str, Reader] = {
-    ".html": _read_html, ".htm": _read_html, ".xhtml": _read_html,
-    ".txt": _read_text, ".md": _read_text,
-    ".jsonl": _read_json_lines,
-}
+    read = read_html if LOOKS_LIKE_HTML.match(data[:1000]) else read_text
+    yield from read_safely(read, io.BytesIO(data), Input("stdin:", timestamp(), None))

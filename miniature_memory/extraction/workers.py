@@ -13,9 +13,10 @@ from warcio.archiveiterator import ArchiveIterator
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.extraction.config import ExtractConfig
-from miniature_memory.extraction.inputs import Input
+from miniature_memory.extraction.file_kinds import read_document
 from miniature_memory.extraction.metadata import one_line
 from miniature_memory.extraction.page import Extracted, extract_page
+from miniature_memory.extraction.reading import Input
 from miniature_memory.responses.coding import unpack
 from miniature_memory.responses.media_type import media_type
 from miniature_memory.responses.signals import read_signals
@@ -38,9 +39,11 @@ def extract_job(job: Job, config: ExtractConfig) -> Extracted:
         encoding = record.http_headers.get_header("Content-Encoding") or "" if record.http_headers else ""
         body = unpack(record.raw_stream.read(), encoding, MOST_BYTES, truncate=True)  # scrape has kept its limit
         return extract_page(body, url, media_type([content_type])[1], config)
+    if job.kind:
+        return read_document(job)
     if job.html is None:
         reason = job.reason or ("" if job.text.strip() else "no_text")
-        return Extracted(job.text, one_line(job.title), extractor="as_it_is", reason=reason)
+        return Extracted(job.text, one_line(job.title), one_line(job.author), extractor="as_it_is", reason=reason)
     if config.respect_noai and (reason := read_signals(job.headers, job.html).rejection):
         return Extracted(reason=reason)
     return extract_page(job.html, job.url, job.charset, config)

@@ -43,6 +43,8 @@ def test_a_value_of_two_dashes_is_a_sentence() -> None:
     {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
 def test_what_the_output_cannot_encode_is_escaped(tmp_path: Path, settings: dict[str, str]) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LC_", "LANG"))}
+    (tmp_path / "topics/хлеб/config").mkdir(parents=True)
+    (tmp_path / "topics/хлеб/config/queries.txt").write_text("хлеб\n", encoding="utf-8")
     done = subprocess.run([sys.executable, PROJECT / "run.py", "--root", tmp_path, "--topic", "хлеб", "--status"],
                           env=environment | settings, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0 and not done.stderr

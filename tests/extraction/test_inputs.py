@@ -14,7 +14,7 @@ import extract
 import run
 from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.paths import PROJECT
-from miniature_memory.extraction import inputs
+from miniature_memory.extraction import reading
 from miniature_memory.extraction.archives import read_warc
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.inputs import read_files, read_stdin
@@ -93,21 +93,23 @@ def test_files_and_folders_are_read(tmp_path):
     texts = {Path(one.url).name: one for one in found}
     assert texts["a.html"].html == PAGE.encode() and texts["c.md"].text == "# Title\n\nText"
     assert texts["b.TXT"].text == "café [31mred\nline" and texts["b.TXT"].title == "b"
-    assert [one.reason for one in found if one.url.endswith("jsonl")] == ["bad_json", "no_text", "bad_json"]
+    assert [one.reason for one in found if "jsonl" in one.url] == ["bad_json", "no_text", "bad_json"]
     assert texts["1"].text == "one" and texts["1"].title == "One" and texts["2"].html
     stats = extract.run(ONE, tmp_path, files=[folder])
-    assert stats.n_out == 4 and stats.dropped == {"bad_json": 2, "no_text": 1, "duplicate_text": 1}
+    assert stats.n_out == 4 and stats.dropped == {"bad_json": 2, "no_text": 1, "duplicate_text": 1, "unknown_kind": 1}
 
 
 def test_a_book_becomes_documents_that_know_their_place(tmp_path):
-    (tmp_path / "ferry.md").write_text("".join(f"# Day {n}\n\n" + "The ferry crossed twice.\n\n" * 400 for n in "123"))
-    found = list(read_files([tmp_path / "ferry.md"]))
-    assert [(one.title, one.url.partition("#")[2]) for one in found] == [
+    days = (f"# Day {n}\n\n" + f"The ferry {n} crossed twice.\n\n" * 300 for n in "123")
+    (tmp_path / "ferry.md").write_text("".join(days))
+    extract.run(ONE, tmp_path, files=[tmp_path / "ferry.md"])
+    found = [line["metadata"] for line in lines(tmp_path / "data/raw/000000.jsonl")]
+    assert [(one["title"], one["url"].partition("#")[2]) for one in found] == [
         ("ferry, Day 1", "part=1"), ("ferry, Day 2", "part=2"), ("ferry, Day 3", "part=3")]
 
 
 def test_files_that_are_too_big_or_missing(tmp_path, monkeypatch):
-    monkeypatch.setattr(inputs, "MAX_BYTES", 100)
+    monkeypatch.setattr(reading, "MAX_BYTES", 100)
     (tmp_path / "big.html").write_text(PAGE)
     assert [one.reason for one in read_files([tmp_path / "big.html"])] == ["too_big"]
     with pytest.raises(StageError, match="cannot be read") as caught:

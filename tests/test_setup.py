@@ -1,0 +1,25 @@
+"""setup.sh.   .venv/bin/python -m pytest tests/test_setup.py"""
+
+import re
+import subprocess
+
+import pytest
+
+from miniature_memory.core.paths import PROJECT
+
+
+@pytest.mark.parametrize("options, code", [(["--with", "texts", "--dev", "-h"], 0), (["--with"], 2),
+                                           (["--with", "x"], 2), (["--develop"], 2)])
+def test_unknown_options_are_refused_before_anything_is_done(options, code):
+    done = subprocess.run(["bash", PROJECT / "setup.sh", *options], capture_output=True, text=True, timeout=30)
+    assert done.returncode == code
+    assert done.stdout.startswith("Usage: ./setup.sh [--with texts]") if code == 0 else "--with texts" in done.stderr
+
+
+def test_every_requirement_is_pinned():
+    def names(file: str) -> set[str]:
+        lines = (PROJECT / file).read_text().lower().splitlines()
+        return {re.sub("[._-]+", "-", re.split("[=>]=", line)[0]) for line in lines if re.match("[a-z]", line)}
+
+    wanted = names("requirements.txt") | names("requirements-dev.txt") | names("requirements-texts.txt")
+    assert not wanted - names("constraints.txt")
