@@ -206,6 +206,7 @@ def test_a_reload_keeps_the_form_and_the_answers(server: Server, chromium: Chrom
 def test_without_storage_the_page_works(server: Server, chromium: Chromium) -> None:
     with chromium.open(address(server)) as view:
         page = view.page
+        page.wait_for_load_state("networkidle")  # a reload would break off what is still under way
         page.add_init_script("Object.defineProperty(window, 'sessionStorage', {get() { throw new Error('no') }})")
         page.reload()
         page.get_by_label("Beginning").fill("abc")
