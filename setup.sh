@@ -211,4 +211,7 @@ if [ -n "$missing" ]; then
     missing=$(unmet $mode "${files[@]}")
     [ -z "$missing" ] || fail "still missing after the installation: ${missing//$'\n'/, }."
 fi
-say "Ready. Next: python3 run.py"
+say 'Ready. Three ways to begin:
+  python3 run.py --topic "bread baking"    a topic, from the web
+  python3 run.py --texts FILE...           your own texts
+  python3 run.py --demo                    a demonstration, without a network'
