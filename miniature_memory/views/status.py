@@ -83,8 +83,10 @@ def read_model(root: Path, runs: list[Run], problems: list[Finding]) -> Facts | 
         return None
     if not (root / "checkpoints/ckpt.pt").exists():
         problems.append(missing_checkpoint(root))
-    parameters = [run.figure("train", "parameters") for run in runs if "train" in run.stages]
-    return {**model, "parameters": parameters[-1] if parameters else None,
+    trained = [run for run in runs if "train" in run.stages]
+    for name in ("iter_num", "tokens_seen"):  # train counts those of the release, whose decay ckpt.pt does not have
+        model[name] = max(model[name], int(trained[-1].figure("train", name) or 0) if trained else 0)
+    return {**model, "parameters": trained[-1].figure("train", "parameters") if trained else None,
             "has_release": (root / "checkpoints/release.pt").exists()}
 
 

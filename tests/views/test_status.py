@@ -169,6 +169,10 @@ def test_the_model_is_described(tmp_path: Path) -> None:
     write_model(tmp_path)
     add_run(tmp_path, trained(2.0))
     assert "2 layers of 128, 1.5 M parameters; 7 iterations" in status.screen(facts_of(tmp_path))
+    released = trained(2.0)
+    released.facts |= {"iter_num": 12, "tokens_seen": 2_000_000}
+    add_run(tmp_path, released)
+    assert "12 iterations, 2.0 M tokens" in " ".join(status.screen(facts_of(tmp_path)).split())
 
 
 @pytest.mark.parametrize("line", [b"{", b"[]", b"null", b"\xff\xfe", b'{"stages": [{"stage": 1}]}', b"[" * 9000,
