@@ -118,16 +118,16 @@ def run_all(run: Run, stages: list[str]) -> int:
         if stage == "validate" and {"search", "scrape"} <= run.stats.keys() and is_empty(run.args.root):
             return fall_back(run)
         logger.info("--- %s", stage)
-        command = run.command_line(f"{stage}.py") + time_limit(run, stage)
+        command = [*run.command_line(f"{stage}.py"), "--json", *time_limit(run, stage)]
         for flag, paths in (("--warc", run.args.warc), ("--import", run.args.files or run.args.texts)):
             command += [flag, *map(str, paths)] if paths and stage == "extract" else []
         code, stats = scripts.run_stage(stage, command, run.lock, run.args.root)
         if stats is None:
             return code
         run.stats[stage] = stats
-    if run.args.only:
+    if run.args.json:
         print(run.stats[run.args.only].to_json())
-    elif "train" in run.stats:
+    elif "train" in run.stats and not run.args.only:
         return show_result(run)
     return EXIT_DONE
 

@@ -129,7 +129,7 @@ def make_old(root: Path, n: int) -> None:
 
 def clean_once(root: Path) -> dict[str, float]:
     """The StageStats of clean.py in a process of its own."""
-    done = subprocess.run([sys.executable, PROJECT / "clean.py", "--root", root, "--quiet"], check=True,
+    done = subprocess.run([sys.executable, PROJECT / "clean.py", "--root", root, "--quiet", "--json"], check=True,
                           capture_output=True)
     stats: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return stats

@@ -125,7 +125,9 @@ def test_a_stage_alone_is_the_same_as_only(tmp_path: Path) -> None:
     for arguments, script in (([], "validate.py"), (["--only", "validate"], "run.py")):
         root = tmp_path / script
         add_raw_documents(root, [PROSE, "short"])
-        done = run_py("--root", root, *arguments, script=script)
+        assert run_py("--root", root, *arguments, script=script).stdout == ""
+        add_raw_documents(root, [f"{PROSE} again", "too"])
+        done = run_py("--root", root, "--json", *arguments, script=script)
         stats = json.loads(done.stdout.splitlines()[-1])
         outputs.append([stats[key] for key in ("stage", "n_in", "n_out", "dropped")])
     assert outputs[0] == outputs[1] == ["validate", 2, 1, {"too_short": 1}]

@@ -24,8 +24,8 @@ def parse_args(argv: list[str] | None, description: str | None = None) -> argpar
     n_views = sum(getattr(args, view) for view in VIEWS)
     if n_views > 1 or (n_views and (args.only or args.skip or args.max_minutes)):
         parser.error("--topics, --status, --doctor and --report run no stage, and only one can be given")
-    if args.json and not (args.topics or args.status or args.doctor):
-        parser.error("--json needs --topics, --status or --doctor")
+    if args.json and not (args.topics or args.status or args.doctor or args.only):
+        parser.error("--json needs --topics, --status, --doctor or --only")
     if args.topic is not None and args.topics:
         parser.error("--topic cannot be combined with --topics")
     if args.topic is not None and n_views:
@@ -64,7 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     look = parser.add_argument_group("look; runs no stage", "example: python3 run.py --status --demo")
     for view, text in VIEWS.items():
         look.add_argument(f"--{view}", action="store_true", help=text)
-    look.add_argument("--json", action="store_true", help="with --status, --topics or --doctor: one JSON object")
+    look.add_argument("--json", action="store_true", help="with --status, --topics, --doctor or --only: one JSON object")
     common_arguments(parser, where)
 
 

@@ -75,12 +75,13 @@ class View(typing.NamedTuple):
 
 def stage_main(run: Callable[..., StageStats], config_class: type, stage: str, argv: list[str] | None = None,
                views: Mapping[str, View] | None = None, options: Mapping[str, Mapping[str, Any]] | None = None) -> int:
-    """The command line of one stage: read the configuration, take the lock, run, print the StageStats as one JSON line.
+    """The command line of one stage: read the configuration, take the lock, run; with --json print the StageStats.
 
     options: further flags, as add_argument() takes them, whose values `run` gets by their names.
     """
     parser = ArgumentParser(f"{stage}.py", sys.modules[run.__module__].__doc__)
     common_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print what was done as one JSON object, for programs")
     for flag, view in (views or {}).items():
         takes: dict[str, Any] = {"metavar": view.metavar} if view.metavar else {"action": "store_const", "const": ""}
         parser.add_argument(flag, help=view.help, **takes)
@@ -101,7 +102,8 @@ def stage_main(run: Callable[..., StageStats], config_class: type, stage: str, a
             die_with_parent()
             stats = measured(lambda: run(config, args.root, **{name: getattr(args, name) for name in names}))
             logger.info("%s", strip_control(stats.summary()))
-            print(stats.to_json(), flush=True)
+            if args.json:
+                print(stats.to_json(), flush=True)
         return EXIT_DONE
 
     return guarded(f"{stage}.py", work)

@@ -464,7 +464,7 @@ def test_the_flag_reaches_the_stage(tmp_path: Path, capsys: pytest.CaptureFixtur
     old = load(tmp_path / "data/tokenizer").hash
     (tmp_path / "data/tokenizer/meta.json").unlink()
     assert prepare.main(["--root", str(tmp_path)]) == 1
-    assert prepare.main(["--root", str(tmp_path), "--retokenize"]) == 0
+    assert prepare.main(["--root", str(tmp_path), "--retokenize", "--json"]) == 0
     assert "retokenized: " in json.loads(capsys.readouterr().out.splitlines()[-1])["facts"]["summary"]
     assert bins_json(tmp_path)["retokenized_from"] == [old]
 
