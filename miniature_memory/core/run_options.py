@@ -64,7 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     look = parser.add_argument_group("look; runs no stage", "example: python3 run.py --status --demo")
     for view, text in VIEWS.items():
         look.add_argument(f"--{view}", action="store_true", help=text)
-    look.add_argument("--json", action="store_true", help="with --status, --topics, --doctor or --only: one JSON object")
+    look.add_argument("--json", action="store_true", help="with one of these or --only: one JSON object")
     common_arguments(parser, where)
 
 
