@@ -70,7 +70,7 @@ def main() -> None:
         root = Path(temporary)
         add_pages(root, args.data, args.pages)
         started = time.monotonic()
-        process = subprocess.Popen([sys.executable, str(PROJECT / "extract.py"), "--root", str(root)],
+        process = subprocess.Popen([sys.executable, str(PROJECT / "extract.py"), "--root", str(root), "--json"],
                                    stdout=subprocess.PIPE)
         watch = Watch(process.pid, root)
         watch.start()
