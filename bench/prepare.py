@@ -81,8 +81,8 @@ def add_old(root: Path, n: int, signature: bytes = bytes(120)) -> None:
 def prepare(root: Path) -> dict[str, float]:
     """The StageStats of prepare.py in a process of its own."""
     os.sync()  # or the stage's first fsync would wait for what was copied here
-    command = [sys.executable, PROJECT / "prepare.py", "--root", root, "--quiet", "--json"]
-    done = run(command, check=True, capture_output=True)
+    done = run([sys.executable, PROJECT / "prepare.py", "--root", root, "--quiet", "--json"], check=True,
+               capture_output=True)
     stats: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return stats
 

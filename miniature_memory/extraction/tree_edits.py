@@ -58,7 +58,7 @@ def text_in(element: etree._Element) -> str:
 
 def attributes_of(element: etree._Element) -> dict[str, str]:
     """All at once: looking up each takes lxml longer."""
-    return cast(dict[str, str], dict(element.items()))
+    return cast("dict[str, str]", dict(element.items()))
 
 
 def is_hidden(attributes: dict[str, str]) -> bool:
