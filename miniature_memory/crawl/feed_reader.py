@@ -65,13 +65,13 @@ class Listing:
     def is_full(self) -> bool:
         return len(self.pages) + len(self.sitemaps) >= MAX_ADDRESSES
 
-    def read(self, pieces: Iterator[bytes], seconds: float = math.inf) -> None:
+    def read(self, pieces: Iterator[bytes], seconds: float = math.inf, encoding: str = "") -> None:
         """Read a file that arrives in pieces, packed or not. Stops early once it proves to be an HTML page.
 
-        seconds: after which the rest is left.
+        seconds: after which the rest is left. encoding: the Content-Encoding.
         """
         with contextlib.suppress(CutOff):
-            blocks = utf8_blocks(pieces, seconds)
+            blocks = utf8_blocks(pieces, seconds, encoding)
             first = next((block for block in blocks if block.strip(_BLANK)), b"")
             self.is_empty = not first
             blocks = itertools.chain([first], blocks)

@@ -22,7 +22,7 @@ VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-pr
 _NO_INDEX, _NO_TRAINING, _NO_LINKS = {"noindex", "none"}, {"noai", "notrain", "noml"}, {"nofollow", "none"}
 _AGENT = re.compile(r"[a-z][a-z0-9_-]*(/[\w.]*)?")
 _OURS = re.compile(rf"(^|[\s,;(\"'*]){NAME}(?![\w-]|\.[a-z])", re.IGNORECASE)
-_BETWEEN = re.compile(r"[\s,;]+")
+_BETWEEN = re.compile(r"[\s,;/]+")  # "/": content=noindex/>
 
 
 class Signals(NamedTuple):
@@ -117,6 +117,7 @@ _ATTRIBUTE = re.compile(r"""([^\s/>][^\s/>=]*+)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|[^
 _META = re.compile(_ATTRIBUTES.encode())
 _TELLING = re.compile(rb"refresh|tdm-reservation|noindex|none|nofollow|noai|notrain|noml")
 _COMMENT_END = re.compile(r"--!?>")
+_IN_SCRIPT = re.compile(r"<!--(?!-?>)|-->|<(?P<tag>/?)script(?=[\s/>])", re.IGNORECASE)
 
 
 def _may_say_something(body: bytes) -> bool:
@@ -158,12 +159,28 @@ def _elements(text: str) -> Iterator[tuple[str, dict[str, str]]]:
         elif name in ("meta", "base") and not templates:
             yield name, _attributes(found["attributes"])
         elif name in _TEXT_ONLY:
-            end = re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE).search(text, at)
+            end = _script_end(text, at) if name == "script" else re.compile(
+                rf"</{name}(?=[\s/>])", re.IGNORECASE).search(text, at)
             if not end:
                 return
             at = end.start()
         elif name == "plaintext":
             return
+
+
+def _script_end(text: str, at: int) -> re.Match[str] | None:
+    """The end tag of a script. One within <!-- <script> is none: HTML standard, script data double escaped state."""
+    escaped = doubly = False
+    for found in _IN_SCRIPT.finditer(text, at):
+        if found["tag"] is None:
+            escaped, doubly = found[0] == "<!--", doubly and found[0] == "<!--"
+        elif found["tag"]:
+            if not doubly:
+                return found
+            doubly = False
+        else:
+            doubly = escaped
+    return None
 
 
 def _attributes(text: str) -> dict[str, str]:
