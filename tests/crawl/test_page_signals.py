@@ -35,6 +35,14 @@ def test_links_are_those_that_robots_may_follow():
     assert links_of(b"") == []
 
 
+def test_areas_and_frames_lead_on_but_templates_are_no_part_of_a_page():
+    html = b"""<map><area href=/town alt=Town><area href=/sea rel=nofollow></map>
+        <template><base href=/none/><a href=never>a</a></template><a href=now>b</a>"""
+    assert links_of(html) == ["http://a.example/town", "http://a.example/now"]
+    frames = b"<html><frameset cols='1,2'><frame src=list.htm><frame name=x><frame src='text.htm#top'></frameset>"
+    assert links_of(frames) == ["http://a.example/list.htm", "http://a.example/text.htm"]
+
+
 @pytest.mark.parametrize("charset, path, query", [
     ("utf-8", "%D1%8F", "%D1%8F"), ("windows-1251", "%D1%8F", "%FF"), ("koi8-r", "%D1%8F", "%D1"),
     ("utf-16le", "%D1%8F", "%D1%8F")])
