@@ -19,7 +19,8 @@ from miniature_memory.storage.url_keys import url_key
     ["http://a.example/%e3%81%82", "http://a.example/%E3%81%82"],
     ["http://a.example/p?x=1", "http://a.example/p;jsessionid=1A2B?PHPSESSID=3&x=1",
      "http://a.example/p?aspsessionidab=c&x=1"],
-    ["http://a.example/t.php?t=1", f"http://a.example/t.php?s={'0a' * 16}&t=1", f"http://a.example/t.php?t=1&SID={'0b' * 16}"]])
+    ["http://a.example/t.php?t=1", f"http://a.example/t.php?s={'0a' * 16}&t=1",
+     f"http://a.example/t.php?t=1&SID={'0b' * 16}"]])
 def test_spellings_of_one_page_have_one_key(spellings):
     assert len(set(map(url_key, spellings))) == 1
 
