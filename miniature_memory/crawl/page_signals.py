@@ -27,6 +27,8 @@ def needs_js(body: bytes) -> bool:
     n_chars, at, hidden, data_bytes, is_data = 0, 0, b"", 0, False
     for match in _BLOCK.finditer(body):
         name = match[2].lower()
+        if match[3].endswith(b"/"):
+            continue  # closed, in XHTML and SVG
         if not match[1] and not hidden:
             n_chars += _visible_chars(body[at:match.start()])
             if n_chars >= SHELL_CHARS:

@@ -55,8 +55,8 @@ def read_signals(headers: Iterable[tuple[str, str]], body: bytes) -> Signals:
         words |= {"noai"} if reserved else set()
         refresh = refresh or (_refresh_url(value) if name == "refresh" else "")
     if _may_say_something(body):
-        charset = media_type(value for name, value in pairs if name == "content-type")[1]
-        for tag, attributes in _elements(decode_html(body, charset)):
+        essence, charset = media_type(value for name, value in pairs if name == "content-type")
+        for tag, attributes in _elements(decode_html(body, charset), is_xml=essence.endswith(("/xml", "+xml"))):
             name, content = attributes.get("name", "").strip().lower(), attributes.get("content", "")
             if tag == "base":
                 base = base or attributes.get("href", "")
@@ -137,8 +137,8 @@ def _may_say_something(body: bytes) -> bool:
     return True
 
 
-def _elements(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """(name, attributes) of each <meta> and <base> of a page's document."""
+def _elements(text: str, is_xml: bool) -> Iterator[tuple[str, dict[str, str]]]:
+    """(name, attributes) of each <meta> and <base> of a page's document. is_xml: <script/> is closed."""
     at, templates = 0, 0
     while found := _MARKUP.search(text, at):
         at = found.end()
@@ -158,7 +158,7 @@ def _elements(text: str) -> Iterator[tuple[str, dict[str, str]]]:
             continue
         elif name in ("meta", "base") and not templates:
             yield name, _attributes(found["attributes"])
-        elif name in _TEXT_ONLY:
+        elif name in _TEXT_ONLY and not (is_xml and text.endswith("/>", at - 2, at)):
             end = _script_end(text, at) if name == "script" else re.compile(
                 rf"</{name}(?=[\s/>])", re.IGNORECASE).search(text, at)
             if not end:

@@ -13,7 +13,8 @@ from miniature_memory.responses.signals import read_signals
     ("<script>a</script><p>" + "A real sentence. " * 20, False), ("<script>" + "x = 1; " * 90 + "</script><p>Hi", True),
     ("<script type='application/ld+json'>" + "{} " * 300 + "</script><script>b</script>", False),
     ("<noscript>" + "Please turn on scripts in your browser. " * 20 + "</noscript><script>c</script>", True),
-    ("<script>never closed" + " text" * 100, True)])
+    ("<script>never closed" + " text" * 100, True), ("<script src='a'/><p>" + "A real sentence. " * 20, False),
+    ("<svg/><script>d</script><p>" + "A real sentence. " * 20, False)])
 def test_what_needs_scripts(html, shell):
     assert needs_js(html.encode()) == shell
 

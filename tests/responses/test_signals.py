@@ -69,6 +69,12 @@ def test_a_browser_has_no_element_there(before, after):
         assert rejection(f"<html><head>{page}</head><body>{NOINDEX}") == "noindex"
 
 
+def test_in_xhtml_a_script_may_be_closed_at_once():
+    page = '<html><head><script src="a.js"/><title/><meta name="robots" content="noindex"/></head><body/></html>'
+    for kind, reason in (("application/xhtml+xml", "noindex"), ("text/xml", "noindex"), ("text/html", "")):
+        assert rejection(page, ("Content-Type", kind)) == reason
+
+
 def test_signals_are_read_in_the_encoding_of_the_page():
     page = f"<html><head>{NOINDEX}</head><body><p>Text."
     assert rejection("\ufeff" + page, encoding="utf-16-le") == "noindex"
