@@ -38,6 +38,6 @@ def url_key(url: str) -> str:
 
 
 def _is_tracking(pair: str) -> bool:
-    pair = pair.lower()
-    name = pair.partition("=")[0]
-    return name in _TRACKING or name.startswith(_TRACKING_BEGINNINGS) or _SESSION.fullmatch(pair) is not None
+    name = pair.partition("=")[0].lower()
+    return name in _TRACKING or name.startswith(_TRACKING_BEGINNINGS) or (
+        len(pair) > 32 and _SESSION.fullmatch(pair.lower()) is not None)
