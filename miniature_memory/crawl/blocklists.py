@@ -10,32 +10,37 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import shown
 from miniature_memory.crawl.urls import ascii_host
+from miniature_memory.storage.url_keys import SESSION_ID
 
 # The content type decides what is a page; an ending only tells what is not worth a request. On most paths these are
 # files. A wiki or a blog has pages with such names: /wiki/Cmd.exe, /wiki/File:Bridge.jpg.
-_FILE_ENDINGS = """7z aac apk atom avi bin bmp bz2 deb dmg doc docx eot epub exe flac gif gz ico ics iso jar jpeg jpg
-    m3u m3u8 m4a m4v mid midi mkv mobi mov mp3 mp4 mpeg mpg msi odp ods odt oga ogg ogv otf pdf png ppt pptx ps psd rar
-    rpm rss rtf svg svgz swf tar tgz tif tiff torrent ttf wasm wav webm webp wma wmv woff woff2 xls xlsx xz zip
-    zst"""
-_FILES = frozenset(_FILE_ENDINGS.split())
+_MEDIA_ENDINGS = """aac avi bmp flac gif ico jpeg jpg m3u m3u8 m4a m4v mid midi mkv mov mp3 mp4 mpeg mpg oga ogg ogv png
+    psd svg svgz tif tiff wav webm webp wma wmv"""
+_OTHER_ENDINGS = """7z apk atom bin bz2 deb dmg doc docx eot epub exe gz ics iso jar mobi msi odp ods odt otf pdf ppt
+    pptx ps rar rpm rss rtf swf tar tgz torrent ttf wasm woff woff2 xls xlsx xz zip zst"""
+_MEDIA = frozenset(_MEDIA_ENDINGS.split())  # next to an article they are its pictures
+_FILES = _MEDIA | frozenset(_OTHER_ENDINGS.split())
 # These are often the subject of a page (/guides/node.js), and files only where a site keeps its parts.
 _TEXT_FILES = frozenset(["css", "csv", "js", "json", "mjs", "txt", "xml"])
 _FOLDER_NAMES = """_next _nuxt asset assets bundles cdn css dist download downloads files fonts image images
     img js lib libs media node_modules scripts static styles themes upload uploads vendor wp-content wp-includes
     wp-json"""
 _FILE_FOLDERS = frozenset(_FOLDER_NAMES.split())
-_PAGES_FOLDER = re.compile(
-    r"/wiki/|/(blogs?|posts?|articles?|news|stories|questions?|topics?|threads?)(/\d{1,4}){0,3}/$")  # dates, too
+_PAGES = "blogs?|posts?|articles?|news|stories|questions?|topics?|threads?"
+_SCRIPT = r"\.(php\d?|f?cgi|pl)/"  # what follows its name is a title: /index.php/Cmd.exe
+_PAGES_PATH = re.compile(rf"/wiki/|{_SCRIPT}|/({_PAGES})/")
+_PAGES_FOLDER = re.compile(rf"/wiki/|{_SCRIPT}|/({_PAGES})(/\d{{1,4}}){{0,3}}/$")  # dates, too
 _BUNDLE = re.compile(r"(\.min|\.bundle|[.-][0-9a-f]{8,64})\.m?(js|css)$")  # made by a program for a program
 # Paths that serve a visitor rather than a reader. Lower case only: /wiki/Calendar is an article.
 _SERVICE_PATH = re.compile(r"""/(log-?in|log-?out|sign-?in|sign-?up|signout|register|cart|basket|checkout|my-?account
     |wp-login|wp-admin|wp-json|xmlrpc|search|calendar)(/|$|\.(php|aspx?|html?|jsp|cgi)$)""", re.VERBOSE)
-_SERVICE_QUERY = re.compile(r"(^|&)((s|query|search|replytocom|add-to-cart|share)=|action=(edit|history|raw|login)\b)")
+_SERVICE_QUERY = re.compile(rf"(^|&)((s|query|search|replytocom|add-to-cart|share)=(?!{SESSION_ID}(&|$))"
+                            r"|action=(edit|history|raw|login)\b)")
 _ADULT_NAMES = """adultfriendfinder beeg bongacams brazzers cam4 chaturbate eporner fansly literotica
     livejasmin motherless nhentai onlyfans pornhub redtube rule34 spankbang stripchat tube8 xhamster xnxx xvideos
     youjizz youporn"""
@@ -58,18 +63,24 @@ def url_rejection(url: str, blocklist: Blocklist) -> str:
     host, path = parts.hostname or "", parts.path
     if host in blocklist:
         return "blocked_host"
-    if blocklist.adult and (reason := _adult_rejection(host, path)):
+    if blocklist.adult and (reason := _adult_rejection(host, f"{path}?{parts.query}")):
         return reason
     if _SERVICE_PATH.search(path) or (parts.query and _SERVICE_QUERY.search(parts.query)):
         return "service_page"
     return "not_html_ending" if _is_file(path) else ""
 
 
-def _adult_rejection(host: str, path: str) -> str:
+def host_rejection(url: str, blocklist: Blocklist) -> str:
+    """Why nothing at all is fetched from the host of a URL, not even a list of pages; '' if it may be."""
+    host = urlsplit(url).hostname or ""
+    return "blocked_host" if host in blocklist else _adult_rejection(host) if blocklist.adult else ""
+
+
+def _adult_rejection(host: str, path: str = "") -> str:
     labels = host.split(".")
     if labels[-1] in _ADULT_DOMAINS or _ADULT_HOSTS.intersection(labels[-2:-1]):
         return "blocked_host"
-    path = path.replace("_", " ").lower()
+    path = (unquote_plus(path) if "%" in path or "+" in path else path).replace("_", " ").lower()
     return "blocked_word" if _ADULT_HOST_WORD.search(host) or _ADULT_WORD.search(f"{host} {path}") else ""
 
 
@@ -81,7 +92,8 @@ def _is_file(path: str) -> bool:
         return False
     if not _FILE_FOLDERS.isdisjoint(folder.split("/")) or _BUNDLE.search(name):
         return True
-    return ending in _FILES and ":" not in name and not _PAGES_FOLDER.search(f"{folder}/")
+    pages = _PAGES_FOLDER if ending in _MEDIA else _PAGES_PATH
+    return ending in _FILES and ":" not in name and not pages.search(f"{folder}/")
 
 
 class Blocklist:

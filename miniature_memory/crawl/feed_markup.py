@@ -14,8 +14,11 @@ from collections.abc import Iterator
 from html.entities import html5
 from typing import NamedTuple
 
+from miniature_memory.responses.coding import UnpackError, names_in, unpack
+
 MAX_BYTES = 52_428_800  # of one file, packed and unpacked (sitemaps.org/protocol.html)
 BLOCK_BYTES = 1 << 16
+MAX_PACKED_BYTES = 5_000_000  # of one file, packed otherwise than with gzip
 MAX_MEMBERS = 200  # of a gzip stream; each costs a copy of what follows it
 MAX_TAG_BYTES = 1 << 14  # what is longer is text
 BYTE_ORDER_MARKS = {codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be",
@@ -29,11 +32,14 @@ class CutOff(Exception):
 # --- bytes ---------------------------------------------------------------------------------------
 
 
-def utf8_blocks(pieces: Iterator[bytes], seconds: float) -> Iterator[bytes]:
+def utf8_blocks(pieces: Iterator[bytes], seconds: float, encoding: str = "") -> Iterator[bytes]:
     """A file in UTF-8, or in any encoding whose markup is ASCII, unpacked. Raises CutOff where it is cut off.
 
-    seconds: after which nothing more is read: a small file may unpack to MAX_BYTES of tags.
+    seconds: after which nothing more is read: a small file may unpack to MAX_BYTES of tags. encoding: the
+    Content-Encoding; for gzip, the bytes say it.
     """
+    if set(names_in(encoding)) - {"gzip", "x-gzip"}:
+        pieces = _unpacked_whole(pieces, encoding)
     packed_twice = _unpacked(_unpacked(pieces))  # a .gz file may be packed once more on its way
     blocks = _joined(_limited(packed_twice, seconds))
     first = next(blocks, b"")
@@ -72,6 +78,17 @@ def _limited(pieces: Iterator[bytes], seconds: float) -> Iterator[bytes]:
         left -= len(piece)
         if left <= 0 or time.monotonic() > deadline:
             raise CutOff
+
+
+def _unpacked_whole(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """What br, zstd or deflate hold, which nobody has asked for: rare, so that it need not be flat in memory."""
+    packed = bytearray()
+    for piece in pieces:
+        packed += piece[:MAX_PACKED_BYTES - len(packed)]
+    try:
+        yield unpack(bytes(packed), encoding, MAX_BYTES, truncate=True)
+    except UnpackError:
+        raise CutOff from None
 
 
 def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:

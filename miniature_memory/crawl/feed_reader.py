@@ -40,6 +40,8 @@ _ROOTS = {b"rss": FEED, b"rdf": FEED, b"feed": FEED, b"channel": FEED, b"urlset"
           b"html": HTML, b"head": HTML, b"body": HTML}
 _ENTRIES = {b"item": FEED, b"entry": FEED, b"url": SITEMAP, b"sitemap": SITEMAP}
 _FIELDS = {FEED: (b"link", b"guid"), SITEMAP: (b"loc", b"lastmod")}
+_NO_FIELDS = frozenset([b"title", b"category", b"comments", b"pubdate", b"date", b"id", b"updated", b"published",
+                       b"priority", b"changefreq"])  # within these: if one seems to be, they are not closed
 _MARKUP = re.compile(rb"<[A-Za-z_!?/]")
 _BLANK = b"\0 \t\r\n\xef\xbb\xbf"
 _DECLARED = re.compile(rb"<\?xml\s[^>]{0,200}?encoding\s{0,9}=\s{0,9}[\"']([\w.:-]{1,40})")
@@ -65,13 +67,13 @@ class Listing:
     def is_full(self) -> bool:
         return len(self.pages) + len(self.sitemaps) >= MAX_ADDRESSES
 
-    def read(self, pieces: Iterator[bytes], seconds: float = math.inf) -> None:
+    def read(self, pieces: Iterator[bytes], seconds: float = math.inf, encoding: str = "") -> None:
         """Read a file that arrives in pieces, packed or not. Stops early once it proves to be an HTML page.
 
-        seconds: after which the rest is left.
+        seconds: after which the rest is left. encoding: the Content-Encoding.
         """
         with contextlib.suppress(CutOff):
-            blocks = utf8_blocks(pieces, seconds)
+            blocks = utf8_blocks(pieces, seconds, encoding)
             first = next((block for block in blocks if block.strip(_BLANK)), b"")
             self.is_empty = not first
             blocks = itertools.chain([first], blocks)
@@ -240,8 +242,11 @@ class _Markup:
             self.entry = _Entry(b"sitemap" if self.root == b"sitemapindex" else b"url", prefix, self.base)
             self.open(local, attributes, self.entry)
         elif entry:
-            if local in _FIELDS[listing.kind] and entry.inner[-1:] == [name.lower()]:
-                entry.inner.pop()  # a field is not closed before it begins again
+            if local in _FIELDS[listing.kind] and entry.inner:
+                if entry.inner[0].rpartition(b":")[2] in _NO_FIELDS:
+                    entry.inner.clear()
+                elif entry.inner[-1] == name.lower():
+                    entry.inner.pop()  # a field is not closed before it begins again
             if not entry.inner and local in _FIELDS[listing.kind]:
                 self.open(local if prefix == entry.prefix else b"", attributes, entry)
             if attributes.rstrip().endswith(b"/"):

@@ -27,6 +27,8 @@ def needs_js(body: bytes) -> bool:
     n_chars, at, hidden, data_bytes, is_data = 0, 0, b"", 0, False
     for match in _BLOCK.finditer(body):
         name = match[2].lower()
+        if match[3].endswith(b"/"):
+            continue  # closed, in XHTML and SVG
         if not match[1] and not hidden:
             n_chars += _visible_chars(body[at:match.start()])
             if n_chars >= SHELL_CHARS:
@@ -52,7 +54,7 @@ def _visible_chars(piece: bytes) -> int:
 
 
 def links(signals: Signals, headers: Iterable[tuple[str, str]], body: bytes, url: str) -> list[str]:
-    """The URLs of a page's links, in order, each once, without those that robots must not follow."""
+    """The URLs of a page's links and frames, in order, each once, without those that robots must not follow."""
     if signals.nofollow:
         return []
     charset = media_type(value for name, value in headers if name.lower() == "content-type")[1]
@@ -62,12 +64,13 @@ def links(signals: Signals, headers: Iterable[tuple[str, str]], body: bytes, url
         root = lxml_html.document_fromstring(data, parser=lxml_html.HTMLParser(encoding="utf-8"))
     except (etree.ParserError, ValueError):
         return []
+    etree.strip_elements(root, "template", with_tail=False)  # no part of the document until a script takes it
     bases = (element.get("href", "") for element in root.iter("base"))
     base = joined(url, next(filter(None, bases), "")) or url
     found: dict[str, None] = {}
-    for element in root.iter("a"):
+    for element in root.iter("a", "area", "frame"):
         if "nofollow" not in element.get("rel", "").lower().split():
-            found[joined(base, element.get("href", ""), encoding)] = None
+            found[joined(base, element.get("src" if element.tag == "frame" else "href", ""), encoding)] = None
     found.pop("", None)
     return list(found)
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from miniature_memory.core.text import host_of
+from miniature_memory.crawl.blocklists import host_rejection
 from miniature_memory.crawl.discovery import Discovery
 from miniature_memory.crawl.feed_markup import MAX_BYTES
 from miniature_memory.crawl.feed_reader import Listing
@@ -31,17 +32,19 @@ DEAD_SEEDS = 3  # so many seeds out of reach and no answer from anywhere: there 
 
 
 class SeedFetcher:
-    """Fetches feeds and sitemaps: obeys robots.txt and keeps the delay of each host."""
+    """Fetches feeds and sitemaps: obeys block lists and robots.txt, and keeps the delay of each host."""
 
     def __init__(self, discovery: Discovery) -> None:
         self.web, self.catalog, self.time = discovery.web, discovery.catalog, discovery.time
+        self.blocklist = discovery.blocklist
         self.asked_at: dict[str, float] = {}  # host -> when the last request there ended
 
     def fetch(self, url: str) -> Listing:
         """A feed or sitemap; the beginning of one that is too long. Each redirect waits for the turn of its host."""
         url = browser_url(url)
         for _ in range(MAX_REDIRECTS + 1):
-            if reason := self.rules_for(url).rejection_of(url) if url else "bad_url":
+            reason = host_rejection(url, self.blocklist) if url else "bad_url"
+            if reason := reason or self.rules_for(url).rejection_of(url):
                 raise FetchError(reason)
             listing = Listing(url)
             with self.turn(url):
@@ -56,7 +59,7 @@ class SeedFetcher:
         seconds = min(max(self.time.seconds_left(), 0.1), self.web.config.fetch_deadline_sec)
         try:
             answer = self.web.fetch(url, headers={"Accept-Encoding": "gzip"}, follow=False, max_bytes=MAX_BYTES,
-                                    seconds=seconds, read=lambda pieces: listing.read(pieces, seconds))
+                                    seconds=seconds, read=lambda pieces, coding: listing.read(pieces, seconds, coding))
         except FetchError as error:
             if error.reason in PAUSE_REASONS:
                 with self.catalog.record():

@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 UNKNOWN = "unknown"  # the kind of a seed that is only an address: asking for it tells
 _KIND = re.compile(r"(page|feed|sitemap)(?:\s+|:\s+|:(?=https?:|//))", re.IGNORECASE)
+_AROUND = "<>\"'\ufeff\u200b\u200e\u200f\u2060"  # an address that was copied
 _HOST_FIRST = re.compile(r"(//)?([^\W_]([\w-]*[^\W_])?\.)+[^\W\d_]{2,}\.?(:\d+)?([/?#]|$)")
 
 
@@ -51,14 +52,15 @@ def read_seeds(path: Path) -> list[Seed]:
 def seed_of(line: str) -> Seed | None:
     """The seed of a line; None if it is none.
 
-    An address is a seed; page, feed or sitemap before it says what it is. Without a scheme it is read as https. Behind
-    the address, # begins a comment.
+    An address is a seed; page, feed or sitemap before it says what it is. Without a scheme it is read as https. Quotes
+    may stand around it. Behind the address, # begins a comment.
     """
+    line = line.strip(_AROUND)
     kind = _KIND.match(line)
     address, _, rest = line[kind.end() if kind else 0:].partition(" ")
     if rest.strip() and not rest.strip().startswith("#"):
         return None
-    address = address.strip("<>")
+    address = address.strip(_AROUND)
     if _HOST_FIRST.match(address):
         address = "https://" + address.removeprefix("//")
     url = browser_url(address)

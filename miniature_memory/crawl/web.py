@@ -76,7 +76,7 @@ class Web:
               follow: bool = True, rejection_of: Callable[[str], str] | None = None, max_bytes: int = 0,
               truncate: bool = False, seconds: float = math.inf, form: dict[str, str] | None = None,
               successes: Container[int] = PAGE_STATUSES,
-              read: Callable[[Iterator[bytes]], None] | None = None) -> Fetched:
+              read: Callable[[Iterator[bytes], str], None] | None = None) -> Fetched:
         """The answer to a GET: one of `successes`, 304 or 206 if `headers` asked for that, a redirect if `follow` is
         false.
 
@@ -84,7 +84,8 @@ class Web:
         rejection_of(url): why a redirect must not be followed to there, or ''.
         max_bytes: instead of web.max_bytes; truncate: the beginning of a longer body is enough.
         seconds: a shorter deadline than web.fetch_deadline_sec. form: the fields of a POST, which replaces the GET.
-        read: takes the pieces of the body as they arrive, still packed; payload and body stay empty then.
+        read: takes the pieces of the body as they arrive, still packed, and its Content-Encoding; payload and body
+        stay empty then.
         Raises FetchError for any other outcome.
         """
         fetching.deadline = time.monotonic() + min(seconds, self.config.fetch_deadline_sec)
@@ -105,7 +106,7 @@ class Web:
 
     def _exchange(self, url: str, accept: tuple[str, ...], headers: dict[str, str], max_bytes: int,
                   truncate: bool, form: dict[str, str] | None, successes: Container[int],
-                  read: Callable[[Iterator[bytes]], None] | None) -> Fetched:
+                  read: Callable[[Iterator[bytes], str], None] | None) -> Fetched:
         payload = body = b""
         fetching.bytes_left = max_bytes + HEAD_BYTES
         try:
@@ -120,10 +121,10 @@ class Web:
                 location = _location(url, response)
                 if not (location or status in allowed or status in successes):
                     raise FetchError(f"http_{status}", retry_after_sec(response.headers.get("Retry-After", "")))
+                encoding = response.headers.get("Content-Encoding", "")
                 if has_body and read:
-                    read(_pieces(response.raw, max_bytes))
+                    read(_pieces(response.raw, max_bytes), encoding)
                 elif has_body:
-                    encoding = response.headers.get("Content-Encoding", "")
                     check = _type_check(response, pairs, accept, encoding) if status in successes else None
                     payload = _read_payload(response.raw, max_bytes, truncate, check)
                     body = unpack(payload, encoding, max_bytes, truncate)
@@ -153,10 +154,12 @@ class Web:
 
 def _location(url: str, response: requests.Response) -> str:
     """Where a redirect points to; '' for any other answer."""
-    location = response.headers.get("Location")
-    if not location or response.status_code not in (301, 302, 303, 307, 308):
+    locations = set(response.raw.headers.getlist("Location"))
+    if not any(locations) or response.status_code not in (301, 302, 303, 307, 308):
         return ""
-    sent = location.encode("latin-1")  # as the library decodes headers; browsers expect UTF-8
+    if len(locations) > 1:
+        raise FetchError("bad_redirect")  # to which, only the site knows
+    sent = (location := locations.pop()).encode("latin-1")  # as the library decodes headers; browsers expect UTF-8
     try:
         location = sent.decode()
     except UnicodeDecodeError:

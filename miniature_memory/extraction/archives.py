@@ -23,6 +23,7 @@ from miniature_memory.extraction.reading import MAX_BYTES, Input, Unreadable, pl
 from miniature_memory.responses.coding import UnpackError, unpack
 from miniature_memory.responses.media_type import PAGE_STATUSES, media_type, page_rejection
 
+MAX_URL_CHARS = 4096  # as crawl/urls.py
 MAX_DICTIONARY_BYTES = 20_000_000  # of a .warc.zst file; guess
 _ZSTD, _ZSTD_DICTIONARY = b"\x28\xb5\x2f\xfd", b"\x5d\x2a\x4d\x18"
 
@@ -97,7 +98,7 @@ def _is_left(stream: BinaryIO, offset: int) -> bool:
 def _input_of(record: ArcWarcRecord) -> Input:
     """The page or text of a record, or why it has none."""
     named, http = record.rec_headers, record.http_headers
-    url = strip_control(named.get_header("WARC-Target-URI") or named.get_header("uri") or "")[:2000]
+    url = strip_control(named.get_header("WARC-Target-URI") or named.get_header("uri") or "")[:MAX_URL_CHARS]
     date = strip_control(named.get_header("WARC-Date") or _iso_date(named.get_header("archive-date") or ""))[:40]
     origin = Input(url, date, None, headers=tuple(http.headers) if http else ())
     if record.rec_type == "revisit":

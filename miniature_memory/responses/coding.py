@@ -3,7 +3,6 @@
 Nothing is unpacked beyond a limit, so that a bomb of a few kilobytes takes no more memory than an honest page.
 """
 
-import io
 import zlib
 from collections.abc import Callable
 
@@ -15,6 +14,7 @@ from miniature_memory.responses.media_type import BINARY
 MAX_MEMBERS = 200  # of a gzip stream; each costs a copy of what follows it
 MAX_CODINGS = 3  # one within the other
 ZSTD_WINDOW_BYTES = 1 << 23  # RFC 9659: more than that must not be sent
+ZSTD_STEP_BYTES = 256  # unpacked at once: to 8 MB at most, since four bytes can stand for 128 KB (RFC 8878, 3.1.1.2)
 _GZIP, _ZSTD = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"
 
 
@@ -33,8 +33,7 @@ def unpack(payload: bytes, encoding: str, max_bytes: int, truncate: bool = False
     packed is text, and gzip or Zstandard that nobody has announced, or within another gzip, is unpacked all the same.
     truncate: the beginning is enough, of what is too long as of what is cut short. Raises UnpackError.
     """
-    names = [name.strip(" \t\"'").lower() for name in encoding.split(",")]
-    codings = [CODINGS[name] for name in names if name in CODINGS][-MAX_CODINGS:]
+    codings = [CODINGS[name] for name in names_in(encoding)][-MAX_CODINGS:]
     for _ in range(MAX_CODINGS):
         coding = codings.pop() if codings else None
         if payload.startswith(_GZIP):
@@ -50,6 +49,12 @@ def unpack(payload: bytes, encoding: str, max_bytes: int, truncate: bool = False
                 break  # it was not packed at all
             raise
     return payload
+
+
+def names_in(encoding: str) -> list[str]:
+    """The codings that a Content-Encoding names, in the order in which they were applied; only those that exist."""
+    names = (name.partition(";")[0].strip(" \t\"'").lower() for name in encoding.split(","))
+    return [name for name in names if name in CODINGS]
 
 
 def _inflate(payload: bytes, max_bytes: int, truncate: bool) -> bytes:
@@ -91,15 +96,20 @@ def _brotli(payload: bytes, max_bytes: int, truncate: bool) -> bytes:
 
 
 def _zstd(payload: bytes, max_bytes: int, truncate: bool) -> bytes:
-    reader = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES).stream_reader(
-        io.BytesIO(payload), read_across_frames=True)
-    body = bytearray()
+    unpacker = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
+    frame, body, at = unpacker.decompressobj(), bytearray(), 0
     try:
-        while len(body) <= max_bytes and (piece := reader.read(max_bytes + 1 - len(body))):
-            body += piece
+        while at < len(payload) and len(body) <= max_bytes:
+            if frame.eof:
+                frame = unpacker.decompressobj()
+            step = payload[at:at + ZSTD_STEP_BYTES]
+            body += frame.decompress(step)
+            at += len(step) - len(frame.unused_data)
     except zstandard.ZstdError:
         if not (body and truncate):
             raise UnpackError("bad_encoding") from None
+    if not (frame.eof or truncate or len(body) > max_bytes):
+        raise UnpackError("bad_encoding")
     return _cut(bytes(body), max_bytes, truncate)
 
 

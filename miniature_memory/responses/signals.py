@@ -22,7 +22,7 @@ VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-pr
 _NO_INDEX, _NO_TRAINING, _NO_LINKS = {"noindex", "none"}, {"noai", "notrain", "noml"}, {"nofollow", "none"}
 _AGENT = re.compile(r"[a-z][a-z0-9_-]*(/[\w.]*)?")
 _OURS = re.compile(rf"(^|[\s,;(\"'*]){NAME}(?![\w-]|\.[a-z])", re.IGNORECASE)
-_BETWEEN = re.compile(r"[\s,;]+")
+_BETWEEN = re.compile(r"[\s,;/]+")  # "/": content=noindex/>
 
 
 class Signals(NamedTuple):
@@ -55,8 +55,8 @@ def read_signals(headers: Iterable[tuple[str, str]], body: bytes) -> Signals:
         words |= {"noai"} if reserved else set()
         refresh = refresh or (_refresh_url(value) if name == "refresh" else "")
     if _may_say_something(body):
-        charset = media_type(value for name, value in pairs if name == "content-type")[1]
-        for tag, attributes in _elements(decode_html(body, charset)):
+        essence, charset = media_type(value for name, value in pairs if name == "content-type")
+        for tag, attributes in _elements(decode_html(body, charset), is_xml=essence.endswith(("/xml", "+xml"))):
             name, content = attributes.get("name", "").strip().lower(), attributes.get("content", "")
             if tag == "base":
                 base = base or attributes.get("href", "")
@@ -117,6 +117,7 @@ _ATTRIBUTE = re.compile(r"""([^\s/>][^\s/>=]*+)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|[^
 _META = re.compile(_ATTRIBUTES.encode())
 _TELLING = re.compile(rb"refresh|tdm-reservation|noindex|none|nofollow|noai|notrain|noml")
 _COMMENT_END = re.compile(r"--!?>")
+_IN_SCRIPT = re.compile(r"<!--(?!-?>)|-->|<(?P<tag>/?)script(?=[\s/>])", re.IGNORECASE)
 
 
 def _may_say_something(body: bytes) -> bool:
@@ -136,8 +137,8 @@ def _may_say_something(body: bytes) -> bool:
     return True
 
 
-def _elements(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """(name, attributes) of each <meta> and <base> of a page's document."""
+def _elements(text: str, is_xml: bool) -> Iterator[tuple[str, dict[str, str]]]:
+    """(name, attributes) of each <meta> and <base> of a page's document. is_xml: <script/> is closed."""
     at, templates = 0, 0
     while found := _MARKUP.search(text, at):
         at = found.end()
@@ -157,13 +158,29 @@ def _elements(text: str) -> Iterator[tuple[str, dict[str, str]]]:
             continue
         elif name in ("meta", "base") and not templates:
             yield name, _attributes(found["attributes"])
-        elif name in _TEXT_ONLY:
-            end = re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE).search(text, at)
+        elif name in _TEXT_ONLY and not (is_xml and text.endswith("/>", at - 2, at)):
+            end = _script_end(text, at) if name == "script" else re.compile(
+                rf"</{name}(?=[\s/>])", re.IGNORECASE).search(text, at)
             if not end:
                 return
             at = end.start()
         elif name == "plaintext":
             return
+
+
+def _script_end(text: str, at: int) -> re.Match[str] | None:
+    """The end tag of a script. One within <!-- <script> is none: HTML standard, script data double escaped state."""
+    escaped = doubly = False
+    for found in _IN_SCRIPT.finditer(text, at):
+        if found["tag"] is None:
+            escaped, doubly = found[0] == "<!--", doubly and found[0] == "<!--"
+        elif found["tag"]:
+            if not doubly:
+                return found
+            doubly = False
+        else:
+            doubly = escaped
+    return None
 
 
 def _attributes(text: str) -> dict[str, str]:

@@ -102,6 +102,7 @@ FROM_4_TO_5 = """
 ALTER TABLE urls RENAME COLUMN url TO key;
 ALTER TABLE urls ADD COLUMN spelling TEXT;
 ALTER TABLE urls ADD COLUMN url TEXT AS (coalesce(spelling, key));
+INSERT INTO state VALUES ('urls.spelled_since', strftime('%s', 'now'));
 """
 STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5, 4: FROM_4_TO_5}  # version found -> what makes it the newest
 MIGRATES_1_AND_2 = "ed6c2ba"  # the last commit that brought catalogs of version 1 and 2 to version 3

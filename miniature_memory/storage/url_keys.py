@@ -9,8 +9,10 @@ PLAIN = re.compile(r"https?://[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){0,2}\.[a-z][a-z
                    r"(/(?!\.{1,2}(/|\?|$))[A-Za-z0-9._~(),:@!*'$&+=-]*)+"
                    r"(\?(?P<query>[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*(&[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*)*))?")
 _TRACKING = frozenset(["fbclid", "gclid", "dclid", "msclkid", "yclid", "igshid", "mc_cid", "mc_eid", "_ga", "_gl",
-                       "phpsessid", "jsessionid", "sessionid", "cfid", "cftoken"])
+                       "phpsessid", "jsessionid", "cfid", "cftoken"])
 _TRACKING_BEGINNINGS = ("utm_", "aspsessionid")
+SESSION_ID = "[0-9a-f]{32}"  # phpBB's sid and vBulletin's s; a shorter one may be of a story, or what is sought
+_SESSION = re.compile(rf"(s|sid|sessionid|session_id|zenid|oscsid)={SESSION_ID}")
 _SESSION_IN_PATH = re.compile(r";jsessionid=[^/;]*", re.IGNORECASE)
 
 
@@ -37,4 +39,5 @@ def url_key(url: str) -> str:
 
 def _is_tracking(pair: str) -> bool:
     name = pair.partition("=")[0].lower()
-    return name in _TRACKING or name.startswith(_TRACKING_BEGINNINGS)
+    return name in _TRACKING or name.startswith(_TRACKING_BEGINNINGS) or (
+        len(pair) > 32 and _SESSION.fullmatch(pair.lower()) is not None)

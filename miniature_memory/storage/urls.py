@@ -44,7 +44,8 @@ def add(catalog: Catalog, url: str, source: str, query: str = "", depth: int = 0
     """Add a URL as crawl/urls.py spells it, due at once. Returns '', or 'already_known'.
 
     A known URL is due again in two cases: it came from an archive that has a newer copy, or its key, which is all that
-    older catalogs kept, never gave a page, and now its spelling is found.
+    older catalogs kept, never gave a page, and now its spelling is found. There it also replaces the key of what was
+    not visited yet.
     """
     now, key = time.time(), url_key(url)
     spelling = None if url == key else url
@@ -55,7 +56,9 @@ def add(catalog: Catalog, url: str, source: str, query: str = "", depth: int = 0
         return ""
     if spelling:
         catalog.execute("UPDATE urls SET spelling = ?, due_at = ? WHERE key = ? AND spelling IS NULL "
-                        "AND fetched_at IS NULL AND state != 'new'", [spelling, now, key])
+                        "AND fetched_at IS NULL AND (state != 'new' OR found_at < "
+                        "(SELECT CAST(value AS REAL) FROM state WHERE key = 'urls.spelled_since'))",
+                        [spelling, now, key])
     if archived:
         catalog.execute("UPDATE urls SET archive = ?, archive_offset = ?, archive_length = ?, due_at = ? "
                         "WHERE key = ? AND archive < ?", [*archived, now, key, archived.file])

@@ -107,6 +107,13 @@ def test_a_feed_that_is_cut_off_or_garbled(feed: str) -> None:
     assert read(feed).pages == ["http://b.example/1"]
 
 
+def test_a_field_within_another_one_shows_that_this_is_not_closed() -> None:
+    assert read(rss("<title>One<link>http://b.example/1</link>", "<title>Two<br>lines<guid>http://b.example/2</guid>",
+                    "<source><title>no<link>http://b.example/3</link></source>")).pages == [
+        "http://b.example/1", "http://b.example/2"]
+    assert read("<urlset><url><priority>1.0<loc>http://b.example/1</loc>").pages == ["http://b.example/1"]
+
+
 @pytest.mark.parametrize("data, pages", [
     (PACKED, 2), (gzip.compress(PACKED, mtime=0), 2), (PACKED + PACKED, 4), (PACKED + b"\0" * 9, 2),
     (gzip.compress(TWO[:60].encode(), mtime=0) + gzip.compress(TWO[60:].encode(), mtime=0), 2),

@@ -13,7 +13,8 @@ from miniature_memory.responses.signals import read_signals
     ("<script>a</script><p>" + "A real sentence. " * 20, False), ("<script>" + "x = 1; " * 90 + "</script><p>Hi", True),
     ("<script type='application/ld+json'>" + "{} " * 300 + "</script><script>b</script>", False),
     ("<noscript>" + "Please turn on scripts in your browser. " * 20 + "</noscript><script>c</script>", True),
-    ("<script>never closed" + " text" * 100, True)])
+    ("<script>never closed" + " text" * 100, True), ("<script src='a'/><p>" + "A real sentence. " * 20, False),
+    ("<svg/><script>d</script><p>" + "A real sentence. " * 20, False)])
 def test_what_needs_scripts(html, shell):
     assert needs_js(html.encode()) == shell
 
@@ -33,6 +34,14 @@ def test_links_are_those_that_robots_may_follow():
     assert links_of(b"<!--<meta name=robots content='noai,nofollow'>-->" + html) != []
     assert links_of(html, ("X-Robots-Tag", "nofollow")) == []
     assert links_of(b"") == []
+
+
+def test_areas_and_frames_lead_on_but_templates_are_no_part_of_a_page():
+    html = b"""<map><area href=/town alt=Town><area href=/sea rel=nofollow></map>
+        <template><base href=/none/><a href=never>a</a></template><a href=now>b</a>"""
+    assert links_of(html) == ["http://a.example/town", "http://a.example/now"]
+    frames = b"<html><frameset cols='1,2'><frame src=list.htm><frame name=x><frame src='text.htm#top'></frameset>"
+    assert links_of(frames) == ["http://a.example/list.htm", "http://a.example/text.htm"]
 
 
 @pytest.mark.parametrize("charset, path, query", [

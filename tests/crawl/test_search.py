@@ -5,10 +5,13 @@ import signal
 import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import brotli
 import pytest
+import zstandard
 from local_server import page, raw, serve
 
 import search
@@ -527,6 +530,26 @@ def test_a_sitemap_may_be_longer_than_a_page_and_packed(root):
     with serve({"/map.gz": (200, packed, gzip.compress(b"<urlset>" + data))}) as server:
         assert seeds_failed(root, "sitemap /map.gz", server=server, urls_per_seed=10_000) == {}
         assert len(urls_in(root)) == 9000
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "deflate", "gzip, br", "none"])
+def test_a_listing_may_be_packed_in_a_way_that_was_not_asked_for(root, coding):
+    data = b"<urlset><url><loc>/1</loc></url><url><loc>/2</loc></url></urlset>"
+    packed = {"br": brotli.compress(data), "zstd": zstandard.compress(data), "deflate": zlib.compress(data)[2:-4],
+              "gzip, br": brotli.compress(gzip.compress(data)), "none": data}[coding]
+    with serve({"/map": (200, {"Content-Encoding": coding}, packed), "/cut": (200, {"Content-Encoding": "br"}, b"\0\1"),
+                "/not": (200, {"Content-Encoding": coding}, data)}) as server:
+        assert seeds_failed(root, "/map", "sitemap /cut", "/not", server=server) == {"/cut": "empty"}
+        assert [url.removeprefix(server.url) for url in urls_in(root)] == ["/1", "/2"]
+
+
+def test_nothing_is_asked_of_a_host_on_a_block_list(root):
+    with serve({"/map": page("<sitemapindex><sitemap><loc>http://LOCALHOST:1/part</loc></sitemap></sitemapindex>"),
+                "/moved": page(status=302, Location="http://localhost:1/feed")}) as server:
+        write(root, "block.txt", "localhost\n")
+        assert seeds_failed(root, "/map", "feed /moved", server=server, blocklists=["config/block.txt"]) == {
+            "/map": "blocked_host", "/moved": "blocked_host"}
+        assert server.paths == ["/robots.txt", "/moved", "/map"]
 
 
 def test_what_came_of_a_sitemap_before_the_connection_broke_counts(root):

@@ -16,6 +16,8 @@ from miniature_memory.crawl.seeds import UNKNOWN, read_seeds, seed_of
     ("FEED  http://a.example/f", "feed", "http://a.example/f"), ("feed a.example/f  # ours", "feed", "https://a.example/f"),
     ("feed:https://a.example/f", "feed", "https://a.example/f"), ("feed://a.example/f", "feed", "https://a.example/f"),
     ("Sitemap: http://a.example/map.xml", "sitemap", "http://a.example/map.xml"),
+    ("'https://a.example/b'", UNKNOWN, "https://a.example/b"), ('page "a.example/b" # x', "page", "https://a.example/b"),
+    ("\ufeffhttps://a.example/\u200b", UNKNOWN, "https://a.example/"),
     ("page http://127.0.0.1:8000/x", "page", "http://127.0.0.1:8000/x")])
 def test_lines_that_are_seeds(line: str, kind: str, url: str) -> None:
     assert seed_of(line) == (kind, url)

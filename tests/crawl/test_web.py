@@ -219,6 +219,16 @@ def test_redirects_to_nowhere_are_a_reason(location):
         assert reason_of(web_for(server), server.url + "/") == "bad_redirect"
 
 
+@pytest.mark.parametrize("locations, outcome", [(["/b", "/b"], "/b"), (["/b", "/c"], "bad_redirect")])
+def test_a_redirect_to_two_places_leads_nowhere(locations, outcome):
+    head = "".join(f"Location: {location}\r\n" for location in locations)
+    with serve({"/": raw(f"HTTP/1.1 302 Found\r\n{head}Content-Length: 0\r\n\r\n".encode()), "/b": page()}) as server:
+        if outcome == "/b":
+            assert web_for(server).fetch(server.url + "/").url == server.url + "/b"
+        else:
+            assert reason_of(web_for(server), server.url + "/") == outcome
+
+
 def test_the_content_type_or_the_beginning_is_checked_before_the_body_is_read():
     with serve({"/": raw(b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\n\r\n", drops=b"x" * 99),
                 "/none": (200, {}, b"<p>"), "/other": (200, {}, b"text"), "/zip": (200, {}, gzip.compress(b"\0")),

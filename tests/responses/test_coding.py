@@ -17,7 +17,10 @@ GZIP, BROTLI, ZSTD = gzip.compress(TEXT), brotli.compress(TEXT), zstandard.compr
 @pytest.mark.parametrize("payload, encoding", [
     (TEXT, ""), (TEXT, "identity"), (GZIP, "gzip"), (GZIP, " X-GZIP"), (zlib.compress(TEXT), "deflate"),
     (BARE, "deflate"), (BROTLI, "br"), (ZSTD, "zstd"), (gzip.compress(GZIP), "gzip, gzip"),
-    (brotli.compress(GZIP), "gzip, br"), (ZSTD + zstandard.compress(b""), "zstd"), (GZIP + b"\0\0rest", "gzip")])
+    (brotli.compress(GZIP), "gzip, br"), (ZSTD + zstandard.compress(b""), "zstd"),
+    (zstandard.compress(TEXT[:99]) + zstandard.compress(TEXT[99:]), "zstd"),
+    (b"\x50\x2a\x4d\x18\2\0\0\0hi" + ZSTD, "zstd"), (GZIP, "gzip;q=1"), (BROTLI, "Br; x"),
+    (GZIP + b"\0\0rest", "gzip")])
 def test_what_is_packed_as_it_says(payload, encoding):
     assert unpack(payload, encoding, 10**6) == TEXT
 
@@ -36,7 +39,8 @@ def test_several_members_are_one_body():
 
 @pytest.mark.parametrize("payload, encoding", [
     (GZIP[:-9], "gzip"), (BROTLI[:-9], "br"), (zlib.compress(TEXT)[:-9], "deflate"), (b"\0\1\2\3" * 99, "br"),
-    (b"\0\1\2\3" * 99, "zstd"), (b"\xff\0\1\2" * 99, "gzip")])
+    (ZSTD[:-1], "zstd"),
+    (ZSTD + ZSTD[:-9], ""), (ZSTD[:9], "zstd"), (b"\0\1\2\3" * 99, "zstd"), (b"\xff\0\1\2" * 99, "gzip")])
 def test_what_is_damaged_is_a_reason(payload, encoding):
     with pytest.raises(UnpackError) as caught:
         unpack(payload, encoding, 10**6)

@@ -43,7 +43,11 @@ def test_what_headers_say(headers, reason):
     ("<meta name=robots content=index><meta name=robots content=noindex>", "noindex"),
     ("<meta name=robots content=index content=noindex>", ""), ("<!-->" + NOINDEX, "noindex"),
     ("<!-- a --!>" + NOINDEX, "noindex"), ("</p><p></div/>" + NOINDEX, "noindex"),
-    ("<svg><path/></svg>" + NOINDEX, "noindex"),
+    ("<svg><path/></svg>" + NOINDEX, "noindex"), ("<meta name=robots content=noindex/>", "noindex"),
+    ("<script><!-- </script>" + NOINDEX, "noindex"), ("<script><!--><script></script>" + NOINDEX, "noindex"),
+    ("<script>'<!-- <script>'; --></script>" + NOINDEX, "noindex"),
+    ("<script><!-- <script></script> </script>" + NOINDEX, "noindex"),
+    ("<script>'<script>'</script>" + NOINDEX, "noindex"),
     ("<script>'</script'</script >" + NOINDEX, "noindex"), ("<title>a</title>" + NOINDEX, "noindex")])
 def test_what_pages_say(page, reason):
     assert rejection(f"<html><head>{page}</head><body><p>Text.</body></html>") == reason
@@ -56,12 +60,19 @@ def test_what_pages_say(page, reason):
     ("<textarea>", "</textarea>"), ("<TEXTAREA rows=1>", "</textarea\n>"), ("<template><p>", "</template>"),
     ("<noscript>", "</noscript>"), ("<iframe>", "</iframe>"), ("<xmp>", "</xmp>"), ("<p title='", "'>"),
     ('<p title = "', '">'), ("<![CDATA[", "]]>"), ("<?php ", "?>"), ("<p &lt;", ""), ("<plaintext>", ""),
-    ("<a href='", "")])
+    ("<a href='", ""), ("<script><!-- <script> </script>", "--></script>"),
+    ("<script><!-- <!-- <script></scripts></script >", "</script>")])
 def test_a_browser_has_no_element_there(before, after):
     page = before + ("meta name=robots content=noindex>" if "&lt;" in before else NOINDEX) + after
     assert rejection(f"<html><head>{page}</head><body><p>Text.") == ""
     if after:
         assert rejection(f"<html><head>{page}</head><body>{NOINDEX}") == "noindex"
+
+
+def test_in_xhtml_a_script_may_be_closed_at_once():
+    page = '<html><head><script src="a.js"/><title/><meta name="robots" content="noindex"/></head><body/></html>'
+    for kind, reason in (("application/xhtml+xml", "noindex"), ("text/xml", "noindex"), ("text/html", "")):
+        assert rejection(page, ("Content-Type", kind)) == reason
 
 
 def test_signals_are_read_in_the_encoding_of_the_page():
@@ -96,7 +107,8 @@ def test_our_name_is_a_whole_word(name, ours):
 
 @pytest.mark.parametrize("evil", [
     "<meta ", "<meta &#1;", '<meta "', "<", "<!--", "<!-", "</", "<script>", "<title>", "<a href='", "<a b=c ", "<a =",
-    "<template>", "<meta/", "<![CDATA[", "<meta refresh>", "<meta http-equiv=refresh content='0 " + " " * 90 + "'>",
+    "<script><!--", "<script><!--<script>", "<template>", "<meta/", "<![CDATA[", "<meta refresh>",
+    "<meta http-equiv=refresh content='0 " + " " * 90 + "'>",
     "<meta name=robots content='" + "&" * 50 + "'>", "<meta http-equiv=refresh content='0;" + "url=" * 90 + "'>"])
 def test_no_page_takes_long_to_look_at(evil):
     page, started = evil * (1_000_000 // len(evil)) + NOINDEX, time.process_time()

@@ -18,7 +18,9 @@ from miniature_memory.storage.url_keys import url_key
     ["http://a.example/x?q=a+b", "http://a.example/x?q=a%20b"], ["http://a.example/~me", "http://a.example/%7Eme"],
     ["http://a.example/%e3%81%82", "http://a.example/%E3%81%82"],
     ["http://a.example/p?x=1", "http://a.example/p;jsessionid=1A2B?PHPSESSID=3&x=1",
-     "http://a.example/p?aspsessionidab=c&x=1"]])
+     "http://a.example/p?aspsessionidab=c&x=1"],
+    ["http://a.example/t.php?t=1", f"http://a.example/t.php?s={'0a' * 16}&t=1",
+     f"http://a.example/t.php?t=1&SID={'0b' * 16}"]])
 def test_spellings_of_one_page_have_one_key(spellings):
     assert len(set(map(url_key, spellings))) == 1
 
@@ -26,6 +28,8 @@ def test_spellings_of_one_page_have_one_key(spellings):
 @pytest.mark.parametrize("one, other", [
     ("http://a.example/x", "http://a.example/x/"), ("http://a.example/x?a=1", "http://a.example/x?a=2"),
     ("http://a.example/x", "https://a.example/x"), ("http://a.example/X", "http://a.example/x"),
+    ("http://a.example/talk?sessionid=12", "http://a.example/talk?sessionid=13"),
+    ("http://a.example/?sid=507f1f77bcf86cd799439011", "http://a.example/"),
     ("http://a.example/a%2Fb", "http://a.example/a/b"), ("http://a.example/x?autm_x=1", "http://a.example/x")])
 def test_pages_that_may_differ_have_two_keys(one, other):
     assert url_key(one) != url_key(other)
