@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from miniature_memory.cleaning.config import thresholds_of
 from miniature_memory.cleaning.measures import NO_FULL_STOPS, NO_SPACES, Measures, measure
-from miniature_memory.core.languages import function_words
+from miniature_memory.core.languages import language_of
 from miniature_memory.storage.rejections import Rejection
 
 
@@ -33,7 +33,7 @@ class Rule(NamedTuple):
 
     def applies(self, language: str) -> bool:
         if self.needs_function_words:
-            return language in function_words()
+            return language_of(language).function_words is not None
         return language == "en" if self.english_only else language not in self.skips
 
 

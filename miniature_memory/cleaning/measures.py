@@ -9,7 +9,7 @@ from miniature_memory.cleaning.ngrams import NgramShares, ngram_shares
 from miniature_memory.cleaning.notices import SAYS, sentences
 from miniature_memory.cleaning.sentences import ENOUGH_SENTENCES, c4_sentences, ended_sentences, lines_with_words
 from miniature_memory.cleaning.words import ALPHA, FUNCTION, SENTENCE_ENDS, STOP, WORD, Words, split_words
-from miniature_memory.core.languages import function_words
+from miniature_memory.core.languages import language_of
 
 NO_SPACES = frozenset({"zh", "ja", "th", "lo", "km", "my", "bo"})  # languages written without spaces between words
 NO_FULL_STOPS = frozenset({"th", "lo"})  # languages whose sentences end without a mark
@@ -23,7 +23,7 @@ CODE = frozenset("=(){}[];<>`")
 SENTENCE_WORDS = 8  # guess
 CHARS_PER_WORD = 2  # of Chinese and Japanese. Guess
 CLOSING = "」』）》"  # what may stand behind the end of a sentence there
-ENGLISH_SHARE = 0.3  # of function words: less is a list
+LIST_SHARE = 0.3  # of function words: in English, less is a list
 ENOUGH_PROSE = 145  # tuned by bench/filters.py: the most in a menu, a footer or a list of links there is 141
 OWN_FRAC = 0.45  # tuned by bench/filters.py
 WE, YOU = re.compile(r"\b(?:we|us|our)\b"), re.compile(r"\b(?:you|your)\b")
@@ -188,8 +188,7 @@ class Measures:
     def function_words_frac(self) -> float:
         n_function = int(np.count_nonzero(self.words.kinds & FUNCTION))
         share = n_function / max(1, int(np.count_nonzero(self.words.kinds & ALPHA)))
-        own = function_words().get(self.language)
-        return share if own is None or self.language == "en" else share * ENGLISH_SHARE / own.list_share
+        return share if self.language == "en" else share * LIST_SHARE / (language_of(self.language).list_share or 1)
 
     @property
     def site_phrases_frac(self) -> float:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import regex
 
-from miniature_memory.core.languages import FunctionWords, function_words, lower
+from miniature_memory.core.languages import language_of, lower
 
 WORD, ALPHA, STOP, FUNCTION = 1, 2, 4, 8  # kinds of words: not only punctuation; with a letter; of a set below
 PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~—–‘’“”„…«»‹›《》〈〉「」【】、。！？，；：（）％～．´∶►")
@@ -171,17 +171,19 @@ class Vocabulary(dict[str, int]):
         places = np.arange(ends[-1]) + np.repeat(np.frombuffer(self.first, np.int32)[chunks] - (ends - count), count)
         ids = np.frombuffer(self.words, np.int32)[places]
         kinds = np.frombuffer(self.kind, np.int8)[ids]
-        if language != "en" and (own := function_words().get(language)):
+        if language != "en" and language_of(language).function_words:
             unique, places = np.unique(ids, return_inverse=True)
-            names = (lower(self.names[number]) for number in unique)
-            kinds = kinds & (WORD | ALPHA) | np.fromiter((_kind_of(name, own) for name in names), np.int8)[places]
+            own = np.fromiter((_kind_in(self.names[number], language) for number in unique), np.int8)
+            kinds = kinds & (WORD | ALPHA) | own[places]
         return Words(ids, np.frombuffer(self.chars, np.int32)[ids], kinds)
 
 
-def _kind_of(word: str, own: FunctionWords) -> int:
-    if word not in own.words and not word.endswith(own.endings):
+def _kind_in(word: str, language: str) -> int:
+    """Whether a word is a stop word and a function word of a language that is not English."""
+    own, word = language_of(language), lower(word)
+    if not own.function_words or not own.stop_words or not own.function_words.has(word):
         return 0
-    return FUNCTION | STOP * (word in own.stop_words or word.endswith(own.stop_endings))
+    return FUNCTION | STOP * own.stop_words.has(word)
 
 
 split_words = Vocabulary().split  # shared: a growing dataset keeps repeating its chunks

@@ -64,7 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
                            "topic with the name of the first")
     what.add_argument("--max-minutes", type=_minutes, metavar="N",
                       help="the time of the whole run, divided between collecting and training")
-    what.add_argument("--language", type=_language, default="", metavar="CODE",
+    what.add_argument("--language", type=_language, metavar="CODE",
                       help="of a new topic, such as de; without it, guessed from the topic's words")
     where = parser.add_argument_group("where", 'example: python3 run.py --topic "bread baking"')
     look = parser.add_argument_group("look; runs no stage", "example: python3 run.py --status --demo")

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from miniature_memory.core.config import Tables, build_config
-from miniature_memory.core.languages import LANGUAGES, full_name
+from miniature_memory.core.languages import language_of
 from miniature_memory.core.paths import command, shown
 from miniature_memory.core.text import counted
 from miniature_memory.core.topic_folders import MAX_TOPIC_CHARS, similar, words_of
@@ -46,7 +46,7 @@ def settings_text(head: str, tables: Mapping[str, Mapping[str, str]], overrides:
                           for table, values in merged.items())
 
 
-def begin_texts(root: Path, title: str, overrides: Sequence[str] = (), language: str = "") -> bool:
+def begin_texts(root: Path, title: str, overrides: Sequence[str] = (), language: str | None = None) -> bool:
     """Write the files of a root for one's own texts alone. Returns False if it has settings or queries already."""
     queries, settings = root / "config/queries.txt", root / "config/default.toml"
     if queries.exists() or settings.exists():
@@ -60,7 +60,8 @@ def begin_texts(root: Path, title: str, overrides: Sequence[str] = (), language:
     return True
 
 
-def choose_language(topic: str, tables: Tables, overrides: Iterable[str], named: str) -> tuple[str, str]:
+def choose_language(root: Path, topic: str, tables: Tables, overrides: Iterable[str],
+                    named: str | None) -> tuple[str, str]:
     """The code of a new topic's language, and why: --language, the configuration, or the topic's words."""
     configured: str = tables["search"]["language"]
     if named:
@@ -68,21 +69,22 @@ def choose_language(topic: str, tables: Tables, overrides: Iterable[str], named:
     if configured != "en" or any(override.partition("=")[0].strip() == "search.language" for override in overrides):
         return configured, "as search.language says"
     guessed = language_of_topic(topic)
-    return guessed or "en", f"{'guessed from' if guessed else 'since nothing else can be told from'} the topic's words"
+    reason = "guessed from the topic" if guessed else "since the topic tells no other"
+    return guessed or "en", f"{reason}; if that is wrong, stop this run, remove {shown(root)} and give --language CODE"
 
 
 def language_settings(language: str, tables: Tables) -> dict[str, dict[str, str]]:
     """The settings of a topic's language, as TOML. What the project's configuration already allows stays so."""
     search, kept = tables["search"], tables["validate"]["languages"]
     region = search["region"]
-    if language in LANGUAGES and (language != search["language"] or region == LANGUAGES["en"].region):
-        region = LANGUAGES[language].region
+    if language != search["language"] or region == language_of("en").region:
+        region = language_of(language).region or region
     return {"search": {"language": json.dumps(language), "region": json.dumps(region)},
             "validate": {"languages": json.dumps(kept if {language, "*"} & set(kept) else [language])}}
 
 
 def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (), texts: bool = False,
-          language: str = "") -> bool:
+          language: str | None = None) -> bool:
     """Write the files of a new topic. Returns False if it has its queries already: then it continues as it is.
 
     overrides: --set's, which become settings of the topic. texts: it learns from one's own texts alone. language: that
@@ -95,8 +97,10 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (),
     is_new, configured = is_blank(settings) and is_blank(queries), tables["search"]["language"]
     if language and not is_new:
         logger.info("the topic's language stays %s; --language is for a new one. To change it: language and region in "
-                    "[search] and languages in [validate] of %s", full_name(configured), shown(settings))
-    language, why = choose_language(words, tables, overrides, language) if is_new else (configured, "")
+                    "[search] and languages in [validate] of %s", configured, shown(settings))
+    language, why = choose_language(root, words, tables, overrides, language) if is_new else (configured, "")
+    if is_new:
+        logger.info("language: %s (%s), %s", language_of(language).name, language, why)
     if is_blank(seeds) or seeds.read_text("utf-8", "replace") == SEEDS_HEAD:  # still none
         articles = suggestions(words, tables, language)
         write_aside(seeds, (SEEDS_HEAD + "".join(f"page {url}\n" for url in articles.values())).encode())
@@ -109,15 +113,13 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (),
         own = {"run": {"topic": json.dumps(words, ensure_ascii=False)}} | language_settings(language, tables)
         own["search"]["providers"] = PROVIDERS
         write_aside(settings, settings_text(SETTINGS_HEAD, own, overrides).encode())
-        logger.info("language: %s, %s. If it is another one, stop this run, remove %s and give --language CODE",
-                    full_name(language), why, shown(root))
         if overrides:
             logger.info("what --set says is kept for this topic in %s", shown(settings))
     if close := similar(root.parents[1], root.name):
         logger.info("did you mean the topic %s? Then stop this run, and: %s", close,
                     command("run.py", root.parents[1], f"--topic {close}"))
-    templates = LANGUAGES[language].templates if language in LANGUAGES else ("{}",)
-    lines = dict.fromkeys([*(template.format(words).lstrip("# ") for template in templates), *articles])
+    queries_of = (query.format(words).lstrip("# ") for query in language_of(language).queries)
+    lines = dict.fromkeys([*queries_of, *articles])
     write_aside(queries, (QUERIES_HEAD + "".join(f"{line}\n" for line in lines)).encode())  # last: the topic is there
     logger.info("%s is a new topic: %s in %s, for you to edit", words,
                 "its query is" if len(lines) == 1 else f"its {len(lines)} queries are", shown(queries))

@@ -5,7 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-from miniature_memory.core.languages import function_words, lower
+from miniature_memory.core.languages import language_of, lower
 
 # The first word of a letter's Unicode name -> language. Letters of Latin tell less; CJK without kana is Chinese.
 SCRIPTS = {"HIRAGANA": "ja", "KATAKANA": "ja", "HANGUL": "ko", "CJK": "zh", "CYRILLIC": "ru", "ARABIC": "ar",
@@ -13,7 +13,7 @@ SCRIPTS = {"HIRAGANA": "ja", "KATAKANA": "ja", "HANGUL": "ko", "CJK": "zh", "CYR
            "BENGALI": "bn", "TAMIL": "ta", "TELUGU": "te", "KANNADA": "kn", "MALAYALAM": "ml", "GUJARATI": "gu",
            "GURMUKHI": "pa", "SINHALA": "si", "KHMER": "km", "LAO": "lo", "MYANMAR": "my", "ETHIOPIC": "am"}
 # Letters that a language has and the first one of its script lacks
-LETTERS = {"uk": "іїєґ", "be": "ў", "sr": "ђћ", "mk": "ѓќ", "fa": "پچژگ", "ur": "ٹڈڑںے"}
+LETTERS = {"uk": "іїєґ", "be": "ў", "sr": "ђћ", "mk": "ѓќ", "ur": "ٹڈڑںےہھ", "fa": "پچژگکی"}
 LATIN = ("en", "de", "es", "fr", "it", "pt", "nl", "pl", "tr")
 PER_FUNCTION_WORD = 2.0  # in nats. This and the next two were chosen on 112 topics of the nine languages
 SURE = 0.7  # probability among LATIN; on the same topics no language was then taken for another
@@ -51,8 +51,8 @@ def _by_words(topic: str, words: Sequence[str]) -> str:
                      LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True).rank(topic) if code in LATIN}
     if sum(probabilities.values()) < LEAST_LATIN:
         return ""
-    known = function_words()
-    weights = {code: p * math.exp(PER_FUNCTION_WORD * sum(word in known[code].words for word in words))
-               for code, p in probabilities.items()}
+    known = {code: language_of(code).function_words for code in LATIN}
+    weights = {code: p * math.exp(PER_FUNCTION_WORD * sum(own.has(word) for word in words))
+               for code, p in probabilities.items() if (own := known[code])}
     best = max(weights, key=lambda code: weights[code])
     return best if weights[best] >= SURE * sum(weights.values()) else ""
