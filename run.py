@@ -238,7 +238,8 @@ def main(argv: list[str] | None = None) -> int:
             return doctor.show(doctor.examine(args.root, tables, args.config, args.overrides, args.demo), args.json)
         if args.topic is not None or args.texts:
             start_logging(args.root, args.quiet)
-            if new_topic.begin(args.root, args.topic or args.root.name, tables, args.overrides, bool(args.texts)):
+            if new_topic.begin(args.root, args.topic or args.root.name, tables, args.overrides, bool(args.texts),
+                               args.language):
                 tables = read_tables(args.root, args.config, args.overrides)  # the topic's own settings are new
         return run_locked(args, tables, time.monotonic())
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from miniature_memory.cleaning.config import thresholds_of
 from miniature_memory.cleaning.measures import NO_FULL_STOPS, NO_SPACES, Measures, measure
+from miniature_memory.core.languages import language_of
 from miniature_memory.storage.rejections import Rejection
 
 
@@ -27,9 +28,12 @@ class Rule(NamedTuple):
     threshold: str
     skips: Collection[str] = ()  # languages that it does not apply to
     english_only: bool = False
+    needs_function_words: bool = False  # it applies to the languages of which they are known
     factor: float = 1.0  # of the threshold: longer n-grams have lower ones
 
     def applies(self, language: str) -> bool:
+        if self.needs_function_words:
+            return language_of(language).function_words is not None
         return language == "en" if self.english_only else language not in self.skips
 
 
@@ -44,7 +48,7 @@ FAMILIES: dict[str, tuple[Rule, ...]] = {
         Rule("too_many_bullet_lines", lambda m: m.bullet_lines_frac, "max_bullet_lines_frac"),
         Rule("too_many_ellipsis_lines", lambda m: m.ellipsis_lines_frac, "max_ellipsis_lines_frac"),
         Rule("too_few_letter_words", lambda m: m.letter_words_frac, "min_letter_words_frac", NO_SPACES),
-        Rule("too_few_stop_words", lambda m: m.stop_words, "min_stop_words", english_only=True)),
+        Rule("too_few_stop_words", lambda m: m.stop_words, "min_stop_words", needs_function_words=True)),
     "gopher_repetition": (
         Rule("duplicate_paragraphs", lambda m: m.duplicate_paragraphs[0], "max_duplicate_paragraphs_frac"),
         Rule("duplicate_paragraph_chars", lambda m: m.duplicate_paragraphs[1], "max_duplicate_paragraph_chars_frac"),
@@ -75,7 +79,7 @@ FAMILIES: dict[str, tuple[Rule, ...]] = {
         Rule("too_much_white_space", lambda m: m.whitespace_frac, "max_whitespace_frac")),
     "lists": (
         Rule("too_few_function_words", lambda m: m.list_function_words_frac, "min_list_function_words_frac",
-             english_only=True),
+             needs_function_words=True),
         Rule("too_many_site_phrases", lambda m: m.site_phrases_frac, "max_site_phrases_frac", english_only=True)),
 }
 

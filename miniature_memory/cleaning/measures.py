@@ -9,6 +9,7 @@ from miniature_memory.cleaning.ngrams import NgramShares, ngram_shares
 from miniature_memory.cleaning.notices import SAYS, sentences
 from miniature_memory.cleaning.sentences import ENOUGH_SENTENCES, c4_sentences, ended_sentences, lines_with_words
 from miniature_memory.cleaning.words import ALPHA, FUNCTION, SENTENCE_ENDS, STOP, WORD, Words, split_words
+from miniature_memory.core.languages import language_of
 
 NO_SPACES = frozenset({"zh", "ja", "th", "lo", "km", "my", "bo"})  # languages written without spaces between words
 NO_FULL_STOPS = frozenset({"th", "lo"})  # languages whose sentences end without a mark
@@ -20,10 +21,14 @@ SITE_PHRASES = re.compile(
     r"|(?:un)?subscribe|newsletters?|log ?in|sign ?in|sign ?up|contact us|about us|faqs?|careers|site ?map)\b|©")
 CODE = frozenset("=(){}[];<>`")
 SENTENCE_WORDS = 8  # guess
+CHARS_PER_WORD = 2  # of Chinese and Japanese. Guess
+CLOSING = "」』）》"  # what may stand behind the end of a sentence there
+LIST_SHARE = 0.3  # of function words: in English, less is a list
 ENOUGH_PROSE = 145  # tuned by bench/filters.py: the most in a menu, a footer or a list of links there is 141
 OWN_FRAC = 0.45  # tuned by bench/filters.py
 WE, YOU = re.compile(r"\b(?:we|us|our)\b"), re.compile(r"\b(?:you|your)\b")
 ITSELF = re.compile(r"\b(?:this|our|the) web ?sites?\b|\b(?:this|our) site\b")
+NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _URL_IN_TEXT = re.compile(r"https?://\S+|www\.\S+")
 
 
@@ -38,8 +43,11 @@ class Measures:
 
     @cached_property
     def words(self) -> Words:
-        # In a language without spaces, each character is a word.
-        return split_words(" ".join(self.text) if self.language in NO_SPACES else self.text)
+        return split_words(self._spaced(self.text), self.language)
+
+    def _spaced(self, text: str) -> str:
+        """In a language without spaces, each character is a word, except in words and numbers from elsewhere."""
+        return NOT_ASCII.sub(r" \g<0> ", text) if self.language in NO_SPACES else text
 
     @cached_property
     def n_words(self) -> int:
@@ -80,6 +88,13 @@ class Measures:
     @cached_property
     def stripped_lines(self) -> list[str]:
         return list(map(str.strip, self.lines))
+
+    @cached_property
+    def spaced_lines(self) -> list[str]:
+        """The stripped lines, with spaces between what counts as words."""
+        if self.language not in NO_SPACES:
+            return self.stripped_lines
+        return [self._spaced(line.rstrip(CLOSING)).strip() for line in self.stripped_lines]
 
     @property
     def bullet_lines_frac(self) -> float:
@@ -151,21 +166,29 @@ class Measures:
     @property
     def prose_words(self) -> int:
         """Words in lines that are long enough for a sentence and end as one."""
-        lengths = (len(line.split()) for line in self.stripped_lines if line.rstrip("\"'”’)")[-1:] in SENTENCE_ENDS)
+        per_word = CHARS_PER_WORD if self.language in NO_SPACES else 1
+        lengths = (len(line.split()) // per_word for line in self.spaced_lines
+                   if line.rstrip("\"'”’)")[-1:] in SENTENCE_ENDS)
         return sum(n for n in lengths if n >= SENTENCE_WORDS)
 
     @property
     def list_function_words_frac(self) -> float:
         """Share of function words in a text of short lines, or of few lines that end as sentences do; else 1.
 
+        In another language as it would be in English, whose threshold then holds for all.
+
         A text with ENOUGH_PROSE is no list, whatever else stands on its page: names, prices, addresses.
         """
         if self.short_lines_frac <= LIST_SHORT_LINES_FRAC and (
-                ended_sentences(self.stripped_lines) >= ENOUGH_SENTENCES):
+                ended_sentences(self.spaced_lines) >= ENOUGH_SENTENCES):
             return 1.0
+        return self.function_words_frac if self.prose_words < ENOUGH_PROSE else 1.0
+
+    @property
+    def function_words_frac(self) -> float:
         n_function = int(np.count_nonzero(self.words.kinds & FUNCTION))
         share = n_function / max(1, int(np.count_nonzero(self.words.kinds & ALPHA)))
-        return share if self.prose_words < ENOUGH_PROSE else 1.0
+        return share if self.language == "en" else share * LIST_SHARE / (language_of(self.language).list_share or 1)
 
     @property
     def site_phrases_frac(self) -> float:

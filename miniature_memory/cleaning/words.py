@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import regex
 
+from miniature_memory.core.languages import language_of, lower
+
 WORD, ALPHA, STOP, FUNCTION = 1, 2, 4, 8  # kinds of words: not only punctuation; with a letter; of a set below
 PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~—–‘’“”„…«»‹›《》〈〉「」【】、。！？，；：（）％～．´∶►")
 STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
@@ -132,7 +134,8 @@ class Vocabulary(dict[str, int]):
         self.first, self.count = array("i"), array("i")  # of a chunk: where its words are in `words`, and how many
         self.words = array("i")
         self.word_ids: dict[str, int] = {}
-        self.chars, self.kind = array("i"), array("b")  # of a word
+        self.names: list[str] = []  # of a word
+        self.chars, self.kind = array("i"), array("b")
 
     def __missing__(self, chunk: str) -> int:
         words = [chunk] if _is_plain(chunk) else split_chunk(chunk)
@@ -145,13 +148,15 @@ class Vocabulary(dict[str, int]):
     def _word_id(self, word: str) -> int:
         if word not in self.word_ids:
             self.word_ids[word] = len(self.chars)
+            self.names.append(word)
             self.chars.append(len(word))
             self.kind.append(WORD | ALPHA | STOP * (word in STOP_WORDS) | FUNCTION * (word.lower() in FUNCTION_WORDS)
                              if word.isalpha() else
                              WORD * (not PUNCTUATION.issuperset(word)) | ALPHA * any(map(str.isalpha, word)))
         return self.word_ids[word]
 
-    def split(self, text: str) -> Words:
+    def split(self, text: str, language: str = "en") -> Words:
+        """The words of a text; its language tells which of them are stop words and function words."""
         if len(self) > self.MAX_CHUNKS:
             self.start_over()
         try:
@@ -165,7 +170,20 @@ class Vocabulary(dict[str, int]):
         ends = np.cumsum(count)
         places = np.arange(ends[-1]) + np.repeat(np.frombuffer(self.first, np.int32)[chunks] - (ends - count), count)
         ids = np.frombuffer(self.words, np.int32)[places]
-        return Words(ids, np.frombuffer(self.chars, np.int32)[ids], np.frombuffer(self.kind, np.int8)[ids])
+        kinds = np.frombuffer(self.kind, np.int8)[ids]
+        if language != "en" and language_of(language).function_words:
+            unique, places = np.unique(ids, return_inverse=True)
+            own = np.fromiter((_kind_in(self.names[number], language) for number in unique), np.int8)
+            kinds = kinds & (WORD | ALPHA) | own[places]
+        return Words(ids, np.frombuffer(self.chars, np.int32)[ids], kinds)
+
+
+def _kind_in(word: str, language: str) -> int:
+    """Whether a word is a stop word and a function word of a language that is not English."""
+    own, word = language_of(language), lower(word)
+    if not own.function_words or not own.stop_words or not own.function_words.has(word):
+        return 0
+    return FUNCTION | STOP * own.stop_words.has(word)
 
 
 split_words = Vocabulary().split  # shared: a growing dataset keeps repeating its chunks

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from miniature_memory.core import topic_folders
+from miniature_memory.core import languages, topic_folders
 from miniature_memory.core.command_line import ArgumentParser, OldSpelling, common_arguments
 from miniature_memory.core.paths import PROJECT
 
@@ -30,6 +30,10 @@ def parse_args(argv: list[str] | None, description: str | None = None) -> argpar
         parser.error("--topic cannot be combined with --topics")
     if args.topic is not None and n_views:
         topic_folders.must_be_known(args.root.parents[1], args.topic)
+    if args.language and n_views:
+        parser.error("--language is for a run that begins a topic")
+    if args.language and args.topic is None and not args.texts:
+        parser.error("--language needs --topic or --texts; elsewhere set search.language and validate.languages")
     if args.texts:
         check_texts(parser, args)
         if args.topic is None and args.root == PROJECT:
@@ -60,12 +64,20 @@ def add_arguments(parser: ArgumentParser) -> None:
                            "topic with the name of the first")
     what.add_argument("--max-minutes", type=_minutes, metavar="N",
                       help="the time of the whole run, divided between collecting and training")
+    what.add_argument("--language", type=_language, metavar="CODE",
+                      help="of a new topic, such as de; without it, guessed from the topic's words")
     where = parser.add_argument_group("where", 'example: python3 run.py --topic "bread baking"')
     look = parser.add_argument_group("look; runs no stage", "example: python3 run.py --status --demo")
     for view, text in VIEWS.items():
         look.add_argument(f"--{view}", action="store_true", help=text)
     look.add_argument("--json", action="store_true", help="with one of these or --only: one JSON object")
     common_arguments(parser, where)
+
+
+def _language(text: str) -> str:
+    if code := languages.code_of(text):
+        return code
+    raise argparse.ArgumentTypeError(f"{text} is no language that is known here; expected an ISO 639-1 code such as de")
 
 
 def _minutes(text: str) -> float:

@@ -34,8 +34,9 @@ TEXTS_AHEAD = 64  # read, and waiting to be learned from
 TRAINED_KINDS = ("bpe", "char")  # "byte" is the same whatever the text
 
 # GPT-4's split pattern (tiktoken, cl100k_base) with numbers in groups of at most two digits, which at small
-# vocabularies gave fewer bits per byte: nanochat, tokenizer.py and dev/LOG.md.
-BPE_PATTERN = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*"
+# vocabularies gave fewer bits per byte: nanochat, tokenizer.py and dev/LOG.md. Marks belong to the word that they stand
+# in, as in o200k_base: without that, the vowel signs of Hindi end a word, and a token holds 2 characters instead of 3.
+BPE_PATTERN = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+[\p{L}\p{M}]+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*"
                r"|\s*[\r\n]|\s+(?!\S)|\s+")
 ONE_CHARACTER = r"(?s:.)"
 

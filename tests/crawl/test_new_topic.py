@@ -8,27 +8,89 @@ import pytest
 from local_server import Answer, serve
 
 from miniature_memory.core.config import read_tables
+from miniature_memory.core.languages import language_of
 from miniature_memory.crawl import new_topic
 from miniature_memory.crawl.seeds import read_lines, read_seeds
 
 NO_WIKIS = ["search.wikis=[]"]
+ENGLISH = language_of("en").queries
 
 
 def test_a_new_topic_has_queries_without_a_network(tmp_path: Path) -> None:
     assert new_topic.begin(tmp_path, "bread baking", read_tables(tmp_path, None, NO_WIKIS))
     queries = read_lines(tmp_path / "config/queries.txt")
-    assert queries[:2] == ["bread baking", "introduction to bread baking"] and len(queries) == len(new_topic.TEMPLATES)
+    assert queries[:2] == ["bread baking", "introduction to bread baking"] and len(queries) == len(ENGLISH)
     assert read_seeds(tmp_path / "config/seeds.txt") == []
     assert "commoncrawl" not in read_tables(tmp_path)["search"]["providers"]
 
 
-def test_in_another_language_no_english_words_are_added(tmp_path: Path) -> None:
-    new_topic.begin(tmp_path, "Brot", read_tables(tmp_path, None, [*NO_WIKIS, 'search.language="de"']))
-    assert read_lines(tmp_path / "config/queries.txt") == ["Brot"]
+def begin(root: Path, topic: str, *overrides: str, language: str | None = None) -> None:
+    """Begin a topic as run.py does."""
+    new_topic.begin(root, topic, read_tables(root, None, [*NO_WIKIS, *overrides]), overrides, language=language)
+
+
+@pytest.mark.parametrize(("topic", "named", "code", "region", "query"), [
+    ("Schach spielen lernen", None, "de", "de", "Schach spielen lernen für Anfänger"),
+    ("Brot", "fr", "fr", "fr", "Brot pour débutants"),
+    ("sklepy cynamonowe", "pl", "pl", "pl", "sklepy cynamonowe dla początkujących"),
+    ("茶道のはじめ方", None, "ja", "jp", "茶道のはじめ方 入門"),
+    ("history of tea", None, "en", "us", "history of tea for beginners"),
+    ("xyzzy", None, "en", "us", "xyzzy for beginners"),  # nothing tells
+])
+def test_a_topics_language_is_in_its_settings_and_queries(
+        tmp_path: Path, topic: str, named: str | None, code: str, region: str, query: str) -> None:
+    begin(tmp_path, topic, language=named)
+    tables = read_tables(tmp_path)  # as the next night reads them
+    assert (tables["search"]["language"], tables["search"]["region"]) == (code, region)
+    assert tables["validate"]["languages"] == [code]
+    assert query in read_lines(tmp_path / "config/queries.txt")
+
+
+def test_in_a_language_without_templates_the_topic_is_the_only_query(tmp_path: Path) -> None:
+    begin(tmp_path, "baka bröd", language="sv")
+    assert read_lines(tmp_path / "config/queries.txt") == ["baka bröd"]
+    assert read_tables(tmp_path)["search"]["region"] == "se"
+
+
+def test_what_set_says_of_the_language_is_kept(tmp_path: Path) -> None:
+    begin(tmp_path, "茶道", 'search.language="ja"', 'search.region="us"', 'validate.languages=["ja", "en"]')
+    tables = read_tables(tmp_path)
+    assert tables["search"]["language"] == "ja" and tables["search"]["region"] == "us"
+    assert tables["validate"]["languages"] == ["ja", "en"]
+
+
+def test_the_language_of_an_existing_topic_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    begin(tmp_path, "tea", language="nl")
+    begin(tmp_path, "tea", language="de")
+    assert read_tables(tmp_path)["search"]["language"] == "nl"
+    assert "stays nl" in caplog.text and "languages in [validate]" in caplog.text
+
+
+def test_a_guess_is_said_and_how_to_overrule_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    begin(tmp_path, "poezja romantyczna")
+    assert "Polish (pl), guessed" in caplog.text and "--language" in caplog.text
+
+
+def test_wikipedia_is_asked_in_the_topics_language(tmp_path: Path) -> None:
+    answer = json.dumps({"query": {"pages": [article("Brot", 1)]}}).encode()
+    with serve({"/w/api.php": (200, {"Content-Type": "application/json"}, answer)}) as site:
+        settings = ['search.wikis=["http://{language}.wikipedia.org/w/api.php"]',
+                    f'web.connect_to=["de.wikipedia.org=127.0.0.1:{site.port}"]']
+        new_topic.begin(tmp_path, "Brot", read_tables(tmp_path, None, settings), language="de")
+    assert len(site.log) == 1 and len(read_seeds(tmp_path / "config/seeds.txt")) == 1
+
+
+def test_own_texts_may_have_a_language(tmp_path: Path) -> None:
+    new_topic.begin(tmp_path / "any", "book", read_tables(tmp_path), texts=True)
+    new_topic.begin(tmp_path / "tr", "kitap", read_tables(tmp_path), texts=True, language="tr")
+    languages = [read_tables(tmp_path / name)["validate"]["languages"] for name in ("any", "tr")]
+    assert languages == [["*"], ["tr"]]
 
 
 def test_a_topic_that_begins_like_a_comment_is_searched_for(tmp_path: Path) -> None:
-    new_topic.begin(tmp_path, "#fermentation", read_tables(tmp_path, None, [*NO_WIKIS, 'search.language="de"']))
+    begin(tmp_path, "#fermentation", language="sv")
     assert read_lines(tmp_path / "config/queries.txt") == ["fermentation"]
 
 
@@ -68,7 +130,7 @@ def suggest(tmp_path: Path, answer: Answer) -> list[str]:
         settings = ['search.wikis=["http://en.wikipedia.org/w/api.php"]',
                     f'web.connect_to=["en.wikipedia.org=127.0.0.1:{site.port}"]']
         new_topic.begin(tmp_path, "bread", read_tables(tmp_path, None, settings))
-    return read_lines(tmp_path / "config/queries.txt")[len(new_topic.TEMPLATES):]
+    return read_lines(tmp_path / "config/queries.txt")[len(ENGLISH):]
 
 
 def article(title: str, n: int) -> dict[str, object]:
