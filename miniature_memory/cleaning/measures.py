@@ -10,7 +10,8 @@ from miniature_memory.cleaning.notices import SAYS, sentences
 from miniature_memory.cleaning.sentences import ENOUGH_SENTENCES, c4_sentences, ended_sentences, lines_with_words
 from miniature_memory.cleaning.words import ALPHA, FUNCTION, SENTENCE_ENDS, STOP, WORD, Words, split_words
 
-NO_SPACES = frozenset({"zh", "ja", "th", "lo", "km", "my", "bo"})  # languages written without spaces between words
+# Languages written without spaces between words; yue and wuu are Chinese, dz is written as Tibetan is
+NO_SPACES = frozenset({"zh", "yue", "wuu", "ja", "th", "lo", "km", "my", "bo", "dz"})
 NO_FULL_STOPS = frozenset({"th", "lo"})  # languages whose sentences end without a mark
 BULLETS = frozenset("•‣▶◀◦■□▪▫–-*")
 SHORT_LINE_CHARS = 30

@@ -50,7 +50,8 @@ REGIONS = {  # of a language, the larger ones first
     "cs": "CZ", "sk": "SK", "hu": "HU", "ro": "RO", "bg": "BG", "hr": "HR", "sr": "RS", "sl": "SI", "el": "GR",
     "ru": "RU KZ", "uk": "UA", "be": "BY", "tr": "TR", "ar": "EG SA AE MA", "fa": "IR", "he": "IL", "hi": "IN",
     "bn": "BD IN", "ur": "PK", "ta": "IN", "th": "TH", "vi": "VN", "id": "ID", "ms": "MY", "ja": "JP", "ko": "KR",
-    "zh": "CN TW HK", "lt": "LT", "lv": "LV", "et": "EE", "is": "IS", "ca": "ES", "eu": "ES", "gl": "ES"}
+    "zh": "CN TW HK", "yue": "HK CN", "wuu": "CN", "lt": "LT", "lv": "LV", "et": "EE", "is": "IS", "ca": "ES",
+    "eu": "ES", "gl": "ES"}
 
 
 def phone_numbers(text: str, language: str) -> Iterator[tuple[int, int]]:

@@ -68,7 +68,7 @@ def _address(text: str, found: re.Match[str]) -> tuple[int, int] | None:
 
 
 def _is_top_level(label: str) -> bool:
-    return unicodedata.normalize("NFC", label).lower() in _top_level_domains()
+    return unicodedata.normalize("NFKC", label).lower() in _top_level_domains()
 
 
 @cache
