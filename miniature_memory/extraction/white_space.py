@@ -147,9 +147,9 @@ def _is_one_line(element: etree._Element) -> bool:
 
 
 def _join_lines(verse: etree._Element) -> None:
-    """Make the lines inline, with <br> between."""
-    lines = [child for child in verse if child.tag != "br"]
-    for line in lines:
+    """Make the lines inline, with <br> between, and the verse a paragraph."""
+    verse.tag = "p"
+    for line in [child for child in verse if child.tag != "br"]:
         follows = line.getnext()
         if line.tag == "div" or (line.get("style") or "").replace(" ", "").find("display:block") >= 0:
             line.tag = "span"
