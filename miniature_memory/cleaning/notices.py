@@ -115,7 +115,7 @@ def is_notice(line: str) -> str:
     lower = line.lower()
     if len(line) <= MAX_SHORT_CHARS:
         for reason, pattern in (("counter", COUNTER), ("call", CALL), ("number", NUMBER)):
-            if pattern.fullmatch(lower):
+            if pattern.fullmatch(lower) and not (reason == "call" and _is_step(lower)):
                 return reason
     n_words = len(lower.split())
     if n_words > MAX_WORDS or lower[:1] in _QUOTES:
@@ -127,6 +127,11 @@ def is_notice(line: str) -> str:
     if 2 * sum(len(sentence.split()) for sentence in said) < n_words or not said:
         return ""
     return "javascript" if "javascript" in said[0] else "policy"
+
+
+def _is_step(lower: str) -> bool:
+    """Whether a call to action ends as a sentence does: links do not."""
+    return lower.endswith(".") and not lower.endswith(("..", "reserved."))
 
 
 def is_filler(line: str) -> bool:
