@@ -22,8 +22,8 @@ _COUNTED = (r"(?:likes?|shares?|comments?|replies|reply|views?|votes?|points?|fo
             r"|reviews?|ratings?|items? in (?:the |your )?cart)")
 COUNTER = re.compile(rf"{_AROUND}\d[\d.,]*\s?[km]?{_AROUND}{_COUNTED}{_AROUND}")
 COUNTED = re.compile(rf"{_AROUND}{_COUNTED}{_AROUND}")
-NUMBER = re.compile(  # one; two are a row, a date or a score
-    rf"[$€£¥₹]?{_AROUND}[$€£¥₹]?\d+(?:[., ’']\d{{3}})*(?:[.,]\d+)?\s?[km%$€£¥★+]?{_AROUND}")
+NUMBER = re.compile(  # one; two are a row, a date or a score, 100 m is a length, 5! a product
+    rf"(?!\d+!$)[$€£¥₹]?{_AROUND}[$€£¥₹]?\d+(?:[., ’']\d{{3}})*(?:[.,]\d+)?(?:[km]|\s?[%$€£¥★+])?{_AROUND}")
 CALL = re.compile(
     rf"{_AROUND}(?:sign[ -]?in|sign[ -]?up|log[ -]?in|subscribe(?: now)?|read more|continue reading|share this"
     r"|share on (?:facebook|twitter|x|linkedin|whatsapp|reddit|pinterest)|add to (?:cart|basket)|back to top"
@@ -77,7 +77,7 @@ _SAYS = (
     r"we and (?:our|selected|third)[^.]{0,40} (?:use|store|access|process)\b[^.]*\b(?:cookies|on (?:a|your) device)\b",
     r"(?:please |i )?(?:accept|allow|manage|review|agree to|learn more about) (?:the use of )?"
     r"(?:(?:all|our|your|the) )?(?:\w+ )?cookies?"
-    r"(?: (?:settings|preferences|policy|and continue|from (?:this|the) (?:web ?)?site))?\W*$",
+    r"(?: (?:settings|preferences|policy|(?:and|to) continue|from (?:this|the) (?:web ?)?site))?\W*$",
     # what the reader agrees to, and should read
     rf"(?:by {_ACT}|(?:if|when) you (?:continue|submit|use|sign up))\b[^.]*\byou (?:agree|accept|consent|acknowledge"
     rf"|certify|confirm|are agreeing)\b[^.]*\b(?:{_POLICIES}|policy|policies|guidelines|emails?)\b",

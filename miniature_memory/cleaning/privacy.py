@@ -174,7 +174,7 @@ def mask(text: str, language: str = "en") -> tuple[str, Counter[str]]:
                     ("phone number", lambda text: phone_numbers(text, language))]
     for kind, find in finders:
         pieces, end = [], 0
-        for start, stop in find(text):
+        for start, stop in sorted(find(text)):  # a finder may look for one form after the other
             pieces += [text[end:start], f"[{kind}]"]
             end = stop
         if pieces:
