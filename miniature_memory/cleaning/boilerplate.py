@@ -1,8 +1,9 @@
 """Boilerplate: lines that are not part of a text, by their words or because most pages of the same site have them.
 
-Two kinds are removed. Lines that no text needs: notices, counters, bare numbers and calls to action (notices.py). And
-lines that recur on most of the earlier documents of one host. What recurs is learned from document to document, so it
-depends on their order alone and never on where a run ended.
+Two kinds are removed. Lines that no text needs: notices, counters, bare numbers, calls to action and printers' filler
+(notices.py), unless what stands around them says that they are text. And lines that recur on most of the earlier
+documents of one host. What recurs is learned from document to document, so it depends on their order alone and never on
+where a run ended.
 
 Not taken from RefinedWeb: lines in capitals and lines of one word. They are speakers, headings and steps of recipes.
 """
@@ -13,7 +14,7 @@ from collections import Counter
 import numpy as np
 
 from miniature_memory.cleaning.minhash import hash64
-from miniature_memory.cleaning.notices import is_notice
+from miniature_memory.cleaning.notices import COUNTED, is_filler, is_notice
 from miniature_memory.storage import duplicates
 from miniature_memory.storage.catalog import Catalog
 
@@ -26,6 +27,11 @@ MAX_LINE_CHARS = 300
 PRUNE_EVERY = 16  # documents of a host: then lines that did not recur are forgotten
 PRUNE_FRAC = 0.2
 MAX_LINES = 4096  # remembered per host: 64 KB
+
+SHORT = ("counter", "call", "number")  # reasons for which a line is removed whatever it is about
+MIN_ANNOUNCING_WORDS = 4  # guess: "Page:" announces no answer
+MIN_NAMED = 2  # numbers of a list, each under its name
+_CODE_SIGN = re.compile(r"[={}`]|;\s?$|^\s{0,40}(?:>>>|\.\.\.|[$%]|#!|(?:In|Out) ?\[\d{1,4}\]:) ?")
 
 _LINE = np.dtype([("hash", "<u8"), ("first", "<u4"), ("count", "<u4")])
 
@@ -65,15 +71,17 @@ class Site:
         self.lines = np.sort(lines, order="hash")
 
 
-def remove_boilerplate(text: str, site: Site | None = None) -> tuple[str, list[tuple[str, str]]]:
+def remove_boilerplate(text: str, site: Site | None = None, filler: bool = True) -> tuple[str, list[tuple[str, str]]]:
     """`text` without boilerplate, and the lines that were removed, each with its reason. `site` learns the text.
 
     A recurring line is removed at the beginning and the end of the text, up to the first line that stays; within the
-    text only if it is longer.
+    text only if it is longer. filler: whether lines of lorem ipsum are removed.
     """
     lines = text.split("\n")
     stripped = [line.strip() for line in lines]
-    reasons = [is_notice(line) for line in lines]
+    reasons = [is_notice(line) or "filler" * (filler and is_filler(line)) for line in lines]
+    if any(map(SHORT.__contains__, reasons)):
+        _spare_text(stripped, reasons)
     if site is not None:
         times = Counter(line for line in stripped if line and len(line) <= MAX_LINE_CHARS)
         hashes = np.fromiter(map(hash64, times), dtype=np.uint64, count=len(times))
@@ -86,12 +94,53 @@ def remove_boilerplate(text: str, site: Site | None = None) -> tuple[str, list[t
         return text, []
     for i, line in enumerate(stripped):  # the new first line, where indentation means nothing
         if line and not reasons[i]:
-            reasons[i] = is_notice(line)
+            reasons[i] = is_notice(line) if lines[i][0].isspace() else ""
             if not reasons[i]:
                 break
     removed = [(line, reason) for line, reason in zip(stripped, reasons, strict=True) if reason]
     kept = "\n".join(line for line, reason in zip(lines, reasons, strict=True) if not reason)
     return re.sub(r"\n{3,}", "\n\n", kept).strip("\n"), removed
+
+
+def _spare_text(lines: list[str], reasons: list[str]) -> None:
+    """Clear the reasons of short lines that are text: in code, under what announces them, under their names."""
+    start, announced = 0, False
+    for end in [*(i for i, line in enumerate(lines) if not line), len(lines)]:
+        block = range(start, end)
+        start = end + 1
+        if not block:
+            continue
+        if any(reasons[i] in SHORT for i in block):
+            if any(not reasons[i] and _is_code(lines[i]) for i in block):
+                spared = [i for i in block if reasons[i] in SHORT]
+            else:
+                spared = _numbers_of_text(lines, reasons, block, announced)
+            for i in spared:
+                reasons[i] = ""
+        announced = not reasons[block[-1]] and _announces(lines[block[-1]])
+
+
+def _numbers_of_text(lines: list[str], reasons: list[str], block: range, announced: bool) -> list[int]:
+    """The bare numbers of a block that an announcement precedes, or that stand under their names, two or more."""
+    due, named = [], []
+    for i in block:
+        if reasons[i] == "number":
+            if announced:
+                due.append(i)
+            elif i > block[0] and not reasons[i - 1] and any(map(str.isalpha, lines[i - 1])) \
+                    and not COUNTED.fullmatch(lines[i - 1].lower()):
+                named.append(i)
+        else:
+            announced = not reasons[i] and _announces(lines[i])
+    return due + (named if len(named) >= MIN_NAMED else [])
+
+
+def _announces(line: str) -> bool:
+    return line.endswith((":", "：")) and len(line.split()) >= MIN_ANNOUNCING_WORDS
+
+
+def _is_code(line: str) -> bool:
+    return _CODE_SIGN.search(line) is not None or (line.endswith(")") and re.search(r"\w\(", line) is not None)
 
 
 def _mark_recurring(lines: list[str], recurs: set[str], reasons: list[str]) -> None:

@@ -54,7 +54,9 @@ class Judged:
 
 def clean_text(text: str, language: str, checks: Iterable[Check], site: Site | None) -> CleanedText:
     """`text` normalized and without boilerplate, and why the quality rules reject it, if they do. `site` learns it."""
-    text, removed = remove_boilerplate(normalize_text(text), site)
+    checks = tuple(checks)
+    filler = not any(check.in_force and check.rule.reason == "lorem_ipsum" for check in checks)
+    text, removed = remove_boilerplate(normalize_text(text), site, filler)
     return CleanedText(text, first_broken(checks, text, language), removed)
 
 

@@ -49,7 +49,7 @@ THRESHOLDS = (
               "it", REPETITION, 0.2, 0.3),
     Threshold("max_duplicate_ngram_chars_frac", "characters in repeated runs of 5 words; of 6 to 10 words, 14/15 to "
               "10/15 of it", REPETITION, 0.15, 0.6),
-    Threshold("reject_lorem_ipsum", "filler text", C4, True, True),
+    Threshold("reject_lorem_ipsum", "a mention of lorem ipsum; if false, only its lines go", C4, True, False),
     Threshold("reject_curly_brackets", "`{`; rejects every page with code", C4, True, False),
     Threshold("min_sentences", "sentences in lines of at least three words", C4, 5, 5),
     Threshold("min_punctuated_lines_frac", "lines that end a sentence; 0.12 rejects verse, code", FINEWEB, 0.12, 0.0),

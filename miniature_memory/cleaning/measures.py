@@ -11,7 +11,8 @@ from miniature_memory.cleaning.sentences import ENOUGH_SENTENCES, c4_sentences, 
 from miniature_memory.cleaning.words import ALPHA, FUNCTION, SENTENCE_ENDS, STOP, WORD, Words, split_words
 from miniature_memory.core.languages import language_of
 
-NO_SPACES = frozenset({"zh", "ja", "th", "lo", "km", "my", "bo"})  # languages written without spaces between words
+# Languages written without spaces between words; yue and wuu are Chinese, dz is written as Tibetan is
+NO_SPACES = frozenset({"zh", "yue", "wuu", "ja", "th", "lo", "km", "my", "bo", "dz"})
 NO_FULL_STOPS = frozenset({"th", "lo"})  # languages whose sentences end without a mark
 BULLETS = frozenset("•‣▶◀◦■□▪▫–-*")
 SHORT_LINE_CHARS = 30

@@ -39,7 +39,7 @@ _CUE = re.compile(rf"(?<![^\W_])(?:{_CUES})(?P<gap>[^\d\n]*)$")
 _LINKS = r"(?:us|me|him|her|number|no|nr|is|was|at|on|under|unter|au|al|le|il|het|the)"
 _NEAR = re.compile(rf"[\W_]{{0,4}}(?:{_LINKS}[\W_]{{1,3}}){{0,2}}$")
 _LINKED = re.compile(rf"(?:[:：]|\b{_LINKS})[\W_]{{0,3}}$")
-_AFTER = re.compile(r"[\s(\[]{0,3}(?:tel|phone|fax|mobile|cell|office|home)\b")
+_AFTER = re.compile(r"[\s(\[]{0,3}(?:tel|phone|fax|mobile|cell|office|home|toll[ -]free)\b")
 # Right before a number, these mean that it is something else.
 _NO_PHONE = re.compile(r"(?:isbn|issn|doi|ean|upc|rfc|iban|part|item|lot|order|invoice|model|sku|serial|art|box|zip"
                        r"|id|#|[=^€$£¥])(?:[ .:-]{0,2}(?:no|nr|number)\b)?[\W_]{0,3}$")
@@ -50,7 +50,8 @@ REGIONS = {  # of a language, the larger ones first
     "cs": "CZ", "sk": "SK", "hu": "HU", "ro": "RO", "bg": "BG", "hr": "HR", "sr": "RS", "sl": "SI", "el": "GR",
     "ru": "RU KZ", "uk": "UA", "be": "BY", "tr": "TR", "ar": "EG SA AE MA", "fa": "IR", "he": "IL", "hi": "IN",
     "bn": "BD IN", "ur": "PK", "ta": "IN", "th": "TH", "vi": "VN", "id": "ID", "ms": "MY", "ja": "JP", "ko": "KR",
-    "zh": "CN TW HK", "lt": "LT", "lv": "LV", "et": "EE", "is": "IS", "ca": "ES", "eu": "ES", "gl": "ES"}
+    "zh": "CN TW HK", "yue": "HK CN", "wuu": "CN", "lt": "LT", "lv": "LV", "et": "EE", "is": "IS", "ca": "ES",
+    "eu": "ES", "gl": "ES"}
 
 
 def phone_numbers(text: str, language: str) -> Iterator[tuple[int, int]]:

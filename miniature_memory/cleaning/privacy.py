@@ -68,7 +68,7 @@ def _address(text: str, found: re.Match[str]) -> tuple[int, int] | None:
 
 
 def _is_top_level(label: str) -> bool:
-    return unicodedata.normalize("NFC", label).lower() in _top_level_domains()
+    return unicodedata.normalize("NFKC", label).lower() in _top_level_domains()
 
 
 @cache
@@ -174,7 +174,7 @@ def mask(text: str, language: str = "en") -> tuple[str, Counter[str]]:
                     ("phone number", lambda text: phone_numbers(text, language))]
     for kind, find in finders:
         pieces, end = [], 0
-        for start, stop in find(text):
+        for start, stop in sorted(find(text)):  # a finder may look for one form after the other
             pieces += [text[end:start], f"[{kind}]"]
             end = stop
         if pieces:

@@ -32,7 +32,7 @@ _USUAL = re.compile(r"""([("“‘'\[«]*)([^\W\d_]+(?:-[^\W\d_]+)*|\d+(?:[.,:]\
 _PREFIX = regex.compile(rf"\.\.+|…|\+(?!\d)|[§%=—–\p{{Sc}}\p{{So}}{_MARKS}{_QUOTES}]")
 _SUFFIX = regex.compile(
     rf"(?:\.\.+|…|['’][sS]|[—–\p{{So}}{_MARKS}{_QUOTES}]|(?<=\d)\+|(?<=°[FfCcKk])\.|(?<=\d)(?:\p{{Sc}}|{_UNITS})"
-    rf"|(?<=[\d{_LOWER}%²\-+{_MARKS}{_QUOTES}])\.|(?<=[{_UPPER}][{_UPPER}])\.)$")
+    rf"|(?<=[\d{_LOWER}\p{{M}}%²\-+{_MARKS}{_QUOTES}])\.|(?<=[{_UPPER}][{_UPPER}])\.)$")
 _INFIX = regex.compile(
     rf"\.\.+|…|\p{{So}}|(?<=\d)[+\-*^](?=[\d-])|(?<=[{_LOWER}{_QUOTES}])\.(?=[{_UPPER}{_QUOTES}])"
     rf"|(?<={_LETTER}),(?={_LETTER})|(?<=[{_LETTER}\d])(?:--|---|——|[-–—~])(?={_LETTER})"

@@ -9,9 +9,15 @@ import ftfy
 
 MAX_ROUNDS = 8  # of mojibake within mojibake
 # What the bytes of UTF-8 look like in Latin-1 and Windows-1250 to 1252: one that begins a character, one or two more
-# of it; the second of à may be a hard space that has become a plain one.
+# of it.
 _MORE = "\u0080-\u00bfĄ-ž\u0192\u02c6-\u02dd\u2013-\u203a\u20ac\u2122\u2116ЁЂ-Џё-џ"
-_SIGN = re.compile(f"[Â-ßĂĹ][{_MORE}]|Ã |[à-ô][{_MORE} ][{_MORE}]|[В-Я][{_MORE}][В-п{_MORE}]|[а-п][{_MORE}][{_MORE}]")
+_SIGN = re.compile(f"[Â-ßĂĹ][{_MORE}]|[à-ô][{_MORE} ][{_MORE}]|[В-Я][{_MORE}][В-п{_MORE}]|[а-п][{_MORE}][{_MORE}]")
+# And in Mac Roman, code page 437 (where boxes of lines are text), and Cyrillic in Windows-1250.
+_OTHER_SIGN = re.compile("(?<=[a-z])√[^\x00-\x7f]|‚Ä[^\x00-\x7f]|ΓÇ[^\x00-\x7f]|[├┬][^\x00-\x7f\u2500-\u257f]"
+                         f"|[╨╤][^\x00-\x7f\u2550-\u256c]|(?:[ĐŃ][{_MORE}]){{2}}")
+# The same signs may be innocent: MAÇÃ DO AMOR, “AMANHÃ”, 3 Å². They count where the text has others: in voilÃ  tout the
+# hard space of à has become a plain one.
+_DOUBTFUL = re.compile("Ã |(?<=[A-ZÀÁÄ-Þ])[ÃÂ][”’»](?!\\w)|(?<![^\\W\\d_])Å[²³·°±]")
 _LEAD = re.compile(f"[Â-ôĂĹВ-п][{_MORE} ]")  # the same in short: one set of characters is found many times as fast
 # What UTF-8 makes of them: searched for first, a third of the time on the many pages that have none
 _LEAD_BYTES = re.compile(rb"\xc3[\x82-\xb4][\xc2\xc4-\xc6\xcb\xd0\xd1\xe2 ]")
@@ -23,7 +29,12 @@ def mend_encoding(text: str) -> str:
     """`text` without mojibake, line by line; all else stays as it is. Linear in its length."""
     if text.isascii() or not _may_have_sign(text):
         return text
-    return "\n".join(_mended(line) if _has_sign(line) else line for line in text.split("\n"))
+    lines = text.split("\n")
+    has_sign = list(map(_has_sign, lines))
+    if not any(has_sign):
+        return text
+    return "\n".join(_mended(line) if sign or _DOUBTFUL.search(line) else line
+                     for line, sign in zip(lines, has_sign, strict=True))
 
 
 def _may_have_sign(text: str) -> bool:
@@ -32,7 +43,10 @@ def _may_have_sign(text: str) -> bool:
 
 
 def _has_sign(line: str) -> bool:
-    return not line.isascii() and any(_SIGN.match(line, lead.start()) for lead in _LEAD.finditer(line))
+    if line.isascii():
+        return False
+    return _OTHER_SIGN.search(line) is not None or any(
+        _SIGN.match(line, lead.start()) and not _DOUBTFUL.match(line, lead.start()) for lead in _LEAD.finditer(line))
 
 
 def _mended(line: str) -> str:

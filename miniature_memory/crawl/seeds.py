@@ -1,5 +1,6 @@
 """config/queries.txt and config/seeds.txt."""
 
+import codecs
 import logging
 import re
 import shlex
@@ -69,13 +70,15 @@ def seed_of(line: str) -> Seed | None:
 
 def _numbered_lines(path: Path) -> list[tuple[int, str]]:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        data = path.read_bytes()
+        text = data.decode("utf-8-sig")
     except FileNotFoundError:
         return []
     except UnicodeDecodeError as error:
+        encoding = "UTF-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "WINDOWS-1252"
         name, new = shlex.quote(shown(path)), shlex.quote(f"{shown(path)}.new")
         raise StageError(f"{shown(path)} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}.",
                          "a UTF-8 text file.", "save it as UTF-8 in your editor, or convert it: "
-                         f"iconv -f WINDOWS-1252 -t UTF-8 {name} > {new} && mv {new} {name}") from None
+                         f"iconv -f {encoding} -t UTF-8 {name} > {new} && mv {new} {name}") from None
     lines = (strip_control(line.expandtabs(1)).strip() for line in text.splitlines())
     return [(number, line) for number, line in enumerate(lines, 1) if line and not line.startswith("#")]

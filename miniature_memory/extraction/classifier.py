@@ -63,8 +63,9 @@ def classify(root: etree._Element, url: str = "") -> Classified:
     page_type, _ = page_type_of(page, table, url, model.page_type)
     if script_text:
         return Classified(script_text, page_type)
-    kept, _ = select(probabilities(table, model), table.words, model.choice)
-    kept = complete(page, kept)
+    p = probabilities(table, model)
+    kept, _ = select(p, table.words, model.choice)
+    kept = complete(page, kept, p)
     return Classified(text_of([block for block, keep in zip(page.blocks, kept, strict=True) if keep]), page_type)
 
 
@@ -115,7 +116,7 @@ def explain(root: etree._Element, url: str = "", most: int = 3) -> str:
     x, names = second_matrix(table, model)
     odds = model.second.log_odds(x)
     kept, expected = select(sigmoid(odds), table.words, model.choice)
-    kept = complete(page, kept)
+    kept = complete(page, kept, sigmoid(odds))
     effects = np.empty((len(odds), x.shape[1]))
     for n in range(x.shape[1]):
         usual = x.copy()

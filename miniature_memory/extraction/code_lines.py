@@ -150,7 +150,8 @@ def _number_at_start(node: etree._Element, out: _Lines) -> str:
     """The number that an element is, at the beginning of a line; "" if it is something else."""
     if out.number or "".join(out.pieces).strip():
         return ""
-    text = "".join(islice(texts_in(node), 4)).strip() if len(node) < 3 else ""
+    pieces = [piece for piece in islice(texts_in(node), 4) if not piece.isspace()] if len(node) < 3 else []
+    text = pieces[0].strip() if len(pieces) == 1 else ""
     return text if len(text) <= 6 and text.isdecimal() and text.isascii() else ""
 
 
@@ -191,10 +192,14 @@ def _join_rows(table: etree._Element) -> None:
     """A table with a row per line of code becomes a <pre>; a column of the numbers of lines goes."""
     rows = [[cell for cell in row if cell.tag in ("td", "th")] for row in _ROWS(table)]
     for cells in rows:
-        if len(cells) > 1 and _are_numbers(cells[0]) and _first(cells[-1], "pre", "code") is not None \
+        if len(cells) > 1 and _are_numbers(cells[0]) and (
+                _first(cells[-1], "pre", "code") is not None or _is_called_code(cells[-1])) \
                 and _consecutive(lines_of(cells[0], True)):
             drop(cells[0])
             cells[0].tag = "td"
+    if len(rows) == 1 and rows[0] and _is_called_code(rows[0][-1]) and _has_lines_of_elements(rows[0][-1]) \
+            and _first(rows[0][-1], "pre") is None and not any(text_in(cell).strip() for cell in rows[0][:-1]):
+        become_pre(table, _lines_of_cell(rows[0][-1]))
     if len(rows) < 2 or not all(cells and len(cells) <= 3 for cells in rows):
         return
     numbers = [text_in(cells[-2]).strip() for cells in rows if len(cells) > 1]
@@ -203,9 +208,13 @@ def _join_rows(table: etree._Element) -> None:
     if any(numbers) and not _consecutive(number for number in numbers if number):
         return
     around = [table, *islice(table.iterancestors("div", "figure"), 2)]
-    of_code = any(_HIGHLIGHTER.search(one.get("class") or "") for one in around) and bool(numbers)
+    of_code = any(map(_is_called_code, around)) and bool(numbers)
     if of_code or all(_is_code_alone(cells[-1]) for cells in rows):
         become_pre(table, [line for cells in rows for line in _lines_of_cell(cells[-1])])
+
+
+def _is_called_code(element: etree._Element) -> bool:
+    return _HIGHLIGHTER.search(element.get("class") or "") is not None
 
 
 def _lines_of_cell(cell: etree._Element) -> list[str]:
@@ -249,7 +258,7 @@ def _join_items(items: etree._Element) -> None:
     lines = [item for item in items if item.tag == "li"]
     if len(lines) < 2 or len(lines) < len(items):
         return
-    named = any(_HIGHLIGHTER.search(one.get("class") or "") for one in (items, *islice(items.iterancestors("div"), 1)))
+    named = any(map(_is_called_code, (items, *islice(items.iterancestors("div"), 1))))
     alone = all(map(_is_code_alone, lines))
     texts = [line for item in lines for line in _lines_of_cell(item)] if alone or named else []
     if alone and any(text[:1].isspace() for text in texts) and any(text.strip() for text in texts):

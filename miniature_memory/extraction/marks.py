@@ -57,13 +57,18 @@ def drop_marks(found: Survey) -> None:
     for element in found.all("span", "small", "cite", "sup"):
         names = element.get("class")
         is_mark = names and _MAY_BE_MARK.search(names) and _is_named_mark(element, names)
-        if is_mark or (element.get("itemprop") and _is_hidden_field(element)):
+        if is_mark or _is_hidden_mark(element):
             drop(element)
 
 
-def _is_hidden_field(element: etree._Element) -> bool:
+def _is_hidden_mark(element: etree._Element) -> bool:
+    """Whether an inline element is not shown: a key to sort by, a field of structured data; not the rest of a text."""
     attributes = attributes_of(element)
-    return is_hidden(attributes) and not FIELDS.isdisjoint(attributes["itemprop"].lower().split())
+    if not attributes or not is_hidden(attributes):
+        return False
+    if not FIELDS.isdisjoint(attributes.get("itemprop", "").lower().split()):
+        return True
+    return attributes.get("aria-hidden") != "true" and _short_text(element) != "" and len(element) == 0
 
 
 def _is_named_mark(element: etree._Element, names: str) -> bool:

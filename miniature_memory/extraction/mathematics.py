@@ -19,6 +19,8 @@ _DRAWN = finder("//mjx-container | //*[contains(@class, 'katex') or contains(@cl
                      " or contains(@class, 'MJX') or contains(@class, 'mwe-math-element')]")
 _DRAWN_CLASS = re.compile(r"(?:^|\s)(?:katex(?:-display)?|MathJax(?:_\w{1,30})?|MJXc-display|mwe-math-element)(?:\s|$)")
 _PREVIEW = re.compile(r"mathjax|mjx", re.IGNORECASE)
+MOST_IN_TABLE = 5000  # guess; characters
+_EQUATION_NUMBER = re.compile(r"[\[({]?[\w.\-–*′']{0,12}[\])}.,]{0,2}")
 _TEX = re.compile(r"\\[a-zA-Z]+|[_^]\{|^\$[^$]+\$$")
 _TEX_CLASS = re.compile(r"(?<![a-z])(?:tex|latex|math|equation|formula)(?![a-z])")
 _TEX_ADDRESS = re.compile(r"latex|mathtex|mimetex|/math/|cht=tx")
@@ -32,6 +34,8 @@ def write_out_mathematics(found: Survey) -> None:
             _replace_script(script)
     written = [formula for formula in found.all("math", "m:math", "mml:math")
                if next(formula.iterancestors("math", "m:math", "mml:math"), None) is None]
+    for table in found.all("table") if written else ():
+        _replace_table(table)
     for drawn in _DRAWN(found.root) if written else found.all("mjx-container"):
         formulas = list(islice(drawn.iter("math"), 2))
         if drawn.tag == "mjx-container" or _DRAWN_CLASS.search(drawn.get("class") or ""):
@@ -45,6 +49,18 @@ def write_out_mathematics(found: Survey) -> None:
     for image in found.all("img"):
         if tex := _tex_of_image(image):
             replace(image, tex)
+
+
+def _replace_table(table: etree._Element) -> None:
+    """A table that only centres formulas and their numbers becomes a paragraph."""
+    formulas = [formula for formula in table.iter("math") if next(formula.iterancestors("math"), None) is None]
+    if not formulas or len(text_in(table)) > MOST_IN_TABLE:
+        return
+    outside = [text for node in table.iter() if next(node.iterancestors("math"), None) is None
+               for text in (node.tag != "math" and node.text, node is not table and node.tail) if text]
+    if all(_EQUATION_NUMBER.fullmatch(text.strip()) for text in outside):
+        replace(table, " ".join(formula_text(formula) for formula in formulas))
+        table.tag = "p"
 
 
 def _is_display(formula: etree._Element) -> bool:

@@ -1,10 +1,15 @@
-"""White space: texts of which CSS keeps the line breaks (white-space: pre, pre-wrap, pre-line), with <br> for each."""
+"""White space: lines that only CSS or a class keeps apart, with <br> for each.
+
+Texts with white-space: pre, pre-wrap or pre-line, and verse of which each line is an element.
+"""
 
 import re
 
+from cssselect import HTMLTranslator
 from lxml import etree
 
 from miniature_memory.extraction.survey import Survey
+from miniature_memory.extraction.tree_edits import finder, text_in
 from miniature_memory.extraction.vocabulary import BLOCK_TAGS, SKIPPED
 
 KEPT_SPACE = "\ufdd0"  # stands for a space of indentation; Unicode promises that no text has this character
@@ -12,43 +17,61 @@ _KEEPS_LINES = {"pre": True, "pre-wrap": True, "break-spaces": True, "preserve":
                 "pre-line": False, "preserve-breaks": False}  # value -> does it keep indentation, too?
 _OTHER = ("normal", "nowrap", "initial", "collapse")
 _PROPERTY = re.compile(r"white-space(?:-collapse)?\s*:\s*([a-z-]+)", re.IGNORECASE)
-_IN_SOURCE = re.compile(r"space(?:-collapse)?(?:-|\s{0,5}:\s{0,5})(?:pre|break)")
+_IN_SOURCE = re.compile(r"space(?:-collapse)?(?:-|\s{0,5}:\s{0,5})(?:pre|break)", re.IGNORECASE)
 _UTILITY = re.compile(r"(?:^|\s)(?:\S{1,20}:)?white-?space-(pre(?:-wrap|-line)?|break-spaces)(?:\s|$)")
 _SELECTOR = re.compile(r"(?:^|[\s>])[a-z]{0,20}([.#])([\w-]{1,60})\s*$", re.IGNORECASE)
-_MOST_RULES = 100  # guess; of a page's own style sheets
+_OF_TAG = re.compile(r"(?:[\w.#-]{1,60}[\s>]{1,3}){0,2}[a-z]+", re.IGNORECASE)
+_CODE_TAGS = ("pre", "code", "kbd", "samp", "tt", "textarea", "xmp")
+_MOST_RULES, _MOST_OF_TAGS = 100, 10  # guess; of a page's own style sheets
+_VERSE = re.compile(r"poem|poetry|verse|stanza|strophe|lyric|line-block", re.IGNORECASE)
+_MOST_OF_LINE = 120  # guess: characters
 _SKIPPED = SKIPPED | {"pre"}
 
 
 def break_kept_lines(root: etree._Element, found: Survey, html: str) -> None:
     """Put <br> for every line break that is kept. html: the page's source, which tells soonest that there is none."""
+    if _VERSE.search(html):
+        for element in root.iter("div", "blockquote", "section", "p"):
+            if _is_of_lines(element):
+                _join_lines(element)
     if not _IN_SOURCE.search(html):
         return
-    sheet = _rules_of_sheets(found.all("style"))
+    sheet = _rules_of_sheets(root, found.all("style"))
     for element in [element for element in root.iter() if _value_of(element, sheet) in _KEEPS_LINES]:
         _break(element, sheet)
 
 
-def _rules_of_sheets(styles: list[etree._Element]) -> dict[str, str]:
-    """The value of white-space that the page's own style sheets give to a class, or to an #id."""
+def _rules_of_sheets(root: etree._Element, styles: list[etree._Element]) -> dict[str, str]:
+    """The value of white-space that the page's own style sheets give to a class, or to an #id.
+
+    What they give to a tag, such as that of #verse p, becomes the style of these elements themselves.
+    """
     out: dict[str, str] = {}
+    of_tags: dict[str, str] = {}
     for style in styles:
-        text, at = style.text or "", -1
-        while (at := text.find("white-space", at + 1)) >= 0 and len(out) < _MOST_RULES:
-            found = _PROPERTY.match(text, at)
-            value = found[1].lower() if found else ""
-            if value not in _KEEPS_LINES:
+        text = style.text or ""
+        for found in _PROPERTY.finditer(text):
+            value = found[1].lower()
+            if value not in _KEEPS_LINES or len(out) >= _MOST_RULES:
                 continue
-            head, brace, _ = text[max(at - 2000, 0) : at].rpartition("{")
+            head, brace, _ = text[max(found.start() - 2000, 0) : found.start()].rpartition("{")
             for selector in re.split(r"[{};]", head)[-1].split(",") if brace else ():
                 if named := _SELECTOR.search(selector):
                     out[("#" if named[1] == "#" else "") + named[2]] = value
+                elif _OF_TAG.fullmatch(selector.strip()) and not selector.strip().lower().endswith(_CODE_TAGS):
+                    of_tags[selector.strip()] = value
+    for selector, value in list(of_tags.items())[:_MOST_OF_TAGS]:
+        for element in finder(HTMLTranslator().css_to_xpath(selector))(root):
+            style_of = element.get("style") or ""
+            if not _PROPERTY.search(style_of):
+                element.set("style", f"{style_of};white-space:{value}")
     return out
 
 
 def _value_of(element: etree._Element, sheet: dict[str, str]) -> str:
     """The white-space that an element is given itself; "" for what it inherits."""
     style = element.get("style")
-    if style and "white-space" in style and (found := _PROPERTY.search(style)):
+    if style and (found := _PROPERTY.search(style)):
         return found[1].lower()
     names = element.get("class")
     if names:
@@ -103,3 +126,32 @@ def _put_breaks(node: etree._Element, is_tail: bool, keep_space: bool) -> None:
     else:
         node.text = first
         node[0:0] = breaks
+
+
+# --- verse ---------------------------------------------------------------------------------------
+
+
+def _is_of_lines(element: etree._Element) -> bool:
+    """Whether an element is called verse, and each element in it is a line."""
+    names = element.get("class")
+    if not names or not _VERSE.search(names) or len(element) < 2 or (element.text or "").strip():
+        return False
+    return all(child.tag in ("div", "span") and not (child.tail or "").strip() and _is_one_line(child)
+               for child in element if child.tag != "br")
+
+
+def _is_one_line(element: etree._Element) -> bool:
+    breaks = sum(1 for _ in element.iterdescendants("br"))
+    return breaks <= (len(element) > 0 and element[-1].tag == "br" and not (element[-1].tail or "").strip()) \
+        and next(element.iterdescendants(*BLOCK_TAGS), None) is None and len(text_in(element)) <= _MOST_OF_LINE
+
+
+def _join_lines(verse: etree._Element) -> None:
+    """Make the lines inline, with <br> between, and the verse a paragraph."""
+    verse.tag = "p"
+    for line in [child for child in verse if child.tag != "br"]:
+        follows = line.getnext()
+        if line.tag == "div" or (line.get("style") or "").replace(" ", "").find("display:block") >= 0:
+            line.tag = "span"
+            if follows is not None and follows.tag != "br" and not (len(line) and line[-1].tag == "br"):
+                line.addnext(etree.Element("br"))
