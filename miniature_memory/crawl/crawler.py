@@ -111,6 +111,9 @@ class Crawler:
         elif page.answer.status == 304:
             self.recorder.finish_visit(visit, "not_modified")
         else:
-            self.recorder.page(visit, page)
+            if page.rejection:
+                self.recorder.finish_visit(visit, page.rejection)
+            else:
+                self.recorder.page(visit, page)
             for url in self.recorder.add_links(visit, page):
                 self.scheduler.plan_if_room(url)

@@ -10,7 +10,6 @@ from miniature_memory.crawl.urls import joined
 from miniature_memory.responses.charset import decode_page
 from miniature_memory.responses.media_type import media_type
 from miniature_memory.responses.signals import Signals
-from miniature_memory.storage.url_keys import url_key
 
 SHELL_BYTES = 1 << 18  # a longer page is assumed to have text
 SHELL_CHARS = 200  # of visible text; a page with less that runs scripts is a shell. Guess
@@ -76,6 +75,6 @@ def links(signals: Signals, headers: Iterable[tuple[str, str]], body: bytes, url
 
 
 def refresh_target(signals: Signals, url: str) -> str:
-    """The URL that a page sends its readers on to; '' if to none, or to itself in whatever spelling."""
+    """The URL that a page sends its readers on to; '' if to none, or to itself in the same spelling."""
     target = joined(joined(url, signals.base) or url, signals.refresh) if signals.refresh else ""
-    return "" if not target or url_key(target) == url_key(url) else target
+    return "" if target == url else target

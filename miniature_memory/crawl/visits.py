@@ -94,6 +94,7 @@ class Page(NamedTuple):
     body_hash: str = ""  # sha256, in hex
     records: Exchange | None = None
     links: tuple[str, ...] = ()
+    rejection: str = ""  # why only its links are of use
 
 
 class Job(NamedTuple):
@@ -150,12 +151,13 @@ def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
         if row["archive"]:
             raise FetchError("redirected")  # the archive may have the other page, too
         return Page(replace(answer, location=target), at, records=exchange_records(answer, at))
-    if config.respect_noai and signals.rejection:
-        raise FetchError(signals.rejection)
-    if page_signals.needs_js(body):
+    rejection = signals.rejection if config.respect_noai else ""
+    if not rejection and page_signals.needs_js(body):
         raise FetchError("needs_js")
     found: list[str] = []
     if config.follow_links and row["depth"] < config.max_link_depth:
         found = [url for url in page_signals.links(signals, answer.headers, body, answer.url)
                  if host_of(url) == host_of(answer.url)]
+    if rejection:  # which says nothing of what it leads to
+        return Page(answer, links=tuple(found), rejection=rejection)
     return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), tuple(found))

@@ -15,7 +15,7 @@ from miniature_memory.responses.media_type import media_type
 
 NAME = "miniature-memory"  # how a site may address us
 MAX_REFRESH_SEC = 30  # a page that stays longer is one to read. Guess
-MOST_METAS, META_BYTES = 500, 2000  # that are looked at for words; a page with more is read as a whole
+MOST_METAS, META_BYTES = 500, 2000  # looked at for words; a page with more of them, or longer, is read as a whole
 REFRESH_CHARS = 4000  # more than any URL that is fetched
 
 VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")  # rules, despite their colon
@@ -131,6 +131,8 @@ def _may_say_something(body: bytes) -> bool:
             return False
         attributes = _META.match(low, at, at + META_BYTES)
         assert attributes
+        if attributes.end() == at + META_BYTES:
+            return True
         tag = attributes[0] if b"&" not in attributes[0] else html.unescape(attributes[0].decode("latin-1")).lower()
         if _TELLING.search(tag if isinstance(tag, bytes) else tag.encode("latin-1", "ignore")):
             return True

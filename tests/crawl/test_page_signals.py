@@ -56,7 +56,8 @@ def test_links_are_read_in_the_encoding_that_the_header_names(charset, path, que
 
 @pytest.mark.parametrize("content, target", [
     ("0; url=/en/", "http://a.example/en/"), ("3;en", "http://a.example/x/en"), ("0; url=//b.example", "http://b.example/"),
-    ("0; url=/x/page", ""), ("0; url=#top", ""), ("0; url=?", ""), ("0; url=javascript:go()", ""), ("600", ""),
+    ("0; url=/x/page", ""), ("0; url=#top", ""), ("0; url=?", "http://a.example/x/page?"),
+    ("0; url=javascript:go()", ""), ("600", ""),
     ("0; url=http://[", ""), ("0; url=data:text/html,x", "")])
 def test_where_a_page_sends_its_readers(content, target):
     url = "http://a.example/x/page"

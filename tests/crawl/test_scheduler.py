@@ -39,6 +39,15 @@ OWN_SPELLINGS = ["/index.php?/forum/3-tea/", "/index.php?threads/tea.7/", "/show
                  "/x?print", "/y?", "/list?b=2&a=1", "/z?q=a%20b&r=c+d", "/%e3%81%82|[1]", "/m?utm_source=mail&id=4"]
 
 
+def test_a_page_that_must_not_be_kept_leads_on_unless_it_says_no(tmp_path):
+    with serve({"/": page("<meta name=robots content='noindex'><a href=/a>a</a>"), "/a": page(),
+                "/x": page("<meta name=robots content='none'><a href=/b>b</a>"), "/b": page()}) as server:
+        add(tmp_path, server.url + "/", server.url + "/x")
+        stats = run(config_for(server, follow_links=True), tmp_path)
+        assert (stats.n_in, stats.n_out, stats.dropped) == (3, 1, {"noindex": 2})
+        assert "/a" in server.paths and "/b" not in server.paths
+
+
 def test_a_page_is_requested_and_archived_in_the_spelling_of_its_link(tmp_path):
     links = "".join(f"<a href='{path.replace('&', '&amp;')}'>p</a>" for path in OWN_SPELLINGS)
     with serve({"/": page(links)} | {path: page() for path in OWN_SPELLINGS}) as server:
