@@ -36,7 +36,8 @@ def read_warc(path: Path) -> Iterator[Input]:
         with open(path, "rb") as stream:
             records = ArchiveIterator(_unpacked(stream))
             for record in records:
-                yield _input_of(record)
+                offset = str(records.offset) if records.fh is stream else ""  # else of what was unpacked
+                yield _input_of(record)._replace(source=path.absolute().as_uri(), warc_offset=offset)
             if records.fh is stream and _is_left(stream, records.offset):
                 yield Input(path.absolute().as_uri(), "", None, reason="record_cut_short")
     except OSError as error:

@@ -17,7 +17,9 @@ from miniature_memory.core.errors import StageError
 from miniature_memory.core.mojibake import mend_encoding
 from miniature_memory.core.paths import shown
 from miniature_memory.core.text import strip_control, timestamp
+from miniature_memory.extraction.license_names import MOST_CHARS, of_text
 from miniature_memory.extraction.long_texts import divide
+from miniature_memory.extraction.metadata import one_line
 from miniature_memory.responses.charset import decode_text
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,9 @@ class Input(NamedTuple):
     title: str = ""
     reason: str = ""  # why it is rejected
     headers: tuple[tuple[str, str], ...] = ()  # of the HTTP response
+    source: str = ""  # the file that it came from
+    license: str = ""  # as that file names it; a page's own is read later
+    warc_offset: str = ""  # in `source`, where that is a WARC file
 
 
 # --- files and standard input --------------------------------------------------------------------
@@ -52,7 +57,8 @@ def read_files(paths: Iterable[Path]) -> Iterator[Input]:
         for file in files:
             try:
                 with open(file, "rb") as stream:
-                    origin = Input(file.absolute().as_uri(), timestamp(file.stat().st_mtime), None, title=file.stem)
+                    origin = Input(file.absolute().as_uri(), timestamp(file.stat().st_mtime), None, title=file.stem,
+                                   source=file.absolute().as_uri())
                     for one in ENDINGS.get(file.suffix.lower(), _read_text)(stream, origin):
                         yield from divided(one)
             except OSError as error:
@@ -72,7 +78,7 @@ def read_stdin() -> Iterator[Input]:
     """One page or text from standard input: a page if it begins like HTML."""
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     read = _read_html if LOOKS_LIKE_HTML.match(data[:1000]) else _read_text
-    yield from read(io.BytesIO(data), Input("stdin:", timestamp(), None))
+    yield from read(io.BytesIO(data), Input("stdin:", timestamp(), None, source="stdin:"))
 
 
 def unreadable(path: Path, error: OSError, expected: str) -> StageError:
@@ -112,7 +118,8 @@ def _read_json_lines(stream: BinaryIO, origin: Input) -> Iterator[Input]:
             yield origin._replace(reason="bad_json")
             continue
         metadata = metadata if isinstance(metadata, dict) else content
-        own = origin._replace(url=_string(metadata.get("url")) or origin.url, title=_string(metadata.get("title")))
+        own = origin._replace(url=_string(metadata.get("url")) or origin.url, title=_string(metadata.get("title")),
+                              license=_license(metadata.get("license")))
         if isinstance(html, str) and not (isinstance(text, str) and text.strip()):
             yield own._replace(html=html.encode("utf-8", "replace"), charset="utf-8")
         elif isinstance(text, str):
@@ -123,6 +130,12 @@ def _read_json_lines(stream: BinaryIO, origin: Input) -> Iterator[Input]:
 
 def _string(value: object) -> str:
     return strip_control(value) if isinstance(value, str) else ""
+
+
+def _license(value: object) -> str:
+    """A license by its name where that is known, else as the file has it."""
+    stated = one_line(_string(value)[:MOST_CHARS])
+    return of_text(stated) or stated
 
 
 Reader = Callable[[BinaryIO, Input], Iterator[Input]]  # (the file, its URL, time and title) -> what it contains

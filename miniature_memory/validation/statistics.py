@@ -21,6 +21,7 @@ def statistics(catalog: Catalog, tally: Tally) -> dict[str, Any]:
                       "clean": clean_documents.count(catalog)},
         "words": {"raw": tally.raw_words, "clean": int(words.sum())},
         "languages": documents.languages(catalog, TOP), "hosts": documents.hosts(catalog, TOP),
+        "licenses": documents.licenses(catalog, TOP),
         "words_per_document": {f"{share:.0%}": int(np.quantile(words, share, method="nearest"))
                                for share in SHARES} if len(words) else {},
         "days": len(days), "documents_per_day": dict(days[-TOP:]),
@@ -35,6 +36,7 @@ def screen(facts: dict[str, Any]) -> str:
     sizes = " · ".join(f"{name} {n / 1e6:,.1f} MB" for name, n in facts["bytes"].items())
     rows = {"documents": listed(facts["documents"]), "words": listed(facts["words"]),
             "languages": listed(facts["languages"]), "hosts": listed(facts["hosts"]),
+            "licenses": listed(facts["licenses"]),
             "words each": listed(facts["words_per_document"]),
             "growth": f"{facts['days']} days; documents per day: {listed(facts['documents_per_day'])}",
             "files": sizes or "none",

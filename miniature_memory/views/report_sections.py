@@ -23,6 +23,7 @@ TOP = 10  # hosts, languages and reasons drawn
 EXAMPLE_REASONS = 12  # with examples
 SHOWN_SAMPLES = 3  # models side by side: the first, one between, the last
 TABLE_ROWS = 60
+LICENSES_NOTE = "As the pages name them; a page that names none may still be protected."
 SCROLLS = "tabindex=0 role=group aria-label=Scrollable"  # so that a keyboard can scroll it, too
 STAGES = ("search", "scrape", "extract", "validate", "clean", "prepare", "train")
 COST_NOTHING = ("already_known", "not_modified")  # reasons of search and scrape by which nothing is lost
@@ -195,7 +196,8 @@ def dataset(runs: Sequence[Run], found: Dataset | None) -> str:
         seen = len(found.lengths)
         note = "" if found.counts.documents <= seen else f"Based on {short(seen)} documents, evenly sampled."
         parts += [funnel(found), lengths(found.lengths, note), shares("Sites", "site", found.hosts, seen, note),
-                  shares("Languages", "language", found.languages, seen, note)]
+                  shares("Languages", "language", found.languages, seen, note),
+                  shares("Licenses", "license", found.licenses, seen, f"{note} {LICENSES_NOTE}".strip())]
     return section("What it has read", *parts, grid=True)
 
 

@@ -213,7 +213,7 @@ def test_in_a_browser(tmp_path: Path, chromium: Chromium, width: int, dark: bool
         assert not view.accessibility_faults()
         assert view.page.title().startswith("Wooden ships, ")
         assert view.page.locator("script, img, iframe, object, a").count() == 0
-        assert view.page.locator("svg").count() == 13
+        assert view.page.locator("svg").count() == 14
 
 
 @pytest.mark.browser
