@@ -8,7 +8,7 @@ import json
 import mimetypes
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 from lxml import etree
 
@@ -22,7 +22,8 @@ MOST_JSON_CHARS = 200_000  # of one script; guess
 MOST_NODES = 1000  # of JSON-LD; guess
 LICENSE_METAS = {"license", "licence", "copyright-license", "dc.license", "dcterms.license", "dc.rights.license",
                  "cc:license", "dc:license", "dct:license", "dcterms:license"}
-RIGHTS_METAS = {"dc.rights", "dcterms.rights", "dc:rights", "dct:rights", "dc.rights.uri", "rights"}
+RIGHTS_METAS = {"dc.rights", "dcterms.rights", "dc.rights.uri"}
+TELLING = ("license", "licence", "creativecommons", "dc.rights", "dcterms.rights")  # a page without them names none
 LICENSE_NAMES = {"license", "cc:license", "dc:license", "dct:license", "dcterms:license", "xhv:license",
                  "schema:license"}  # in rel, property and itemprop
 # Things that a page is not, though it shows them: their licenses are not its text's (schema.org, dcmitype)
@@ -35,13 +36,17 @@ OTHERS_WORDS = {"caption", "captions", "figure", "image", "images", "photo", "ph
                 "disqus"}
 FOOTER_WORDS = {"foot", "footer", "colophon", "license", "licence", "copyright"}
 _WORD = re.compile(r"[a-z]+")
-_MARKED = etree.XPath("//*[contains(translate(concat(@rel, ' ', @property, ' ', @itemprop), 'LICENS', 'licens'), "
-                      "'license')]")
 
 
 class Named(NamedTuple):
     license: str
     in_footer: bool = False
+
+
+def may_name_one(html: str) -> bool:
+    """Whether a page may name a license, going by its words: most pages are done with that."""
+    html = html.lower()
+    return any(word in html for word in TELLING)
 
 
 def page_license(root: etree._Element, url: str = "") -> str:
@@ -104,15 +109,19 @@ def _license_value(value: Any) -> str:
 
 def _marked(root: etree._Element, base: str) -> Iterator[Named]:
     """Links and properties that say of themselves that they are the license: rel, RDFa's property, itemprop."""
-    for element in _some(cast("list[etree._Element]", _MARKED(root))):
-        of_body = ("itemprop",) if element.tag in ("meta", "link") else ("rel", "property", "itemprop")
-        words = " ".join(element.get(name) or "" for name in of_body).lower().split()
-        if LICENSE_NAMES.isdisjoint(re.split("[/#]", word)[-1] for word in words):
-            continue
+    for element in _some([element for element in root.iter("*") if _is_marked(element)]):
         address = element.get("href") or element.get("resource") or ""
         text = element.get("content") or "" if address or element.get("content") else _text(element)
         if (place := _place(element, base)) is not None:
             yield Named(of_address(address, base) if address else of_text(text), place)
+
+
+def _is_marked(element: etree._Element) -> bool:
+    for name in ("itemprop",) if element.tag in ("meta", "link") else ("rel", "property", "itemprop"):
+        value = (element.get(name) or "")[:MOST_CHARS].lower()
+        if "license" in value and not LICENSE_NAMES.isdisjoint(re.split("[/#]", word)[-1] for word in value.split()):
+            return True
+    return False
 
 
 def _linked(root: etree._Element, base: str) -> Iterator[Named]:
