@@ -15,12 +15,14 @@ from miniature_memory.core.run_config import RunConfig
 from miniature_memory.crawl.config import ScrapeConfig, SearchConfig, WebConfig
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.sampling.config import SampleConfig
+from miniature_memory.storage.config import StorageConfig
 from miniature_memory.training.config import PrepareConfig, TrainConfig
 from miniature_memory.validation.config import ValidateConfig
 
 CONFIGS: dict[str, type] = {"run": RunConfig, "web": WebConfig, "search": SearchConfig, "scrape": ScrapeConfig,
                             "extract": ExtractConfig, "validate": ValidateConfig, "clean": CleanConfig,
-                            "prepare": PrepareConfig, "train": TrainConfig, "sample": SampleConfig}
+                            "prepare": PrepareConfig, "train": TrainConfig, "sample": SampleConfig,
+                            "storage": StorageConfig}
 COLUMN, WIDTH = 40, 120  # of default.toml: where its comments start, and end at the latest
 
 TOML_HEAD = """\
