@@ -18,13 +18,15 @@ from miniature_memory.core.renamed_settings import RENAMED_SETTINGS
 Tables = dict[str, dict[str, Any]]
 T = typing.TypeVar("T")
 
+MOST = (1 << 63) - 1  # of a number whose setting has no limit of its own: what SQLite and NumPy hold
 
-def setting(default: T, doc: str, heading: str = "") -> T:
+
+def setting(default: T, doc: str, heading: str = "", least: float = 0, most: float = MOST) -> T:
     """A field of a configuration's dataclass: its default, and its description in default.toml and the docs.
 
-    heading: of the group of settings that begins with this one.
+    heading: of the group of settings that begins with this one. least, most: of a number, inclusive.
     """
-    metadata = {"doc": doc, "heading": heading}
+    metadata = {"doc": doc, "heading": heading, "least": least, "most": most}
     if isinstance(default, (list, dict)):
         return typing.cast(T, dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata))
     field: T = dataclasses.field(default=default, metadata=metadata)
@@ -129,9 +131,15 @@ def build_config(config_class: type, table: str, tables: Tables) -> Any:
                 raise ConfigError(f"{table}.{item.name} = {value!r}: expected {getattr(hint, '__name__', hint)}")
             values[item.name] = float(value) if hint is float else value
     try:
-        return config_class(**values)
+        config = config_class(**values)
     except ValueError as error:  # the type is right, and the dataclass still rejects the value
         raise ConfigError(f"[{table}] {error}") from None
+    for item in dataclasses.fields(config_class):
+        value, least, most = (values.get(item.name), *(item.metadata.get(name) for name in ("least", "most")))
+        if isinstance(value, int | float) and least is not None and most is not None and not least <= value <= most:
+            limit = f"{least} or more" if most == MOST else f"{least} to {most}"
+            raise ConfigError(f"[{table}] {item.name} = {value}: expected {limit}")
+    return config
 
 
 def _has_type(value: Any, hint: Any) -> bool:

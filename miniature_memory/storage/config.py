@@ -10,7 +10,3 @@ class StorageConfig:
     max_gb: float = setting(0.0,
         "of data/ and checkpoints/; beyond, a run ends by removing the oldest models of checkpoints/history, then WARC "
         "files that have been extracted, never a text or the last model; 0: no limit")
-
-    def __post_init__(self) -> None:
-        if self.max_gb < 0:
-            raise ValueError(f"max_gb = {self.max_gb:g}: expected 0 (no limit) or more")

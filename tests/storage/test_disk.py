@@ -14,7 +14,6 @@ from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.storage import append_log, disk, pages
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.config import StorageConfig
 from miniature_memory.validation.config import ValidateConfig
 
 
@@ -79,8 +78,3 @@ def test_then_extracted_pages_go_and_nothing_else_and_the_audit_misses_none(root
     with Catalog(root, read_only=True) as catalog:
         assert pages.count(catalog) == 6
     assert (root / "data/pages/000005.warc.gz").exists()
-
-
-def test_a_limit_below_nothing_is_an_error() -> None:
-    with pytest.raises(ValueError, match="max_gb = -1: expected 0"):
-        StorageConfig(max_gb=-1.0)
