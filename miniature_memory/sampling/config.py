@@ -32,8 +32,6 @@ class SampleConfig:
         if len(self.kept_prompts) > KEPT_PROMPTS or any(not 0 < len(text) <= MOST_CHARS for text in self.kept_prompts):
             raise ValueError(f"kept_prompts = {self.kept_prompts}; expected at most {KEPT_PROMPTS} texts of at most "
                              f"{MOST_CHARS} characters")
-        if "" in self.stop:
-            raise ValueError("stop holds an empty text, at which every sample would end; expected none")
         for name in ("num_samples", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 1 or more")

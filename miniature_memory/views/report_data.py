@@ -89,8 +89,9 @@ def read_samples(root: Path) -> list[Sample]:
     return found
 
 
-def read_queries(root: Path) -> list[str]:
+def read_list(root: Path, name: str) -> list[str]:
+    """The lines of a list in config/, such as queries.txt, without comments."""
     with contextlib.suppress(OSError, ValueError):
-        lines = (root / "config/queries.txt").read_text(encoding="utf-8-sig").splitlines()
+        lines = (root / "config" / name).read_text(encoding="utf-8-sig").splitlines()
         return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     return []

@@ -135,8 +135,8 @@ def collect(root: Path, tables: Tables, demo: bool = False) -> Facts:
 def next_step(facts: Facts, root: Path, stop_reason: str, demo: bool) -> str:
     """What to do now, in a sentence. stop_reason: why the last training was skipped, if it was."""
     dataset, last, queries = facts["dataset"], facts["last_run"], shown(root / "config/queries.txt")
-    run, doctor, train = (command("run.py", root, *["--demo"] * demo, *options)
-                          for options in ((), ("--doctor",), ("--only train",)))
+    run, doctor, train, texts = (command("run.py", root, *["--demo"] * demo, *options)
+                                 for options in ((), ("--doctor",), ("--only train",), ("--texts FILE...",)))
     if facts["at_work"]:
         return (f"A run is active (process {facts['at_work']}): wait for it, or follow it with "
                 f"tail -f {shlex.quote(shown(root / 'data/run.log'))}")
@@ -144,7 +144,8 @@ def next_step(facts: Facts, root: Path, stop_reason: str, demo: bool) -> str:
         return f"Fix the problems above; {doctor} checks everything else."
     if not dataset.get("raw_documents"):
         if last:
-            return f"No page could be read yet: find out why with {doctor}, then run {run} again."
+            return (f"No page could be read yet: find out why with {doctor}, or add addresses of pages or feeds to "
+                    f"{shown(root / 'config/seeds.txt')}, then run {run} again; or learn from your own texts: {texts}")
         if demo:
             return f"{run} runs all stages on built-in pages."
         return f"Write your topic into {queries}, one query per line, then run {run}"
