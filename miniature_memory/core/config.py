@@ -18,10 +18,8 @@ from miniature_memory.core.renamed_settings import RENAMED_SETTINGS
 Tables = dict[str, dict[str, Any]]
 T = typing.TypeVar("T")
 
-MOST = (1 << 63) - 1  # of a number whose setting has no limit of its own: what SQLite and NumPy hold
 
-
-def setting(default: T, doc: str, heading: str = "", least: float = 0, most: float = MOST) -> T:
+def setting(default: T, doc: str, heading: str = "", least: float = 0, most: float = math.inf) -> T:
     """A field of a configuration's dataclass: its default, and its description in default.toml and the docs.
 
     heading: of the group of settings that begins with this one. least, most: of a number, inclusive.
@@ -137,7 +135,7 @@ def build_config(config_class: type, table: str, tables: Tables) -> Any:
     for item in dataclasses.fields(config_class):
         value, least, most = (values.get(item.name), *(item.metadata.get(name) for name in ("least", "most")))
         if isinstance(value, int | float) and least is not None and most is not None and not least <= value <= most:
-            limit = f"{least} or more" if most == MOST else f"{least} to {most}"
+            limit = f"{least} or more" if most == math.inf else f"{least} to {most}"
             raise ConfigError(f"[{table}] {item.name} = {value}: expected {limit}")
     return config
 

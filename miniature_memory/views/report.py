@@ -46,10 +46,10 @@ def page(root: Path, tables: Tables) -> str:
     title = sections.title([topic] if topic else report_data.read_list(root, "queries.txt"))
     samples = report_data.read_samples(root)
     is_empty = not (model or problems or samples) and report_empty.is_empty(runs, dataset.counts if dataset else None)
-    parts = [report_empty.sections(runs, root)] if is_empty else [
-             sections.notices(runs, [finding.found for finding in problems]), sections.samples(samples, runs),
-             sections.learning(runs), sections.dataset(runs, dataset),
-             sections.rejected(report_data.count_dropped(runs), report_data.read_examples(root)), sections.cost(runs)]
+    parts = [sections.notices(runs, [finding.found for finding in problems])]
+    parts += [report_empty.sections(runs, root)] if is_empty else [
+              sections.samples(samples, runs), sections.learning(runs), sections.dataset(runs, dataset),
+              sections.rejected(report_data.count_dropped(runs), report_data.read_examples(root)), sections.cost(runs)]
     parts.append(sections.settings(tables, read_tables(PROJECT), model))
     style = plots.THEMED_STYLE + STYLESHEET.read_text(encoding="utf-8")
     header = sections.header(title, runs, dataset, command("run.py", root))
