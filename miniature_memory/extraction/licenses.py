@@ -32,9 +32,9 @@ OTHER_THINGS = ("image", "video", "audio", "music", "photo", "media", "movie", "
 OTHERS_TAGS = {"figure", "figcaption", "picture", "blockquote", "template"}
 # Words of class and id names, below the elements that hold a whole page, whose own names tell what it has
 WHOLE_TAGS = {"html", "body", "main", "article", "section"}
-OTHERS_WORDS = {"caption", "captions", "figure", "image", "images", "photo", "photos", "gallery", "comment", "comments",
-                "disqus"}
-FOOTER_WORDS = {"foot", "footer", "colophon", "license", "licence", "copyright"}
+OTHERS_WORDS = {"caption", "captions", "thumbcaption", "credit", "credits", "figure", "image", "images", "photo",
+                "photos", "gallery", "comment", "comments", "disqus"}
+FOOTER_WORDS, NOTICE_WORDS = {"foot", "footer", "colophon"}, {"license", "licence", "copyright"}
 _WORD = re.compile(r"[a-z]+")
 
 
@@ -126,7 +126,8 @@ def _is_marked(element: etree._Element) -> bool:
 
 def _linked(root: etree._Element, base: str) -> Iterator[Named]:
     """Links to Creative Commons: in the footer, or as a notice of their own, with a badge or by the license's name."""
-    for element in _some([link for link in root.iter("a") if "creativecommons.org/" in (link.get("href") or "")]):
+    links = [link for link in root.iter("a") if "creativecommons.org/" in (link.get("href") or "").lower()]
+    for element in _some(links):
         name = of_address(element.get("href") or "", base)
         if not is_creative_commons(name) or (in_footer := _place(element, base)) is None:
             continue
@@ -147,9 +148,9 @@ def _some(elements: list[T]) -> list[T]:
 
 
 def _place(element: etree._Element, base: str) -> bool | None:
-    """Whether an element stands in the footer; None if it stands with a picture, in a comment or in a quotation, or
+    """Whether an element stands in the footer or in a notice that is named as one; None if it stands with a picture, in a comment or in a quotation, or
     belongs to a thing that is not the page."""
-    in_footer = False
+    in_footer = is_notice = is_others = False
     for up in (element, *element.iterancestors()):
         thing = up.get("itemtype") or up.get("typeof")
         if up.tag in OTHERS_TAGS or _is_other_thing(thing) or _is_file(up.get("about")):
@@ -157,9 +158,9 @@ def _place(element: etree._Element, base: str) -> bool | None:
         words = set[str]() if up.tag in WHOLE_TAGS else set(_WORD.findall(
             f"{up.get('class') or ''} {up.get('id') or ''}"[:MOST_CHARS].lower()))
         in_footer |= up.tag == "footer" or bool(words & FOOTER_WORDS)
-        if words & OTHERS_WORDS and not in_footer:
-            return None
-    return in_footer
+        is_notice |= bool(words & NOTICE_WORDS and not words & OTHERS_WORDS)
+        is_others |= bool(words & OTHERS_WORDS)
+    return None if is_others and not in_footer else in_footer or is_notice
 
 
 def _is_file(about: str | None) -> bool:
