@@ -112,7 +112,7 @@ def _marked(root: etree._Element, base: str) -> Iterator[Named]:
     for element in _some([element for element in root.iter("*") if _is_marked(element)]):
         address = element.get("href") or element.get("resource") or ""
         text = element.get("content") or "" if address or element.get("content") else _text(element)
-        if (place := _place(element, base)) is not None:
+        if (place := _place(element)) is not None:
             yield Named(of_address(address, base) if address else of_text(text), place)
 
 
@@ -129,7 +129,7 @@ def _linked(root: etree._Element, base: str) -> Iterator[Named]:
     links = [link for link in root.iter("a") if "creativecommons.org/" in (link.get("href") or "").lower()]
     for element in _some(links):
         name = of_address(element.get("href") or "", base)
-        if not is_creative_commons(name) or (in_footer := _place(element, base)) is None:
+        if not is_creative_commons(name) or (in_footer := _place(element)) is None:
             continue
         if in_footer or _has_badge(element) or _is_notice(element):
             yield Named(name, in_footer)
@@ -147,9 +147,9 @@ def _some(elements: list[T]) -> list[T]:
     return elements if len(elements) <= MOST_LOOKED_AT else elements[:half] + elements[-half:]
 
 
-def _place(element: etree._Element, base: str) -> bool | None:
-    """Whether an element stands in the footer or in a notice that is named as one; None if it stands with a picture, in a comment or in a quotation, or
-    belongs to a thing that is not the page."""
+def _place(element: etree._Element) -> bool | None:
+    """Whether an element stands in the footer or in what is named a notice; None if it stands with a picture, in a
+    comment or in a quotation, or belongs to a thing that is not the page."""
     in_footer = is_notice = is_others = False
     for up in (element, *element.iterancestors()):
         thing = up.get("itemtype") or up.get("typeof")
