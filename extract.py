@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from miniature_memory.core.command_line import OldSpelling
 from miniature_memory.core.errors import StageError
@@ -41,12 +41,13 @@ from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.file_kinds import ENDINGS
 from miniature_memory.extraction.inputs import read_files, read_stdin
 from miniature_memory.extraction.long_texts import divide
+from miniature_memory.extraction.metadata import one_line
 from miniature_memory.extraction.page import Extracted, extract_page
 from miniature_memory.extraction.parsing import parse
 from miniature_memory.extraction.reading import Input
 from miniature_memory.extraction.workers import Job, extract_all, extract_job
 from miniature_memory.responses.charset import decode_html
-from miniature_memory.storage import documents
+from miniature_memory.storage import documents, urls
 from miniature_memory.storage.catalog import Catalog
 
 logger = logging.getLogger(__name__)
@@ -68,11 +69,11 @@ def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Seq
                     logger.log(DETAIL, "%s skipped: %s", source.url, extracted.reason)
                 for part, url in _parts(extracted, source):
                     with catalog.record():
-                        _store(catalog, part, url, source.fetched_at, stats)
+                        _store(catalog, part, origin_of_input(source)._replace(url=url), stats)
         elif total := catalog.count_new("extract", "pages"):
             for page, extracted in Progress(extract_all(_new_pages(catalog), config), "extract", total, unit=" pages"):
                 with catalog.record():
-                    _store(catalog, extracted, page["url"], page["fetched_at"], stats)
+                    _store(catalog, extracted, origin_of_page(catalog, page), stats)
                     catalog.advance("extract", page["seq"])
     return stats
 
@@ -94,28 +95,50 @@ def _parts(extracted: Extracted, source: Input) -> Iterator[tuple[Extracted, str
         yield replace(extracted, text=part.text, title=title), source.at(f"part={number}")
 
 
-def _store(catalog: Catalog, extracted: Extracted, url: str, fetched_at: str, stats: StageStats) -> None:
+class Origin(NamedTuple):
+    """Where a page or text comes from, as its document's metadata has it."""
+
+    url: str
+    fetched_at: str
+    source: str  # by which its URL was found: "ddgs: the query", "links: the page", or the file that it was read from
+    warc_file: str  # that holds the response, relative to the root if it is the crawl's; "" for none
+    warc_offset: str  # of its record, in bytes
+
+
+def origin_of_input(one: Input) -> Origin:
+    return Origin(one.url, one.fetched_at, one.source, one.source if one.warc_offset else "", one.warc_offset)
+
+
+def origin_of_page(catalog: Catalog, page: sqlite3.Row) -> Origin:
+    source = one_line(urls.found_by(catalog, page["url_id"]))
+    return Origin(page["url"], page["fetched_at"], source, page["file"], str(page["offset"]))
+
+
+def _store(catalog: Catalog, extracted: Extracted, origin: Origin, stats: StageStats) -> None:
     """Append the document, or count why there is none. A known text is not stored again; its further URL is noted."""
     stats.n_in += 1
     if extracted.reason:
         stats.dropped[extracted.reason] += 1
         return
-    document_id, line = to_document(extracted, url, fetched_at)
+    document_id, line = to_document(extracted, origin)
     if documents.has(catalog, document_id):
-        documents.add_url(catalog, document_id, url)
+        documents.add_url(catalog, document_id, origin.url)
         stats.dropped["duplicate_text"] += 1
         return
-    documents.add(catalog, document_id, url, catalog.append("data/raw", ".jsonl", line))
+    place = catalog.append("data/raw", ".jsonl", line)
+    documents.add(catalog, document_id, origin.url, place, extracted.license)
     stats.n_out += 1
     stats.bytes_written += len(line)
 
 
-def to_document(extracted: Extracted, url: str, fetched_at: str) -> tuple[str, bytes]:
+def to_document(extracted: Extracted, origin: Origin) -> tuple[str, bytes]:
     """(id, JSON line) of a raw document. Every metadata key is always there and a string: "" for unknown."""
     document_id = hashlib.sha256(extracted.text.encode()).hexdigest()
-    metadata = {"url": url, "title": extracted.title, "author": extracted.author, "published": extracted.published,
-                "language": extracted.language_hint, "host": hostname(url), "fetched_at": fetched_at,
-                "extractor": extracted.extractor, "page_type": extracted.page_type}
+    metadata = {"url": origin.url, "title": extracted.title, "author": extracted.author,
+                "published": extracted.published, "language": extracted.language_hint, "host": hostname(origin.url),
+                "fetched_at": origin.fetched_at, "extractor": extracted.extractor, "page_type": extracted.page_type,
+                "license": extracted.license, "source": origin.source, "warc_file": origin.warc_file,
+                "warc_offset": origin.warc_offset}
     line = json.dumps({"id": document_id, "text": extracted.text, "metadata": metadata}, ensure_ascii=False)
     return document_id, line.encode() + b"\n"
 

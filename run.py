@@ -21,7 +21,6 @@ import contextlib
 import dataclasses
 import json
 import logging
-import os
 import subprocess
 import time
 from pathlib import Path
@@ -39,10 +38,10 @@ from miniature_memory.core.text import counted, timestamp
 from miniature_memory.crawl import new_topic
 from miniature_memory.crawl.outcomes import attempts, unread_seeds
 from miniature_memory.demo_site.demo import demo_web
-from miniature_memory.storage import clean_documents, counts, documents, pages
+from miniature_memory.storage import counts, disk, documents, pages
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import append_line
-from miniature_memory.views import status, topics
+from miniature_memory.views import outcome, status, topics
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +85,7 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
             if args.demo:
                 run.overrides = stack.enter_context(demo_web(args.root))
             code = run_all(run, stages_to_run(args.only, args.skip + ["search", "scrape"] * bool(args.texts)))
+            disk.keep_within(args.root, tables["storage"]["max_gb"])
         except (Stopped, StageError, BrokenPipeError) as error:  # the last: the reader of our lines has seen enough
             code = getattr(error, "exit_code", EXIT_DONE)
             raise
@@ -192,17 +192,7 @@ def show_result(run: Run) -> int:
     code = subprocess.run([*run.command_line("sample.py"), "--keep"], check=False).returncode
     if run.args.quiet:
         return code
-    with Catalog(root, read_only=True) as catalog:
-        n_documents = clean_documents.count(catalog)
-    where, bits = shown(root), facts.get("val_bpb")
-    data = os.path.join(where, "data")
-    rows = {"validation": f"{bits:.3f} bits per byte after {facts['iter_num']:,} iterations" if bits else "",
-            "dataset": f"{data} ({n_documents:,} documents)",
-            "model": os.path.join(where, "checkpoints", "release.pt"),
-            "report": os.path.join(data, "report.html"),
-            "history": f"{os.path.join(data, 'runs.jsonl')}; messages in {os.path.join(data, 'run.log')}",
-            "more": f"{run.again()} continues from here; with --status it shows the progress"}
-    print("\n" + "\n".join(f"{name:<12}{value}" for name, value in rows.items() if value), flush=True)
+    print("\n" + outcome.rows(root, facts, run.again()), flush=True)
     return code
 
 
@@ -236,6 +226,9 @@ def main(argv: list[str] | None = None) -> int:
             from miniature_memory.views import doctor
 
             return doctor.show(doctor.examine(args.root, tables, args.config, args.overrides, args.demo), args.json)
+        from miniature_memory.views import settings  # takes 0.04 s, which --status has not
+
+        settings.check(tables, trains="train" not in args.skip and args.only in (None, "train"))
         if args.topic is not None or args.texts:
             start_logging(args.root, args.quiet)
             if new_topic.begin(args.root, args.topic or args.root.name, tables, args.overrides, bool(args.texts),

@@ -3,8 +3,9 @@
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,6 +65,14 @@ def config_checks(config: CleanConfig) -> tuple[Check, ...]:
     return checks_of(thresholds_of(config.preset, config.thresholds))
 
 
+def license_rejection(document: dict[str, Any], required: Sequence[str]) -> Rejection | None:
+    """Why the license of a document is none of those `required`, which are patterns as the shell's; or None."""
+    license = document["metadata"].get("license", "")  # documents of earlier releases have no such key
+    if not required or (license and any(fnmatchcase(license.upper(), pattern.upper()) for pattern in required)):
+        return None
+    return Rejection("no_license", license or "none named", " ".join(required))
+
+
 class Cleaner:
     """Cleans one document after the other into `catalog`: its clean set, duplicate keys and site lines grow."""
 
@@ -81,8 +90,11 @@ class Cleaner:
         Reads the catalog and changes nothing, so it belongs before the record() block, where a signal can stop it.
         """
         host = hostname(url)
-        site = load_site(self.catalog, host) if host else None
         judged = Judged(document, url, language, host)
+        if rejection := license_rejection(document, self.config.require_license):
+            judged.rejection = rejection
+            return judged
+        site = load_site(self.catalog, host) if host else None
         try:
             with deadline(self.config.document_deadline_sec):
                 text, judged.rejection, judged.removed = clean_text(document["text"], language, self.checks, site)

@@ -112,6 +112,9 @@ class CleanConfig:
         "changes to the preset, such as min_words = 30; docs/configuration.md lists all thresholds")
     mask_personal_data: bool = setting(True,
         "e-mail addresses, phone, card and account numbers and public IP addresses become words such as [phone number]")
+    require_license: list[str] = setting([],
+        "keep only documents whose pages name one of these licenses, such as [\"CC0-*\", \"CC-BY-[0-9]*\"]; CC-BY-* "
+        "includes -SA, -NC and -ND; []: keep all")
     document_deadline_sec: float = setting(20.0, "of computing; reject a document that takes longer")  # as extract's
     validate: ValidateConfig = field(default_factory=ValidateConfig)  # for --rebuild, which detects languages again
 

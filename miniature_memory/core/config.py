@@ -19,12 +19,12 @@ Tables = dict[str, dict[str, Any]]
 T = typing.TypeVar("T")
 
 
-def setting(default: T, doc: str, heading: str = "") -> T:
+def setting(default: T, doc: str, heading: str = "", least: float = 0, most: float = math.inf) -> T:
     """A field of a configuration's dataclass: its default, and its description in default.toml and the docs.
 
-    heading: of the group of settings that begins with this one.
+    heading: of the group of settings that begins with this one. least, most: of a number, inclusive.
     """
-    metadata = {"doc": doc, "heading": heading}
+    metadata = {"doc": doc, "heading": heading, "least": least, "most": most}
     if isinstance(default, (list, dict)):
         return typing.cast(T, dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata))
     field: T = dataclasses.field(default=default, metadata=metadata)
@@ -129,9 +129,15 @@ def build_config(config_class: type, table: str, tables: Tables) -> Any:
                 raise ConfigError(f"{table}.{item.name} = {value!r}: expected {getattr(hint, '__name__', hint)}")
             values[item.name] = float(value) if hint is float else value
     try:
-        return config_class(**values)
+        config = config_class(**values)
     except ValueError as error:  # the type is right, and the dataclass still rejects the value
         raise ConfigError(f"[{table}] {error}") from None
+    for item in dataclasses.fields(config_class):
+        value, least, most = (values.get(item.name), *(item.metadata.get(name) for name in ("least", "most")))
+        if isinstance(value, int | float) and least is not None and most is not None and not least <= value <= most:
+            limit = f"{least} or more" if most == math.inf else f"{least} to {most}"
+            raise ConfigError(f"[{table}] {item.name} = {value}: expected {limit}")
+    return config
 
 
 def _has_type(value: Any, hint: Any) -> bool:

@@ -8,9 +8,11 @@ import shlex
 import signal
 import sys
 from pathlib import Path
+from types import TracebackType
 
 PROJECT = Path(__file__).resolve().parents[2]
 NEEDED = (3, 11)
+ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def setup_command() -> str:
@@ -23,8 +25,10 @@ def use_own_python() -> None:
 
     Until the script catches signals itself, Ctrl-C and SIGTERM end its imports with one line.
     """
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in ENDING:
         signal.signal(signum, _stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+    sys.excepthook = _explain
     use_utf8()
     script, arguments = Path(sys.argv[0]).name, set(sys.argv[1:]) if sys.argv[0].endswith("run.py") else set()
     if sys.version_info >= NEEDED and arguments & {"--status", "--topics"}:
@@ -34,6 +38,7 @@ def use_own_python() -> None:
     ready = sys.version_info >= NEEDED and all(map(importlib.util.find_spec, ("torch", "requests", "rustbpe")))
     if Path(sys.prefix) != own.parent.parent and own.exists() and not (in_environment and ready):
         try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # until the other has come to this function
             os.execv(str(own), [str(own), *sys.argv])
         except OSError as error:
             sys.exit(f"{script}: {own} cannot be started ({error.strerror}). Fix: {setup_command()}, which rebuilds "
@@ -49,7 +54,19 @@ def use_utf8() -> None:
     if sys.getfilesystemencoding() != "utf-8" and sys.stdout:
         os.environ["PYTHONUTF8"] = "1"
         os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+def _explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A package that is missing, as in an environment of an earlier release, is a sentence; the rest a traceback."""
+    name = (getattr(error, "name", None) or "").partition(".")[0]
+    is_ours = (PROJECT / name).exists() or (PROJECT / f"{name}.py").exists()
+    if is_ours or not issubclass(kind, ModuleNotFoundError):
+        sys.__excepthook__(kind, error, trace)
+        return
+    sys.stderr.write(f"{Path(sys.argv[0]).name}: the package {name} is missing in {sys.prefix}. Expected: all packages "
+                     f"of requirements.txt. Fix: {setup_command()}, then run the same command again.\n")
 
 
 def _stop(signum: int, _frame: object) -> None:

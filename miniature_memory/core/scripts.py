@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from miniature_memory.core import paths
 from miniature_memory.core.errors import EXIT_DONE, StageError, Stopped
+from miniature_memory.core.interpreter import ENDING
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import LOCK_FD_VARIABLE, PARENT_VARIABLE
 from miniature_memory.core.stage import StageStats
@@ -35,9 +36,11 @@ def command_line(script: str, options: Options) -> list[str]:
 def run_stage(stage: str, command: list[str], lock: int, root: Path) -> tuple[int, StageStats | None]:
     """Run a stage that inherits the lock. Returns its exit code and, if that is 0, its StageStats."""
     environment = {**os.environ, LOCK_FD_VARIABLE: str(lock), PARENT_VARIABLE: str(os.getpid())}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # the stage inherits that, and unblocks them once it catches them
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, pass_fds=[lock],
                                start_new_session=True)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         output = process.communicate()[0]
     except Stopped as stop:  # the stage has a session of its own, so that it gets the signal once, from here
         process.send_signal(stop.exit_code - 128)

@@ -20,8 +20,9 @@ class WebConfig:
     connect_to: list[str] = setting([],
         "\"host=address:port\", the address to connect to instead; for the demonstration and tests")
     fetch_deadline_sec: float = setting(30.0,
-        "seconds for one fetch, redirects included")  # trafilatura's, settings.cfg
-    max_bytes: int = setting(5_000_000, "bytes of one page, as received and as unpacked; a larger one is rejected")
+        "seconds for one fetch, redirects included", least=0.1)  # trafilatura's, settings.cfg
+    max_bytes: int = setting(5_000_000, "bytes of one page, as received and as unpacked; a larger one is rejected",
+                             least=1)
 
     def __post_init__(self) -> None:
         if not (self.contact.isascii() and self.contact.isprintable()):
@@ -71,7 +72,7 @@ class SearchConfig(ProviderConfig):
     queries_per_run: int = setting(5,
         "pages of results requested in one run, continuing in config/queries.txt where the last run stopped; "
         "requests that are refused come on top")
-    pages_per_query: int = setting(5, "pages of results requested for one query, one each time its turn comes")
+    pages_per_query: int = setting(5, "pages of results requested for one query, one each time its turn comes", least=1)
     requery_days: float = setting(7.0, "days between a query's last page of results and its first page again")
     pause_sec: float = setting(5.0, "seconds between two queries to one provider, varied from 0.75 to 1.5 times that")
     max_minutes: float = setting(1.0, "minutes for the whole stage")
@@ -84,6 +85,9 @@ class SearchConfig(ProviderConfig):
     def __post_init__(self) -> None:
         if unknown := [name for name in self.providers if name not in PROVIDER_NAMES]:
             raise ValueError(f"providers: {unknown[0]!r} is unknown; expected some of {', '.join(PROVIDER_NAMES)}")
+        for name in ("language", "region"):
+            if not re.fullmatch("[A-Za-z]{2,3}(-[A-Za-z]{2,8})?", code := getattr(self, name)):
+                raise ValueError(f"{name} = {code!r}: expected a code such as {'en' if name == 'language' else 'us'}")
         for key, url in [("searxng_url", self.searxng_url), *(("wikis", wiki) for wiki in self.wikis)]:
             if url and not re.fullmatch(r"https?://[^\s/?#]+\S*", url):
                 raise ValueError(f"{key} = {url!r}: expected a web address")
@@ -104,7 +108,7 @@ class ScrapeConfig(ScrapeLimits):
     max_minutes: float = setting(3.0, "minutes for the whole stage; the rest stays due")
     delay_sec: float = setting(5.0, "seconds from the end of an answer to the next request to that host; its "
         "Crawl-delay if that is longer")  # trafilatura's, settings.cfg
-    workers: int = setting(16, "threads, each with a host of its own")
+    workers: int = setting(16, "threads, each with a host of its own", most=1000)
     revisit_days: float = setting(7.0,
         "days until a page is visited again; halved if it has changed by then, else doubled")
     respect_noai: bool = setting(True, "reject pages marked noindex or noai, or reserved from training in another way")

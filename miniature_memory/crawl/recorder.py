@@ -71,7 +71,7 @@ class Recorder:
             with self.catalog.record():
                 for url in page.links[start:start + LINKS_PER_RECORD]:
                     reason = "too_many_links" if len(added) >= room else url_rejection(url, self.blocklist)
-                    reason = reason or urls.add(self.catalog, url, "links", depth=visit.row["depth"] + 1)
+                    reason = reason or urls.add(self.catalog, url, "links", page.answer.url, visit.row["depth"] + 1)
                     self.links[reason or "added"] += 1
                     added += [url] if not reason else []
                 urls.count_links(self.catalog, host, len(added) - before)

@@ -135,7 +135,7 @@ class SeedSearch:
                 break  # this host's turn comes again
             most_new = 1 << 30 if self.discovery.web.is_stand_in(seed.url) else self.config.urls_per_seed
             before = self.discovery.stats.dropped.copy()
-            n_new = self.discovery.add(found, name, most_new=most_new)
+            n_new = self.discovery.add(found, name, seed.url, most_new)
             with self.catalog.record():
                 self.catalog.set_state(key, at + 1)
             self.catalog.commit()

@@ -3,7 +3,8 @@
 page            the cascade from bytes to text; what else is here serves it
 parsing         HTML to a tree in which all that only a browser turns into text is text: formulas (mathematics), notes,
                 glosses and edit links (marks), code (code_lines), kept line breaks (white_space); survey finds them
-metadata        title, author, language; what the page states for machines
+metadata        title, author, language; what the page states for machines; licenses: the license that it names, and
+                license_names: how that is called
 blocks          the tree to blocks; block_text sets their text; vocabulary has the tags and words that count
 classifier      which blocks are the main text, from features (made of facts), by trees; page_type: which kind of page
 whole_texts     headers of kept tables and the like, which the classifier's choice leaves half

@@ -35,7 +35,8 @@ def read_warc(path: Path) -> Iterator[Input]:
     """
     try:
         with open(path, "rb") as stream:
-            yield from _inputs_of(stream, Input(path.absolute().as_uri(), "", None))
+            name = path.absolute().as_uri()
+            yield from _inputs_of(stream, Input(name, "", None, source=name))
     except OSError as error:
         raise unreadable(path, error, "a WARC file") from None
     except (ArchiveLoadFailed, EOFError, ValueError, zstandard.ZstdError) as error:
@@ -55,7 +56,8 @@ def split_warc(stream: BinaryIO, origin: Input) -> Iterator[Input]:
 def _inputs_of(stream: BinaryIO, origin: Input) -> Iterator[Input]:
     records = ArchiveIterator(_unpacked(stream))
     for record in records:
-        yield _input_of(record)
+        offset = str(records.offset) if records.fh is stream else ""  # else of what was unpacked
+        yield _input_of(record)._replace(source=origin.source, warc_offset=offset)
     if records.fh is stream and _is_left(stream, records.offset):
         yield origin._replace(reason="record_cut_short")
 

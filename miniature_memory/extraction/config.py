@@ -9,10 +9,10 @@ MODES = ("blocks", "readability")
 
 @dataclass(frozen=True)
 class ExtractConfig:
-    workers: int = setting(0, "processes; 0: one per core")
+    workers: int = setting(0, "processes; 0: one per core", most=1000)
     page_deadline_sec: float = setting(20.0, "give up a page that takes longer")  # guess: 100 times the usual
     mode: str = setting("blocks", "\"blocks\": classify each block of text; \"readability\": read mode alone")
-    max_text_chars: int = setting(2_000_000, "of one page; the rest is cut off")
+    max_text_chars: int = setting(2_000_000, "of one page; the rest is cut off", least=1)
     respect_noai: bool = setting(True,
         "reject pages of --warc, --import and --stdin that are marked as scrape.respect_noai says")
 

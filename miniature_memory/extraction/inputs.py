@@ -76,11 +76,12 @@ def _read_file(file: Path, in_folder: bool = False) -> Iterator[Input]:
 
 
 def _origin(file: Path) -> Input:
-    return Input(file.absolute().as_uri(), timestamp(file.stat().st_mtime), None, title=file.stem)
+    name = file.absolute().as_uri()
+    return Input(name, timestamp(file.stat().st_mtime), None, title=file.stem, source=name)
 
 
 def read_stdin() -> Iterator[Input]:
     """One page or text from standard input: a page if it begins like HTML."""
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     read = read_html if LOOKS_LIKE_HTML.match(data[:1000]) else read_text
-    yield from read_safely(read, io.BytesIO(data), Input("stdin:", timestamp(), None))
+    yield from read_safely(read, io.BytesIO(data), Input("stdin:", timestamp(), None, source="stdin:"))

@@ -8,6 +8,7 @@ from miniature_memory.core.mojibake import mend_encoding
 from miniature_memory.core.text import strip_control
 from miniature_memory.extraction import classifier
 from miniature_memory.extraction.config import ExtractConfig
+from miniature_memory.extraction.licenses import may_name_one, page_license
 from miniature_memory.extraction.metadata import document_metadata
 from miniature_memory.extraction.parsing import flatten, is_cut_short, parse
 from miniature_memory.extraction.read_mode import read_mode, whole_page
@@ -27,6 +28,7 @@ class Extracted:
     author: str = ""
     published: str = ""
     language_hint: str = ""  # as the page declares it; not checked
+    license: str = ""  # as the page names it, see licenses.py
     page_type: str = ""  # article, collection, documentation, forum, listing, product, service; "" for unknown
     extractor: str = ""  # which way found the text; with the prefix flat_ if the page was nested too deep
     reason: str = ""
@@ -53,7 +55,7 @@ def extract_page(html: bytes | str, url: str | None = None, charset: str = "",
     root, source, form = _parsed(source)  # 3
     if root is None:
         return Extracted(reason="no_text")
-    metadata = document_metadata(root)
+    metadata = document_metadata(root) | {"license": page_license(root, url) if may_name_one(source) else ""}
     text, extractor, page_type = "", "blocks", ""
     if config.mode == "blocks":  # 4
         text, page_type = classifier.classify(root, url)

@@ -35,6 +35,9 @@ class Input(NamedTuple):
     author: str = ""
     kind: str = ""  # in file_kinds.DOCUMENTS
     data: bytes = b""
+    source: str = ""  # the file that it came from
+    license: str = ""  # as that file names it; a page's own is read later
+    warc_offset: str = ""  # in `source`, where that is a WARC file
 
     def at(self, place: str) -> str:
         """The URL of a place within this file; within an archive, of one within its member."""

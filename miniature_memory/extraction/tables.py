@@ -10,6 +10,8 @@ from statistics import median
 from typing import BinaryIO
 
 from miniature_memory.core.text import strip_control
+from miniature_memory.extraction.license_names import MOST_CHARS, of_text
+from miniature_memory.extraction.metadata import one_line
 from miniature_memory.extraction.reading import MAX_BYTES, Input, Unreadable, read_whole, text_of_file
 from miniature_memory.responses.charset import decode_text
 
@@ -115,5 +117,6 @@ def _document(about: dict[str, str], text: str, place: str, origin: Input) -> In
                           for names in (URL_NAMES, TITLE_NAMES, AUTHOR_NAMES))
     if "://" not in url:
         url = origin.at(place) if place else origin.url
+    stated = one_line(strip_control(about.get("license", "")[:MOST_CHARS]))
     return origin._replace(url=url, title=title, author=author, text=strip_control(text.replace("\r\n", "\n")),
-                           reason="" if text.strip() else "no_text")
+                           license=of_text(stated) or stated, reason="" if text.strip() else "no_text")

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
@@ -43,10 +44,12 @@ def extract_job(job: Job, config: ExtractConfig) -> Extracted:
         return read_document(job)
     if job.html is None:
         reason = job.reason or ("" if job.text.strip() else "no_text")
-        return Extracted(job.text, one_line(job.title), one_line(job.author), extractor="as_it_is", reason=reason)
+        return Extracted(job.text, one_line(job.title), one_line(job.author), license=job.license, extractor="as_it_is",
+                         reason=reason)
     if config.respect_noai and (reason := read_signals(job.headers, job.html).rejection):
         return Extracted(reason=reason)
-    return extract_page(job.html, job.url, job.charset, config)
+    extracted = extract_page(job.html, job.url, job.charset, config)
+    return replace(extracted, license=job.license) if job.license else extracted
 
 
 def serve(connection: Connection, config: ExtractConfig,

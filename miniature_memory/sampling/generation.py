@@ -15,9 +15,11 @@ import numpy as np
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import DEMO, PROJECT, command, shown
-from miniature_memory.core.text import strip_control
+from miniature_memory.core.text import counted, strip_control
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import Decoder, softmax
+from miniature_memory.storage import clean_documents, documents
+from miniature_memory.storage.catalog import Catalog
 from miniature_memory.training import tokenizer as tokenizers
 from miniature_memory.training.checkpoint import PREVIOUS, State, load_state
 from model import GPT, GPTConfig
@@ -122,10 +124,7 @@ def load_model(root: Path, path: Path | None = None) -> Loaded:
         if state is None and path is None and (state := load_state(folder / name)):
             logger.warning("no release.pt yet: using %s, which is still in training", name)
     if state is None:
-        has_demo = root == PROJECT and (DEMO / "checkpoints/release.pt").exists()
-        raise StageError(f"There is no model in {shown(folder)}.", f"release.pt, ckpt.pt or {PREVIOUS}.",
-                         f"train one with {command('run.py', root)}"
-                         + f"; the demonstration's writes with {command('sample.py', root, '--demo')}" * has_demo)
+        raise no_model(root)
     tokenizer = tokenizers.load(root / "data/tokenizer")
     if state["tokenizer_hash"] != tokenizer.hash:
         fix = ("choose a newer model." if path and path.parent.name == "history" else
@@ -135,6 +134,28 @@ def load_model(root: Path, path: Path | None = None) -> Loaded:
     model = GPT(GPTConfig(**state["model_args"]))
     model.load_state_dict(state["model"])
     return Loaded(model, tokenizer, state.get("iter_num", 0), state.get("scores", {}).get("val_bpb"))
+
+
+def no_model(root: Path) -> StageError:
+    """What there is instead of a model, and how to come to one."""
+    folder, found, why, n_documents = shown(root / "checkpoints"), "nothing was collected yet", "", 0
+    if (root / "data/catalog.sqlite3").exists():
+        with Catalog(root, read_only=True) as catalog:
+            n_raw, n_documents = documents.count(catalog), clean_documents.count(catalog)
+        found = (f"{counted(n_documents, 'document')} to train on" if n_documents else
+                 f"{counted(n_raw, 'document')}, of which none passed the rules" if n_raw else
+                 "no page could be read yet")
+        why = command("clean.py", root, "--histograms") if n_raw else command("run.py", root, "--doctor")
+    run, fixes = command("run.py", root), list[str]()
+    if n_documents:
+        fixes.append(f"train one with {run}")
+    else:
+        fixes.append(f"find out why with {why}, then run {run}" if why else f"train one with {run}")
+        fixes.append(f"or learn from your own texts: {command('run.py', root, '--texts FILE...')}")
+    if root == PROJECT and (DEMO / "checkpoints/release.pt").exists():
+        fixes.append(f"the demonstration's writes with {command('sample.py', root, '--demo')}")
+    return StageError(f"There is no model in {folder}: {found}.", f"release.pt, ckpt.pt or {PREVIOUS}.",
+                      "; ".join(fixes))
 
 
 def read_prompt(name: str, root: Path) -> str:

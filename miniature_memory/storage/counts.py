@@ -8,6 +8,7 @@ from typing import NamedTuple
 from miniature_memory.storage import backoffs
 from miniature_memory.storage.backoffs import Backoff
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.documents import LICENSE
 
 
 class Growth(NamedTuple):
@@ -33,6 +34,7 @@ class DocumentFacts(NamedTuple):
     text_bytes: int
     language: str
     host: str  # with its port; "" for a local file
+    license: str  # in words where there is none
 
 
 def read(catalog: Catalog) -> Counts:
@@ -63,8 +65,9 @@ def sample_documents(catalog: Catalog, most: int) -> Iterator[DocumentFacts]:
     chosen = sorted({1 + round(i * (last - 1) / (most - 1)) for i in range(most)} if last > most
                     else range(1, last + 1))
     rows = catalog.execute(
-        "SELECT text_bytes, language, substr(rest, 1, instr(rest || '/', '/') - 1) FROM (SELECT text_bytes, "
-        "language, substr(url, instr(url, '://') + 3) AS rest FROM clean_documents JOIN documents USING (id) "
+        "SELECT text_bytes, language, substr(rest, 1, instr(rest || '/', '/') - 1), license FROM (SELECT text_bytes, "
+        f"language, {LICENSE} AS license, substr(url, instr(url, '://') + 3) AS rest "
+        "FROM clean_documents JOIN documents USING (id) "
         "WHERE clean_documents.seq IN (SELECT value FROM json_each(?)))", [json.dumps(chosen)])
     return (DocumentFacts(*row) for row in rows)
 

@@ -10,13 +10,14 @@ from miniature_memory.storage.url_keys import url_key
 
 # Values of the column validation; any other is the reason for rejection
 NOT_VALIDATED, VALID = "", "valid"
+LICENSE = "CASE license WHEN '' THEN 'none named' ELSE coalesce(license, 'not recorded') END"  # in words
 DAMAGED = "damaged"  # whole once, and set aside by a repair since
 
 
-def add(catalog: Catalog, document_id: str, url: str, place: Place) -> int:
+def add(catalog: Catalog, document_id: str, url: str, place: Place, license: str | None = None) -> int:
     """Add a raw document that is not known yet, within a record() block. Returns its sequence number."""
-    return catalog.execute("INSERT INTO documents (id, url, file, offset, length) VALUES (?, ?, ?, ?, ?)",
-                           [document_id, url, *place]).lastrowid or 0
+    return catalog.execute("INSERT INTO documents (id, url, file, offset, length, license) VALUES (?, ?, ?, ?, ?, ?)",
+                           [document_id, url, *place, license]).lastrowid or 0
 
 
 def has(catalog: Catalog, document_id: str) -> bool:
@@ -55,6 +56,12 @@ def is_any_kept_after(catalog: Catalog, seq: int) -> bool:
 def languages(catalog: Catalog, most: int) -> dict[str, int]:
     """How many valid documents are in each language, the commonest first."""
     return dict(catalog.execute("SELECT language, count(*) FROM documents WHERE validation = 'valid' "
+                                "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?", [most]).fetchall())
+
+
+def licenses(catalog: Catalog, most: int) -> dict[str, int]:
+    """How many valid documents are under each license, the commonest first."""
+    return dict(catalog.execute(f"SELECT {LICENSE}, count(*) FROM documents WHERE validation = 'valid' "
                                 "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?", [most]).fetchall())
 
 

@@ -31,8 +31,19 @@ def with_payload(catalog: Catalog, payload_digest: str) -> sqlite3.Row | None:
 
 
 def extracted_files(catalog: Catalog) -> list[str]:
-    """The WARC files that extract has read to their end."""
+    """The WARC files that extract has read to their end, oldest first."""
     return [path for (path,) in catalog.execute(
         "SELECT path FROM files WHERE path LIKE ? AND length > 0 "
-        "AND NOT EXISTS (SELECT 1 FROM pages WHERE file = path AND seq > ?)",
+        "AND NOT EXISTS (SELECT 1 FROM pages WHERE file = path AND seq > ?) ORDER BY path",
         [FOLDER + "/%", catalog.cursor("extract")])]
+
+
+def removable_files(catalog: Catalog) -> list[str]:
+    """Those, but for the one that scrape appends to."""
+    last = catalog.value("SELECT max(path) FROM files WHERE path LIKE ?", [FOLDER + "/%"])
+    return [path for path in extracted_files(catalog) if path != last]
+
+
+def count_removed(catalog: Catalog) -> int:
+    """How many WARC files were removed on purpose."""
+    return int(catalog.value("SELECT count(*) FROM files WHERE path LIKE ? AND dropped", [FOLDER + "/%"]))

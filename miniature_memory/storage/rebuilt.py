@@ -12,9 +12,10 @@ from miniature_memory.storage.duplicates import MERGED, VERSION
 
 def add_validated(catalog: Catalog, row: sqlite3.Row, validation: str, language: str) -> None:
     """Copy a row of the old catalog's documents, with its validation of today, within a record() block."""
-    catalog.execute("INSERT INTO documents (seq, id, url, file, offset, length, validation, language) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    [*(row[key] for key in ("seq", "id", "url", "file", "offset", "length")), validation, language])
+    catalog.execute("INSERT INTO documents (seq, id, url, file, offset, length, license, validation, language) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [*(row[key] for key in ("seq", "id", "url", "file", "offset", "length", "license")), validation,
+                     language])
 
 
 @contextlib.contextmanager

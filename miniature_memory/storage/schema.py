@@ -10,7 +10,7 @@ from miniature_memory.storage.errors import explained
 CACHE_KB = 32_000  # of the database; SQLite's own 2 MB make a million URLs slow
 WAL_PAGES = 10_000  # of 4 KB, between two checkpoints; SQLite's own 1000 write what is written often more often
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 BACKOFFS = """
 CREATE TABLE backoffs (                      -- who refused or failed, and is left alone for a while
     kind TEXT NOT NULL, name TEXT NOT NULL,  -- kind: provider or host
@@ -32,7 +32,9 @@ CREATE TABLE urls (
     id INTEGER PRIMARY KEY,
     key TEXT NOT NULL UNIQUE,                -- one for all spellings of a URL, see url_keys.py
     host TEXT NOT NULL,
-    source TEXT NOT NULL, query TEXT NOT NULL DEFAULT '', found_at REAL NOT NULL,
+    source TEXT NOT NULL,                    -- a provider, or links
+    query TEXT NOT NULL DEFAULT '',          -- what it was asked for, or the URL of the seed or page in which it stood
+    found_at REAL NOT NULL,
     state TEXT NOT NULL DEFAULT 'new',       -- new, or how the last visit ended: fetched, not_modified, http_404 ...
     due_at REAL,                             -- epoch seconds of the next visit; NULL: never again
     fetched_at REAL, etag TEXT NOT NULL DEFAULT '', last_modified TEXT NOT NULL DEFAULT '',
@@ -59,7 +61,8 @@ CREATE TABLE documents (                     -- raw documents, in the order they
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, url TEXT NOT NULL,
     file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
     validation TEXT NOT NULL DEFAULT '',     -- '' not validated yet, 'valid', or the reason for rejection
-    language TEXT NOT NULL DEFAULT '');
+    language TEXT NOT NULL DEFAULT '',
+    license TEXT);                           -- '' if the page names none; NULL: from before licenses were read
 CREATE TABLE also_at (id TEXT NOT NULL, url TEXT NOT NULL, PRIMARY KEY (id, url));  -- further URLs of a document
 CREATE TABLE clean_documents (               -- kept documents, in raw order
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
@@ -104,7 +107,11 @@ ALTER TABLE urls ADD COLUMN spelling TEXT;
 ALTER TABLE urls ADD COLUMN url TEXT AS (coalesce(spelling, key));
 INSERT INTO state VALUES ('urls.spelled_since', strftime('%s', 'now'));
 """
-STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5, 4: FROM_4_TO_5}  # version found -> what makes it the newest
+FROM_5_TO_6 = """
+ALTER TABLE documents ADD COLUMN license TEXT;
+"""
+# Version found -> what makes it the newest
+STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5_TO_6, 4: FROM_4_TO_5 + FROM_5_TO_6, 5: FROM_5_TO_6}
 MIGRATES_1_AND_2 = "ed6c2ba"  # the last commit that brought catalogs of version 1 and 2 to version 3
 
 

@@ -43,6 +43,8 @@ def add(catalog: Catalog, url: str, source: str, query: str = "", depth: int = 0
         archived: Archived | None = None) -> str:
     """Add a URL as crawl/urls.py spells it, due at once. Returns '', or 'already_known'.
 
+    query: what `source` was asked for, or the address of the seed or page in which the URL stands.
+
     A known URL is due again in two cases: it came from an archive that has a newer copy, or its key, which is all that
     older catalogs kept, never gave a page, and now its spelling is found. There it also replaces the key of what was
     not visited yet.
@@ -77,6 +79,12 @@ def finish_visit(catalog: Catalog, url_id: int, reason: str, following: NextVisi
 def get(catalog: Catalog, url: str) -> sqlite3.Row | None:
     row: sqlite3.Row | None = catalog.execute("SELECT * FROM urls WHERE key = ?", [url_key(url)]).fetchone()
     return row
+
+
+def found_by(catalog: Catalog, url_id: int) -> str:
+    """What found a URL first: a provider's name and its query, feed, sitemap or seed, or "links" and the page's URL."""
+    row = catalog.execute("SELECT source, query FROM urls WHERE id = ?", [url_id]).fetchone()
+    return ": ".join(filter(None, row)) if row else ""
 
 
 def is_another(catalog: Catalog, url: str, url_id: int) -> bool:

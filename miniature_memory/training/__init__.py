@@ -8,6 +8,7 @@ Where is ...?
     trainer.py           one iteration: gradients, optimizer step, going back after a leap of the loss
     time_budget.py       when a run that may take train.max_minutes has to decay and to end
     sizing.py            device, type and size of the model
+    devices.py           whether a device is there, asked without torch
     optim.py             AdamW and Adagrad by rows
     evaluation.py        validation loss and bits per byte
     checkpoint.py        files of a model: written so that nobody sees half of one, read and checked

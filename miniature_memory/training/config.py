@@ -1,5 +1,6 @@
 """Settings of prepare and train."""
 
+import re
 from dataclasses import dataclass
 
 from miniature_memory.core.config import setting
@@ -30,17 +31,18 @@ class TrainConfig:
     size: str = setting("auto",
         "layers x width, such as \"4x256\"; auto: the largest that can be trained in max_minutes. This and the next "
         "five are fixed when the checkpoint is made")
-    block_size: int = setting(256, "tokens the model can look back on")
-    ngram_order: int = setting(2, "tokens of the longest n-gram with an embedding of its own; 1: single tokens")
+    block_size: int = setting(256, "tokens the model can look back on", most=1 << 20)
+    ngram_order: int = setting(2, "tokens of the longest n-gram with an embedding of its own; 1: single tokens",
+                               most=16)
     ngram_rows: int = setting(65_536, "of the embedding table, which n-grams and matches share by a hash")
     match_order: int = setting(4,
         "tokens of the longest n-gram that is looked for earlier in the context, since what followed it has an "
-        "embedding, too; 0: none")
+        "embedding, too; 0: none", most=64)
     qk_norm: bool = setting(True,
         "normalize queries and keys; false, with ngram_order = 1 and match_order = 0: the stock architecture")
     dropout: float = setting(0.1, "of embeddings, n-grams and what the layers add; the same text is read several times")
     vocab_size: int = setting(0, "for bins without data/bins.json, such as nanoGPT's; 0: as data/bins.json has it")
-    batch_size: int = setting(4, "windows of block_size tokens that are processed at once")
+    batch_size: int = setting(4, "windows of block_size tokens that are processed at once", most=1 << 20)
     gradient_accumulation_steps: int = setting(1, "batches per optimizer step: larger steps without more memory")
     learning_rate: float = setting(2e-3, "of the layers' matrices, after warm-up and before decay")
     head_learning_rate: float = setting(1e-2, "of the matrix that makes logits")
@@ -63,7 +65,7 @@ class TrainConfig:
     device: str = setting("auto", "cpu, cuda, mps; auto: the best there is")
     dtype: str = setting("auto",
         "float32, bfloat16, float16; auto: the fastest that the card computes in, float32 on a CPU")
-    memory_limit_mb: int = setting(2000, "training that would need more does not start")
+    memory_limit_mb: int = setting(2000, "training that would need more does not start", least=1)
     seed: int = setting(1337, "of the first weights and of the order of the text")
 
     def __post_init__(self) -> None:
@@ -84,6 +86,8 @@ class TrainConfig:
             shape_of(self.size)
         if not (self.max_minutes or self.max_iters or self.max_epochs):
             raise ValueError("max_minutes, max_iters and max_epochs are all 0; expected one of them to end the run")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", self.device):
+            raise ValueError(f"device = {self.device!r}; expected auto, cpu, cuda, cuda:1 or mps")
         if self.dtype not in ("auto", *DTYPES):
             raise ValueError(f"dtype = {self.dtype!r}; expected auto, {', '.join(DTYPES)}")
 

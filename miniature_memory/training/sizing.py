@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from miniature_memory.core.errors import StageError
+from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.training.bins import Bins
 from miniature_memory.training.checkpoint import State, move_aside
 from miniature_memory.training.config import TrainConfig, shape_of
@@ -25,8 +25,24 @@ TOKENS_PER_PARAMETER = 10.5
 CPU_EFFICIENCY, OTHER_EFFICIENCY = 0.5, 0.15  # of the matrix-product rate (bench/efficiency.py); the other is a guess
 
 
+def device_fault(device: str) -> str:
+    """Why torch cannot compute on a device that was asked for, with what to do; '' if it can."""
+    kind, _, number = device.partition(":")
+    n_cards = torch.cuda.device_count() if kind == "cuda" and torch.cuda.is_available() else 0
+    is_there = {"cuda": int(number or 0) < n_cards, "mps": torch.backends.mps.is_available()}.get(kind, True)
+    if is_there:
+        return ""
+    return (f'[train] device = "{device}": torch {torch.__version__} finds no such device here. Expected: "auto" or '
+            f'"cpu", or a driver and a torch that fit the card. Fix: --set \'train.device="auto"\'')
+
+
 def choose_device(device: str, dtype: str) -> tuple[str, torch.dtype]:
-    """The device and the type that matrix products are computed in, as asked for or the best there is."""
+    """The device and the type that matrix products are computed in, as asked for or the best there is.
+
+    Raises ConfigError if the one that was asked for is not there.
+    """
+    if fault := device_fault(device):
+        raise ConfigError(fault)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if dtype == "auto":

@@ -1,5 +1,6 @@
 """Settings of validate."""
 
+import re
 from dataclasses import dataclass
 
 from miniature_memory.core.config import setting
@@ -9,14 +10,16 @@ from miniature_memory.core.config import setting
 class ValidateConfig:
     languages: list[str] = setting(["en"], "ISO 639-1 codes that are kept; [\"*\"] keeps all")
     min_chars: int = setting(100, "of a document's text")  # guess: less is a caption or an error message
-    max_chars: int = setting(5_000_000, "of a document's text")  # guess: ten times a long novel's chapter file
+    max_chars: int = setting(5_000_000, "of a document's text", least=1)  # guess: ten times a long novel's chapter file
     # Guess: below it is no language
-    min_letters_frac: float = setting(0.3, "share of letters among the characters that are no space")
+    min_letters_frac: float = setting(0.3, "share of letters among the characters that are no space", most=1)
     document_deadline_sec: float = setting(20.0, "of computing; reject a document that takes longer")  # as extract's
 
     def __post_init__(self) -> None:
         if self.document_deadline_sec <= 0:
             raise ValueError(f"document_deadline_sec = {self.document_deadline_sec}: expected a number of seconds "
                              "above 0")
+        if bad := [code for code in self.languages if code != "*" and not re.fullmatch("[a-z]{2,3}", code)]:
+            raise ValueError(f'languages: {bad[0]!r} is no code; expected codes such as ["en"], or ["*"] for all')
         if not self.languages:
             raise ValueError('languages is empty; expected codes such as ["en"], or ["*"] for all')

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from miniature_memory.storage import clean_documents, counts, documents
+from miniature_memory.storage import clean_documents, counts, documents, pages
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.validation.audit import Tally
 
@@ -21,10 +21,11 @@ def statistics(catalog: Catalog, tally: Tally) -> dict[str, Any]:
                       "clean": clean_documents.count(catalog)},
         "words": {"raw": tally.raw_words, "clean": int(words.sum())},
         "languages": documents.languages(catalog, TOP), "hosts": documents.hosts(catalog, TOP),
+        "licenses": documents.licenses(catalog, TOP),
         "words_per_document": {f"{share:.0%}": int(np.quantile(words, share, method="nearest"))
                                for share in SHARES} if len(words) else {},
         "days": len(days), "documents_per_day": dict(days[-TOP:]),
-        "bytes": counts.bytes_by_folder(catalog)}
+        "bytes": counts.bytes_by_folder(catalog), "removed_warc_files": pages.count_removed(catalog)}
 
 
 def screen(facts: dict[str, Any]) -> str:
@@ -35,8 +36,9 @@ def screen(facts: dict[str, Any]) -> str:
     sizes = " · ".join(f"{name} {n / 1e6:,.1f} MB" for name, n in facts["bytes"].items())
     rows = {"documents": listed(facts["documents"]), "words": listed(facts["words"]),
             "languages": listed(facts["languages"]), "hosts": listed(facts["hosts"]),
+            "licenses": listed(facts["licenses"]),
             "words each": listed(facts["words_per_document"]),
             "growth": f"{facts['days']} days; documents per day: {listed(facts['documents_per_day'])}",
-            "files": sizes or "none",
+            "files": (sizes or "none") + (f"; WARC files removed: {n:,}" if (n := facts["removed_warc_files"]) else ""),
             "problems": f"{facts['problems']:,}, {facts['fixed']:,} of them fixed"}
     return "\n".join(f"{name:<14}{value}" for name, value in rows.items())

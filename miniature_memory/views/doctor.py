@@ -209,6 +209,9 @@ def try_device(root: Path, config: TrainConfig) -> Finding:
         device, dtype = choose_device(config.device, config.dtype)
         ones = torch.ones(8, 8, device=device, dtype=dtype)
         (ones @ ones).sum().item()
+    except ConfigError as error:
+        return Finding("device", BAD, str(error).partition(" Expected:")[0],
+                       status.set_in(root, "train", 'device = "auto"'))
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         return Finding("device", BAD, f"{config.device} does not work ({str(error).splitlines()[0][:200]}).",
                        status.set_in(root, "train", 'device = "cpu"'))

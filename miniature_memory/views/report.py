@@ -17,7 +17,7 @@ from miniature_memory.core.config import Tables, read_tables
 from miniature_memory.core.errors import EXIT_DONE, cannot_write
 from miniature_memory.core.paths import PROJECT, command
 from miniature_memory.storage.files import write_aside
-from miniature_memory.views import plots, report_data, status
+from miniature_memory.views import plots, report_data, report_empty, status
 from miniature_memory.views import report_sections as sections
 from miniature_memory.views.history import read_history
 
@@ -42,12 +42,15 @@ def page(root: Path, tables: Tables) -> str:
     runs, problems = read_history(root, report_data.HISTORY_BYTES)
     dataset = report_data.read_dataset(root, problems)
     model = status.read_model(root, runs, problems)
-    title = sections.title([tables["run"]["topic"]] if tables["run"]["topic"] else report_data.read_queries(root))
-    parts = [sections.notices(runs, [finding.found for finding in problems]),
-             sections.samples(report_data.read_samples(root), runs), sections.learning(runs),
-             sections.dataset(runs, dataset),
-             sections.rejected(report_data.count_dropped(runs), report_data.read_examples(root)), sections.cost(runs),
-             sections.settings(tables, read_tables(PROJECT), model)]
+    topic = tables["run"]["topic"]
+    title = sections.title([topic] if topic else report_data.read_list(root, "queries.txt"))
+    samples = report_data.read_samples(root)
+    is_empty = not (model or problems or samples) and report_empty.is_empty(runs, dataset.counts if dataset else None)
+    parts = [sections.notices(runs, [finding.found for finding in problems])]
+    parts += [report_empty.sections(runs, root)] if is_empty else [
+              sections.samples(samples, runs), sections.learning(runs), sections.dataset(runs, dataset),
+              sections.rejected(report_data.count_dropped(runs), report_data.read_examples(root)), sections.cost(runs)]
+    parts.append(sections.settings(tables, read_tables(PROJECT), model))
     style = plots.THEMED_STYLE + STYLESHEET.read_text(encoding="utf-8")
     header = sections.header(title, runs, dataset, command("run.py", root))
     again = escape(command("run.py", root, "--report"))

@@ -29,6 +29,7 @@ class Dataset(NamedTuple):
     counts: Counts
     hosts: list[tuple[str, int]]  # of the documents looked at, most first
     languages: list[tuple[str, int]]
+    licenses: list[tuple[str, int]]
     lengths: list[int]  # bytes of text of the documents looked at, in order
 
 
@@ -47,13 +48,14 @@ def read_dataset(root: Path, problems: list[Finding]) -> Dataset | None:
     everything = status.read_counts(root, problems)
     if not everything:
         return None
-    hosts, languages, lengths = Counter[str](), Counter[str](), list[int]()
+    hosts, languages, licenses, lengths = Counter[str](), Counter[str](), Counter[str](), list[int]()
     with Catalog(root, read_only=True) as catalog:
-        for text_bytes, language, host in counts.sample_documents(catalog, MOST_DOCUMENTS):
+        for text_bytes, language, host, license in counts.sample_documents(catalog, MOST_DOCUMENTS):
             lengths.append(text_bytes)
             languages[language or "unknown"] += 1
+            licenses[license[:100]] += 1
             hosts[host[:100] or "local files"] += 1
-    return Dataset(everything, hosts.most_common(), languages.most_common(), sorted(lengths))
+    return Dataset(everything, hosts.most_common(), languages.most_common(), licenses.most_common(), sorted(lengths))
 
 
 def count_dropped(runs: list[Run]) -> Counter[Reason]:
@@ -87,8 +89,9 @@ def read_samples(root: Path) -> list[Sample]:
     return found
 
 
-def read_queries(root: Path) -> list[str]:
+def read_list(root: Path, name: str) -> list[str]:
+    """The lines of a list in config/, such as queries.txt, without comments."""
     with contextlib.suppress(OSError, ValueError):
-        lines = (root / "config/queries.txt").read_text(encoding="utf-8-sig").splitlines()
+        lines = (root / "config" / name).read_text(encoding="utf-8-sig").splitlines()
         return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     return []

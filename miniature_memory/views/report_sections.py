@@ -23,6 +23,7 @@ TOP = 10  # hosts, languages and reasons drawn
 EXAMPLE_REASONS = 12  # with examples
 SHOWN_SAMPLES = 3  # models side by side: the first, one between, the last
 TABLE_ROWS = 60
+LICENSES_NOTE = "As the pages name them; a page that names none may still be protected."
 SCROLLS = "tabindex=0 role=group aria-label=Scrollable"  # so that a keyboard can scroll it, too
 STAGES = ("search", "scrape", "extract", "validate", "clean", "prepare", "train")
 COST_NOTHING = ("already_known", "not_modified")  # reasons of search and scrape by which nothing is lost
@@ -87,12 +88,22 @@ def curve(runs: Sequence[Run], stage: str, *keys: str) -> list[tuple[float, floa
 def over_runs(caption: str, note: str, y_name: str, series: Mapping[str, Points], runs: Sequence[Run],
               from_zero: bool = False) -> str:
     """A plot over runs, and a table with their dates."""
+    if max(map(len, series.values())) == 1:
+        return figure(caption, first_values(series, y_name), note, "")
     plot = plots.lines(caption, series, "run", y_name, from_zero=from_zero)
     by_run = [dict(points) for points in series.values()]
     say = plots.formatter(value for each in by_run for value in each.values())
     rows = [(run.number, run.started[:10], *(say(each[run.number]) if run.number in each else "" for each in by_run))
             for run in runs if any(run.number in each for each in by_run)]
     return figure(caption, plot, note, table(["run", "date", *(name or y_name for name in series)], rows))
+
+
+def first_values(series: Mapping[str, Points], y_name: str) -> str:
+    """What there is after one run: numbers, since a line begins with the second."""
+    say = plots.formatter(points[0][1] for points in series.values() if points)
+    cells = "".join(f"<div><dt>{escape(name or y_name)}</dt><dd>{say(points[0][1])}</dd></div>"
+                    for name, points in series.items() if points)
+    return f"<dl class='numbers first'>{cells}</dl>"
 
 
 # --- the head of the page ------------------------------------------------------------------------
@@ -118,8 +129,10 @@ def header(title: str, runs: Sequence[Run], dataset: Dataset | None, start: str)
         lede = (f"The model predicts unseen text at {bits[-1][1]:.3f} bits per byte"
                 + (f", {abs(change):.3f} {'lower' if change < 0 else 'higher'} than after the first run."
                    if abs(change) >= 0.0005 else "."))
-    elif numbers:
+    elif dataset and dataset.counts.raw_documents:
         lede = "No model has been trained yet."
+    elif runs:
+        lede = "No page could be read yet."
     sampled = dataset is not None and dataset.counts.documents > len(dataset.lengths)
     cells = "".join(f"<div><dt>{noun}{'s' * (n != 1)}</dt><dd>{short(n)}{'+' * (sampled and noun == 'site')}</dd></div>"
                     for n, noun in numbers)
@@ -195,7 +208,8 @@ def dataset(runs: Sequence[Run], found: Dataset | None) -> str:
         seen = len(found.lengths)
         note = "" if found.counts.documents <= seen else f"Based on {short(seen)} documents, evenly sampled."
         parts += [funnel(found), lengths(found.lengths, note), shares("Sites", "site", found.hosts, seen, note),
-                  shares("Languages", "language", found.languages, seen, note)]
+                  shares("Languages", "language", found.languages, seen, note),
+                  shares("Licenses", "license", found.licenses, seen, f"{note} {LICENSES_NOTE}".strip())]
     return section("What it has read", *parts, grid=True)
 
 

@@ -10,17 +10,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from miniature_memory.cleaning.config import THRESHOLDS, CleanConfig
+from miniature_memory.core.config import Tables, build_config
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.run_config import RunConfig
 from miniature_memory.crawl.config import ScrapeConfig, SearchConfig, WebConfig
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.sampling.config import SampleConfig
+from miniature_memory.storage.config import StorageConfig
 from miniature_memory.training.config import PrepareConfig, TrainConfig
+from miniature_memory.training.devices import must_be_there
 from miniature_memory.validation.config import ValidateConfig
 
 CONFIGS: dict[str, type] = {"run": RunConfig, "web": WebConfig, "search": SearchConfig, "scrape": ScrapeConfig,
                             "extract": ExtractConfig, "validate": ValidateConfig, "clean": CleanConfig,
-                            "prepare": PrepareConfig, "train": TrainConfig, "sample": SampleConfig}
+                            "prepare": PrepareConfig, "train": TrainConfig, "sample": SampleConfig,
+                            "storage": StorageConfig}
 COLUMN, WIDTH = 40, 120  # of default.toml: where its comments start, and end at the latest
 
 TOML_HEAD = """\
@@ -64,6 +68,17 @@ def settings_of(config: type) -> Iterator[dataclasses.Field[Any]]:
         if described:
             field.metadata = described[0].metadata  # a class that only changes a default inherits its description
             yield field
+
+
+def check(tables: Tables, trains: bool) -> None:
+    """Raise ConfigError for the first value that a stage would reject, whichever stage that is.
+
+    trains: whether a model is to be trained, on a device that must be there.
+    """
+    for table, config in CONFIGS.items():
+        build_config(config, table, tables)
+    if trains:
+        must_be_there(tables["train"]["device"])
 
 
 def default_of(field: dataclasses.Field[Any]) -> Any:

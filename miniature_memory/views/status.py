@@ -27,6 +27,8 @@ from miniature_memory.crawl.outcomes import in_words, reason_in_words
 from miniature_memory.storage import counts
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.counts import Counts
+from miniature_memory.storage.disk import in_words as in_words_of_bytes
+from miniature_memory.storage.disk import usage
 from miniature_memory.storage.schema import OlderCatalog
 from miniature_memory.views import history
 from miniature_memory.views.history import Run, to_time
@@ -125,6 +127,8 @@ def collect(root: Path, tables: Tables, demo: bool = False) -> Facts:
         outcomes = dict.fromkeys(tables["search"]["providers"], "")
     facts["providers"] = {name: {"outcome": in_words(outcome), **backoffs.get(name, {})}
                           for name, outcome in outcomes.items()}
+    disk = usage(root)
+    facts["disk"] = {**disk.parts, "total": disk.total, "is_whole": disk.is_whole}
     facts["problems"] = [finding._asdict() for finding in problems]
     facts["next"] = next_step(facts, root, str(train.facts.get("stop_reason", "")) if train else "", demo)
     return facts
@@ -133,8 +137,8 @@ def collect(root: Path, tables: Tables, demo: bool = False) -> Facts:
 def next_step(facts: Facts, root: Path, stop_reason: str, demo: bool) -> str:
     """What to do now, in a sentence. stop_reason: why the last training was skipped, if it was."""
     dataset, last, queries = facts["dataset"], facts["last_run"], shown(root / "config/queries.txt")
-    run, doctor, train = (command("run.py", root, *["--demo"] * demo, *options)
-                          for options in ((), ("--doctor",), ("--only train",)))
+    run, doctor, train, texts = (command("run.py", root, *["--demo"] * demo, *options)
+                                 for options in ((), ("--doctor",), ("--only train",), ("--texts FILE...",)))
     if facts["at_work"]:
         return (f"A run is active (process {facts['at_work']}): wait for it, or follow it with "
                 f"tail -f {shlex.quote(shown(root / 'data/run.log'))}")
@@ -142,7 +146,8 @@ def next_step(facts: Facts, root: Path, stop_reason: str, demo: bool) -> str:
         return f"Fix the problems above; {doctor} checks everything else."
     if not dataset.get("raw_documents"):
         if last:
-            return f"No page could be read yet: find out why with {doctor}, then run {run} again."
+            return (f"No page could be read yet: find out why with {doctor}, or add addresses of pages or feeds to "
+                    f"{shown(root / 'config/seeds.txt')}, then run {run} again; or learn from your own texts: {texts}")
         if demo:
             return f"{run} runs all stages on built-in pages."
         return f"Write your topic into {queries}, one query per line, then run {run}"
@@ -230,6 +235,12 @@ def provider_rows(facts: Facts) -> dict[str, str]:
     return {"providers": "; ".join(lines) or "none configured (search.providers)"}
 
 
+def disk_row(disk: dict[str, int]) -> dict[str, str]:
+    parts = [f"{name} {in_words_of_bytes(n)}" for name, n in disk.items() if name not in ("total", "is_whole") and n]
+    more = "" if disk["is_whole"] else "more than "
+    return {"disk": f"{more}{in_words_of_bytes(disk['total'])}: {', '.join(parts)}"} if parts else {}
+
+
 def set_in(root: Path, table: str, line: str) -> str:
     """The fix that is a setting of `root`."""
     return f"set {line} under [{table}] in {shown(root / 'config/default.toml')}"
@@ -259,6 +270,7 @@ def screen(facts: Facts) -> str:
     else:
         rows["model"] = "none yet"
     rows |= bits_rows(facts["bits_per_byte"])
+    rows |= disk_row(facts["disk"])
     if facts["problems"]:
         rows["problems"] = " ".join(f"{finding['found']} Fix: {finding['fix']}" for finding in facts["problems"])
     rows["next"] = facts["next"]

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -446,3 +447,22 @@ def test_a_text_is_not_rejected_for_what_it_is_about(text: str) -> None:
 ])
 def test_menus_and_consent_texts_are_rejected(text: str) -> None:
     assert clean_text(text, "en", CHECKS, None).rejection is not None
+
+
+def test_only_documents_of_required_licenses_are_kept_now_and_after_a_rebuild(tmp_path: Path) -> None:
+    texts = {"CC-BY-SA-4.0": PROSE, "CC0-1.0": GERMAN, "": GERMAN_TOO, "older": f"{PROSE[:99]}{GERMAN}{PROSE[:120]}"}
+    with Catalog(tmp_path) as catalog:
+        for license, text in texts.items():
+            content = document(text)
+            if license != "older":  # from before there was this key
+                content["metadata"]["license"] = license  # type: ignore[index]
+            add_raw_line(catalog, content)
+    config = CleanConfig(preset="off", require_license=["cc0-*", "CC-BY-SA-*"], validate=ALL_LANGUAGES)
+    validate.run(ALL_LANGUAGES, tmp_path)
+    stats = clean.run(config, tmp_path)
+    assert (stats.n_out, dict(stats.dropped)) == (2, {"no_license": 2})
+    rejected = lines(tmp_path / "data/rejected.jsonl")
+    assert [(line["value"], line["threshold"]) for line in rejected] == [("none named", "cc0-* CC-BY-SA-*")] * 2
+    assert "none named, not one of" in explain(config, tmp_path, str(rejected[0]["id"]))
+    assert clean.run(replace(config, require_license=["CC0-*"]), tmp_path, rebuild=True).n_out == 1
+    assert clean.run(replace(config, require_license=[]), tmp_path, rebuild=True).n_out == 4

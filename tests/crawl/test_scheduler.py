@@ -32,7 +32,9 @@ def test_links_are_followed_on_the_same_host_to_a_depth(tmp_path):
         stats = run(config_for(server, follow_links=True), tmp_path)
         assert server.paths == ["/robots.txt", "/", "/1", "/2"] and stats.dropped == {"robots": 1}
     assert stats.facts["links"] == {"added": 3, "not_html_ending": 1, "already_known": 1}
-    assert row_of(tmp_path, server.url + "/2")["depth"] == 2
+    row = row_of(tmp_path, server.url + "/2")
+    with Catalog(tmp_path, read_only=True) as catalog:
+        assert (row["depth"], urls.found_by(catalog, row["id"])) == (2, f"links: {server.url}/1")
 
 
 OWN_SPELLINGS = ["/index.php?/forum/3-tea/", "/index.php?threads/tea.7/", "/show?p=tea.git;a=log", "/page.php?12,7",

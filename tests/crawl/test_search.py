@@ -442,6 +442,8 @@ def test_seeds_are_read_in_addition_to_the_engines(root, monkeypatch):
         stats = run(config_for(server), root)
     assert {url: source for url, (source, _) in urls_in(root).items() if source != "google"} == {
         f"{server.url}/x": "seeds", f"{server.url}/1": "feeds", "http://a.example/1": "sitemaps"}
+    with Catalog(root, read_only=True) as catalog:
+        assert urls.found_by(catalog, urls.get(catalog, f"{server.url}/1")["id"]) == f"feeds: {server.url}/feed"
     assert [outcomes(stats)[name] for name in SEED_LIST] == ["1 result"] * 3
     assert stats.facts["seeds_failed"] == {f"{server.url}/gone": "http_404"}
     assert server.paths.count("/robots.txt") == 1

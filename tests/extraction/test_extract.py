@@ -1,12 +1,13 @@
 """Extract, from page to raw document.   .venv/bin/python -m pytest tests/extraction/test_extract.py"""
 
+import json
 import os
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from helpers import PROSE, add_pages, lines
+from helpers import PROSE, add_pages, lines, warc_member
 
 from extract import run
 from miniature_memory.extraction import workers
@@ -14,6 +15,8 @@ from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.page import Extracted, extract_page
 from miniature_memory.extraction.workers import extract_all
 from miniature_memory.responses.charset import decode_html
+from miniature_memory.storage import documents, urls
+from miniature_memory.storage.catalog import Catalog
 
 ONE_WORKER = ExtractConfig(workers=1)
 ARTICLE = "<html lang=en><head><title>Ships - A Site</title></head><body><nav><a href=/>Home</a> <a href=/x>About us" \
@@ -66,9 +69,40 @@ def test_a_changed_text_is_a_new_document_and_the_same_text_is_not(tmp_path: Pat
                          "http://a/4": ARTICLE.replace("captain", "sailor").encode()})
     stats = run(ONE_WORKER, tmp_path)
     assert (stats.n_in, stats.n_out, dict(stats.dropped)) == (4, 2, {"duplicate_text": 1, "no_text": 1})
-    documents = lines(tmp_path / "data/raw/000000.jsonl")
-    assert [d["metadata"]["url"] for d in documents] == ["http://a/1", "http://a/4"]  # type: ignore[index]
-    assert [d["metadata"]["page_type"] for d in documents] == ["article"] * 2  # type: ignore[index]
+    found = lines(tmp_path / "data/raw/000000.jsonl")
+    assert [d["metadata"]["url"] for d in found] == ["http://a/1", "http://a/4"]  # type: ignore[index]
+    assert [d["metadata"]["page_type"] for d in found] == ["article"] * 2  # type: ignore[index]
+
+
+def test_a_document_knows_how_its_url_was_found_where_it_is_archived_and_its_license(tmp_path: Path) -> None:
+    licensed = ARTICLE.replace("Copyright", "<a rel=license href=https://creativecommons.org/licenses/by/4.0/>CC</a>")
+    with Catalog(tmp_path) as catalog, catalog.record():
+        urls.add(catalog, "http://a/1", "ddgs", "old ships")
+    add_pages(tmp_path, {"http://a/0": b"<html></html>", "http://a/1": licensed.encode()})
+    run(ONE_WORKER, tmp_path)
+    with Catalog(tmp_path, read_only=True) as catalog:
+        assert documents.licenses(catalog, 9) == {}  # of valid ones
+        page = list(catalog.rows_after(0, "pages"))[1]
+    metadata = lines(tmp_path / "data/raw/000000.jsonl")[0]["metadata"]
+    assert {key: metadata[key] for key in ("source", "license", "warc_file", "warc_offset")} == {  # type: ignore[index]
+        "source": "ddgs: old ships", "license": "CC-BY-4.0", "warc_file": page["file"],
+        "warc_offset": str(page["offset"])}
+
+
+def test_a_document_from_elsewhere_knows_its_file(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text(PROSE)
+    (tmp_path / "two.jsonl").write_text(json.dumps({"text": f"Two. {PROSE}", "metadata": {
+        "url": "http://a/2", "license": "https://creativecommons.org/licenses/by-sa/4.0"}}))
+    members = [warc_member(f"http://a/{name}", ARTICLE.replace("captain", name).encode()) for name in ("Three", "Four")]
+    (tmp_path / "three.warc.gz").write_bytes(b"".join(members))
+    run(ONE_WORKER, tmp_path, [tmp_path / "three.warc.gz"], [tmp_path / "one.txt", tmp_path / "two.jsonl"])
+    found = [line["metadata"] for line in lines(tmp_path / "data/raw/000000.jsonl")]
+    archive = (tmp_path / "three.warc.gz").as_uri()
+    keys = ("url", "source", "license", "warc_file", "warc_offset")
+    assert [[each[key] for key in keys] for each in found] == [  # type: ignore[index]
+        ["http://a/Three", archive, "", archive, "0"], ["http://a/Four", archive, "", archive, str(len(members[0]))],
+        [(tmp_path / "one.txt").as_uri(), (tmp_path / "one.txt").as_uri(), "", "", ""],
+        ["http://a/2", (tmp_path / "two.jsonl").as_uri(), "CC-BY-SA-4.0", "", ""]]
 
 
 def test_a_second_run_adds_nothing(tmp_path: Path) -> None:

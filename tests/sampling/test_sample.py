@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import lines
+from helpers import add_clean_documents, add_raw_documents, lines
 
 import model as model_module
 import sample
@@ -27,6 +27,7 @@ from miniature_memory.sampling import generation, kept_samples
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import Decoder
 from miniature_memory.sampling.generation import Loaded, Step, choose_next, generate, until_stop, write
+from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import write_aside
 from miniature_memory.training import tokenizer as tokenizers
 from miniature_memory.training.checkpoint import save_state
@@ -468,3 +469,15 @@ def test_text_without_spaces_is_divided_by_characters(tmp_path: Path, model: GPT
     assert keep(tmp_path)[0]["prompts"] == ["字" * 60]
     assert kept_samples.divide("字" * 200) == ("字" * 60, "字" * 140)
     assert kept_samples.divide("too short for that") is None
+
+
+def test_without_a_model_it_tells_what_there_is_instead(tmp_path: Path) -> None:
+    assert "nothing was collected yet" in str(generation.no_model(tmp_path))
+    Catalog(tmp_path).close()
+    assert re.search(r"no page could be read yet\. .*--doctor .*; or learn from your own texts: .*--texts",
+                     str(generation.no_model(tmp_path)))
+    add_raw_documents(tmp_path, ["one"])
+    assert re.search("1 document, of which none passed the rules.*--histograms", str(generation.no_model(tmp_path)))
+    add_clean_documents(tmp_path, ["two"])
+    assert re.search(r"checkpoints: 1 document to train on\. .*Fix: train one with [^;]*$",
+                     str(generation.no_model(tmp_path)))

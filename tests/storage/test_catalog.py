@@ -357,7 +357,8 @@ def test_a_catalog_of_version_3_is_migrated_and_loses_nothing(tmp_path: Path) ->
         append_rows(catalog, [b"two\n"])
     assert after["hosts"] == [("a", "x", None, 7.0, 0), ("b", None, None, 8.0, 0)]
     assert [row[:-2] for row in after.pop("urls")] == before.pop("urls")
-    moved = {"settings", "breakers", "hosts"}
+    moved = {"settings", "breakers", "hosts", "documents"}
+    assert [row[:-1] for row in after["documents"]] == before["documents"]
     assert all(after[name] == before[name] for name in before.keys() - moved)
     with Catalog(tmp_path) as old, Catalog(tmp_path / "new") as new:
         assert schema_of(old) == schema_of(new)
@@ -376,8 +377,10 @@ def test_a_catalog_of_version_4_is_migrated_and_loses_nothing(tmp_path: Path) ->
         append_rows(old, [b"two\n"])
     assert [row[:-2] for row in after["urls"]] == before["urls"]
     assert [row[-2:] for row in after["urls"]] == [(None, row[1]) for row in before["urls"]]
+    assert after["documents"] == [(*row, None) for row in before["documents"]]
     assert after.pop("state").pop(0)[0] in ("search.next_query", "urls.spelled_since") and before.pop("state")
-    assert after | {"urls": []} == before | {"urls": []}
+    changed: dict[str, list[tuple[object, ...]]] = {"urls": [], "documents": []}
+    assert after | changed == before | changed
 
 
 def test_a_migrated_url_that_never_gave_a_page_gets_the_spelling_in_which_it_is_found(tmp_path: Path) -> None:

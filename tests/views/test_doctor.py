@@ -130,7 +130,7 @@ def test_settings_and_checkpoints_are_tried(tmp_path: Path, monkeypatch: pytest.
     assert of(findings, "settings")[0][0] == BAD and "gogle" in of(findings, "settings")[0][1]
     assert of(findings, "device")[0][0] == BAD and "release.pt is damaged" in of(findings, "model")[0][1]
     (device,) = (finding for finding in findings if finding.name == "device")
-    assert apply(device)["train"]["device"] == "cpu"
+    assert apply(device)["train"]["device"] == "auto"
 
 
 def test_the_contact_that_the_fix_names_is_accepted(tmp_path: Path) -> None:

@@ -166,6 +166,42 @@ def test_damaged_lines_are_ignored(tmp_path: Path, line: bytes) -> None:
     assert "1.970" in text and "cannot be read" in text and "<b>" not in text
 
 
+def test_an_empty_report_shows_why_and_what_to_do(tmp_path: Path) -> None:
+    text = plain(page_of(tmp_path))
+    assert "Nothing has been collected here yet." in text and "Why nothing" not in text
+    assert "config/queries.txt , one query per line, then python3 run.py --root" in text
+    providers = {"google": {"status": "failed", "results": 0, "reason": "unreachable", "until": None},
+                 "mediawiki": {"status": "off", "results": 0, "reason": "no_contact", "until": None},
+                 "feeds": {"status": "not_asked", "results": 0, "reason": "", "until": None}}
+    facts = {"providers": providers, "seeds_failed": {f"http://{HOSTILE}/": "http_404"}}
+    stages = [a_stage("search", 0, 0, {}, facts), a_stage("scrape", 3, 0, {"http_403": 3})]
+    write_lines(tmp_path / "data/runs.jsonl", [{**a_run(1), "exit_code": 1, "stages": stages}])
+    Catalog(tmp_path).close()
+    page = page_of(tmp_path)
+    text = plain(page)
+    assert "No page could be read yet." in text and "Why nothing is here yet" in text and "<script" not in page
+    assert "google unreachable mediawiki off: web.contact is not set" in text and "pages 3 HTTP 403" in text
+    assert "feeds not asked: no address is in config/seeds.txt" in text and "What it cost" not in text
+    assert all(words in text for words in ("--doctor --root", "Set contact under [web]", "--texts FILE...", "--demo"))
+
+
+def test_one_run_makes_numbers_and_two_make_lines(tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    page = page_of(tmp_path)
+    assert "<dt>bits per byte</dt><dd>1.990</dd>" in page and "<dt>training</dt><dd>4.900</dd>" in page
+    write_lines(tmp_path / "data/runs.jsonl", [a_run(1), a_run(2)])
+    assert "numbers first" not in page_of(tmp_path)
+
+
+def test_licenses_are_counted_and_those_of_older_documents_are_not_recorded(tmp_path: Path) -> None:
+    fill(tmp_path)
+    with Catalog(tmp_path) as catalog, catalog.record():
+        catalog.execute("UPDATE documents SET license = CASE WHEN seq > 30 THEN 'CC0-1.0' ELSE '' END WHERE seq > 10")
+    text = plain(page_of(tmp_path))
+    assert "license documents none named 20 not recorded 10 CC0-1.0 10" in text
+    assert "a page that names none may still be protected" in text
+
+
 def test_a_damaged_catalog_is_reported(tmp_path: Path) -> None:
     write_lines(tmp_path / "data/runs.jsonl", [a_run(1)])
     (tmp_path / "data/catalog.sqlite3").write_bytes(b"no database " * 500)
@@ -213,7 +249,7 @@ def test_in_a_browser(tmp_path: Path, chromium: Chromium, width: int, dark: bool
         assert not view.accessibility_faults()
         assert view.page.title().startswith("Wooden ships, ")
         assert view.page.locator("script, img, iframe, object, a").count() == 0
-        assert view.page.locator("svg").count() == 13
+        assert view.page.locator("svg").count() == 14
 
 
 @pytest.mark.browser
