@@ -3,24 +3,25 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from miniature_memory.core.paths import shown
 from miniature_memory.core.text import counted
-from miniature_memory.storage import pages
+from miniature_memory.storage import counts, pages
 from miniature_memory.storage.catalog import Catalog
 
 logger = logging.getLogger(__name__)
 
-MOST_LOOKED_AT = 5_000  # files and folders of a root, for a screen that must appear at once
+MOST_LOOKED_AT = 2_000  # files and folders of a root, for a screen that must appear at once
+FOLDERS = ("pages", "raw", "clean")
 HISTORY = "checkpoints/history"
 # The part that a file of data/ belongs to, by the beginning of its name; folders are parts by their own names
 PARTS = {"train.bin": "bins", "val.bin": "bins", "bins.json": "bins", "meta.pkl": "bins", "tokenizer": "bins",
          "catalog.sqlite3": "catalog", "run.": "logs", "runs.jsonl": "logs", "rejected.jsonl": "logs",
-         "samples.jsonl": "logs", "report.html": "logs", "pages": "pages", "raw": "raw", "clean": "clean"}
+         "samples.jsonl": "logs", "report.html": "logs", **{folder: folder for folder in FOLDERS}}
 
 
 class Usage(NamedTuple):
@@ -32,10 +33,13 @@ class Usage(NamedTuple):
         return sum(self.parts.values())
 
 
-def usage(root: Path, most: int | None = MOST_LOOKED_AT) -> Usage:
-    """Bytes of each part of data/ and checkpoints/. most: files and folders that are looked at; None: all."""
-    found, seen, n = Counter[str](), set[int](), 0
-    for name, entry in islice(_entries(root), most):
+def usage(root: Path, most: int | None = MOST_LOOKED_AT, known: Mapping[str, int] | None = None) -> Usage:
+    """Bytes of each part of data/ and checkpoints/.
+
+    most: files and folders that are looked at; None: all. known: bytes of folders of data/ that need no look.
+    """
+    found, seen, n = Counter(known or {}), set[int](), 0
+    for name, entry in islice(_entries(root, {f"data/{folder}" for folder in known or {}}), most):
         n += 1
         status = entry.stat(follow_symlinks=False)
         if entry.is_dir(follow_symlinks=False) or (status.st_nlink > 1 and status.st_ino in seen):
@@ -45,6 +49,11 @@ def usage(root: Path, most: int | None = MOST_LOOKED_AT) -> Usage:
     return Usage(dict(found.most_common()), most is None or n < most)
 
 
+def committed(catalog: Catalog) -> dict[str, int]:
+    """Bytes of the folders of many files, as the catalog has them: there may be thousands of each."""
+    return {name: n for name, n in counts.bytes_by_folder(catalog).items() if name in FOLDERS}
+
+
 def part_of(name: str) -> str:
     """The part that a path such as data/pages/000000.warc.gz belongs to."""
     if not name.startswith("data/"):
@@ -52,7 +61,7 @@ def part_of(name: str) -> str:
     return next((part for beginning, part in PARTS.items() if name.startswith(f"data/{beginning}")), "other")
 
 
-def _entries(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def _entries(root: Path, without: Collection[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """(path below the root, entry) of all that is in data/ and checkpoints/. What goes in the meantime is left out."""
     folders = ["data", "checkpoints"]
     while folders:
@@ -62,6 +71,8 @@ def _entries(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
         except OSError:
             continue
         for entry in entries:
+            if f"{folder}/{entry.name}" in without:
+                continue
             try:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(f"{folder}/{entry.name}")

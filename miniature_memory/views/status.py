@@ -27,8 +27,8 @@ from miniature_memory.crawl.outcomes import in_words, reason_in_words
 from miniature_memory.storage import counts
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.counts import Counts
+from miniature_memory.storage.disk import Usage, committed, usage
 from miniature_memory.storage.disk import in_words as in_words_of_bytes
-from miniature_memory.storage.disk import usage
 from miniature_memory.storage.schema import OlderCatalog
 from miniature_memory.views import history
 from miniature_memory.views.history import Run, to_time
@@ -92,6 +92,13 @@ def read_model(root: Path, runs: list[Run], problems: list[Finding]) -> Facts | 
             "has_release": (root / "checkpoints/release.pt").exists()}
 
 
+def read_disk(root: Path, dataset: Counts | None) -> Usage:
+    if dataset is None:
+        return usage(root)
+    with Catalog(root, read_only=True) as catalog:
+        return usage(root, known=committed(catalog))
+
+
 def missing_checkpoint(root: Path) -> Finding:
     """ckpt.json describes a ckpt.pt that is gone."""
     folder, train = root / "checkpoints", command("run.py", root, "--only train")
@@ -127,7 +134,7 @@ def collect(root: Path, tables: Tables, demo: bool = False) -> Facts:
         outcomes = dict.fromkeys(tables["search"]["providers"], "")
     facts["providers"] = {name: {"outcome": in_words(outcome), **backoffs.get(name, {})}
                           for name, outcome in outcomes.items()}
-    disk = usage(root)
+    disk = read_disk(root, dataset)
     facts["disk"] = {**disk.parts, "total": disk.total, "is_whole": disk.is_whole}
     facts["problems"] = [finding._asdict() for finding in problems]
     facts["next"] = next_step(facts, root, str(train.facts.get("stop_reason", "")) if train else "", demo)

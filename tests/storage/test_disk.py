@@ -43,6 +43,9 @@ def test_each_byte_belongs_to_a_part(root: Path) -> None:
     assert found.is_whole and found.parts["checkpoints"] == 2_000_000 and found.parts["earlier models"] == 3_000_000
     assert found.parts["other"] == 7 and list(found.parts) == sorted(found.parts, key=lambda part: -found.parts[part])
     assert found.parts["pages"] == sum(path.stat().st_size for path in (root / "data/pages").iterdir())
+    with Catalog(root, read_only=True) as catalog:
+        known = disk.usage(root, known=disk.committed(catalog)).parts
+    assert {**known, "catalog": 0} == {**found.parts, "catalog": 0}  # which has another file while it is open
     assert not disk.usage(root, 3).is_whole and not disk.usage(root / "none").parts
 
 
