@@ -8,6 +8,7 @@ import json
 import mimetypes
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import Any, NamedTuple, TypeVar
 
 from lxml import etree
@@ -18,6 +19,7 @@ from miniature_memory.extraction.vocabulary import BLOCK_TAGS
 T = TypeVar("T")
 
 MOST_LOOKED_AT = 40  # elements of one way: the first and the last; guess
+MOST_ANCESTORS = 200  # that an element is seen in; guess: real pages nest less than half as deep
 MOST_JSON_CHARS = 200_000  # of one script; guess
 MOST_NODES = 1000  # of JSON-LD; guess
 LICENSE_METAS = {"license", "licence", "copyright-license", "dc.license", "dcterms.license", "dc.rights.license",
@@ -27,8 +29,8 @@ TELLING = ("license", "licence", "creativecommons", "dc.rights", "dcterms.rights
 LICENSE_NAMES = {"license", "cc:license", "dc:license", "dct:license", "dcterms:license", "xhv:license",
                  "schema:license"}  # in rel, property and itemprop
 # Things that a page is not, though it shows them: their licenses are not its text's (schema.org, dcmitype)
-OTHER_THINGS = ("image", "video", "audio", "music", "photo", "media", "movie", "software", "dataset", "datadownload",
-                "product", "3dmodel", "sound")
+OTHER_THINGS = ("image", "video", "audio", "music", "photo", "mediaobject", "mediagallery", "movie", "software",
+                "dataset", "datadownload", "product", "3dmodel", "sound")
 OTHERS_TAGS = {"figure", "figcaption", "picture", "blockquote", "template"}
 # Words of class and id names, below the elements that hold a whole page, whose own names tell what it has
 WHOLE_TAGS = {"html", "body", "main", "article", "section"}
@@ -78,9 +80,9 @@ def _metas(root: etree._Element, base: str) -> Iterator[Named]:
 
 
 def _in_json_ld(root: etree._Element, base: str) -> Iterator[Named]:
-    for script in _some(list(root.iter("script"))):
+    for script in _some([each for each in root.iter("script") if "ld+json" in (each.get("type") or "").lower()]):
         text = script.text or ""
-        if "ld+json" in (script.get("type") or "").lower() and '"license"' in text and len(text) <= MOST_JSON_CHARS:
+        if '"license"' in text and len(text) <= MOST_JSON_CHARS:
             try:
                 yield from map(Named, _licenses_of(json.loads(text)))
             except (ValueError, RecursionError):
@@ -111,8 +113,8 @@ def _marked(root: etree._Element, base: str) -> Iterator[Named]:
     """Links and properties that say of themselves that they are the license: rel, RDFa's property, itemprop."""
     for element in _some([element for element in root.iter("*") if _is_marked(element)]):
         address = element.get("href") or element.get("resource") or ""
-        text = element.get("content") or "" if address or element.get("content") else _text(element)
         if (place := _place(element)) is not None:
+            text = element.get("content") or _text(element)
             yield Named(of_address(address, base) if address else of_text(text), place)
 
 
@@ -151,7 +153,7 @@ def _place(element: etree._Element) -> bool | None:
     """Whether an element stands in the footer or in what is named a notice; None if it stands with a picture, in a
     comment or in a quotation, or belongs to a thing that is not the page."""
     in_footer = is_notice = is_others = False
-    for up in (element, *element.iterancestors()):
+    for up in chain([element], islice(element.iterancestors(), MOST_ANCESTORS)):
         thing = up.get("itemtype") or up.get("typeof")
         if up.tag in OTHERS_TAGS or _is_other_thing(thing) or _is_file(up.get("about")):
             return None

@@ -37,6 +37,8 @@ def license_of(html: str) -> str:
      "CC-BY-4.0"),
     (f'<script type="application/ld+json">{{"@type": "Article", "license": "{CC}/by/4.0/", "image": '
      f'{{"@type": "ImageObject", "license": "{CC}/by-nc/4.0/"}}}}</script>', "CC-BY-4.0"),
+    (f'{"<script>1</script>" * 50}<script type="application/ld+json">{{"@graph": [{{"@type": "SocialMediaPosting", '
+     f'"license": "{CC}/by/4.0/"}}, {{"@type": "Person"}}]}}</script>{"<script>1</script>" * 50}', "CC-BY-4.0"),
     ('<script type="application/ld+json">[{"@type": ["WebPage"], "license": {"@id": "https://spdx.org/licenses/MIT"}}]'
      '</script>', "MIT"),
 ])
