@@ -140,8 +140,8 @@ def _may_say_something(body: bytes) -> bool:
 
 
 def _elements(text: str, is_xml: bool) -> Iterator[tuple[str, dict[str, str]]]:
-    """(name, attributes) of each <meta> and <base> of a page's document. is_xml: <script/> is closed."""
-    at, templates = 0, 0
+    """(name, attributes) of each <meta> and <base> of a page's document. is_xml: <script/> is closed, as in SVG."""
+    at, templates, foreign = 0, 0, 0
     while found := _MARKUP.search(text, at):
         at = found.end()
         if found["comment"] is not None:
@@ -153,14 +153,16 @@ def _elements(text: str, is_xml: bool) -> Iterator[tuple[str, dict[str, str]]]:
             continue
         if not found["close"]:
             return  # the page ends within a tag
-        name = found["name"].lower()
-        if name == "template":
+        name, is_closed = found["name"].lower(), text.endswith("/>", at - 2, at)
+        if name in ("svg", "math"):
+            foreign = max(0, foreign + (-1 if found["end"] else not is_closed))
+        elif name == "template":
             templates = max(0, templates + (-1 if found["end"] else 1))
         elif found["end"]:
             continue
         elif name in ("meta", "base") and not templates:
             yield name, _attributes(found["attributes"])
-        elif name in _TEXT_ONLY and not (is_xml and text.endswith("/>", at - 2, at)):
+        elif name in _TEXT_ONLY and not (is_closed and (is_xml or foreign)):
             end = _script_end(text, at) if name == "script" else re.compile(
                 rf"</{name}(?=[\s/>])", re.IGNORECASE).search(text, at)
             if not end:

@@ -44,6 +44,8 @@ def test_what_headers_say(headers, reason):
     ("<meta name=robots content=index content=noindex>", ""), ("<!-->" + NOINDEX, "noindex"),
     ("<!-- a --!>" + NOINDEX, "noindex"), ("</p><p></div/>" + NOINDEX, "noindex"),
     ("<svg><path/></svg>" + NOINDEX, "noindex"), ("<meta name=robots content=noindex/>", "noindex"),
+    ("<svg><style/><title/></svg>" + NOINDEX, "noindex"), ("<svg/><style/>" + NOINDEX + "</style>", ""),
+    ("<math></math><title/>" + NOINDEX + "</title>", ""),
     (f"<meta data-x='{'x' * 3000}' name=robots content=noindex>", "noindex"),
     ("<script><!-- </script>" + NOINDEX, "noindex"), ("<script><!--><script></script>" + NOINDEX, "noindex"),
     ("<script>'<!-- <script>'; --></script>" + NOINDEX, "noindex"),
