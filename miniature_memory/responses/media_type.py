@@ -37,7 +37,7 @@ def media_type(values: Iterable[str]) -> tuple[str, str]:
         if kind == "*/*" or not _ESSENCE.fullmatch(kind):
             continue
         found = next((quoted or plain for name, quoted, plain in _PARAMETER.findall(part)
-                      if name.lower() == "charset"), "").strip(" \t'\"").lower()
+                      if name.lower() == "charset" and (quoted or plain).strip()), "").strip(" \t'\"").lower()
         charset = found or (charset if kind == essence else "")
         essence = kind
     return essence, charset

@@ -20,7 +20,7 @@ PNG = b"\x89PNG\r\n\x1a\n\0\0"
     (['text/html; a="x,y;charset=z"; charset="utf-8"'], ("text/html", "utf-8")),
     (["text/html; charset='big5'"], ("text/html", "big5")), (['text/html; charset="utf-8'], ("text/html", "utf-8")),
     (["text/html charset=utf-8"], ("", "")), (["text/html; charset=one; charset=two"], ("text/html", "one")),
-    (["text/html;charset = utf-8"], ("text/html", ""))])
+    (["text/html;charset = utf-8"], ("text/html", "")), (["text/html; charset= ; charset=gbk"], ("text/html", "gbk"))])
 def test_what_content_type_says(values, found):
     assert media_type(values) == found
 
