@@ -121,7 +121,7 @@ def test_two_runs_send_the_same_bytes() -> None:
 
 def test_head_sends_the_headers_alone(site: DemoSite) -> None:
     address = f"http://127.0.0.1:{site.port}/tragedies/hamlet/"
-    head, full = requests.head(address, timeout=5), requests.get(address, timeout=5)
+    head, full = requests.head(address, timeout=60), requests.get(address, timeout=5)
     assert head.content == b"" and head.headers["Content-Length"] == str(len(full.content))
 
 
@@ -163,10 +163,10 @@ def test_the_log_names_method_path_and_status() -> None:
 def test_a_closed_site_answers_on_no_open_connection() -> None:
     with site_module.serve() as site, requests.Session() as session:
         address = f"http://127.0.0.1:{site.port}/"
-        assert session.get(address, timeout=5).ok
+        assert session.get(address, timeout=60).ok
         site.close()
         with pytest.raises(requests.ConnectionError):
-            session.get(address, timeout=5)
+            session.get(address, timeout=60)
 
 
 @pytest.mark.parametrize("left", [None, b"", b"\0\0", b"# mine\n"])
@@ -190,6 +190,6 @@ def test_the_child_prints_its_port_and_ends_with_its_input() -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout and child.stdin
         port = json.loads(child.stdout.readline())["port"]
-        assert requests.get(f"http://127.0.0.1:{port}/robots.txt", timeout=5).ok
+        assert requests.get(f"http://127.0.0.1:{port}/robots.txt", timeout=60).ok
         child.stdin.close()
         assert child.wait(5) == 0 and child.stdout.read() == b""
