@@ -221,8 +221,9 @@ def test_redirects_to_nowhere_are_a_reason(location):
 
 @pytest.mark.parametrize("locations, outcome", [(["/b", "/b"], "/b"), (["/b", "/c"], "bad_redirect")])
 def test_a_redirect_to_two_places_leads_nowhere(locations, outcome):
-    head = "".join(f"Location: {location}\r\n" for location in locations)
-    with serve({"/": raw(f"HTTP/1.1 302 Found\r\n{head}Content-Length: 0\r\n\r\n".encode()), "/b": page()}) as server:
+    head = "HTTP/1.1 302 Found\r\nConnection: close\r\nContent-Length: 0\r\n"
+    answer = raw((head + "".join(f"Location: {location}\r\n" for location in locations) + "\r\n").encode())
+    with serve({"/": answer, "/b": page()}) as server:
         if outcome == "/b":
             assert web_for(server).fetch(server.url + "/").url == server.url + "/b"
         else:
