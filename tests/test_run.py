@@ -35,6 +35,8 @@ def last_run(root: Path) -> dict[str, Any]:
     (["--only", "cleen"], 2, "invalid choice"),
     (["--texts", "no-such-book.txt"], 2, "there is no such file"),
     (["--texts", "README.md", "--demo"], 2, "cannot be combined"),
+    (["--topic", "Brot", "--language", "deutsch"], 2, "ISO 639-1 code"),
+    (["--language", "de"], 2, "needs --topic or --texts"),
     (["--max-minutes", "0"], 2, "more than 0"),
     (["--set", "train.max_minuts=1"], 2, "Did you mean max_minutes"),
     (["--set", "train.max_minutes=\"1\""], 2, "of type str, expected float"),

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-N_STOP_WORDS = 8  # as many as Gopher has for English
+N_STOP_WORDS = 15  # FineWeb-2 (arXiv 2506.20920) has 8 to 22 of a language
 
 
 class Words(NamedTuple):

@@ -34,6 +34,11 @@ def test_char_gives_each_character_of_the_texts_one_id() -> None:
     assert len(CHAR.encode("語")) == 3  # not in the texts: its bytes
 
 
+def test_vowel_signs_belong_to_their_word() -> None:
+    tokenizer = train("bpe", ["वह नदी में नाव से जाता है। " * 40], 400)
+    assert len(tokenizer.encode(" में")) == 1
+
+
 def test_a_signal_ends_the_training_of_bpe_at_once() -> None:
     def texts() -> Iterator[str]:
         yield TEXTS[0]

@@ -1,4 +1,4 @@
-"""Topics in other scripts, from a local site to samples: python3 -m pytest -m slow tests/test_languages.py"""
+"""Topics in other scripts, from a local site to samples: python3 -m pytest -m slow tests/test_other_scripts.py"""
 
 import unicodedata
 from pathlib import Path
@@ -98,7 +98,7 @@ def test_a_topic_is_collected_learned_and_written_in_its_language(tmp_path: Path
     with serve({f"/{n}": page(html) for n, html in enumerate(site.pages())}) as server:
         settings = ['search.providers=["seeds"]', "search.wikis=[]", "train.max_minutes=0.1", "prepare.vocab_size=512",
                     f'web.connect_to=["{HOST}=127.0.0.1:{server.port}"]']
-        options = [word for one in settings for word in ("--set", one)]
+        options = [word for setting in settings for word in ("--set", setting)]
         first = run_py("--root", tmp_path, "--topic", site.topic, *options)
         second = run_py("--root", tmp_path, "--topic", site.topic, "--only", "search")  # without a word on the language
     assert first.returncode == 0, first.stderr
