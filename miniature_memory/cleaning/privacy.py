@@ -175,8 +175,9 @@ def mask(text: str, language: str = "en") -> tuple[str, Counter[str]]:
     for kind, find in finders:
         pieces, end = [], 0
         for start, stop in sorted(find(text)):  # a finder may look for one form after the other
-            pieces += [text[end:start], f"[{kind}]"]
-            end = stop
+            if start >= end:
+                pieces += [text[end:start], f"[{kind}]"]
+                end = stop
         if pieces:
             counts[kind] += len(pieces) // 2
             text = "".join(pieces) + text[end:]

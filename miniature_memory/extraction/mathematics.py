@@ -20,7 +20,7 @@ _DRAWN = finder("//mjx-container | //*[contains(@class, 'katex') or contains(@cl
 _DRAWN_CLASS = re.compile(r"(?:^|\s)(?:katex(?:-display)?|MathJax(?:_\w{1,30})?|MJXc-display|mwe-math-element)(?:\s|$)")
 _PREVIEW = re.compile(r"mathjax|mjx", re.IGNORECASE)
 MOST_IN_TABLE = 5000  # guess; characters
-_EQUATION_NUMBER = re.compile(r"[\[({]?[\w.\-–*′']{0,12}[\])}.,]{0,2}")
+_EQUATION_NUMBER = re.compile(r"(?:[\[({][\w.\-–*′']{1,12}[\])}]|\d{1,3}(?:\.\d{1,3}){0,3}[a-z]?)?[.,;]?")
 _TEX = re.compile(r"\\[a-zA-Z]+|[_^]\{|^\$[^$]+\$$")
 _TEX_CLASS = re.compile(r"(?<![a-z])(?:tex|latex|math|equation|formula)(?![a-z])")
 _TEX_ADDRESS = re.compile(r"latex|mathtex|mimetex|/math/|cht=tx")

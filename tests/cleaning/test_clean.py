@@ -61,6 +61,9 @@ def test_normalizing_is_idempotent(text: str) -> None:
 @pytest.mark.parametrize(("text", "cleaned"), [
     ("El rÃ­o subÃ­a â€” decÃ­a JosÃ©", "El río subía — decía José"), ("â€œNoâ€\x9d", "“No”"),
     ("Ã\xa0 la carte", "à la carte"),
+    ("A MAÇÃ É BOA, «LÃ», 2 Å² e “IRMÔ", "A MAÇÃ É BOA, «LÃ», 2 Å² e “IRMÔ"), ("voilÃ  un Ã©tÃ©", "voilà un été"),
+    ("d√©j√† l‚Äô√©t√©", "déjà l’été"), ("√µ + √π, ├── src", "√µ + √π, ├── src"), ("ΓÇ£caf├⌐ΓÇ¥", "“café”"),
+    ("Đ±Ń‹Đ» Đ´ĐľĐĽ", "был дом"), ("ĐÀ NẴNG, ĐURĐEVAC", "ĐÀ NẴNG, ĐURĐEVAC"),
     ("write &lt; and &amp;copy; by hand", "write &lt; and &amp;copy; by hand"),
     ("naïve café, déjà vu", "naïve café, déjà vu"),
 ])

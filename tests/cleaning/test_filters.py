@@ -82,6 +82,19 @@ def test_each_c4_rule_has_its_reason(text: str, reason: str | None) -> None:
     assert c4_quality(text) == reason
 
 
+def test_a_text_that_mentions_lorem_ipsum_is_rejected_by_the_papers_alone() -> None:
+    text = LONG + "\nPrinters know the words lorem ipsum by heart."
+    prose, papers = (first_broken(checks_of(thresholds_of(name), ["c4_quality"]), text, "en")
+                     for name in ("prose", "papers"))
+    assert prose is None
+    assert papers and papers.reason == "lorem_ipsum"
+
+
+def test_sentences_end_after_combining_marks_too() -> None:
+    assert count_sentences("நதி ஓடுகிறது. படகு வருகிறது. மழை பெய்தது.") == 3
+    assert count_sentences("ذَهَبَ الوَلَدُ. جَاءَتِ البِنْتُ. نَامَا.") == 3
+
+
 @pytest.mark.parametrize(("text", "reason"), [
     (LONG, None), (" \n ", "empty"),
     ("\n".join(f"a menu with item {n} of that many more items" for n in range(20)), "too_few_punctuated_lines"),

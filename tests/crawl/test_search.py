@@ -628,9 +628,10 @@ def test_without_queries_and_seeds_a_root_that_has_urls_goes_on(root):
     assert run(config_for(), root).n_in == 0
 
 
-def test_a_file_that_is_not_utf_8_is_an_error_whose_fix_works(root):
-    write(root, "queries.txt", "Bücher\n".encode("latin-1"))
-    with pytest.raises(StageError, match=r"queries\.txt is not UTF-8: byte 1 is 0xfc.*iconv") as caught:
+@pytest.mark.parametrize(("encoding", "byte"), [("latin-1", "1 is 0xfc"), ("utf-16", "0 is 0xff")])
+def test_a_file_that_is_not_utf_8_is_an_error_whose_fix_works(root, encoding, byte):
+    write(root, "queries.txt", "Bücher\n".encode(encoding))
+    with pytest.raises(StageError, match=rf"queries\.txt is not UTF-8: byte {byte}.*iconv") as caught:
         search.run(config_for(), root)
     subprocess.run(caught.value.fix.partition("convert it: ")[2], shell=True, check=True)
     assert seeds.read_lines(root / "config/queries.txt") == ["Bücher"]

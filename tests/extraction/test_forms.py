@@ -66,6 +66,10 @@ def test_marks_go_and_text_in_brackets_stays(html, expected):
     "<table><tr><td><pre>1\n2</pre><td><pre>if a:\n  b()</pre></table>",
     "<table><tr><td>7<td><code>if a:</code><tr><td>8<td><code>&nbsp;&nbsp;b()</code></table>",
     "<table class=highlight><tr><td data-n=1><td class=c>if a:<tr><td data-n=2><td class=c>  b()</table>",
+    "<div class=syntaxhighlighter><table><tr><td class=gutter><div>1</div><div>2</div><td class=code><div><div>"
+    "<code>if</code> a:</div><div><code>&nbsp;&nbsp;b()</code></div></div></table></div>",
+    "<table><tr><td><div><div>8</div><div>9</div></div><td class=x-code><div><div>if a:</div>"
+    "<div>&nbsp; b()</div></div></table>",
     "<ol><li><code>if a:</code><li><code>&nbsp;&nbsp;b()</code></ol>", "<listing>if a:\n  b()</listing>",
 ])
 def test_code_has_its_lines_and_indentation_and_no_numbers(code):
@@ -81,11 +85,46 @@ def test_numbers_that_are_code_or_a_table_stay():
 @pytest.mark.parametrize(("attributes", "lines"), [
     ("style='white-space: pre-wrap'", True), ("style='WHITE-SPACE:normal; white-space:pre-line'", False),
     ("style='white-space:pre-line'", True), ("class='x md:whitespace-pre-line'", True), ("class=verse", True),
-    ("", False)])
+    ("style='WHITE-SPACE: Break-Spaces'", True), ("id=song", True), ("", False)])
 def test_line_breaks_that_css_keeps_are_line_breaks(attributes, lines):
-    sheet = "<style>p, .verse { color: red; white-space: pre-line }</style>"
-    got = text(f"{sheet}<div {attributes}>over the sea\nunder the sky\n\nhome again</div>")
+    sheet = "<style>p, .verse, #song div { color: red; White-Space: pre-line }"
+    sheet += "td code, textarea { white-space: pre }</style>"
+    got = text(f"{sheet}<div {attributes}><div>over the sea\nunder the sky\n\nhome again</div></div>")
     assert got == ("over the sea\nunder the sky\n\nhome again" if lines else "over the sea under the sky home again")
+
+
+@pytest.mark.parametrize(("html", "expected"), [
+    ("<div class=stanza><div class=line>over the sea</div>\n<div class='line in'>under <i>the</i> sky</div></div>",
+     "over the sea\nunder the sky"),
+    ("<div class=o-poem><div style='x'>over the sea<br></div><div>under the sky<br></div></div>",
+     "over the sea\nunder the sky"),
+    ("<div class=poem><span style='display: block'>over</span><span style='display:block'>under</span></div>",
+     "over\nunder"),
+    ("<div class=poem><div><div>over</div></div><p>under</p></div>", "over\n\nunder"),
+    ("<div class=universe-list><div>" + LONG * 2 + "</div><div>short</div></div>", LONG * 2 + "\n\nshort"),
+])
+def test_verse_of_an_element_per_line_has_lines(html, expected):
+    assert text(html) == "\n".join(map(str.strip, expected.split("\n")))
+
+
+def test_a_table_that_centres_a_formula_is_a_paragraph():
+    table = f"<table class=eq><tr><td><td>{MATH}<td>(4.2a)</table>"
+    assert text(f"<p>So</p>{table}<p>holds.") == "So\n\nv = {s}/{t}\n\nholds."
+    assert "speed | " in text(f"<table><tr><td>speed<td>{MATH}</table>")
+
+
+def test_inline_text_that_is_not_shown_goes():
+    assert text("<p>Paris<span style='display: none'>0048</span>, <span hidden>key</span>a town") == "Paris, a town"
+    assert text("<p>Kept<span style='display:none'> " + LONG + "</span>").startswith("Kept The harbour")
+
+
+def test_what_stands_between_kept_blocks_is_kept_if_it_is_likely():
+    items = "<p>You need three things:</p><ol><li>Rope.</li><li>A <b>light</b>.</li><li>Two hours.</li></ol>"
+    page = f"<main><article><p>{LONG * 3}</p>{items}<p>{LONG * 4}</p></article></main>"
+    assert "things:\n\nRope.\nA light.\nTwo hours.\n\nThe" in extract_page(page).text
+    linked = items.replace("Rope", "<a href=/rope>Rope</a>").replace("Two", "<a href=/two>Two</a>")
+    assert "Share" not in extract_page(page.replace(items, items + "<div class=share>Share</div>")).text
+    assert "Rope" not in extract_page(page.replace(items, "<nav>" + linked + "</nav>")).text
 
 
 def test_paragraphs_in_a_cell_are_paragraphs_and_rows_of_data_are_rows():
