@@ -40,7 +40,8 @@ THRESHOLDS = (
     Threshold("max_bullet_lines_frac", "lines that begin with a bullet", GOPHER, 0.9, 0.9),
     Threshold("max_ellipsis_lines_frac", "lines that end in an ellipsis", GOPHER, 0.3, 0.4),
     Threshold("min_letter_words_frac", "words with a letter; 0.8 rejects a fifth of good pages", GOPHER, 0.8, 0.3),
-    Threshold("min_stop_words", "different words of the, be, to, of, and, that, have, with; English", GOPHER, 2, 2),
+    Threshold("min_stop_words", "different words of the, be, to, of, and, that, have, with; in 14 other languages of "
+              "the 15 commonest", GOPHER, 2, 2),
     Threshold("max_duplicate_paragraphs_frac", "repeated paragraphs; 0.3 rejects drama", REPETITION, 0.3, 1.0),
     Threshold("max_duplicate_paragraph_chars_frac", "characters in repeated paragraphs", REPETITION, 0.2, 0.4),
     Threshold("max_duplicate_lines_frac", "repeated lines; 0.3 rejects drama", REPETITION, 0.3, 1.0),
@@ -61,7 +62,7 @@ THRESHOLDS = (
     Threshold("max_url_chars_frac", "characters in URLs", NEMO, 0.2, 0.2),
     Threshold("max_whitespace_frac", "spaces and newlines; 0.25 rejects indented code", NEMO, 0.25, 0.4),
     Threshold("min_list_function_words_frac", "words such as the, of, you in a text of short lines or fewer than five "
-              "sentences; English only", OURS, 0.3, 0.3),
+              "sentences; in 14 other languages a share that means the same there", OURS, 0.3, 0.3),
     Threshold("max_site_phrases_frac", "phrases such as cookie, privacy, sign up, per word, if of two kinds or more; "
               "English only", OURS, 0.01, 0.01),
 )

@@ -11,8 +11,8 @@ CHECKS = [check for check in checks_of(thresholds_of("prose")) if check.rule.nee
 TEXTS = {
     "en": ("The boat was old, but it\nhad never let him down.\nOn that day he did not\nknow where to go with it.",
            "Home\nProducts\nLatest News\nShopping Basket\nJobs\nPress\nDownloads\nPartner Programme\nGift Cards"),
-    "de": ("Das Boot war alt, aber es\nhatte ihn nie im Stich gelassen.\nAn diesem Tag wusste er nicht,\nwohin er "
-           "mit ihm sollte.",
+    "de": ("Das Boot war alt, und es\nhatte ihn nie im Stich gelassen.\nAn diesem Tag wusste er nicht,\nwohin er "
+           "mit ihm auf die See sollte.",
            "Startseite\nProdukte\nAktuelle Nachrichten\nWarenkorb\nKarriere\nPresse\nDatenschutz\nGutscheine\nHilfe"),
     "es": ("El barco era viejo, pero\nno lo había dejado nunca.\nAquel día no sabía a dónde\nir con él ni por qué.",
            "Inicio\nProductos\nÚltimas noticias\nCarrito\nEmpleo\nPrensa\nDescargas\nTarjetas regalo\nAyuda"),
