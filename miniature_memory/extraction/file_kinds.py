@@ -8,6 +8,7 @@ import gzip
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import BinaryIO
 from urllib.parse import unquote
@@ -54,9 +55,9 @@ def read_document(job: Input) -> Extracted:
     except DAMAGE:
         return Extracted(reason="damaged")
     text = strip_control(found.text).strip("\n")
-    return Extracted(text, one_line(found.title or job.title), one_line(found.author or job.author), found.published,
-                     found.language_hint, found.page_type, found.extractor,
-                     found.reason or ("" if text.strip() else "no_text"))
+    return replace(found, text=text, title=one_line(found.title or job.title), license=found.license or job.license,
+                   author=one_line(found.author or job.author),
+                   reason=found.reason or ("" if text.strip() else "no_text"))
 
 
 def read_safely(read: Reader, stream: BinaryIO, origin: Input) -> Iterator[Input]:
