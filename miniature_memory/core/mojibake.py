@@ -15,13 +15,14 @@ _SIGN = re.compile(f"[Â-ßĂĹ][{_MORE}]|[à-ô][{_MORE} ][{_MORE}]|[В-Я][{_M
 # And in Mac Roman, code page 437 (where boxes of lines are text), and Cyrillic in Windows-1250.
 _OTHER_SIGN = re.compile("(?<=[a-z])√[^\x00-\x7f]|‚Ä[^\x00-\x7f]|ΓÇ[^\x00-\x7f]|[├┬][^\x00-\x7f\u2500-\u257f]"
                          f"|[╨╤][^\x00-\x7f\u2550-\u256c]|(?:[ĐŃ][{_MORE}]){{2}}")
+_OTHER_LEAD = re.compile("[√‚Γ├┬╨╤ĐŃ]")
 # The same signs may be innocent: MAÇÃ DO AMOR, “AMANHÃ”, 3 Å². They count where the text has others: in voilÃ  tout the
 # hard space of à has become a plain one.
 _DOUBTFUL = re.compile("Ã |(?<=[A-ZÀÁÄ-Þ])[ÃÂ][”’»](?!\\w)|(?<![^\\W\\d_])Å[²³·°±]")
 _LEAD = re.compile(f"[Â-ôĂĹВ-п][{_MORE} ]")  # the same in short: one set of characters is found many times as fast
 # What UTF-8 makes of them: searched for first, a third of the time on the many pages that have none
 _LEAD_BYTES = re.compile(rb"\xc3[\x82-\xb4][\xc2\xc4-\xc6\xcb\xd0\xd1\xe2 ]")
-_RARE_LEADS = (b"\xc4\x82", b"\xc4\xb9", b"\xd0")  # Ă, Ĺ, Cyrillic
+_RARE_LEADS = (b"\xd0", *(sign.encode() for sign in "ĂĹ√‚Γ├┬╨╤ĐŃ"))  # the first: of Cyrillic
 _CONFIG = ftfy.TextFixerConfig(unescape_html=False, explain=False)
 
 
@@ -45,8 +46,10 @@ def _may_have_sign(text: str) -> bool:
 def _has_sign(line: str) -> bool:
     if line.isascii():
         return False
-    return _OTHER_SIGN.search(line) is not None or any(
-        _SIGN.match(line, lead.start()) and not _DOUBTFUL.match(line, lead.start()) for lead in _LEAD.finditer(line))
+    if _OTHER_LEAD.search(line) and _OTHER_SIGN.search(line):
+        return True
+    return any(_SIGN.match(line, lead.start()) and not _DOUBTFUL.match(line, lead.start())
+               for lead in _LEAD.finditer(line))
 
 
 def _mended(line: str) -> str:

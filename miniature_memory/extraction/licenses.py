@@ -25,7 +25,8 @@ MOST_NODES = 1000  # of JSON-LD; guess
 LICENSE_METAS = {"license", "licence", "copyright-license", "dc.license", "dcterms.license", "dc.rights.license",
                  "cc:license", "dc:license", "dct:license", "dcterms:license"}
 RIGHTS_METAS = {"dc.rights", "dcterms.rights", "dc.rights.uri"}
-TELLING = ("license", "licence", "creativecommons", "dc.rights", "dcterms.rights")  # a page without them names none
+# A page without them names none
+TELLING = (b"license", b"licence", b"creativecommons", b"dc.rights", b"dcterms.rights")
 LICENSE_NAMES = {"license", "cc:license", "dc:license", "dct:license", "dcterms:license", "xhv:license",
                  "schema:license"}  # in rel, property and itemprop
 # Things that a page is not, though it shows them: their licenses are not its text's (schema.org, dcmitype)
@@ -46,9 +47,9 @@ class Named(NamedTuple):
 
 
 def may_name_one(html: str) -> bool:
-    """Whether a page may name a license, going by its words: most pages are done with that."""
-    html = html.lower()
-    return any(word in html for word in TELLING)
+    """Whether a page may name a license, going by its words: most are done with that. Bytes are searched faster."""
+    data = html.encode("utf-8", "replace").lower()
+    return any(word in data for word in TELLING)
 
 
 def page_license(root: etree._Element, url: str = "") -> str:

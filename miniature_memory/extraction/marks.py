@@ -57,14 +57,15 @@ def drop_marks(found: Survey) -> None:
     for element in found.all("span", "small", "cite", "sup"):
         names = element.get("class")
         is_mark = names and _MAY_BE_MARK.search(names) and _is_named_mark(element, names)
-        if is_mark or _is_hidden_mark(element):
+        may_be_hidden = element.get("style") or element.get("hidden") is not None or element.get("itemprop")
+        if is_mark or (may_be_hidden and _is_hidden_mark(element)):
             drop(element)
 
 
 def _is_hidden_mark(element: etree._Element) -> bool:
     """Whether an inline element is not shown: a key to sort by, a field of structured data; not the rest of a text."""
     attributes = attributes_of(element)
-    if not attributes or not is_hidden(attributes):
+    if not is_hidden(attributes):
         return False
     if not FIELDS.isdisjoint(attributes.get("itemprop", "").lower().split()):
         return True

@@ -22,7 +22,8 @@ def parse(html: str) -> etree._Element | None:
     What the tree says in forms that only a browser turns into text is turned into text: formulas, code with an element
     per line, line breaks that CSS keeps; marks of notes, glosses and links to edit are dropped.
     """
-    root = _tree(html)
+    data = html.replace("\x00", "").encode("utf-8", "replace")
+    root = _tree(data)
     if root is not None:
         found = Survey(root)
         for noscript in found.all("noscript"):
@@ -30,12 +31,11 @@ def parse(html: str) -> etree._Element | None:
         write_out_mathematics(found)
         drop_marks(found)
         keep_code_lines(found)
-        break_kept_lines(root, found, html)
+        break_kept_lines(root, found, data)
     return root
 
 
-def _tree(html: str) -> etree._Element | None:
-    data = html.replace("\x00", "").encode("utf-8", "replace")
+def _tree(data: bytes) -> etree._Element | None:
     if not data.strip():
         return None
     parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
@@ -49,7 +49,7 @@ def _read_noscript(noscript: etree._Element) -> None:
     """A page saved by a browser has the content of its <noscript> as text; it is markup."""
     text = noscript.text or ""
     if _MARKUP.match(text) and not len(noscript):
-        inner = _tree(f"<div>{text}</div>")
+        inner = _tree(f"<div>{text}</div>".encode("utf-8", "replace"))
         noscript.text = ""
         if inner is not None:
             noscript.append(next(inner.iter("div")))

@@ -17,24 +17,27 @@ _KEEPS_LINES = {"pre": True, "pre-wrap": True, "break-spaces": True, "preserve":
                 "pre-line": False, "preserve-breaks": False}  # value -> does it keep indentation, too?
 _OTHER = ("normal", "nowrap", "initial", "collapse")
 _PROPERTY = re.compile(r"white-space(?:-collapse)?\s*:\s*([a-z-]+)", re.IGNORECASE)
-_IN_SOURCE = re.compile(r"space(?:-collapse)?(?:-|\s{0,5}:\s{0,5})(?:pre|break)", re.IGNORECASE)
+_IN_SOURCE = re.compile(rb"space(?:-collapse)?(?:-|\s{0,5}:\s{0,5})(?:pre|break)")
 _UTILITY = re.compile(r"(?:^|\s)(?:\S{1,20}:)?white-?space-(pre(?:-wrap|-line)?|break-spaces)(?:\s|$)")
 _SELECTOR = re.compile(r"(?:^|[\s>])[a-z]{0,20}([.#])([\w-]{1,60})\s*$", re.IGNORECASE)
 _OF_TAG = re.compile(r"(?:[\w.#-]{1,60}[\s>]{1,3}){0,2}[a-z]+", re.IGNORECASE)
 _CODE_TAGS = ("pre", "code", "kbd", "samp", "tt", "textarea", "xmp")
 _MOST_RULES, _MOST_OF_TAGS = 100, 10  # guess; of a page's own style sheets
-_VERSE = re.compile(r"poem|poetry|verse|stanza|strophe|lyric|line-block", re.IGNORECASE)
+_VERSE_WORDS = ("poem", "poetry", "verse", "stanza", "strophe", "lyric", "line-block")
+_VERSE = finder("//*[self::div or self::blockquote or self::section or self::p]["
+                + " or ".join(f"contains(@class, '{word}')" for word in _VERSE_WORDS) + "]")
+_NO_VERSE = re.compile(r"[a-z]verse")  # reverse, universe
 _MOST_OF_LINE = 120  # guess: characters
 _SKIPPED = SKIPPED | {"pre"}
 
 
-def break_kept_lines(root: etree._Element, found: Survey, html: str) -> None:
+def break_kept_lines(root: etree._Element, found: Survey, html: bytes) -> None:
     """Put <br> for every line break that is kept. html: the page's source, which tells soonest that there is none."""
-    if _VERSE.search(html):
-        for element in root.iter("div", "blockquote", "section", "p"):
+    if any(word.encode() in html for word in _VERSE_WORDS):
+        for element in _VERSE(root):
             if _is_of_lines(element):
                 _join_lines(element)
-    if not _IN_SOURCE.search(html):
+    if not _IN_SOURCE.search(html) and b"WHITE-SPACE" not in html and b"White-Space" not in html:
         return
     sheet = _rules_of_sheets(root, found.all("style"))
     for element in [element for element in root.iter() if _value_of(element, sheet) in _KEEPS_LINES]:
@@ -49,12 +52,14 @@ def _rules_of_sheets(root: etree._Element, styles: list[etree._Element]) -> dict
     out: dict[str, str] = {}
     of_tags: dict[str, str] = {}
     for style in styles:
-        text = style.text or ""
-        for found in _PROPERTY.finditer(text):
-            value = found[1].lower()
-            if value not in _KEEPS_LINES or len(out) >= _MOST_RULES:
+        text, at = style.text or "", -1
+        lower = text.lower() if len(text.lower()) == len(text) else text
+        while (at := lower.find("white-space", at + 1)) >= 0 and len(out) < _MOST_RULES:
+            found = _PROPERTY.match(text, at)
+            value = found[1].lower() if found else ""
+            if value not in _KEEPS_LINES:
                 continue
-            head, brace, _ = text[max(found.start() - 2000, 0) : found.start()].rpartition("{")
+            head, brace, _ = text[max(at - 2000, 0) : at].rpartition("{")
             for selector in re.split(r"[{};]", head)[-1].split(",") if brace else ():
                 if named := _SELECTOR.search(selector):
                     out[("#" if named[1] == "#" else "") + named[2]] = value
@@ -71,7 +76,7 @@ def _rules_of_sheets(root: etree._Element, styles: list[etree._Element]) -> dict
 def _value_of(element: etree._Element, sheet: dict[str, str]) -> str:
     """The white-space that an element is given itself; "" for what it inherits."""
     style = element.get("style")
-    if style and (found := _PROPERTY.search(style)):
+    if style and "-space" in style.lower() and (found := _PROPERTY.search(style)):
         return found[1].lower()
     names = element.get("class")
     if names:
@@ -133,8 +138,7 @@ def _put_breaks(node: etree._Element, is_tail: bool, keep_space: bool) -> None:
 
 def _is_of_lines(element: etree._Element) -> bool:
     """Whether an element is called verse, and each element in it is a line."""
-    names = element.get("class")
-    if not names or not _VERSE.search(names) or len(element) < 2 or (element.text or "").strip():
+    if _NO_VERSE.search(element.get("class") or "") or len(element) < 2 or (element.text or "").strip():
         return False
     return all(child.tag in ("div", "span") and not (child.tail or "").strip() and _is_one_line(child)
                for child in element if child.tag != "br")

@@ -30,7 +30,7 @@ def site() -> Iterator[DemoSite]:
 def get(site: DemoSite, path: str, **options: object) -> requests.Response:
     """The answer for a path, or for one of the site's own URLs."""
     address = f"http://127.0.0.1:{site.port}/" + path.removeprefix(SITE).removeprefix("/")
-    return requests.get(address, timeout=5, allow_redirects=False, **options)  # type: ignore[arg-type]
+    return requests.get(address, timeout=60, allow_redirects=False, **options)  # type: ignore[arg-type]
 
 
 def locations(response: requests.Response) -> list[str]:

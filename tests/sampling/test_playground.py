@@ -193,6 +193,7 @@ def test_a_reload_keeps_the_form_and_the_answers(server: Server, chromium: Chrom
         page.get_by_label("Seed").fill("42")
         before = page.locator(".text").all_text_contents()
         assert [text[:5] for text in before] == ["secon", "first"]  # the newest first
+        page.wait_for_load_state("networkidle")  # a reload would break off what is still under way
         page.reload()
         page.locator("article").nth(1).wait_for()
         assert page.locator(".text").all_text_contents() == before
