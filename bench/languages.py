@@ -15,7 +15,7 @@ Good documents are GNOME's help, a page each, and the Universal Declaration of H
 Turkish and Hindi also LibreOffice's help, and for Arabic half of the Debian handbook, since GNOME's help has few of
 them or none. Bad ones are lists of LINES lines, drawn by seed: the menus, buttons and labels of three systems for
 websites in their own translations, and the names of countries, languages and currencies. Texts that are not in the
-language after all, since translations have gaps, are left out. The words are those of stopwords-iso that are commonest
+language after all, since translations have gaps, are skipped. The words are those of stopwords-iso that are commonest
 in the handbook and the declaration (of Arabic, in the other half of the handbook), so GNOME's and LibreOffice's help
 are unseen by them; each list_share was then set by hand between the shares of good and bad texts that are printed here.
 

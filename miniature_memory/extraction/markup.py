@@ -47,7 +47,7 @@ def read_rst(data: bytes) -> Extracted:
 def _rst_lines(lines: list[str]) -> Iterator[tuple[str, str]]:
     """(text, heading or code; a line without its marks)."""
     levels: dict[str, int] = {}  # adornments -> level of heading, in the order of their first use
-    left_out = literal = options = -1  # what is indented deeper is left out; code; options of a directive, which go
+    skipped = literal = options = -1  # what is indented deeper is left out; code; options of a directive, which go
     before = block = ""
     for i, line in enumerate(lines):
         body = line.lstrip()
@@ -57,7 +57,7 @@ def _rst_lines(lines: list[str]) -> Iterator[tuple[str, str]]:
             block = "table" if TABLE_RULE.fullmatch(body) else "code" if body.startswith(">>> ") else ""
         if not body:
             yield "text", ""
-        elif 0 <= left_out < indent or (0 <= options < indent and FIELD.match(body)) or TABLE_RULE.fullmatch(body):
+        elif 0 <= skipped < indent or (0 <= options < indent and FIELD.match(body)) or TABLE_RULE.fullmatch(body):
             continue
         elif block:
             yield "code", line if block == "code" else re.sub(" {2,}", " | ", body.strip("|").strip())
@@ -65,7 +65,7 @@ def _rst_lines(lines: list[str]) -> Iterator[tuple[str, str]]:
             options = -1
             yield "code", line
         else:
-            left_out = literal = options = -1
+            skipped = literal = options = -1
             found = DIRECTIVE.match(body)
             if found and UNWRAPPED.fullmatch(found[1]):
                 options = indent
@@ -74,7 +74,7 @@ def _rst_lines(lines: list[str]) -> Iterator[tuple[str, str]]:
                 if not is_code and not found[1].startswith(("version", "deprecated")):
                     yield "text", _rst_inline(body[found.end():].strip())
             elif body == ".." or body.startswith(".. "):
-                left_out = indent
+                skipped = indent
             elif ADORNMENT.fullmatch(body):
                 continue
             elif not indent and i + 1 < len(lines) and ADORNMENT.fullmatch(lines[i + 1]):
