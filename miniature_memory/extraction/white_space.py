@@ -26,6 +26,7 @@ _MOST_RULES, _MOST_OF_TAGS = 100, 10  # guess; of a page's own style sheets
 _VERSE_WORDS = ("poem", "poetry", "verse", "stanza", "strophe", "lyric", "line-block")
 _VERSE = finder("//*[self::div or self::blockquote or self::section or self::p]["
                 + " or ".join(f"contains(@class, '{word}')" for word in _VERSE_WORDS) + "]")
+_IN_CLASSES = [word.encode() for word in _VERSE_WORDS if word != "verse"] + [b'"verse', b" verse", b"-verse", b"_verse"]
 _NO_VERSE = re.compile(r"[a-z]verse")  # reverse, universe
 _MOST_OF_LINE = 120  # guess: characters
 _SKIPPED = SKIPPED | {"pre"}
@@ -33,7 +34,7 @@ _SKIPPED = SKIPPED | {"pre"}
 
 def break_kept_lines(root: etree._Element, found: Survey, html: bytes) -> None:
     """Put <br> for every line break that is kept. html: the page's source, which tells soonest that there is none."""
-    if any(word.encode() in html for word in _VERSE_WORDS):
+    if any(word in html for word in _IN_CLASSES):
         for element in _VERSE(root):
             if _is_of_lines(element):
                 _join_lines(element)
