@@ -43,7 +43,7 @@ _OF_NOTES = re.compile(r"(?:^|[\s_-])(?:refs?|references?|footnotes?|noteref|fn|
 
 def drop_marks(found: Survey) -> None:
     for gloss in found.all("rt", "rp", "rtc"):
-        replace(gloss, "".join(base.text or "" for base in gloss.iter("rb")))  # whose end tags may be left out
+        replace(gloss, "".join(base.text or "" for base in gloss.iter("rb")))  # whose end tags are optional
     for link in found.all("a"):
         address = link.get("href") or ""
         is_within = "#" in address or address.startswith("javascript:")

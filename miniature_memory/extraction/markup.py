@@ -47,7 +47,7 @@ def read_rst(data: bytes) -> Extracted:
 def _rst_lines(lines: list[str]) -> Iterator[tuple[str, str]]:
     """(text, heading or code; a line without its marks)."""
     levels: dict[str, int] = {}  # adornments -> level of heading, in the order of their first use
-    skipped = literal = options = -1  # what is indented deeper is left out; code; options of a directive, which go
+    skipped = literal = options = -1  # what is indented deeper is skipped; code; options of a directive, which go
     before = block = ""
     for i, line in enumerate(lines):
         body = line.lstrip()

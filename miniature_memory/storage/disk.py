@@ -62,7 +62,7 @@ def part_of(name: str) -> str:
 
 
 def _entries(root: Path, without: Collection[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """(path below the root, entry) of all that is in data/ and checkpoints/. What goes in the meantime is left out."""
+    """(path below the root, entry) of all that is in data/ and checkpoints/. What disappears meanwhile is skipped."""
     folders = ["data", "checkpoints"]
     while folders:
         folder = folders.pop()
