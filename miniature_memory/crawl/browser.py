@@ -25,10 +25,10 @@ from typing import Any, NamedTuple
 
 from miniature_memory.core.process import process_tree, pss_kb
 
-PROGRAMS = ("chromium-headless-shell", "chrome-headless-shell", "chromium")  # the first one that is found
-MEMORY_MB = 300  # of this process and the browser, PSS; more ends the page
+PROGRAMS = ("chromium-headless-shell", "chrome-headless-shell")  # the whole Chromium takes 430 MB for one page
+MEMORY_MB = 280  # of this process and the browser, PSS: more ends the page, which may be some MB further by then
 SCRIPT_MB = 128  # of it for the page's JavaScript objects
-WATCH_SEC = 0.2  # between two looks at the memory and the clock
+WATCH_SEC = 0.1  # between two looks at the memory and the clock
 PROBE_SEC, END_SEC = 10.0, 2.0
 MESSAGE_BYTES = 64 << 20
 NOBODY = 65534
@@ -70,10 +70,11 @@ class Found(NamedTuple):
 
 def find() -> Found:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    sudo = "sudo " if os.geteuid() else ""
     if sys.platform != "linux":
         return Found(trouble="the browser can be kept off the network on Linux alone", fix='set scrape.render = "off"')
     if not program:
-        return Found(trouble="there is no Chromium", fix="apt-get install chromium-headless-shell")
+        return Found(trouble=f"{PROGRAMS[0]} is not installed", fix=f"{sudo}apt-get install {PROGRAMS[0]}")
     own = ["--net", "--pid", "--fork", "--kill-child", "--mount-proc"]  # namespaces
     user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
     own += [] if user else ["--user", "--map-current-user"]
@@ -84,9 +85,10 @@ def find() -> Found:
     except (OSError, subprocess.SubprocessError) as error:
         trouble = str(error)[-200:]
     if trouble:
-        return Found(trouble=f"this system does not permit the namespaces that keep a browser off the network ({trouble})",
-                     fix='sysctl -w kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0, '
-                         'or set scrape.render = "off"')
+        return Found(trouble="this system does not permit the namespaces that keep a browser off the network "
+                     f"({trouble})", fix=f"{sudo}sysctl -w kernel.unprivileged_userns_clone=1 "
+                     "kernel.apparmor_restrict_unprivileged_userns=0, "
+                     'or set scrape.render = "off"')
     return Found(program, walls)
 
 
@@ -192,7 +194,8 @@ class Browser:
             self.handle(message)
 
     def _read(self) -> None:
-        pieces, size = [], 0
+        pieces: list[bytes] = []
+        size = 0
         with contextlib.suppress(OSError, ValueError):
             while data := os.read(self.process.stdout.fileno(), 1 << 16):  # type: ignore[union-attr]
                 *ends, rest = data.split(b"\0")

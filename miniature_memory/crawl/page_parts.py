@@ -6,6 +6,7 @@ is refused is counted by its reason.
 """
 
 import queue
+import re
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -34,14 +35,14 @@ MAX_HOSTS = 12  # asked for one page
 MAX_PAGE_BYTES = 20_000_000  # of all parts of one page
 MAX_KEPT_BYTES = 4_000_000  # of scripts and styles, for the next page of the same site
 PART_DELAY_SEC = 0.5  # from an answer to the next request to that host for the same page; its Crawl-delay if longer
-TRACKERS = frozenset("""
+TRACKERS = frozenset(re.findall(r"\S+", """
     google-analytics.com googletagmanager.com googlesyndication.com googleadservices.com doubleclick.net
     adservice.google.com facebook.net hotjar.com segment.com segment.io mixpanel.com amplitude.com nr-data.net
     newrelic.com sentry.io sentry-cdn.com bugsnag.com datadoghq-browser-agent.com clarity.ms bat.bing.com criteo.com
     criteo.net taboola.com outbrain.com quantserve.com scorecardresearch.com chartbeat.com parsely.com matomo.cloud
     plausible.io fullstory.com optimizely.com onetrust.com cookielaw.org cookiebot.com intercom.io hs-scripts.com
     hs-analytics.net adnxs.com rubiconproject.com pubmatic.com amazon-adsystem.com mc.yandex.ru snap.licdn.com
-    ads-twitter.com analytics.tiktok.com cloudflareinsights.com js-agent.newrelic.com""".split())
+    ads-twitter.com analytics.tiktok.com cloudflareinsights.com js-agent.newrelic.com"""))
 
 
 class Part(NamedTuple):

@@ -58,10 +58,12 @@ class Recorder:
     def shell(self, visit: Visit, page: Page) -> None:
         """Append the response of a page that says nothing without scripts; a browser is to end its visit."""
         assert page.records
-        row, due_at = visit.row, next_visit(visit.row, "needs_js", self.config.revisit_days).due_at
+        row = visit.row
+        due_at = next_visit(row, "needs_js", self.config.revisit_days).due_at
+        following = NextVisit(due_at, row["revisit_days"], row["failures"])  # as if it were not visited yet
         with self.catalog.record():
             file, offset, length = self._append(page.records.response + page.records.request)
-            urls.finish_visit(self.catalog, row["id"], "needs_js", NextVisit(due_at, row["revisit_days"], row["failures"]))
+            urls.finish_visit(self.catalog, row["id"], "needs_js", following)
             shells.add(self.catalog, row["id"], page.answer.url,
                        Place(file, offset, length - len(page.records.request)))
         self.shells.add(row["id"])

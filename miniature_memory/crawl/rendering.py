@@ -13,14 +13,13 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.text import counted, host_of, timestamp
 from miniature_memory.crawl import page_signals
 from miniature_memory.crawl.blocklists import Blocklist, url_rejection
-from miniature_memory.crawl.browser import Browser, BrowserError, Found, Message
+from miniature_memory.crawl.browser import Browser, BrowserError, Found
 from miniature_memory.crawl.config import ScrapeConfig
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.outcomes import reason_in_words
@@ -62,7 +61,7 @@ PREPARE = """(() => {
 # the one that is seen: shadow roots in the place of their hosts' children, slots filled. Without scripts and styles,
 # but with data for machines.
 WALK = """(() => {
-  const MOST_NODES = 200000;
+  const MOST_NODES = 100000;
   const children = node => {
     if (node.shadowRoot) return node.shadowRoot.childNodes;
     const given = node.localName === "slot" ? node.assignedNodes({flatten: true}) : [];
@@ -105,7 +104,7 @@ WALK = """(() => {
   };
 })()"""
 LENGTH = "textLength()"
-SCROLL = "scrollTo(0, document.documentElement.scrollHeight)"
+SCROLL = "(before => { scrollTo(0, document.documentElement.scrollHeight); return scrollY > before; })(scrollY)"
 
 
 class Tab:
@@ -156,8 +155,6 @@ class Tab:
         while (now := time.monotonic()) < self.until:
             self.browser.pump(LOOK_SEC / 4)
             self.meanwhile()
-            if self.moved_to:
-                raise BrowserError("redirected")
             if self.in_flight or not self.loads:
                 since = now
             if now - looked < LOOK_SEC or not self.loads:
@@ -165,11 +162,13 @@ class Tab:
             found, looked = self._evaluate(LENGTH), now
             if found is None or found != n_chars:
                 n_chars, since = -1 if found is None else int(found), now
-            elif now - since >= (QUIET_SEC if n_chars >= page_signals.SHELL_CHARS else EMPTY_SEC):
-                if n_chars == scrolled_at or scrolls == MAX_SCROLLS:
+            elif n_chars < page_signals.SHELL_CHARS:
+                if now - since >= (QUIET_SEC if self.moved_to else EMPTY_SEC):
+                    return
+            elif now - since >= QUIET_SEC:
+                if n_chars == scrolled_at or scrolls == MAX_SCROLLS or not self._evaluate(SCROLL):
                     return
                 scrolled_at, scrolls, since = n_chars, scrolls + 1, now
-                self._evaluate(SCROLL)
 
     def _evaluate(self, expression: str) -> Any:
         """The value of an expression about the document; None if the page changes under it."""
@@ -215,6 +214,7 @@ class Tab:
             if not reason:
                 return self._fulfill(number, self.page)
             self.parts.refused[reason] += 1
+            return self._fail(number, "Aborted")  # the browser stays where it is
         else:
             reason = self.parts.ask(self.asked, request, kind, number)
             if not reason:
@@ -254,8 +254,8 @@ class Tab:
             "requestId": number, "responseCode": answer.status, "responseHeaders": headers,
             "body": base64.b64encode(answer.body).decode()})
 
-    def _fail(self, number: str) -> None:
-        self.browser.send("Fetch.failRequest", {"requestId": number, "errorReason": "BlockedByClient"})
+    def _fail(self, number: str, error: str = "BlockedByClient") -> None:
+        self.browser.send("Fetch.failRequest", {"requestId": number, "errorReason": error})
 
 
 class Rendering:
@@ -271,6 +271,7 @@ class Rendering:
 
     def run(self, deadline: float) -> None:
         """Render what waits, until time.monotonic() is `deadline`; the rest waits on."""
+        self.catalog.commit()  # only what is committed can be read
         waiting = shells.waiting(self.catalog, MAX_WAITING)
         while waiting:
             row = min(waiting, key=lambda row: self.scheduler.host_for(row["answered_url"]).ready_at)
@@ -302,8 +303,6 @@ class Rendering:
         except StageError:  # the file is gone or damaged; validate.py reports that
             return self._finish(visit, "record_lost")
         except (FetchError, BrowserError) as error:
-            if error.reason == "redirected":
-                self._add_moved(visit, tab.moved_to)
             return self._finish(visit, error.reason)
         at, body_hash = timestamp(), hashlib.sha256(html).hexdigest()
         headers = [pair for pair in page.headers if pair[0].lower() != "content-type"]
@@ -316,7 +315,7 @@ class Rendering:
         if self.config.respect_noai and signals.rejection:
             self._finish(visit, signals.rejection)
         elif not page_signals.has_text(html):
-            return self._finish(visit, "still_empty")
+            return self._finish(visit, "redirected" if self._add_moved(visit, tab.moved_to) else "still_empty")
         else:
             self.outcomes["rendered"] += 1
             self.recorder.rendered(visit, rendered, conversion_record(member, page.url, at, html), digest(html))
@@ -326,16 +325,19 @@ class Rendering:
         self.outcomes[reason] += 1
         self.recorder.finish_visit(visit, reason)
 
-    def _add_moved(self, visit: Visit, url: str) -> None:
-        """A script sends its readers on: that page gets a visit of its own."""
+    def _add_moved(self, visit: Visit, url: str) -> bool:
+        """Let the page have a visit of its own to which a script sends its readers, if it does."""
         row = visit.row
-        if url and not url_rejection(url, self.blocklist):
-            with self.catalog.record():
-                urls.add(self.catalog, url, row["source"], row["query"], row["depth"])
+        if not url or url_rejection(url, self.blocklist):
+            return False
+        with self.catalog.record():
+            urls.add(self.catalog, url, row["source"], row["query"], row["depth"])
+        return True
 
     def facts(self) -> dict[str, Any]:
+        given_up = {reason: n for reason, n in self.outcomes.items() if reason not in ("rendered", "still_empty")}
         return {"rendered": self.outcomes["rendered"], "still_empty": self.outcomes["still_empty"],
-                "given_up": {reason: n for reason, n in self.outcomes.items() if reason not in ("rendered", "still_empty")}, "waiting": shells.count(self.catalog), "parts": self.parts.fetched,
+                "given_up": given_up, "waiting": shells.count(self.catalog), "parts": self.parts.fetched,
                 "refused": dict(self.parts.refused), "peak_mb": round(self.peak_mb)}
 
     def report(self) -> None:
