@@ -147,8 +147,8 @@ for (const one of tries) try {{ one(); }} catch {{}}
 setTimeout(() => show("sockets"), 300);"""),
         "form_post": plain("""show("form_post").then(() => document.forms[0].submit());""",
                            before='<form action="/data/posted" method=post><input name=a value=b></form>'),
-        "huge_dom": plain("""for (let n = 0; n < 1.1e5; n++)
-document.getElementById("app").append(document.createElement("p"));""", outcome="too_big"),
+        "huge_dom": plain("""for (let n = 0; n < 3e5; n++)
+document.getElementById("app").append(document.createElement("p"));""", outcome="render_memory"),
         "dialogs": plain("""addEventListener("beforeunload", event => event.preventDefault());
 alert("Hello"); if (!confirm("Sure?") && prompt("Name?") === null) show("dialogs");"""),
         "download": plain("""const link = document.createElement("a"); link.download = "x.bin";

@@ -78,14 +78,18 @@ class Crawler:
             self.leave_time()
         self.visit(rows)
         if self.browser and not self.network.is_down and shells.count(self.catalog):
-            from miniature_memory.crawl.rendering import Rendering
+            self.render(self.browser, deadline)
+        if waiting := len(self.recorder.shells):  # of this run's pages
+            self.stats.n_in += waiting
+            self.stats.dropped["needs_js"] += waiting
 
-            self.rendering = Rendering(self.config, self.catalog, self.web, self.scheduler, self.recorder,
-                                       self.blocklist, self.browser)
-            self.rendering.run(deadline)
-        for _ in self.recorder.shells:
-            self.stats.n_in += 1
-            self.stats.dropped["needs_js"] += 1
+    def render(self, browser: Found, deadline: float) -> None:
+        """The second round."""
+        from miniature_memory.crawl.rendering import Rendering  # of use to few
+
+        self.rendering = Rendering(self.config, self.catalog, self.web, self.scheduler, self.recorder, self.blocklist,
+                                   browser)
+        self.rendering.run(deadline)
 
     def leave_time(self) -> None:
         """End the first round earlier: there are pages to render."""
