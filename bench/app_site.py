@@ -54,32 +54,30 @@ def framework(body: str) -> App:
     return App(body, needs_npm=True)
 
 
-def apps(closed_port: int) -> dict[str, App]:
-    """Every application by its name. closed_port: of a server on loopback that no page may reach."""
-    secret = f"http://127.0.0.1:{closed_port}/secret"
-    return {
-        "react": framework("""<div id=root></div><script src=/npm/react/umd/react.production.min.js></script>
+# By name. In their scripts, CLOSED_PORT is of a server on loopback that no page may reach, SECRET an address of it.
+APPS = {
+    "react": framework("""<div id=root></div><script src=/npm/react/umd/react.production.min.js></script>
 <script src=/npm/react-dom/umd/react-dom.production.min.js></script><script>
 const {createElement: e, useState, useEffect} = React;
 const App = () => { const [data, set] = useState([]);
   useEffect(() => { fetch("/data/react.json").then(a => a.json()).then(set); }, []);
   return e("article", null, data.map(text => e("p", {key: text}, text))); };
 ReactDOM.createRoot(document.getElementById("root")).render(e(App));</script>"""),
-        "vue": framework("""<div id=app><p v-for="text in data">{{ text }}</p></div>
+    "vue": framework("""<div id=app><p v-for="text in data">{{ text }}</p></div>
 <script src=/npm/vue/dist/vue.global.prod.js></script><script>
 Vue.createApp({data: () => ({data: []}), async mounted() {
   this.data = await (await fetch("/data/vue.json")).json(); }}).mount("#app");</script>"""),
-        "svelte": framework("""<div id=app></div><script type=module>
+    "svelte": framework("""<div id=app></div><script type=module>
 import App from "/npm/App.js"; new App({target: document.getElementById("app")});</script>"""),
-        "htmx": framework("""<script src=/npm/htmx.org/dist/htmx.min.js></script>
+    "htmx": framework("""<script src=/npm/htmx.org/dist/htmx.min.js></script>
 <div hx-get="/data/htmx.html" hx-trigger=load></div>"""),
-        "preact": framework("""<div id=app></div><script type=module>
+    "preact": framework("""<div id=app></div><script type=module>
 import {h, render, Component} from "/npm/preact/dist/preact.module.js";
 class App extends Component {
   componentDidMount() { fetch("/data/preact.json").then(a => a.json()).then(data => this.setState({data})); }
   render(_, {data}) { return h("article", null, (data || []).map(text => h("p", null, text))); } }
 render(h(App), document.getElementById("app"));</script>"""),
-        "lit": framework("""<script type=importmap>{"imports": {
+    "lit": framework("""<script type=importmap>{"imports": {
 "lit": "/npm/lit/index.js", "lit-html": "/npm/lit-html/lit-html.js", "lit-html/": "/npm/lit-html/",
 "lit-element/lit-element.js": "/npm/lit-element/lit-element.js",
 "@lit/reactive-element": "/npm/@lit/reactive-element/reactive-element.js"}}</script><flood-page></flood-page>
@@ -89,86 +87,89 @@ customElements.define("flood-page", class extends LitElement {
   connectedCallback() { super.connectedCallback();
     fetch("/data/lit.json").then(a => a.json()).then(data => { this.data = data; }); }
   render() { return (this.data ?? []).map(text => html`<p>${text}</p>`); } });</script>"""),
-        "alpine": framework("""<script defer src=/npm/alpinejs/dist/cdn.min.js></script>
+    "alpine": framework("""<script defer src=/npm/alpinejs/dist/cdn.min.js></script>
 <article x-data="{data: []}" x-init="data = await (await fetch('/data/alpine.json')).json()">
 <template x-for="text in data"><p x-text=text></p></template></article>"""),
-        "angularjs": framework("""<div ng-app=flood ng-controller=page><p ng-repeat="text in data" ng-bind=text></p>
+    "angularjs": framework("""<div ng-app=flood ng-controller=page><p ng-repeat="text in data" ng-bind=text></p>
 </div><script src=/npm/angular/angular.min.js></script><script>
 angular.module("flood", []).controller("page", ($scope, $http) =>
   $http.get("/data/angularjs.json").then(answer => { $scope.data = answer.data; }));</script>"""),
-        "jquery": framework("""<div id=app></div><script src=/npm/jquery/dist/jquery.min.js></script><script>
+    "jquery": framework("""<div id=app></div><script src=/npm/jquery/dist/jquery.min.js></script><script>
 $(() => $.getJSON("/data/jquery.json", data => data.forEach(text => $("<p>").text(text).appendTo("#app"))));
 </script>"""),
-        "mithril": framework("""<script src=/npm/mithril/mithril.min.js></script><script>
+    "mithril": framework("""<script src=/npm/mithril/mithril.min.js></script><script>
 let data = []; m.mount(document.body, {
   oninit: () => m.request("/data/mithril.json").then(found => { data = found; }),
   view: () => m("article", data.map(text => m("p", text)))});</script>"""),
-        "infinite_scroll": App("""<article id=app></article><div id=end style="height:1px"></div><script>
+    "infinite_scroll": App("""<article id=app></article><div id=end style="height:1px"></div><script>
 let n = 0; new IntersectionObserver(async seen => {
   if (!seen.some(one => one.isIntersecting) || n >= 6) return;
   const data = await (await fetch(`/data/infinite_scroll.json?page=${n}`)).json();
   document.getElementById("app").insertAdjacentHTML("beforeend",
     `<p style="margin-bottom:2000px">${data[n++]}</p><p>${"and so on and on. ".repeat(20)}</p>`);
 }).observe(document.getElementById("end"));</script>"""),
-        "hash_routes": plain("""addEventListener("hashchange", () => show(location.hash.slice(2)));
+    "hash_routes": plain("""addEventListener("hashchange", () => show(location.hash.slice(2)));
 location.hash = "#/hash_routes";"""),
-        "history_routes": plain("""history.pushState({}, "", "/history_routes/home"); show("history_routes");"""),
-        "shadow_dom": App("""<flood-page><b>The slotted words come from the page itself.</b></flood-page><script>
+    "history_routes": plain("""history.pushState({}, "", "/history_routes/home"); show("history_routes");"""),
+    "shadow_dom": App("""<flood-page><b>The slotted words come from the page itself.</b></flood-page><script>
 customElements.define("flood-page", class extends HTMLElement { async connectedCallback() {
   const root = this.attachShadow({mode: "closed"});
   const data = await (await fetch("/data/shadow_dom.json")).json();
   root.innerHTML = data.map(text => `<p>${text}</p>`).join("") + "<p><slot></slot></p>"; } });</script>"""),
-        "never_ends": plain("""show("never_ends").then(() => { document.body.append(document.createElement("i"));
+    "never_ends": plain("""show("never_ends").then(() => { document.body.append(document.createElement("i"));
 setInterval(() => { document.querySelector("i").textContent = "x".repeat(1 + Math.random() * 99);
   fetch("/data/never_ends.json"); }, 50); });"""),
-        "blocks": plain("for (;;);", outcome="render_timeout"),
-        "windows": plain("""for (let n = 0; n < 20; n++) window.open("/react/?window=" + n);
+    "blocks": plain("for (;;);", outcome="render_timeout"),
+    "moved_data": plain("""fetch("/moved/moved_data.json").then(a => a.json()).then(put);"""),
+    "other_origin": plain("""const there = location.origin.replace("127.0.0.1", "localhost");
+Promise.all([fetch(`${there}/data/a.json`), fetch(`${there}/data/b.json`, {headers: {"X-Api-Key": "1"}})])
+.then(() => fetch(`${there}/data/other_origin.json`)).then(a => a.json()).then(put);"""),
+    "windows": plain("""for (let n = 0; n < 20; n++) window.open("/react/?window=" + n);
 const link = document.createElement("a"); link.href = "/vue/?window"; link.target = "_blank";
 document.body.append(link); link.click(); link.remove(); show("windows");"""),
-        "camera": plain("""(navigator.mediaDevices?.getUserMedia({video: true, audio: true}) ?? Promise.reject())
+    "camera": plain("""(navigator.mediaDevices?.getUserMedia({video: true, audio: true}) ?? Promise.reject())
 .then(() => put(["it got the camera"]), () => new Promise(done => navigator.geolocation.getCurrentPosition(done, done)))
 .then(() => Notification.requestPermission()).then(answer => answer === "granted" || show("camera"));"""),
-        "private_address": plain(f"""Promise.allSettled(["{secret}", "http://10.0.0.1/secret", "file:///etc/passwd",
-"http://169.254.169.254/secret", "http://[::1]:{closed_port}/secret", "http://2130706433:{closed_port}/secret"]
-.map(url => fetch(url, {{mode: "no-cors"}}))).then(all => all.some(one => one.status === "fulfilled")
+    "private_address": plain("""Promise.allSettled(["SECRET", "http://10.0.0.1/secret", "file:///etc/passwd",
+"http://169.254.169.254/secret", "http://[::1]:CLOSED_PORT/secret", "http://2130706433:CLOSED_PORT/secret"]
+.map(url => fetch(url, {mode: "no-cors"}))).then(all => all.some(one => one.status === "fulfilled")
 ? put(["it got the secret"]) : show("private_address"));"""),
-        "script_redirect": plain("""location.replace("/jquery/");""", outcome="redirected"),
-        "workers": plain("""const worker = new Worker("/data/worker.js");
+    "script_redirect": plain("""location.replace("/jquery/");""", outcome="redirected"),
+    "workers": plain("""const worker = new Worker("/data/worker.js");
 worker.onmessage = event => put(event.data); worker.postMessage("/data/workers.json");"""),
-        "service_worker": plain("""Promise.resolve(navigator.serviceWorker?.register("/data/service.js"))
+    "service_worker": plain("""Promise.resolve(navigator.serviceWorker?.register("/data/service.js"))
 .then(() => navigator.serviceWorker && put(["it got a service worker"]), () => show("service_worker"));"""),
-        "sockets": plain(f"""const tries = [() => new WebSocket("ws://127.0.0.1:{closed_port}/secret"),
-() => new EventSource("{secret}"), () => new WebTransport("https://127.0.0.1:{closed_port}/secret"),
-() => {{ const peer = new RTCPeerConnection({{iceServers: [{{urls: "stun:127.0.0.1:{closed_port}"}}]}});
-  peer.createDataChannel("x"); peer.createOffer().then(offer => peer.setLocalDescription(offer)); }},
-() => {{ new Worker(URL.createObjectURL(new Blob([`new WebSocket("ws://127.0.0.1:{closed_port}/secret")`]))); }},
-() => {{ new Image().src = "{secret}"; }}, () => navigator.sendBeacon("{secret}", "x")];
-for (const one of tries) try {{ one(); }} catch {{}}
+    "sockets": plain("""const tries = [() => new WebSocket("ws://127.0.0.1:CLOSED_PORT/secret"),
+() => new EventSource("SECRET"), () => new WebTransport("https://127.0.0.1:CLOSED_PORT/secret"),
+() => { const peer = new RTCPeerConnection({iceServers: [{urls: "stun:127.0.0.1:CLOSED_PORT"}]});
+  peer.createDataChannel("x"); peer.createOffer().then(offer => peer.setLocalDescription(offer)); },
+() => { new Worker(URL.createObjectURL(new Blob([`new WebSocket("ws://127.0.0.1:CLOSED_PORT/secret")`]))); },
+() => { new Image().src = "SECRET"; }, () => navigator.sendBeacon("SECRET", "x")];
+for (const one of tries) try { one(); } catch {}
 setTimeout(() => show("sockets"), 300);"""),
-        "form_post": plain("""show("form_post").then(() => document.forms[0].submit());""",
-                           before='<form action="/data/posted" method=post><input name=a value=b></form>'),
-        "huge_dom": plain("""for (let n = 0; n < 3e5; n++)
+    "form_post": plain("""show("form_post").then(() => document.forms[0].submit());""",
+                       before='<form action="/data/posted" method=post><input name=a value=b></form>'),
+    "huge_dom": plain("""for (let n = 0; n < 3e5; n++)
 document.getElementById("app").append(document.createElement("p"));""", outcome="render_memory"),
-        "dialogs": plain("""addEventListener("beforeunload", event => event.preventDefault());
+    "dialogs": plain("""addEventListener("beforeunload", event => event.preventDefault());
 alert("Hello"); if (!confirm("Sure?") && prompt("Name?") === null) show("dialogs");"""),
-        "download": plain("""const link = document.createElement("a"); link.download = "x.bin";
+    "download": plain("""const link = document.createElement("a"); link.download = "x.bin";
 link.href = URL.createObjectURL(new Blob([new Uint8Array(1 << 20)])); document.body.append(link); link.click();
 link.href = "/data/file.bin"; link.click(); link.remove(); show("download");"""),
-        "memory": plain("""const kept = []; setInterval(() => {
+    "memory": plain("""const kept = []; setInterval(() => {
 for (let n = 0; n < 8; n++) kept.push(new Uint8Array(4 << 20).fill(1)); }, 5);""", outcome="render_memory"),
-        "nothing": plain("document.title = 'Nothing';", outcome="still_empty"),
-        "noindex": plain("""const meta = document.createElement("meta"); meta.name = "robots"; meta.content = "noindex";
+    "nothing": plain("document.title = 'Nothing';", outcome="still_empty"),
+    "noindex": plain("""const meta = document.createElement("meta"); meta.name = "robots"; meta.content = "noindex";
 document.head.append(meta); show("noindex");""", outcome="noindex"),
-        "forbidden_data": plain("""fetch("/private/data.json").then(answer => answer.json()).then(put);""",
-                                outcome="still_empty"),
-        "pictures": plain("""document.body.insertAdjacentHTML("beforeend", `<img src=/data/a.png>
+    "forbidden_data": plain("""fetch("/private/data.json").then(answer => answer.json()).then(put);""",
+                            outcome="still_empty"),
+    "pictures": plain("""document.body.insertAdjacentHTML("beforeend", `<img src=/data/a.png>
 <video src=/data/a.mp4></video><iframe src=/data/frame.html></iframe><link rel=prefetch href=/data/next.html>
 <link rel=icon href=/data/icon.png><style>@font-face {font-family: a; src: url(/data/a.woff2)}
 body {font-family: a; background: url(/data/b.png)}</style>`);
 const track = document.createElement("script"); track.src = "https://www.google-analytics.com/analytics.js";
 document.head.append(track); track.onerror = () => show("pictures");"""),
-    }
-
+}
 
 WORKER = """onmessage = async event => { importScripts("/data/imported.js");
 postMessage(await (await fetch(event.data)).json()); };"""
@@ -216,8 +217,8 @@ class AppSite(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.closed = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _closed(self.refused))
         self.closed.daemon_threads = True
-        self.apps = apps(self.closed.server_port)
         self.url = f"http://127.0.0.1:{self.server_port}"
+        self.private = [f"127.0.0.1:{self.server_port}", f"localhost:{self.server_port}"]  # for web.allow_private
 
     def __enter__(self) -> "AppSite":
         for server in (self, self.closed):
@@ -233,15 +234,22 @@ class AppSite(http.server.ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         pass  # clients hang up
 
+    def page(self, name: str) -> str:
+        port = str(self.closed.server_port)
+        body = APPS[name].body.replace("SECRET", "http://127.0.0.1:CLOSED_PORT/secret").replace("CLOSED_PORT", port)
+        return SHELL.format(name=name, body=body)
+
     def answer(self, path: str) -> tuple[int, str, bytes]:
-        """(status, media type, body)."""
+        """(status, media type or where a redirect points to, body)."""
         path = path.partition("?")[0]
         folder, _, rest = path[1:].partition("/")
         name, _, ending = rest.rpartition(".")
         if path == "/robots.txt":
             return 200, "text/plain", b"User-agent: *\nDisallow: /private/\n"
-        if folder in self.apps:
-            return 200, "text/html", SHELL.format(name=folder, body=self.apps[folder].body).encode()
+        if folder in APPS:
+            return 200, "text/html", self.page(folder).encode()
+        if folder == "moved":
+            return 302, f"/data/{rest}", b""
         if folder == "data" and ending == "json":
             return 200, "application/json", json.dumps(paragraphs(name)).encode()
         if folder == "data" and ending == "html":
@@ -265,7 +273,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.log.append((self.command, self.path, self.headers.get("User-Agent", "")))
         status, kind, body = self.server.answer(self.path)
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        self.send_header("Location" if status == 302 else "Content-Type", kind)
+        if self.path.startswith("/data/"):
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.send_header("Access-Control-Allow-Headers", "X-Api-Key")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -9,7 +9,7 @@ import queue
 import re
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -106,21 +106,21 @@ class PageParts:
 
     def __init__(self, config: ScrapeConfig, web: Web, scheduler: Scheduler, blocklist: Blocklist) -> None:
         self.config, self.web, self.scheduler, self.blocklist = config, web, scheduler, blocklist
-        self.lines: dict[str, queue.SimpleQueue[tuple[OnePage, Part]]] = {}
-        self.hosts: set[str] = set()  # of the current page
+        self.page = OnePage(0.0, queue.SimpleQueue())  # the current one
+        self.lines: dict[str, queue.SimpleQueue[Part | None]] = {}  # by host, of the current page; None ends one
+        self.locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # by host: one request at a time
         self.kept: OrderedDict[str, Fetched] = OrderedDict()
         self.news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self.fetched = 0
         self.refused: Counter[str] = Counter()
 
-    def begin(self, until: float, answers: "queue.SimpleQueue[Any]") -> OnePage:
-        """A new page, whose parts are answered in that queue."""
-        self.hosts = set()
-        return OnePage(until, answers)
+    def begin(self, until: float, answers: "queue.SimpleQueue[Any]") -> None:
+        """A new page, whose parts are answered in that queue until then."""
+        self.page = OnePage(until, answers)
 
-    def ask(self, page: OnePage, request: Mapping[str, Any], kind: str, request_id: str) -> str:
-        """Let a part be fetched; its Answer comes in the queue of the page. Returns '', or why it is refused."""
-        reason = kind_rejection(request, kind) or self._limit(page, browser_url(request["url"]))
+    def ask(self, request: Mapping[str, Any], kind: str, request_id: str) -> str:
+        """Let a part of the page be fetched; its Answer comes in the queue. Returns '', or why it is refused."""
+        reason = kind_rejection(request, kind) or self._limit(browser_url(request["url"]))
         if reason:
             self.refused[reason] += 1
             return reason
@@ -128,11 +128,10 @@ class PageParts:
         part = Part(request_id, url, headers_to_send(request["headers"]), kind in ("Script", "Stylesheet"))
         if url in self.kept:
             self.kept.move_to_end(url)
-            page.answers.put(Answer(part, self.kept[url]))
+            self.page.answers.put(Answer(part, self.kept[url]))
             return ""
-        page.n_parts += 1
-        self.hosts.add(host_of(url))
-        self._line(url).put((page, part))
+        self.page.n_parts += 1
+        self._line(url).put(part)
         return ""
 
     def keep(self, answer: Answer) -> None:
@@ -151,9 +150,12 @@ class PageParts:
     def end(self) -> None:
         """The page is done: its hosts rest as after a page, and the catalog learns what was learned of them."""
         now = time.monotonic()
-        for name in self.hosts:
+        self.page.until = now  # what was not asked for yet is not needed any more
+        for name, line in self.lines.items():
+            line.put(None)
             host = self.scheduler.hosts[name]
             host.ready_at = max(host.ready_at, now + host.delay_sec)
+        self.lines = {}
         while not self.news.empty():
             host, found = self.news.get()
             if isinstance(found, Rules):
@@ -161,27 +163,27 @@ class PageParts:
             else:
                 self.scheduler.pause(host, found.retry_after_sec, found.reason)
 
-    def _limit(self, page: OnePage, url: str) -> str:
-        if page.n_parts >= MAX_PARTS or len(self.hosts | {host_of(url)}) > MAX_HOSTS:
+    def _limit(self, url: str) -> str:
+        if self.page.n_parts >= MAX_PARTS or len(self.lines.keys() | {host_of(url)}) > MAX_HOSTS:
             return "too_many_parts"
         return host_rejection(url, self.blocklist)
 
-    def _line(self, url: str) -> "queue.SimpleQueue[tuple[OnePage, Part]]":
+    def _line(self, url: str) -> "queue.SimpleQueue[Part | None]":
         name = host_of(url)
         if name not in self.lines:
             self.lines[name] = queue.SimpleQueue()
-            threading.Thread(target=self._serve, args=(self.scheduler.host_for(url), self.lines[name]),
-                             daemon=True).start()
+            threading.Thread(target=self._serve, daemon=True, args=(
+                self.scheduler.host_for(url), self.locks[name], self.page, self.lines[name])).start()
         return self.lines[name]
 
     # --- in the thread of a host ---------------------------------------------
 
-    def _serve(self, host: Host, line: "queue.SimpleQueue[tuple[OnePage, Part]]") -> None:
-        while True:
-            page, part = line.get()
+    def _serve(self, host: Host, lock: threading.Lock, page: OnePage, line: "queue.SimpleQueue[Part | None]") -> None:
+        while part := line.get():
             outcome: Fetched | Exception
             try:
-                outcome = self._fetch(host, page, part)
+                with lock:
+                    outcome = self._fetch(host, page, part)
             except Exception as error:  # a FetchError, or a bug, which the main thread raises again
                 outcome = error
             page.answers.put(Answer(part, outcome))

@@ -44,6 +44,7 @@ EMPTY_SEC = 3.0  # without a request and without text: it has none
 LOOK_SEC = 0.2  # between two looks
 MAX_SCROLLS = 5  # to its end, as long as that brings more text
 MAX_RELOADS = 3
+MAX_CRASHES = 3  # in a row: it is not the pages' fault
 MAX_WAITING = 1000  # pages looked at in one round
 
 # Run in the page before its own scripts. Without the first, documents would be incomplete; without the others, pages
@@ -115,7 +116,7 @@ class Tab:
         """until: time.monotonic(). meanwhile(): called a few times a second."""
         self.parts, self.page, self.until, self.meanwhile = parts, page, until, meanwhile
         self.browser = Browser(browser_found, parts.web.agent, until + GRACE_SEC, self.handle)
-        self.asked = parts.begin(until, self.browser.messages)
+        parts.begin(until, self.browser.messages)
         self.target = self.session = ""
         self.world = 0  # the execution context in which the document is read; 0: none yet
         self.in_flight = self.loads = 0
@@ -215,8 +216,10 @@ class Tab:
                 return self._fulfill(number, self.page)
             self.parts.refused[reason] += 1
             return self._fail(number, "Aborted")  # the browser stays where it is
+        elif request["method"] == "OPTIONS":
+            return self._allow(number, request["headers"])
         else:
-            reason = self.parts.ask(self.asked, request, kind, number)
+            reason = self.parts.ask(request, kind, number)
             if not reason:
                 self.in_flight += 1
                 return
@@ -254,6 +257,14 @@ class Tab:
             "requestId": number, "responseCode": answer.status, "responseHeaders": headers,
             "body": base64.b64encode(answer.body).decode()})
 
+    def _allow(self, number: str, headers: Mapping[str, str]) -> None:
+        """Answer the question whether a page may ask another origin. That protects what a browser has of its user:
+        cookies, passwords, a place in a network. This one has nothing, and may only GET."""
+        asked = {name.lower(): value for name, value in headers.items()}
+        answer = [("Access-Control-Allow-Origin", asked.get("origin", "*")), ("Access-Control-Allow-Methods", "GET"),
+                  ("Access-Control-Allow-Headers", asked.get("access-control-request-headers", ""))]
+        self._fulfill(number, Fetched("", 204, "", answer, b"", b""))
+
     def _fail(self, number: str, error: str = "BlockedByClient") -> None:
         self.browser.send("Fetch.failRequest", {"requestId": number, "errorReason": error})
 
@@ -268,6 +279,7 @@ class Rendering:
         self.parts = PageParts(config, web, scheduler, blocklist)
         self.outcomes: Counter[str] = Counter()
         self.peak_mb = 0.0
+        self.crashes = 0  # of the browser, in a row
 
     def run(self, deadline: float) -> None:
         """Render what waits, until time.monotonic() is `deadline`; the rest waits on."""
@@ -280,6 +292,10 @@ class Rendering:
             if host.rules and host.rules.rejection:
                 continue  # it wants a pause, and gets it
             if max(host.ready_at, time.monotonic()) + min(PAGE_SEC, 60 * self.config.max_minutes / 4) > deadline:
+                break
+            if self.crashes == MAX_CRASHES:
+                logger.warning("The browser has crashed %d times in a row; the other pages wait. Fix: see what it "
+                               "says: %s --dump-dom about:blank", MAX_CRASHES, self.found.program)
                 break
             while (wait := host.ready_at - time.monotonic()) > 0:
                 time.sleep(min(wait, LOOK_SEC))
@@ -303,7 +319,9 @@ class Rendering:
         except StageError:  # the file is gone or damaged; validate.py reports that
             return self._finish(visit, "record_lost")
         except (FetchError, BrowserError) as error:
+            self.crashes = self.crashes + 1 if error.reason in ("browser_crashed", "browser_failed") else 0
             return self._finish(visit, error.reason)
+        self.crashes = 0
         at, body_hash = timestamp(), hashlib.sha256(html).hexdigest()
         headers = [pair for pair in page.headers if pair[0].lower() != "content-type"]
         headers.append(("Content-Type", RENDERED_TYPE))

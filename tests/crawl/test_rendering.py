@@ -17,7 +17,7 @@ from scraping import add, config_for, due_again, records, row_of, run, states
 
 import extract
 import scrape
-from bench.app_site import AppSite, apps, install, sentence
+from bench.app_site import APPS, AppSite, install, sentence
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import process_tree
 from miniature_memory.core.stage import StageStats
@@ -48,7 +48,7 @@ def site() -> Iterator[AppSite]:
 
 
 def site_config(site: AppSite) -> ScrapeConfig:
-    return ScrapeConfig(delay_sec=0.0, render="auto", web=WebConfig(allow_private=[site.url.removeprefix("http://")]))
+    return ScrapeConfig(delay_sec=0.0, render="auto", web=WebConfig(allow_private=site.private))
 
 
 def visit(site: AppSite, root: Path, *names: str) -> StageStats:
@@ -65,9 +65,9 @@ def conversions(root: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 @needs_browser
-@pytest.mark.parametrize("name", apps(0))
+@pytest.mark.parametrize("name", APPS)
 def test_an_application_gives_its_text_or_a_reason(site: AppSite, tmp_path: Path, name: str) -> None:
-    app = site.apps[name]
+    app = APPS[name]
     if app.needs_npm and (trouble := install()):
         pytest.skip(f"its framework cannot be had: {trouble}")
     stats = visit(site, tmp_path, name)
@@ -93,7 +93,8 @@ def test_a_rendered_page_is_archived_next_to_its_response_and_visited_again(tmp_
     with serve({"/": page(SHELL, ETag='"a"')}) as server:
         add(tmp_path, server.url + "/")
         stats = run(rendering_config(server), tmp_path)
-        assert (stats.n_in, stats.n_out) == (1, 1) and stats.facts["rendering"]["rendered"] == 1
+        assert (stats.n_in, stats.n_out, dict(stats.dropped)) == (1, 1, {}), stats.facts
+        assert stats.facts["rendering"]["rendered"] == 1
         kinds = [kind for kind, *_ in records(tmp_path)]
         assert kinds == ["warcinfo", "response", "request", "conversion"]
         assert TEXT.strip() in conversions(tmp_path)[server.url + "/"]
@@ -271,9 +272,10 @@ def parts_of(root: Path, **settings) -> Iterator[PageParts]:
 def outcomes(parts: PageParts, *addresses: str, seconds: float = 20.0) -> list[str]:
     """What becomes of these parts of one page: a body, or a reason."""
     answers: queue.SimpleQueue = queue.SimpleQueue()
-    asked, found = parts.begin(time.monotonic() + seconds, answers), {}
+    parts.begin(time.monotonic() + seconds, answers)
+    found: dict[str, str] = {}
     for url in addresses:
-        if reason := parts.ask(asked, request(url), "XHR", url):
+        if reason := parts.ask(request(url), "XHR", url):
             found[url] = reason
     while len(found) < len(set(addresses)):
         answer = answers.get(timeout=20)
@@ -324,8 +326,8 @@ def test_a_script_is_fetched_once_for_all_pages_of_a_round(tmp_path: Path) -> No
             parts_of(tmp_path, web=config_for(server).web, delay_sec=0.0) as parts:
         for _ in range(2):
             answers: queue.SimpleQueue = queue.SimpleQueue()
-            assert parts.ask(parts.begin(time.monotonic() + 9, answers), request(server.url + "/a.js"), "Script",
-                             "1") == ""
+            parts.begin(time.monotonic() + 9, answers)
+            assert parts.ask(request(server.url + "/a.js"), "Script", "1") == ""
             answer = answers.get(timeout=9)
             parts.keep(answer)
             assert answer.outcome.body == b"1"
