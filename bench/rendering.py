@@ -55,8 +55,9 @@ def measure(runs: int) -> dict[str, Any]:
                 with tempfile.TemporaryDirectory() as folder:
                     one = render(Path(folder), site, name)
                 found.append(one)
-                print(f"{name:<18} {one['state']:<16} {one['seconds']:>6.2f} s {one['stage_mb']:>5} MB {one['browser_mb']:>5} MB "
-                      f"{one['parts']:>4} parts{'' if one['state'] == one['expected'] else '  UNEXPECTED'}")
+                print(f"{name:<18} {one['state']:<16} {one['seconds']:>6.2f} s {one['stage_mb']:>5} MB "
+                      f"{one['browser_mb']:>5} MB {one['parts']:>4} parts"
+                      f"{'' if one['state'] == one['expected'] else '  UNEXPECTED'}", flush=True)
         with_text = [one for one in found if one["state"] == "fetched"]
         states = Counter(one["state"] for one in found)
         return {"pages": len(found), "rendered": states.pop("fetched", 0), "still_empty": states.pop("still_empty", 0),
@@ -65,6 +66,7 @@ def measure(runs: int) -> dict[str, Any]:
                 "median_mb": statistics.median(one["stage_mb"] for one in with_text),
                 "peak_mb": max(one["stage_mb"] for one in with_text),
                 "peak_mb_of_all": max(one["stage_mb"] for one in found),
+                "peak_browser_mb_of_all": max(one["browser_mb"] for one in found),
                 "connections_past_the_web_room": len(site.refused)}
 
 
