@@ -71,12 +71,14 @@ class Found(NamedTuple):
 
 def find() -> Found:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    is_root = os.geteuid() == 0
     if sys.platform != "linux":
         return Found(trouble="the browser can be kept off the network on Linux alone", fix=OFF)
     if not program:
-        return Found(trouble=f"{PROGRAMS[0]} is not installed", fix=f"{'sudo ' * (os.geteuid() != 0)}apt-get install {PROGRAMS[0]}")
+        install = f"apt-get install {PROGRAMS[0]}"
+        return Found(trouble=f"{PROGRAMS[0]} is not installed", fix=install if is_root else f"sudo {install}")
     own = ["--net", "--pid", "--fork", "--kill-child", "--mount-proc"]  # namespaces
-    user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
+    user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if is_root else []
     own += [] if user else ["--user", "--map-current-user"]
     walls = ("setpriv", "--pdeathsig=KILL", "unshare", *own, "setpriv", *user, "--no-new-privs")
     try:  # the browser's sandbox needs more of the same

@@ -65,7 +65,7 @@ def test_reasons_are_words_the_most_common_first(tmp_path: Path) -> None:
     assert "clean 21 of 30 rejected (7 too few words, 6 c, 4 d, 3 e; 1 more reason)" in text
 
 
-def test_pages_that_were_rendered_are_shown_and_damage_is_not(tmp_path: Path) -> None:
+def test_what_a_browser_made_of_pages_is_shown(tmp_path: Path) -> None:
     scrape = StageStats("scrape", 9, 7, facts={"rendering": {
         "rendered": 7, "still_empty": 1, "given_up": {"render_timeout": 1, "x": "damage"}, "waiting": 2}})
     add_run(tmp_path, scrape)
@@ -74,8 +74,8 @@ def test_pages_that_were_rendered_are_shown_and_damage_is_not(tmp_path: Path) ->
     for damage in ("x", {}, {"rendered": "x"}, {"rendered": 1, "given_up": 3}):
         scrape.facts["rendering"] = damage
         add_run(tmp_path, scrape)
-        assert "rendered" not in status.screen(facts_of(tmp_path)) or "given up: none" in status.screen(
-            facts_of(tmp_path))
+        text = status.screen(facts_of(tmp_path))
+        assert "in a browser" not in text or "1 page in a browser; 0 still empty; given up: none" in " ".join(text.split())
 
 
 def test_a_back_off_is_shown_until_it_ends(tmp_path: Path) -> None:
