@@ -1,7 +1,7 @@
 """Scrape: URLs that are due in, pages out.
 
 Reads   the catalog's URLs that are due
-Writes  data/pages/*.warc.gz    WARC 1.1: responses as received, their requests, revisits
+Writes  data/pages/*.warc.gz    WARC 1.1: responses as received, their requests, revisits, what a browser made of pages
 Alone   python3 scrape.py --set scrape.max_pages=20
         python3 scrape.py --status          what became of every URL, by host and reason
 

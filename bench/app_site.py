@@ -158,6 +158,7 @@ link.href = URL.createObjectURL(new Blob([new Uint8Array(1 << 20)])); document.b
 link.href = "/data/file.bin"; link.click(); link.remove(); show("download");"""),
     "memory": plain("""const kept = []; setInterval(() => {
 for (let n = 0; n < 8; n++) kept.push(new Uint8Array(4 << 20).fill(1)); }, 5);""", outcome="render_memory"),
+    "reloads": plain("location.reload();", outcome="still_empty"),
     "nothing": plain("document.title = 'Nothing';", outcome="still_empty"),
     "noindex": plain("""const meta = document.createElement("meta"); meta.name = "robots"; meta.content = "noindex";
 document.head.append(meta); show("noindex");""", outcome="noindex"),

@@ -83,12 +83,12 @@ def find() -> Found:
     walls = ("setpriv", "--pdeathsig=KILL", "unshare", *own, "setpriv", *user, "--no-new-privs")
     try:  # the browser's sandbox needs more of the same
         done = subprocess.run([*walls, "unshare", "--user", "--net", "true"], capture_output=True, timeout=PROBE_SEC)
-        trouble = done.stderr.decode(errors="replace").strip()[-200:] if done.returncode else ""
+        trouble = f"{done.stderr.decode(errors='replace').strip()}, exit code {done.returncode}" * bool(done.returncode)
     except (OSError, subprocess.SubprocessError) as error:
-        trouble = str(error)[-200:]
+        trouble = str(error)
     if trouble:
         return Found(trouble="this system does not permit the namespaces that keep a browser off the network "
-                     f"({trouble})", fix=f"{OFF}, or permit them as docs/troubleshooting.md describes")
+                     f"({trouble[-200:]})", fix=f"{OFF}, or permit them as docs/troubleshooting.md describes")
     return Found(program, walls)
 
 

@@ -151,7 +151,10 @@ class Tab:
         self.browser.send("Page.navigate", {"url": self.page.url}, self.session)
 
     def _settle(self) -> None:
-        """Wait until the document has text and does not change any more, or until there is no more time."""
+        """Wait until the document has text and does not change any more, or until there is no more time.
+
+        Raises BrowserError if it has no text by then, and may still get some.
+        """
         n_chars, scrolled_at, scrolls, since, looked = -1, -1, 0, time.monotonic(), 0.0
         while (now := time.monotonic()) < self.until:
             self.browser.pump(LOOK_SEC / 4)
@@ -170,6 +173,8 @@ class Tab:
                 if n_chars == scrolled_at or scrolls == MAX_SCROLLS or not self._evaluate(SCROLL):
                     return
                 scrolled_at, scrolls, since = n_chars, scrolls + 1, now
+        if n_chars < page_signals.SHELL_CHARS:
+            raise BrowserError("render_timeout")
 
     def _evaluate(self, expression: str) -> Any:
         """The value of an expression about the document; None if the page changes under it."""
@@ -231,9 +236,11 @@ class Tab:
             return "frame"
         if request["method"] != "GET":
             return "not_get"
-        if url_key(browser_url(request["url"])) == url_key(self.page.url) and self.loads <= MAX_RELOADS:
-            return ""
-        self.moved_to = browser_url(request["url"])
+        if not (url := browser_url(request["url"])):
+            return "bad_url"
+        if url_key(url) == url_key(self.page.url):
+            return "" if self.loads <= MAX_RELOADS else "reload"
+        self.moved_to = url
         return "navigation"
 
     def _answer(self, answer: Answer) -> None:

@@ -76,8 +76,9 @@ def test_an_application_gives_its_text_or_a_reason(site: AppSite, tmp_path: Path
     assert not site.refused  # nothing has connected to the other server
     assert {agent for _, _, agent in site.log} == {"miniature-memory/0.1"}
     assert {method for method, _, _ in site.log} == {"GET"}
-    assert len(site.log) == stats.facts["rendering"]["parts"] + 2  # and the page, and robots.txt
-    assert not [path for _, path, _ in site.log if path.startswith(("/private", "/secret"))]
+    paths = [path for _, path, _ in site.log if path != "/robots.txt"]
+    assert len(paths) == stats.facts["rendering"]["parts"] + 1  # and the page
+    assert not [path for path in paths if path.startswith(("/private/", "/secret"))]
     if app.outcome == "fetched":
         assert sentence(name, 3) in conversions(tmp_path)[url]
         extracted = extract.run(ExtractConfig(workers=1), tmp_path)
@@ -207,6 +208,16 @@ def test_a_browser_over_its_limits_is_killed(monkeypatch: pytest.MonkeyPatch, li
             pytest.raises(browser.BrowserError, match=reason):
         while True:
             started.pump(0.1)
+
+
+def test_without_namespaces_there_is_no_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "unshare").write_text("#!/bin/sh\necho not permitted >&2\nexit 1\n")
+    (tmp_path / "unshare").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(browser, "PROGRAMS", ("sh",))
+    found = browser.find()
+    assert "does not permit the namespaces" in found.trouble and "not permitted" in found.trouble
+    assert not found.program and 'render = "off"' in found.fix
 
 
 def test_without_a_browser_the_run_goes_on_and_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

@@ -17,7 +17,7 @@ import pytest
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.crawl.frontier import due_urls
-from miniature_memory.storage import append_log, backoffs, rejections, schema, urls
+from miniature_memory.storage import append_log, backoffs, pages, rejections, schema, shells, urls
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import append_line, read_lines
 from miniature_memory.storage.rejections import Rejection
@@ -381,6 +381,32 @@ def test_a_catalog_of_version_4_is_migrated_and_loses_nothing(tmp_path: Path) ->
     assert after.pop("state").pop(0)[0] in ("search.next_query", "urls.spelled_since") and before.pop("state")
     changed: dict[str, list[tuple[object, ...]]] = {"urls": [], "documents": []}
     assert after | changed == before | changed | {"shells": []}
+
+
+def test_a_catalog_of_version_6_is_migrated(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"one\n"])
+        catalog.commit()
+        catalog.execute("DROP TABLE shells")
+        catalog.execute("PRAGMA user_version = 6")
+        before = all_rows(catalog)
+    with Catalog(tmp_path) as old, Catalog(tmp_path / "new") as new:
+        assert all_rows(old) == before | {"shells": []} and schema_of(old) == schema_of(new)
+
+
+def test_a_file_in_which_a_page_waits_for_a_browser_is_kept(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        with catalog.record():
+            urls.add(catalog, "http://a/", "t")
+            place = catalog.append(pages.FOLDER, pages.SUFFIX, b"a response")
+            shells.add(catalog, 1, "http://a/", place)
+        catalog.commit()
+        assert not pages.extracted_files(catalog)
+        [row] = shells.waiting(catalog, 9)
+        assert (row["url"], row["answered_url"], row["file"], row["length"]) == (*["http://a/"] * 2, place.file, 10)
+        with catalog.record():
+            shells.remove(catalog, 1)
+        assert pages.extracted_files(catalog) == [place.file]
 
 
 def test_a_migrated_url_that_never_gave_a_page_gets_the_spelling_in_which_it_is_found(tmp_path: Path) -> None:

@@ -74,8 +74,8 @@ def test_what_a_browser_made_of_pages_is_shown(tmp_path: Path) -> None:
     for damage in ("x", {}, {"rendered": "x"}, {"rendered": 1, "given_up": 3}):
         scrape.facts["rendering"] = damage
         add_run(tmp_path, scrape)
-        text = status.screen(facts_of(tmp_path))
-        assert "in a browser" not in text or "1 page in a browser; 0 still empty; given up: none" in " ".join(text.split())
+        text = " ".join(status.screen(facts_of(tmp_path)).split())
+        assert "in a browser" not in text or "1 page in a browser; 0 still empty; given up: none" in text
 
 
 def test_a_back_off_is_shown_until_it_ends(tmp_path: Path) -> None:
