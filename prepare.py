@@ -143,7 +143,7 @@ def describe(stats: StageStats, catalog: Catalog, tokenizer: Tokenizer, drift: f
         stats.facts["drift_frac"] = round(drift, 3)
     stats.facts["summary"] = (f"{stats.n_out:,} new documents; {now.tokens:,} tokens in all ({val_tokens:,} for "
                               f"validation), vocabulary {tokenizer.vocab_size:,}"
-                              f"{', provisional' if tokenizer.provisional else ''}")
+                              f"{', provisional until there is more text' if tokenizer.provisional else ''}")
     if retokenized and retokenized.tokens:
         stats.facts["summary"] += (f"; retokenized: {retokenized.bytes_per_token:.2f} bytes per token before, "
                                    f"{now.bytes_per_token:.2f} now")

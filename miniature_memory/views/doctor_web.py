@@ -38,7 +38,7 @@ def check_web(root: Path, tables: Tables) -> list[Finding]:
         return []  # reported by doctor.settings()
     except StageError as error:
         return [Finding("queries", BAD, error.found, error.fix)]
-    findings = [Finding("queries", OK, f"queries: {len(queries)}, seeds: {len(seeds)}")]
+    findings = [Finding("queries", OK, f"{len(queries):,}; addresses in seeds.txt: {len(seeds):,}")]
     if not (queries or seeds):
         findings = [Finding("queries", BAD, "there are no queries and no seeds.",
                             f"write your topic into {shown(root / 'config/queries.txt')}, one query per line.")]
@@ -50,7 +50,7 @@ def check_web(root: Path, tables: Tables) -> list[Finding]:
         elif name in paused:
             findings.append(Finding(name, NOTE, f"paused until {paused[name]}", WAIT))
         elif not (urls := addresses(name, config, seeds)):
-            findings.append(Finding(name, OK, "no seeds for it in config/seeds.txt"))
+            findings.append(Finding(name, OK, f"no address for it in {shown(root / 'config/seeds.txt')}"))
         else:
             asked[name] = [url for url in urls if host_of(url) not in paused]
             if not asked[name]:
