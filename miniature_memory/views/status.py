@@ -175,7 +175,7 @@ def next_step(facts: Facts, root: Path, stop_reason: str, demo: bool) -> str:
     if stop_reason:
         more = f"add queries to {queries}, then run {run}" if searches else texts
         return f"The last training was skipped: {stop_reason}. For more text, {more}"
-    more = "collects and learns more" if searches else f"learns more from the same texts, {texts} from others"
+    more = "collects and learns more" if searches else f"learns more from the same texts; {texts} adds others"
     return f"{run} {more}; {command('sample.py', root)} writes text."
 
 
