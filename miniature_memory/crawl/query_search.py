@@ -114,7 +114,7 @@ class QuerySearch:
         if found is None:
             return None
         self.discovery.time.answered |= bool(found)
-        doubt = "" if related(what, found) else "unrelated"
+        doubt = "" if PROVIDERS[name].is_paid or related(what, found) else "unrelated"
         if not found and page == 0 and PROVIDERS[name].zero_may_lie:
             doubt = "silent"
         if doubt and what != CANARY and not self.passes_canary(name, waiting):
