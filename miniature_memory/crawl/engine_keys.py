@@ -1,5 +1,6 @@
 """Engine keys: from the environment, or from a file that nobody else can read; and what was spent by them."""
 
+import logging
 import os
 import re
 import shlex
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from miniature_memory.core.config import nearest
-from miniature_memory.core.errors import ConfigError
+from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.log import hide
 from miniature_memory.core.paths import PROJECT, shown
 from miniature_memory.crawl.config import KEYED, PROVIDER_NAMES, SearchConfig
 from miniature_memory.crawl.engines import Engine, Key, engines_of
 from miniature_memory.storage import paid_queries
+
+logger = logging.getLogger(__name__)
 
 FILE = "config/keys.toml"
 SHAPE = r"[\w.~+/=:-]{6,500}"  # of every key that these services give out; it is safe in headers, URLs and JSON
@@ -95,17 +98,27 @@ class Spending(NamedTuple):
     month: str
     used: dict[str, int]  # by engine
     limit: int
+    left: int
     usd: float  # estimated
 
     def in_words(self) -> str:
-        total = sum(self.used.values())
         listed = f" ({', '.join(f'{name} {n:,}' for name, n in self.used.items())})" if self.used else ""
-        return (f"{total:,} of {self.limit:,} used in {self.month}{listed}, about ${self.usd:.2f}; "
-                f"{max(self.limit - total, 0):,} left")
+        return (f"{sum(self.used.values()):,} of {self.limit:,} used in {self.month}{listed}, about ${self.usd:.2f}; "
+                f"{self.left:,} left")
 
 
 def spending(config: SearchConfig) -> Spending:
     """Raises StageError if it is not known."""
     engines, used = engines_of(config.engines), paid_queries.used()
     usd = sum(n * engines[name].usd_per_query for name, n in used.items() if name in engines)
-    return Spending(paid_queries.this_month(), used, config.monthly_queries, round(usd, 4))
+    limit = config.monthly_queries
+    return Spending(paid_queries.this_month(), used, limit, max(limit - sum(used.values()), 0), round(usd, 4))
+
+
+def announce(config: SearchConfig) -> None:
+    """Log what was spent so far, where there is a key."""
+    if config.keys:
+        try:
+            logger.info("queries with a key: %s", spending(config).in_words())
+        except StageError as error:
+            logger.warning("%s", error)

@@ -4,11 +4,10 @@ A key goes to the address of its engine alone: redirects are not followed, and n
 """
 
 import json
-import logging
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.crawl.config import ProviderConfig
@@ -20,11 +19,9 @@ from miniature_memory.storage import paid_queries
 
 ANSWER_SEC = 10.0
 STATUSES = {401: "bad_key", 402: "no_credit", 403: "bad_key", 429: "too_many_requests", 503: "too_many_requests"}
-FIXES = {"bad_key": "%s refused its key, which comes from %s. Expected: a valid one. Fix: get one at %s",
-         "no_credit": "%s has no credit left for its key, which comes from %s. Fix: add some at %s, or remove the key"}
+ADVICE = {"bad_key": "{} refused its key, which comes from {}. Expected: a valid one. Fix: get one at {}",
+          "no_credit": "{} has no credit left for its key, which comes from {}. Expected: some. Fix: add it at {}"}
 BEYOND_THE_LAST = (400, 404, 416, 422)  # statuses that a page after the last one may have
-
-logger = logging.getLogger(__name__)
 
 
 def why_off(name: str, config: ProviderConfig) -> str:
@@ -36,7 +33,7 @@ def why_off(name: str, config: ProviderConfig) -> str:
     try:
         return "month_used_up" if sum(paid_queries.used().values()) >= config.monthly_queries else ""
     except StageError:
-        return ""  # reported when it is asked
+        return "not_counted"  # why, announce() reports
 
 
 def ask_engine(name: str, ask: Ask) -> list[Found]:
@@ -48,8 +45,7 @@ def ask_engine(name: str, ask: Ask) -> list[Found]:
         if not paid_queries.take(name, ask.config.monthly_queries):
             raise ProviderError("month_used_up")
     except StageError as error:
-        logger.warning("%s", error)
-        raise ProviderError("not_counted") from None
+        raise ProviderError("not_counted", advice=str(error)) from None
     try:
         answer = send(engine, key, ask)
     except FetchError as error:
@@ -96,10 +92,8 @@ def refusal(name: str, engine: Engine, key: Key, answer: Fetched) -> ProviderErr
     for words, meaning in engine.refusals.items():
         if words.casefold() in text if not words.isdigit() else words == str(answer.status):
             reason = meaning
-    if reason in FIXES:
-        logger.warning(FIXES[reason], name, key.origin, engine.signup or urlsplit(engine.url).netloc)
-    wait = retry_after_sec(answer.header("Retry-After"))
-    return ProviderError(reason, wait if reason == "too_many_requests" else None)
+    wait = retry_after_sec(answer.header("Retry-After")) if reason == "too_many_requests" else None
+    return ProviderError(reason, wait, ADVICE.get(reason, "").format(name, key.origin, engine.signup or engine.url))
 
 
 def results(name: str, engine: Engine, key: Key, answer: Fetched) -> list[Found]:

@@ -137,6 +137,8 @@ class QuerySearch:
         except (FetchError, ProviderError) as error:
             refusal = ProviderError.of(error) if isinstance(error, FetchError) else error
             self.discovery.give_up(name, refusal.reason, refusal.retry_after_sec)
+            if refusal.advice:
+                logger.warning("%s", refusal.advice)
         except Exception:  # a library that reads other people's pages may fail in any way
             logger.log(DETAIL, "%s failed on %r", name, what, exc_info=True)
             self.discovery.give_up(name, "library_error")

@@ -1,5 +1,5 @@
 """Doctor's look at the web: may each provider be asked, and does it answer? Only robots.txt is asked for, by the rules
-of crawl/web.py."""
+of crawl/web.py; an engine with a key is asked only with --ask-paid."""
 
 import dataclasses
 import sqlite3
@@ -12,10 +12,14 @@ from miniature_memory.core.config import Tables, build_config
 from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.paths import DEMO, command, shown
-from miniature_memory.core.text import host_of
-from miniature_memory.crawl.config import SearchConfig
+from miniature_memory.core.text import counted, host_of
+from miniature_memory.crawl.config import KEYED, SearchConfig
+from miniature_memory.crawl.engine_keys import spending, with_keys
+from miniature_memory.crawl.feed_reader import Listing
 from miniature_memory.crawl.outcomes import reason_in_words
+from miniature_memory.crawl.provider import Ask, ProviderError
 from miniature_memory.crawl.provider_registry import PROVIDERS
+from miniature_memory.crawl.query_search import CANARY
 from miniature_memory.crawl.robots import Rules, fetch_rules, robots_url
 from miniature_memory.crawl.search_engines import COMMONCRAWL, DDGS_BACKENDS
 from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
@@ -30,7 +34,7 @@ MAX_HOSTS = 3  # of one provider that are asked
 WAIT = "wait, or use other providers meanwhile."
 
 
-def check_web(root: Path, tables: Tables) -> list[Finding]:
+def check_web(root: Path, tables: Tables, ask_paid: bool = False) -> list[Finding]:
     try:
         config: SearchConfig = build_config(SearchConfig, "search", tables)
         queries, seeds = read_lines(root / "config/queries.txt"), read_seeds(root / "config/seeds.txt")
@@ -42,9 +46,17 @@ def check_web(root: Path, tables: Tables) -> list[Finding]:
     if not (queries or seeds):
         findings = [Finding("queries", BAD, "there are no queries and no seeds.",
                             f"write your topic into {shown(root / 'config/queries.txt')}, one query per line.")]
+    try:
+        config = with_keys(config, root)
+        findings += check_keys(config, root, ask_paid)
+    except (ConfigError, StageError) as error:
+        found, _, fix = str(error).partition(" Fix: ")
+        findings.append(Finding("keys", BAD, found, fix))
     paused = read_paused(root)
     asked: dict[str, list[str]] = {}  # provider -> addresses
     for name in config.providers:
+        if name in config.keys or name == KEYED:
+            continue
         if reason := PROVIDERS[name].off(config):
             findings.append(Finding(name, OK, f"off: {reason_in_words(reason)}"))
         elif name in paused:
@@ -57,6 +69,30 @@ def check_web(root: Path, tables: Tables) -> list[Finding]:
                 findings.append(Finding(name, NOTE, f"{host_of(urls[0])} is paused until {paused[host_of(urls[0])]}",
                                         WAIT))
     return findings + ask({name: urls for name, urls in asked.items() if urls}, config, root)
+
+
+def check_keys(config: SearchConfig, root: Path, ask_paid: bool) -> list[Finding]:
+    """The engines that there is a key for; each is sent one query only if `ask_paid`, which is counted as any other."""
+    findings = [Finding("paid queries", OK, spending(config).in_words())] if config.keys else []
+    for name, key in config.keys.items():
+        place = f"key found in {key.origin}"
+        if reason := PROVIDERS[name].off(config):
+            more = status.set_in(root, "search", f"monthly_queries = {config.monthly_queries + 100}")
+            findings.append(Finding(name, NOTE, f"{place}; {reason_in_words(reason)}", f"wait a month, or {more}"))
+        elif not ask_paid:
+            findings.append(Finding(name, OK, f"{place}, not asked (--ask-paid asks once, which is counted)"))
+        else:
+            findings.append(ask_once(name, config, place))
+    return findings
+
+
+def ask_once(name: str, config: SearchConfig, place: str) -> Finding:
+    try:
+        found = PROVIDERS[name].ask(Ask(CANARY, 0, 0, config, Web(config.web), Listing))
+    except ProviderError as error:
+        problem, _, fix = error.advice.partition(" Fix: ")
+        return Finding(name, NOTE, problem or f"{place}; {reason_in_words(error.reason)}", fix or WAIT)
+    return Finding(name, OK, f"{place}; {counted(len(found), 'result')}")
 
 
 def read_paused(root: Path) -> dict[str, str]:

@@ -48,8 +48,8 @@ This page is generated: `.venv/bin/python -m miniature_memory.views.settings`.
 ENGINES_HEAD = """\
 ### Fields of an engine with a key
 
-Of a table `[search.engines.NAME]`. [engines.md](engines.md) has an example; `miniature_memory/crawl/engines.toml` has those
-that are known already, of which such a table changes the fields that it names.
+Of a table `[search.engines.NAME]`: see [engines.md](engines.md). For an engine that is known already, it changes
+the fields that it names.
 
 | field | default | meaning |
 |---|---|---|"""

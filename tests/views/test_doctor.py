@@ -88,7 +88,7 @@ def test_every_required_package_can_be_imported_by_its_name() -> None:
 
 def copy_project(folder: Path) -> Path:
     for path in [*PROJECT.glob("*.py"), *PROJECT.glob("*.txt"), *PROJECT.glob("config/*"),
-                 *PROJECT.glob("miniature_memory/**/*.py")]:
+                 *PROJECT.glob("miniature_memory/**/*.py"), *PROJECT.glob("miniature_memory/**/*.toml")]:
         target = folder / path.relative_to(PROJECT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
