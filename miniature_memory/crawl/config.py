@@ -118,8 +118,8 @@ class SearchConfig(ProviderConfig):
         for name, engine in engines.items():
             parts = urlsplit(engine.url)
             if parts.scheme == "http" and not self.web.names(parts.hostname or "", parts.port or 80):
-                raise ValueError(f"engines.{name}.url = {engine.url!r} would send its key in the clear; expected "
-                                 f"https, or {parts.netloc} in web.allow_private")
+                raise ValueError(f"engines.{name}.url would send its key to {parts.netloc} in the clear; expected "
+                                 "https, or that host in web.allow_private")
 
 
 @dataclass(frozen=True)

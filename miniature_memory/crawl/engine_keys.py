@@ -81,7 +81,7 @@ def _read_file(path: Path, engines: Mapping[str, Engine]) -> dict[str, str]:
         raise ConfigError(f"{name} cannot be read ({error.strerror}). Expected: a file that you may read. "
                           f"Fix: ls -l {shlex.quote(name)} shows whose it is") from None
     except (ValueError, RecursionError) as error:  # whose text may hold a key
-        where = re.search(r"at line \d+", str(error))
+        where = re.search(r"at (line \d+|end of document)", str(error))
         raise ConfigError(f"{name} is not TOML ({where[0] if where else 'unreadable'}). Expected: lines such as "
                           'brave = "KEY". Fix: correct that line') from None
     expected = [*engines, *(f"{engine}_id" for engine in engines if engines[engine].needs_id)]

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -12,6 +13,7 @@ from miniature_memory.core.config import build_config, nearest, setting
 
 PRESETS = Path(__file__).with_name("engines.toml")
 PLACEHOLDERS = ("query", "number", "page", "language", "LANGUAGE", "region", "REGION", "key", "id")
+WORDS = {str: "a text", int: "a whole number", float: "a number", dict: "a table"}
 REFUSALS = ("bad_key", "no_credit", "too_many_requests")
 
 
@@ -53,20 +55,20 @@ class Engine:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"https?://[^\s/?#@]+(/\S*)?", self.url):
-            raise ValueError(f"url = {self.url!r}: expected a web address")
+            raise ValueError("url: expected a web address such as https://api.example.org/search")
         if self.method not in ("GET", "POST"):
-            raise ValueError(f"method = {self.method!r}: expected \"GET\" or \"POST\"")
+            raise ValueError('method: expected "GET" or "POST"')
         for table in (self.headers, self.languages, self.refusals):
             if not all(isinstance(text, str) and re.fullmatch("[ -~]+", text) for text in table.values()):
-                raise ValueError("headers, languages and refusals hold texts in ASCII alone")
+                raise ValueError("headers, languages, refusals: expected texts of printable ASCII")
         named = [name for text in texts(self.sent()) for name in re.findall(r"\{(\w+)\}", text)]
         if unknown := [name for name in named if name not in PLACEHOLDERS]:
             raise ValueError(f"{{{unknown[0]}}} is unknown.{nearest(unknown[0], PLACEHOLDERS)}")
         if missing := [name for name in ("key", "query") if name not in named]:
             raise ValueError(f"{{{missing[0]}}} is missing; expected it in a value of params"
                              + (" or headers" if missing[0] == "key" else ""))
-        if wrong := [reason for reason in self.refusals.values() if reason not in REFUSALS]:
-            raise ValueError(f"refusals: {wrong[0]!r} is unknown; expected one of {', '.join(REFUSALS)}")
+        if not set(self.refusals.values()) <= set(REFUSALS):
+            raise ValueError(f"refusals: expected their values to be {', '.join(REFUSALS[:-1])} or {REFUSALS[-1]}")
 
     def sent(self) -> list[Any]:
         """All that may hold placeholders."""
@@ -91,19 +93,24 @@ def presets() -> dict[str, dict[str, Any]]:
 
 
 def engines_of(own: Mapping[str, Any]) -> dict[str, Engine]:
-    """The presets in their order, with the user's changes, then engines of her own. Raises ConfigError.
+    """The presets in their order, with the user's changes, then engines of her own.
 
-    own: the tables of search.engines. Their values stay out of messages: one of them may be a key in a wrong place.
+    own: the tables of search.engines. Raises ValueError or ConfigError, which show none of their values: one of them
+    may be a key in a wrong place.
     """
-    known = [one.name for one in fields(Engine)]
-    found = {}
-    for name in presets() | dict(own):
-        where, changes = f"search.engines.{name}", own.get(name, {})
-        if not re.fullmatch("[a-z][a-z0-9_]{0,39}", name):
-            raise ValueError(f"{where}: expected a name of lower-case letters, digits and _")
-        if not isinstance(changes, dict):
-            raise ValueError(f"{where}: expected a table, [{where}], with url, params and results")
-        if unknown := [key for key in changes if key not in known]:
-            raise ValueError(f"{where}: there is no key {unknown[0]}.{nearest(unknown[0], known)}")
-        found[name] = build_config(Engine, where, {where: presets().get(name, {}) | changes})
-    return found
+    return {name: _engine(f"search.engines.{name}", name, own.get(name, {})) for name in presets() | dict(own)}
+
+
+def _engine(where: str, name: str, changes: Any) -> Engine:
+    if not re.fullmatch("[a-z][a-z0-9_]{0,39}", name):
+        raise ValueError(f"{where}: expected a name of lower-case letters, digits and _")
+    if not isinstance(changes, dict):
+        raise ValueError(f"{where}: expected a table, [{where}], with url, params and results")
+    types: dict[str, Any] = {one.name: typing.get_origin(one.type) or one.type for one in fields(Engine)}
+    for key, value in changes.items():
+        if key not in types:
+            raise ValueError(f"{where}: there is no key {key}.{nearest(key, types)}")
+        if type(value) is not types[key] and (types[key], type(value)) != (float, int):
+            raise ValueError(f"{where}.{key}: expected {WORDS[types[key]]}")
+    engine: Engine = build_config(Engine, where, {where: presets().get(name, {}) | changes})
+    return engine

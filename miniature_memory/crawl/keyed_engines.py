@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.crawl.config import ProviderConfig
@@ -36,10 +36,14 @@ def why_off(name: str, config: ProviderConfig) -> str:
         return "not_counted"  # why, announce() reports
 
 
+def max_pages(name: str, config: ProviderConfig) -> int:
+    return engines_of(config.engines)[name].max_pages
+
+
 def ask_engine(name: str, ask: Ask) -> list[Found]:
     """One page of results of the engine `name`, counted before it is asked for."""
     engine, key = engines_of(ask.config.engines)[name], ask.config.keys[name]
-    if ask.page >= engine.max_pages:
+    if ask.page >= engine.max_pages:  # which was more when this query began
         return []
     try:
         if not paid_queries.take(name, ask.config.monthly_queries):
@@ -123,4 +127,4 @@ def result(row: Any, engine: Engine, key: Key) -> list[Found]:
     if not isinstance(url, str) or not url.strip():
         return []
     text = " ".join(one for one in texts if isinstance(one, str)).strip()
-    return [] if key.value in url + text else [Found(url, text)]
+    return [] if key.value in f"{url} {unquote(url)} {text}" else [Found(url, text)]

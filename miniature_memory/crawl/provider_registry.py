@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 from miniature_memory.crawl.config import ProviderConfig
-from miniature_memory.crawl.keyed_engines import ask_engine, why_off
+from miniature_memory.crawl.keyed_engines import ask_engine, max_pages, why_off
 from miniature_memory.crawl.listings import listings, seeds
 from miniature_memory.crawl.provider import Ask, Found
 from miniature_memory.crawl.search_engines import commoncrawl, ddgs, google, mediawiki, searxng
@@ -26,6 +26,7 @@ class Provider(NamedTuple):
     off: Callable[[ProviderConfig], str] = lambda config: ""  # why it cannot be asked as it is configured
     zero_may_lie: bool = False  # it reads pages for people, where a refusal may look like no results
     is_paid: bool = False  # its results need no second look, which would cost as well
+    max_pages: Callable[[ProviderConfig], int] = lambda config: 1 << 30  # of results that one query may have
 
     def reads(self, kind: str) -> bool:
         """Whether it is asked for seeds of this kind."""
@@ -36,7 +37,8 @@ class Providers(dict[str, Provider]):
     """By name; every other name is that of an engine with a key."""
 
     def __missing__(self, name: str) -> Provider:
-        return Provider(partial(ask_engine, name), "query", partial(why_off, name), is_paid=True)
+        return Provider(partial(ask_engine, name), "query", partial(why_off, name), is_paid=True,
+                        max_pages=partial(max_pages, name))
 
 
 PROVIDERS = Providers({

@@ -84,7 +84,7 @@ class QuerySearch:
         last = provider_answers.last(self.catalog, name, query)
         if not last:
             return 0
-        if last.results and last.page + 1 < self.config.pages_per_query:
+        if last.results and last.page + 1 < min(self.config.pages_per_query, PROVIDERS[name].max_pages(self.config)):
             return last.page + 1
         if last.asked_at > time.time() - self.config.requery_days * DAY_SEC:
             return None

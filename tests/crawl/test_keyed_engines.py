@@ -259,8 +259,9 @@ def test_a_result_that_repeats_the_key_is_left_out(server):
 
 
 def test_no_key_is_sent_in_the_clear_or_shown():
-    with pytest.raises(ValueError, match="would send its key in the clear; expected https"):
-        SearchConfig(engines={"serper": {"url": "http://google.serper.dev/search"}})
+    with pytest.raises(ValueError, match=r"send its key to google\.serper\.dev in the clear; expected https") as caught:
+        SearchConfig(engines={"serper": {"url": f"http://google.serper.dev/search?{KEY}"}})
+    assert KEY not in str(caught.value)
     assert KEY not in repr(Key(KEY, "X", KEY))
 
 
@@ -298,6 +299,15 @@ def test_google_by_key_comes_first_and_one_without_a_key_is_not_shown(root, serv
     outcomes = run(config_for(server, "serper", "brave", providers=["keyed", "google"], queries_per_run=2), root)
     assert outcomes == {"serper": "10 results", "brave": "not asked", "google": "not asked"}
     assert server.paths == ["/serper", "/serper"] and counted() == 2  # no canary, however odd the results
+
+
+def test_an_engine_with_one_page_is_asked_for_no_second(root, server, monkeypatch):
+    monkeypatch.delenv("SERPER_API_KEY")
+    monkeypatch.setenv("TAVILY_API_KEY", KEY)
+    server.default = json_page(DOCUMENTED["tavily"][0])
+    for _ in range(3):
+        run(config_for(server, "tavily", providers=["keyed"], queries_per_run=2), root)
+    assert len(server.paths) == counted() == 2  # once for each query
 
 
 def test_the_next_engine_takes_over_and_a_refusal_is_remembered(root, server, monkeypatch):
@@ -353,20 +363,25 @@ OWN = {"url": "https://search.example/api", "params": {"q": "{query}"}, "headers
 
 @pytest.mark.parametrize(("engines", "message"), [
     ({"mine": OWN | {"adress": "x"}}, r"engines.mine: there is no key adress. Did you mean address"),
-    ({"mine": OWN | {"url": "ftp://x"}}, r"\[search.engines.mine\] url = 'ftp://x': expected a web address"),
+    ({"mine": OWN | {"url": "ftp://x"}}, r"\[search.engines.mine\] url: expected a web address"),
     ({"mine": OWN | {"url": "https://me:pw@x/"}}, "expected a web address"),
-    ({"mine": OWN | {"method": "PUT"}}, "expected \"GET\" or \"POST\""),
-    ({"mine": OWN | {"headers": {}}}, r"{key} is missing; expected it in a value of params or headers"),
-    ({"mine": OWN | {"params": {"q": "{qery}"}}}, r"{qery} is unknown. Did you mean query"),
-    ({"mine": OWN | {"params": {}}}, "{query} is missing"), ({"mine": {"results": "x"}}, "expected a web address"),
-    ({"mine": OWN | {"refusals": {"x": "bad"}}}, "'bad' is unknown; expected one of bad_key"),
-    ({"mine": OWN | {"headers": {"X": "{key}\n"}}}, "in ASCII alone"), ({"mine": OWN | {"number": 0}}, "1 to 100"),
-    ({"mine": OWN | {"number": "9"}}, "number = '9': expected int"), ({"mine": OWN | {"results": 7}}, "expected str"),
-    ({"mine": "x"}, r"engines.mine: expected a table"), ({"My-Engine": OWN}, "lower-case letters"),
+    ({"mine": OWN | {"url": f"htps://x?{KEY}"}}, "expected a web address"),
+    ({"mine": {"results": "x"}}, "expected a web address"),
+    ({"mine": OWN | {"method": "PUT"}}, 'expected "GET" or "POST"'),
+    ({"mine": OWN | {"headers": {}}}, "{key} is missing; expected it in a value of params or headers"),
+    ({"mine": OWN | {"params": {"q": "{qery}"}}}, "{qery} is unknown. Did you mean query"),
+    ({"mine": OWN | {"params": {}}}, "{query} is missing"),
+    ({"mine": OWN | {"refusals": {"x": "bad"}}}, "expected their values to be bad_key, no_credit or"),
+    ({"mine": OWN | {"headers": {"X": "{key}\n"}}}, "expected texts of printable ASCII"),
+    ({"mine": OWN | {"headers": f"X-Key: {KEY}"}}, "engines.mine.headers: expected a table"),
+    ({"mine": OWN | {"number": 0}}, "1 to 100"), ({"mine": OWN | {"results": 7}}, "expected a text"),
+    ({"mine": OWN | {"number": "9"}}, "engines.mine.number: expected a whole number"),
+    ({"mine": KEY}, "engines.mine: expected a table"), ({"My-Engine": OWN}, "lower-case letters"),
     ({"google": OWN}, "that name is taken"), ({"brave": {"max_pages": 0}}, "max_pages = 0: expected 1 or more")])
 def test_a_wrong_field_is_an_error(engines, message):
-    with pytest.raises((ValueError, ConfigError), match=message):
+    with pytest.raises((ValueError, ConfigError), match=message) as caught:
         SearchConfig(engines=engines)
+    assert KEY not in str(caught.value)
 
 
 def test_an_engine_of_ones_own(server):
