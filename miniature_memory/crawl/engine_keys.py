@@ -71,9 +71,12 @@ def _read_file(path: Path, engines: Mapping[str, Engine]) -> dict[str, str]:
     name = shown(path)
     try:
         mode = path.stat().st_mode
-        if not stat.S_ISREG(mode) or mode & 0o077:
+        if stat.S_ISREG(mode) and mode & 0o077:
             raise ConfigError(f"{name} holds keys, and others may read it. Expected: a file for you alone. "
                               f"Fix: chmod 600 {shlex.quote(name)}")
+        if not stat.S_ISREG(mode):
+            raise ConfigError(f"{name} is no file. Expected: one with your keys, or none. "
+                              f"Fix: mv {shlex.quote(name)} {shlex.quote(name)}.old")
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}

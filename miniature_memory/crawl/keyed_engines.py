@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote, urlencode, urlsplit
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.crawl.config import ProviderConfig
@@ -21,7 +21,7 @@ ANSWER_SEC = 10.0
 STATUSES = {401: "bad_key", 402: "no_credit", 403: "bad_key", 429: "too_many_requests", 503: "too_many_requests"}
 ADVICE = {"bad_key": "{} refused its key, which comes from {}. Expected: a valid one. Fix: get one at {}",
           "no_credit": "{} has no credit left for its key, which comes from {}. Expected: some. Fix: add it at {}"}
-BEYOND_THE_LAST = (400, 404, 416, 422)  # statuses that a page after the last one may have
+BEYOND_THE_LAST = ("http_400", "http_404", "http_416", "http_422")  # what a page after the last one may get
 
 
 def why_off(name: str, config: ProviderConfig) -> str:
@@ -55,9 +55,10 @@ def ask_engine(name: str, ask: Ask) -> list[Found]:
     except FetchError as error:
         raise ProviderError.of(error) from None  # its cause names the address, which may hold the key
     if not 200 <= answer.status < 300:
-        if ask.page and answer.status in BEYOND_THE_LAST:
+        problem = refusal(name, engine, key, answer)
+        if ask.page and problem.reason in BEYOND_THE_LAST:
             return []
-        raise refusal(name, engine, key, answer)
+        raise problem
     return results(name, engine, key, answer)
 
 
@@ -97,7 +98,8 @@ def refusal(name: str, engine: Engine, key: Key, answer: Fetched) -> ProviderErr
         if words.casefold() in text if not words.isdigit() else words == str(answer.status):
             reason = meaning
     wait = retry_after_sec(answer.header("Retry-After")) if reason == "too_many_requests" else None
-    return ProviderError(reason, wait, ADVICE.get(reason, "").format(name, key.origin, engine.signup or engine.url))
+    site = engine.signup or urlsplit(engine.url).netloc
+    return ProviderError(reason, wait, ADVICE.get(reason, "").format(name, key.origin, site))
 
 
 def results(name: str, engine: Engine, key: Key, answer: Fetched) -> list[Found]:

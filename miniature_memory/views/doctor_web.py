@@ -48,19 +48,21 @@ def check_web(root: Path, tables: Tables, ask_paid: bool = False) -> list[Findin
                             f"write your topic into {shown(root / 'config/queries.txt')}, one query per line.")]
     try:
         config = with_keys(config, root)
-        findings += check_keys(config, root, ask_paid)
+        findings += [Finding("paid queries", OK, spending(config).in_words())] if config.keys else []
     except (ConfigError, StageError) as error:
         found, _, fix = str(error).partition(" Fix: ")
-        findings.append(Finding("keys", BAD, found, fix))
+        findings.append(Finding("keys", BAD if isinstance(error, ConfigError) else NOTE, found, fix))
     paused = read_paused(root)
     asked: dict[str, list[str]] = {}  # provider -> addresses
     for name in config.providers:
-        if name in config.keys or name == KEYED:
-            continue
+        if name == KEYED:
+            continue  # their file cannot be used
         if reason := PROVIDERS[name].off(config):
             findings.append(Finding(name, OK, f"off: {reason_in_words(reason)}"))
         elif name in paused:
             findings.append(Finding(name, NOTE, f"paused until {paused[name]}", WAIT))
+        elif name in config.keys:
+            findings.append(check_key(name, config, ask_paid))
         elif not (urls := addresses(name, config, seeds)):
             findings.append(Finding(name, OK, "no seeds for it in config/seeds.txt"))
         else:
@@ -71,28 +73,17 @@ def check_web(root: Path, tables: Tables, ask_paid: bool = False) -> list[Findin
     return findings + ask({name: urls for name, urls in asked.items() if urls}, config, root)
 
 
-def check_keys(config: SearchConfig, root: Path, ask_paid: bool) -> list[Finding]:
-    """The engines that there is a key for; each is sent one query only if `ask_paid`, which is counted as any other."""
-    findings = [Finding("paid queries", OK, spending(config).in_words())] if config.keys else []
-    for name, key in config.keys.items():
-        place = f"key found in {key.origin}"
-        if reason := PROVIDERS[name].off(config):
-            more = status.set_in(root, "search", f"monthly_queries = {config.monthly_queries + 100}")
-            findings.append(Finding(name, NOTE, f"{place}; {reason_in_words(reason)}", f"wait a month, or {more}"))
-        elif not ask_paid:
-            findings.append(Finding(name, OK, f"{place}, not asked (--ask-paid asks once, which is counted)"))
-        else:
-            findings.append(ask_once(name, config, place))
-    return findings
-
-
-def ask_once(name: str, config: SearchConfig, place: str) -> Finding:
+def check_key(name: str, config: SearchConfig, ask_paid: bool) -> Finding:
+    """Of an engine that there is a key for. It is sent a query only if `ask_paid`, which is counted as any other."""
+    found = f"key found in {config.keys[name].origin}"
+    if not ask_paid:
+        return Finding(name, OK, f"{found}, not asked (--ask-paid asks once, which is counted)")
     try:
-        found = PROVIDERS[name].ask(Ask(CANARY, 0, 0, config, Web(config.web), Listing))
+        results = PROVIDERS[name].ask(Ask(CANARY, 0, 0, config, Web(config.web), Listing))
     except ProviderError as error:
         problem, _, fix = error.advice.partition(" Fix: ")
-        return Finding(name, NOTE, problem or f"{place}; {reason_in_words(error.reason)}", fix or WAIT)
-    return Finding(name, OK, f"{place}; {counted(len(found), 'result')}")
+        return Finding(name, NOTE, problem or f"{found}; {reason_in_words(error.reason)}", fix or WAIT)
+    return Finding(name, OK, f"{found}; {counted(len(results), 'result')}")
 
 
 def read_paused(root: Path) -> dict[str, str]:

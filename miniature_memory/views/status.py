@@ -108,7 +108,8 @@ def read_search(root: Path, tables: Tables, problems: list[Finding]) -> tuple[li
         spent = spending(config)
     except (ConfigError, StageError) as error:
         found, _, fix = str(error).partition(" Fix: ")
-        problems.append(Finding("search", BAD, found, fix or f"correct it in {shown(root / 'config/default.toml')}"))
+        level = BAD if isinstance(error, ConfigError) else NOTE
+        problems.append(Finding("search", level, found, fix or f"correct it in {shown(root / 'config/default.toml')}"))
         return tables["search"]["providers"], {}
     return config.providers, spent._asdict() if config.keys or spent.used else {}
 

@@ -103,6 +103,14 @@ def test_a_file_that_others_may_read_is_refused_with_a_fix_that_works(mode):
     assert keys()["serper"][0] == KEY
 
 
+def test_a_folder_in_its_place_is_an_error_whose_fix_works(tmp_path):
+    (tmp_path / "root/config/keys.toml").mkdir()
+    with pytest.raises(ConfigError, match="is no file") as caught:
+        keys()
+    subprocess.run(str(caught.value).partition("Fix: ")[2], shell=True, check=True)
+    assert keys() == {}
+
+
 @pytest.mark.parametrize(("text", "message"), [
     (f"serper = {KEY}", r"is not TOML \(at line 1\)"), (f"{KEY}", "is not TOML"),
     (f'serper = "{KEY}é"', "cannot be a key"), (f'[serper]\nkey = "{KEY}"', "than texts"),

@@ -225,8 +225,9 @@ def test_a_page_beyond_the_last(server, name):
     if engines_of({})[name].max_pages > 1:
         for server.default in (page("<p>No", 400), page("<p>No", 422)):
             assert asked(server, name, page=1) == []
-        server.default = json_page({}, 403)
-        assert refused(server, name, page=1).reason == "bad_key"
+        for status, body, reason in [(403, {}, "bad_key"), *DOCUMENTED[name][2]]:
+            server.default = json_page(body, status)
+            assert refused(server, name, page=1).reason == reason
 
 
 def test_google_by_its_own_api_has_a_hundred_results(server):
