@@ -40,7 +40,7 @@ class WebConfig:
             if not re.fullmatch(r"[^\s=]+=[^\s=:]+:\d+", entry):
                 raise ValueError(f"connect_to = {entry!r}: expected host=address:port")
 
-    def names(self, host: str, port: int) -> bool:
+    def is_named(self, host: str, port: int) -> bool:
         """Whether the user has named this host as one of her own."""
         return f"{host}:{port}" in self.allow_private or any(one.startswith(f"{host}=") for one in self.connect_to)
 
@@ -117,7 +117,7 @@ class SearchConfig(ProviderConfig):
             raise ValueError(f"engines.{taken[0]}: that name is taken; expected another one")
         for name, engine in engines.items():
             parts = urlsplit(engine.url)
-            if parts.scheme == "http" and not self.web.names(parts.hostname or "", parts.port or 80):
+            if parts.scheme == "http" and not self.web.is_named(parts.hostname or "", parts.port or 80):
                 raise ValueError(f"engines.{name}.url would send its key to {parts.netloc} in the clear; expected "
                                  "https, or that host in web.allow_private")
 

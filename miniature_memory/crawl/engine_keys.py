@@ -22,7 +22,7 @@ from miniature_memory.storage import paid_queries
 logger = logging.getLogger(__name__)
 
 FILE = "config/keys.toml"
-SHAPE = r"[\w.~+/=:-]{6,500}"  # of every key that these services give out; it is safe in headers, URLs and JSON
+SHAPE = r"[\w.~+/=:-]{8,500}"  # of every key that these services give out; it is safe in headers, URLs and JSON
 
 
 def with_keys(config: SearchConfig, root: Path) -> SearchConfig:
@@ -47,12 +47,13 @@ def read_keys(engines: Mapping[str, Engine], root: Path) -> dict[str, Key]:
     for name, engine in engines.items():
         value, origin = _look_up(files, name, f"{name}_api_key", f"{name}_key")
         second, place = _look_up(files, f"{name}_id", f"{name}_id")
-        if not value or (engine.needs_id and not second):
+        parts = [(origin, value), (place, second)] if engine.needs_id else [(origin, value)]
+        if not all(part for _, part in parts):
             continue
-        for text, where in [(value, origin), (second, place)] if engine.needs_id else [(value, origin)]:
-            if not re.fullmatch(SHAPE, text, re.ASCII):
-                raise ConfigError(f"{where}: what it gives for {name} cannot be a key. Expected: 6 to 500 letters, "
-                                  f"digits or signs such as - and _. Fix: copy the key again from {engine.signup}")
+        if wrong := [where for where, part in parts if not re.fullmatch(SHAPE, part, re.ASCII)]:
+            raise ConfigError(f"{wrong[0]}: what it holds for {name} cannot be a key. Expected: 8 to 500 letters, "
+                              "digits or signs such as - and _. Fix: copy it again from "
+                              + (engine.signup or "where you got it"))
         found[name] = Key(value, origin, second)
         hide(value)
     return found

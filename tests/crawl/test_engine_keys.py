@@ -3,6 +3,7 @@
     .venv/bin/python -m pytest tests/crawl/test_engine_keys.py
 """
 
+import gzip
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from helpers import run_py
+from helpers import PROSE, run_py
 from local_server import OK_HEAD, page, raw, serve
 
 from miniature_memory.core import log
@@ -54,11 +55,11 @@ def keys(own: dict[str, object] | None = None) -> dict[str, tuple[str, str, str]
 
 def test_the_environment_comes_first_then_the_root_then_the_project(monkeypatch):
     keep("project", 'serper = "of-project"\nbrave = "of-project"\nkagi = "of-project"\n')
-    keep("root", '\ufeffserper = " of-root "\nbrave = "of-root"\nmojeek = ""\n')
+    keep("root", '\ufeffserper = " of-the-root "\nbrave = "of-the-root"\nmojeek = ""\n')
     monkeypatch.setenv("SERPER_API_KEY", " of-environment\n")
     monkeypatch.setenv("BRAVE_API_KEY", "")
     assert keys() == {"serper": ("of-environment", "", "SERPER_API_KEY"),
-                      "brave": ("of-root", "", "root/config/keys.toml"),
+                      "brave": ("of-the-root", "", "root/config/keys.toml"),
                       "kagi": ("of-project", "", "project/config/keys.toml")}
 
 
@@ -68,8 +69,8 @@ def test_googles_own_api_needs_two_values(monkeypatch):
     monkeypatch.setenv("GOOGLE_CSE_ID", "0123:abc")
     assert keys() == {"google_cse": ("of-environment", "0123:abc", "GOOGLE_CSE_KEY")}
     monkeypatch.delenv("GOOGLE_CSE_ID")
-    keep("root", 'google_cse_id = "in-file"')
-    assert keys()["google_cse"][1] == "in-file"
+    keep("root", 'google_cse_id = "in-the-file"')
+    assert keys()["google_cse"][1] == "in-the-file"
 
 
 def test_an_engine_of_ones_own_has_a_variable_too(monkeypatch):
@@ -169,20 +170,21 @@ sys.exit(search.main())
 
 @pytest.mark.parametrize("views", [[["--status"]], pytest.param(
     [["--status", "--json"], ["--doctor", "--ask-paid", "--json"], ["--doctor", "--ask-paid"],
-     ["--only", "search", "--json"], ["--report"]], marks=pytest.mark.slow)])
+     ["--only", "search", "--json"], ["--skip-training"], ["--report"]], marks=pytest.mark.slow)])
 def test_no_key_is_left_anywhere(tmp_path, monkeypatch, views):
     """Engines that answer, refuse, hang, break, answer with HTML or redirect, and repeat the key where they can."""
     root, query = tmp_path / "root", f"?key={quote(KEY, safe='')}"
     (root / "config/queries.txt").write_text("sea storms\n")
     (root / "config/seeds.txt").write_text("")
     echo = f"The key {KEY} at {query}".encode()
-    rows = [{"url": f"http://a.example/{query}"}, {"url": "http://b.example/", "title": "whales"}]
     with serve(default=page("<p>elsewhere")) as other, serve() as server:
+        rows = [{"url": f"http://a.example/{query}"}, {"url": f"{server.url}/page", "title": "whales"}]
         server.routes |= {
             "/hangs": lambda handler: time.sleep(3), "/cuts": raw(OK_HEAD + b"Content-Length: 99\r\n\r\n" + echo),
             "/refuses": (401, {"X-Key": KEY}, echo), "/busy": (429, {"Retry-After": "9"}, echo), "/html": page(KEY),
             "/moves": page(status=302, Location=f"{other.url}/{query}"),
             "/rows": (200, {}, b'{"results": "%s"}' % echo),
+            "/page": page(f"<html lang='en'><h1>Whales</h1><p>{PROSE}"),
             "/answers": (200, {}, json.dumps({"error": KEY, "results": rows}).encode())}
         (root / "config/default.toml").write_text(
             '[search]\nproviders = ["keyed"]\npause_sec = 0.0\n[web]\nallow_private = '
@@ -201,8 +203,10 @@ def test_no_key_is_left_anywhere(tmp_path, monkeypatch, views):
     assert "a bug at" in (root / "data/run.log").read_text()
     assert outcomes["answers"]["results"] == 1  # not the one with the key
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    left = [path.read_bytes().decode("latin-1") for path in files] + [one.stdout + one.stderr for one in done]
+    left = [(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode("latin-1")
+            for path in files] + [one.stdout + one.stderr for one in done]
     assert len(files) > 5 and not [text for text in left for form in (KEY, quote(KEY, safe="")) if form in text]
+    assert len(views) == 1 or list(root.glob("data/pages/*.warc.gz"))
     assert sum(paid_queries.used().values()) >= len(OUTCOMES)
 
 

@@ -311,6 +311,10 @@ def test_an_engine_with_one_page_is_asked_for_no_second(root, server, monkeypatc
     assert len(server.paths) == counted() == 2  # once for each query
 
 
+def test_an_engine_that_is_named_without_a_key_is_off(root):
+    assert run(SearchConfig(providers=["kagi"]), root) == {"kagi": "off: no key"}
+
+
 def test_the_next_engine_takes_over_and_a_refusal_is_remembered(root, server, monkeypatch):
     monkeypatch.setenv("BRAVE_API_KEY", KEY)
     server.routes |= {"/serper": json_page({}, 429), "/brave": json_page(DOCUMENTED["brave"][0])}
