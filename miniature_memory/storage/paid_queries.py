@@ -40,7 +40,7 @@ def this_month() -> str:
 
 def used() -> dict[str, int]:
     """The queries of this month by engine."""
-    if not path().exists():
+    if not os.path.exists(path()):
         return {}
     with _open() as db:
         if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:

@@ -103,15 +103,19 @@ def read_disk(root: Path, dataset: Counts | None) -> Usage:
 
 def read_search(root: Path, tables: Tables, problems: list[Finding]) -> tuple[list[str], Facts]:
     """The providers with the engines that there is a key for, and what was spent by keys; {} where there is none."""
+    where = shown(root / "config/default.toml")
     try:
         config = with_keys(build_config(SearchConfig, "search", tables), root)
-        spent = spending(config)
-    except (ConfigError, StageError) as error:
+    except ConfigError as error:
         found, _, fix = str(error).partition(" Fix: ")
-        level = BAD if isinstance(error, ConfigError) else NOTE
-        problems.append(Finding("search", level, found, fix or f"correct it in {shown(root / 'config/default.toml')}"))
+        problems.append(Finding("search", BAD, found, fix or f"correct it in {where}, or in --set"))
         return tables["search"]["providers"], {}
-    return config.providers, spent._asdict() if config.keys or spent.used else {}
+    try:
+        spent = spending(config)
+        return config.providers, spent._asdict() if config.keys or spent.used else {}
+    except StageError as error:
+        problems += [Finding("paid queries", NOTE, error.found, error.fix)] if config.keys else []
+        return config.providers, {}
 
 
 def missing_checkpoint(root: Path) -> Finding:

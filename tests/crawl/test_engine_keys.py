@@ -225,6 +225,15 @@ def test_the_views_show_what_was_spent(tmp_path, monkeypatch):
     assert json.loads(run_py("--status", "--root", root, "--json").stdout)["paid_queries"]["left"] == 0
 
 
+def test_a_count_that_cannot_be_read_is_said_only_to_those_with_a_key(tmp_path, monkeypatch):
+    paid_queries.path().parent.mkdir(parents=True)
+    paid_queries.path().write_bytes(b"no database " * 99)
+    for n_problems in (0, 1):
+        facts = json.loads(run_py("--status", "--root", tmp_path / "root", "--json").stdout)
+        assert len(facts["problems"]) == n_problems and facts["paid_queries"] == {}
+        monkeypatch.setenv("SERPER_API_KEY", KEY)
+
+
 def test_a_bad_file_of_keys_stops_a_run_before_its_first_stage(tmp_path):
     root = tmp_path / "root"
     (root / "config/queries.txt").write_text("ships\n")

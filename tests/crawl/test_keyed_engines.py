@@ -4,7 +4,9 @@
 """
 
 import json
+import re
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -14,6 +16,7 @@ from local_server import LocalServer, page, serve
 
 import search
 from miniature_memory.core.errors import ConfigError
+from miniature_memory.core.paths import PROJECT
 from miniature_memory.crawl import query_search
 from miniature_memory.crawl.config import SearchConfig, WebConfig
 from miniature_memory.crawl.engines import Key, engines_of, presets
@@ -400,3 +403,12 @@ def test_an_engine_of_ones_own(server):
     with pytest.raises(ValueError, match="providers: 'mine' is unknown"):
         SearchConfig(providers=["mine"])
     assert SearchConfig(providers=["mine"], engines={"mine": OWN}).providers == ["mine"]
+
+
+def test_the_page_about_engines_is_true():
+    text = (PROJECT / "docs/engines.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert SearchConfig(engines=tomllib.loads(example)["search"]["engines"], providers=["mine"])
+    rows = re.findall(r"(?m)^\| `(\w+)` \|.*\| ([\d.]+)\b[^|]*\| (\d+)", text)
+    assert rows == [(name, f"{engine.usd_per_query}", f"{engine.number}") for name, engine in engines_of({}).items()]
+    assert all(engine.signup in text for engine in engines_of({}).values())
