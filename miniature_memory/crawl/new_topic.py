@@ -25,7 +25,7 @@ SETTINGS_HEAD = """\
 # Settings of this topic. They override config/default.toml next to run.py, which lists all settings.
 # commoncrawl is no provider here: it would add everything else that the hosts in seeds.txt publish.
 """
-PROVIDERS = '["google", "ddgs", "searxng", "mediawiki", "feeds", "sitemaps", "seeds"]'
+PROVIDERS = '["keyed", "google", "ddgs", "searxng", "mediawiki", "feeds", "sitemaps", "seeds"]'
 TEXTS_HEAD = """\
 # Settings of these texts. They override config/default.toml next to run.py, which lists all settings.
 # You chose the texts: no rule judges their quality. Repetitions are still found, and personal data is masked.
