@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -35,6 +36,7 @@ class Ask:
     fetch: Callable[[str], Listing]  # for feeds and sitemaps: obeys robots.txt and keeps the delay of each host
     memory: dict[str, Any] = field(default_factory=dict)  # of this provider, for the rest of the run
     kind: str = ""  # of the seed
+    deadline: float = math.inf  # time.monotonic() by which the answer must be there
 
 
 class ProviderError(Exception):
