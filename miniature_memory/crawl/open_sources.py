@@ -6,7 +6,7 @@ from typing import Any
 
 from miniature_memory.core.languages import language_of
 from miniature_memory.crawl.json_api import fetch_json, inner, results, with_fields
-from miniature_memory.crawl.provider import Ask, Found, ProviderError
+from miniature_memory.crawl.provider import Ask, Found, ProviderError, words_in
 
 MARGINALIA = "https://api2.marginalia-search.com/search"
 HACKERNEWS = "https://hn.algolia.com/api/v1/search"
@@ -15,6 +15,7 @@ STACKEXCHANGE = "https://api.stackexchange.com/2.3/search/advanced"
 # Its search is per site. A few of wide interest: all of them would use up the 300 requests that a day has.
 STACKEXCHANGE_SITES = ("cooking", "diy", "gardening", "history", "literature", "music", "biology", "superuser")
 DAY_SEC = 86400.0
+TITLE_FRAC = 0.5  # of the query's words are in a question's title: a site searches all its texts. Guess
 
 
 def marginalia(ask: Ask) -> list[Found]:
@@ -37,7 +38,7 @@ def hackernews(ask: Ask) -> list[Found]:
 def internetarchive(ask: Ask) -> list[Found]:
     """Books and journals, by their full text: the page that shows it is HTML, the file itself is not
     (archive.org/advancedsearch.php). Texts that are only lent have none."""
-    words = " AND ".join(re.findall(r"\w+", ask.what.lower()))
+    words = " AND ".join(re.findall(r"\w{3,}|[^\W\x00-\u02ff]+", ask.what.lower()))
     if not words:
         return []
     language = language_of(ask.config.language).name
@@ -65,7 +66,8 @@ def stackexchange(ask: Ask) -> list[Found]:
                 ask.memory["wait_until"] = time.monotonic() + wait
             if inner(answer, "error_id"):
                 raise ProviderError("too_many_requests" if wait else "bad_answer", wait or None)
-            found += results(inner(answer, "items"), "link")
+            questions = results(inner(answer, "items"), "link", "title")
+            found += [Found(one.url) for one in questions if words_in(ask.what, one.text) >= TITLE_FRAC]
         except ProviderError:
             if not found:
                 raise

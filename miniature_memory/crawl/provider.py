@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -22,6 +23,14 @@ class Found(NamedTuple):
     url: str
     text: str = ""  # title and snippet, if the provider has them
     archived: Archived | None = None
+
+
+def words_in(query: str, text: str) -> float:
+    """The share of a query's words that a text contains, by their beginnings: "history" is in "historical"; 1.0 for a
+    query without words. Of scripts that put no spaces between words, pairs of letters count."""
+    words = re.findall(r"[\u0e00-\u0eff\u3040-\u9fff\uac00-\ud7af]{2}|\w{3,}", query.casefold())
+    text = text.casefold()
+    return sum(word[:5] in text for word in words) / len(words) if words else 1.0
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 import logging
 import random
-import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +12,7 @@ from miniature_memory.crawl.discovery import Discovery
 from miniature_memory.crawl.feed_reader import Listing
 from miniature_memory.crawl.frontier import DAY_SEC
 from miniature_memory.crawl.guard import FetchError, bounded
-from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError
+from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError, words_in
 from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.storage import backoffs, provider_answers
 
@@ -182,9 +181,6 @@ class QuerySearch:
 
 def related(query: str, found: list[Found]) -> bool:
     """Whether results have to do with the query: some engines answer a robot with what is popular instead."""
-    described = [f"{result.text} {unquote(result.url)}".casefold() for result in found if result.text]
-    # of scripts that put no spaces between words: pairs of letters
-    words = re.findall(r"[\u0e00-\u0eff\u3040-\u9fff\uac00-\ud7af]{2}|\w{3,}", query.casefold())
-    beginnings = [word[:5] for word in words]  # so that "history" finds "historical"
-    hits = sum(any(beginning in text for beginning in beginnings) for text in described)
-    return len(described) < 3 or not beginnings or hits >= RELATED_FRAC * len(described)
+    described = [f"{result.text} {unquote(result.url)}" for result in found if result.text]
+    hits = sum(words_in(query, text) > 0 for text in described)
+    return len(described) < 3 or hits >= RELATED_FRAC * len(described)

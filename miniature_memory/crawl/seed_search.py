@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from miniature_memory.core.text import host_of
+from miniature_memory.crawl.announced import PROVIDER_OF, announced, of_host
 from miniature_memory.crawl.blocklists import host_rejection
 from miniature_memory.crawl.discovery import Discovery
 from miniature_memory.crawl.feed_markup import MAX_BYTES
@@ -23,7 +24,7 @@ from miniature_memory.crawl.scheduler import HOST_PAUSE_SEC, MAX_PAUSE_SEC, PAUS
 from miniature_memory.crawl.seeds import UNKNOWN, Seed
 from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import MAX_REDIRECTS
-from miniature_memory.storage import backoffs, urls
+from miniature_memory.storage import backoffs, provider_answers, urls
 
 logger = logging.getLogger(__name__)
 
@@ -157,14 +158,35 @@ class SeedSearch:
 
     def ask(self, name: str, seed: Seed, turn: int, reasons: Counter[str]) -> list[Found]:
         """The URLs of a feed, a sitemap or a page; if it cannot be read none, and its reason is counted."""
-        self.discovery.asked.add(name)
         try:
-            return PROVIDERS[name].ask(Ask(seed.url, 0, turn, self.config, self.discovery.web, self.fetch,
-                                           kind=seed.kind))
+            return self.read(name, seed, turn)
         except FetchError as error:
             self.note_failure(seed, error.reason, reasons)
             self.n_dead += error.reason == "unreachable" and not self.discovery.time.answered
             return []
+
+    def read(self, name: str, seed: Seed, turn: int) -> list[Found]:
+        self.discovery.asked.add(name)
+        return PROVIDERS[name].ask(Ask(seed.url, 0, turn, self.config, self.discovery.web, self.fetch, kind=seed.kind))
+
+    def follow_announced(self) -> None:
+        """Read the listings that the hosts of kept pages announce, for pages of those hosts."""
+        if self.discovery.has_enough():
+            return
+        for host, seed, turn in announced(self.catalog, self.config):
+            if self.discovery.has_enough() or self.is_hopeless():
+                return
+            name, found = PROVIDER_OF[seed.kind], list[Found]()
+            try:
+                found = [page for page in self.read(name, seed, turn) if of_host(page.url, host)]
+            except FetchError as error:
+                logger.info("%s, which %s announces, gave no pages: %s", seed.url, host, reason_in_words(error.reason))
+                if error.reason == "no_time_left" or not self.discovery.time.answered:
+                    return
+            n_new = self.discovery.add(found, name, seed.url, self.config.urls_per_seed)
+            with self.catalog.record():
+                provider_answers.keep(self.catalog, name, seed.url, turn, len(found), n_new)
+            self.catalog.commit()
 
     def note_failure(self, seed: Seed, reason: str, reasons: Counter[str]) -> None:
         logger.info("the seed %s gave no pages: %s", seed.url, reason_in_words(reason))

@@ -14,7 +14,8 @@ from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderErr
 from miniature_memory.crawl.urls import browser_url, joined
 from miniature_memory.crawl.web import Web
 
-LINKS_REQUESTS = 4  # for the links of one page of results; each brings up to 500 of a kind
+CITING = 3  # articles whose links are asked for at a time: they have about a hundred each
+LINKS_REQUESTS = 3  # for these links; each brings up to 500 of a kind
 # Cited often, but nothing to read: identifiers and catalogs; tools, data and media of the wikis; copies whose address
 # does not name the page; previews, videos and what asks for a login. Project Gutenberg wants people alone.
 _NO_READING = re.compile(r"""(^|\.)(
@@ -58,9 +59,9 @@ def _of_each_wiki(ask: Ask, add: Callable[[Ask, Web, str, dict[str, Found]], Non
     return list(found.values())
 
 
-def _query(ask: Ask) -> dict[str, object]:
+def _articles_found(ask: Ask, n: int) -> dict[str, object]:
     return {"action": "query", "format": "json", "formatversion": 2, "maxlag": 5, "generator": "search",
-            "gsrsearch": ask.what, "gsrlimit": ask.n, "gsroffset": ask.page * ask.n, "gsrnamespace": 0}
+            "gsrsearch": ask.what, "gsrlimit": n, "gsroffset": ask.page * n, "gsrnamespace": 0}
 
 
 def _rows(answer: Any) -> list[Any]:
@@ -74,7 +75,7 @@ def _rows(answer: Any) -> list[Any]:
 
 def _articles(ask: Ask, web: Web, api: str, found: dict[str, Found]) -> None:
     """In the order of the search; those without an index last."""
-    rows = _rows(fetch_json(ask, with_fields(api, **_query(ask), prop="info", inprop="url"), web))
+    rows = _rows(fetch_json(ask, with_fields(api, **_articles_found(ask, ask.n), prop="info", inprop="url"), web))
 
     def place(row: Any) -> float:
         index = inner(row, "index")
@@ -89,8 +90,8 @@ def _cited(ask: Ask, web: Web, api: str, found: dict[str, Found]) -> None:
     """The links of one page of articles, which may take several requests (mediawiki.org/wiki/API:Continue)."""
     more: dict[str, str] = {}
     for _ in range(LINKS_REQUESTS):
-        url = with_fields(api, **_query(ask), prop="extlinks|iwlinks", ellimit="max", iwlimit="max", iwprop="url",
-                          **more)
+        url = with_fields(api, **_articles_found(ask, CITING), prop="extlinks|iwlinks", ellimit="max", iwlimit="max",
+                          iwprop="url", **more)
         answer = fetch_json(ask, url, web)
         for article in _rows(answer):
             for links in (inner(article, "extlinks"), inner(article, "iwlinks")):

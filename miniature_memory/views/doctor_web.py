@@ -77,9 +77,10 @@ def read_paused(root: Path) -> dict[str, str]:
 
 def addresses(name: str, config: SearchConfig, seeds: list[Seed]) -> list[str]:
     """Where a provider is asked: a URL for each of its hosts, a few of them."""
+    wikis = [wiki.replace("{language}", config.language) for wiki in config.wikis]
     urls = {"google": ["https://www.google.com/"], "commoncrawl": [COMMONCRAWL], "searxng": [config.searxng_url],
             "ddgs": [f"https://{host}/" for host in DDGS_BACKENDS.values()],
-            **dict.fromkeys(WIKIS, [wiki.replace("{language}", config.language) for wiki in config.wikis]),
+            "mediawiki": wikis, "wikilinks": wikis,
             "marginalia": [open_sources.MARGINALIA], "hackernews": [open_sources.HACKERNEWS],
             "internetarchive": [open_sources.INTERNETARCHIVE], "stackexchange": [open_sources.STACKEXCHANGE],
             }.get(name, [seed.url for seed in seeds if PROVIDERS[name].reads(seed.kind)])
