@@ -1,4 +1,4 @@
-"""Query search: each query goes to the first engine that answers, and to every open source while more is needed."""
+"""Query search: each query goes to the first engine that answers and, if more is needed, to every open source."""
 
 import logging
 import random
@@ -60,10 +60,11 @@ class QuerySearch:
                 return
 
     def ask_each(self, sources: list[str], query: str, others_wait: int) -> Iterator[str | None]:
-        """Ask one open source after the other for a page of `query`, until enough URLs are due; see ask_first()."""
-        for n, name in enumerate(sources, 1):
-            if self.discovery.has_enough():
-                return
+        """Ask each open source for a page of `query` unless enough URLs are due: one alone would make a narrow set.
+
+        Yields what ask_first() returns.
+        """
+        for n, name in enumerate([] if self.discovery.has_enough() else sources, 1):
             yield self.ask_first([name], query, others_wait + len(sources) - n)
 
     def ask_first(self, names: list[str], query: str, others_wait: int) -> str | None:

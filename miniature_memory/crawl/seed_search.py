@@ -15,7 +15,7 @@ from miniature_memory.crawl.feed_markup import MAX_BYTES
 from miniature_memory.crawl.feed_reader import Listing
 from miniature_memory.crawl.frontier import SETTLED_BY_PAGE
 from miniature_memory.crawl.guard import FetchError
-from miniature_memory.crawl.outcomes import reason_in_words
+from miniature_memory.crawl.outcomes import NO_ANSWER, reason_in_words
 from miniature_memory.crawl.provider import Ask, Found
 from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.query_search import QuerySearch
@@ -181,8 +181,11 @@ class SeedSearch:
                 found = [page for page in self.read(name, seed, turn) if of_host(page.url, host)]
             except FetchError as error:
                 logger.info("%s, which %s announces, gave no pages: %s", seed.url, host, reason_in_words(error.reason))
-                if error.reason == "no_time_left" or not self.discovery.time.answered:
+                if error.reason == "no_time_left":
                     return
+                if error.reason in NO_ANSWER and not self.discovery.time.answered:
+                    self.n_dead += 1
+                    continue  # there may be no network: it is not remembered
             n_new = self.discovery.add(found, name, seed.url, self.config.urls_per_seed)
             with self.catalog.record():
                 provider_answers.keep(self.catalog, name, seed.url, turn, len(found), n_new)
