@@ -16,7 +16,7 @@ from miniature_memory.storage.catalog import Catalog
 
 KEPT_DOCUMENTS = 1000  # the newest ones tell which hosts are worth following
 LEAST_KEPT = 2  # of the pages of one host: a single one may be chance. Guess
-HOSTS_PER_RUN = 20
+HOSTS_PER_RUN = 10  # so that other pages have their share of a run. Guess
 SITEMAPS_PER_HOST = 5
 PROVIDER_OF = {"feed": "feeds", "sitemap": "sitemaps"}
 

@@ -13,7 +13,7 @@ HACKERNEWS = "https://hn.algolia.com/api/v1/search"
 INTERNETARCHIVE = "https://archive.org/advancedsearch.php"
 STACKEXCHANGE = "https://api.stackexchange.com/2.3/search/advanced"
 # Its search is per site. A few of wide interest: all of them would use up the 300 requests that a day has.
-STACKEXCHANGE_SITES = ("cooking", "diy", "gardening", "history", "literature", "music", "biology", "superuser")
+STACKEXCHANGE_SITES = ("cooking", "diy", "gardening", "history", "literature", "music", "biology", "stackoverflow")
 DAY_SEC = 86400.0
 TITLE_FRAC = 0.5  # of the query's words are in a question's title: a site searches all its texts. Guess
 
@@ -27,7 +27,7 @@ def marginalia(ask: Ask) -> list[Found]:
 def hackernews(ask: Ask) -> list[Found]:
     """Pages that stories about the query link to, or the stories themselves (hn.algolia.com/api)."""
     url = with_fields(HACKERNEWS, query=ask.what, tags="story", restrictSearchableAttributes="title",
-                      hitsPerPage=ask.n, page=ask.page)
+                      typoTolerance="false", hitsPerPage=ask.n, page=ask.page)
     hits = inner(fetch_json(ask, url), "hits")
     for hit in hits if isinstance(hits, list) else ():
         if isinstance(hit, dict) and not hit.get("url") and re.fullmatch("[0-9]{1,12}", str(hit.get("objectID"))):

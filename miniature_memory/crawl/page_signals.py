@@ -82,10 +82,9 @@ def links(signals: Signals, headers: Iterable[tuple[str, str]], body: bytes, url
 
 def feed_of(signals: Signals, body: bytes, url: str) -> str:
     """The first feed on its own host that a page announces (rssboard.org/rss-autodiscovery); '' if there is none."""
-    head = body[:FEED_BYTES]
-    if signals.nofollow or not (b"application/rss+xml" in head or b"application/atom+xml" in head):
+    if signals.nofollow or body.find(b"+xml", 0, FEED_BYTES) < 0:
         return ""
-    for tag in _LINK.finditer(head):
+    for tag in _LINK.finditer(body[:FEED_BYTES]):
         attributes = _OF_LINK.findall(tag[1].decode("utf-8", "replace"))
         values = {name.lower(): value.strip("\"'") for name, value in attributes}
         if ("alternate" in values.get("rel", "").lower().split()

@@ -109,6 +109,7 @@ class SeedSearch:
         self.discovery, self.config, self.catalog = discovery, discovery.config, discovery.catalog
         self.queries, self.fetch = queries, queries.fetch
         self.n_dead = 0  # seeds out of reach before anything has answered
+        self.n_new = 0  # URLs that seeds gave
 
     def work_through(self, name: str, seeds: list[Seed]) -> None:
         """Ask a provider for its seeds, beginning where the last run stopped, each one once at most."""
@@ -119,8 +120,9 @@ class SeedSearch:
         key, reasons = f"search.next_{name}", Counter[str]()
         first = self.catalog.state(key, 0)
         for at in range(first, first + len(seeds)):
-            if name in failed or self.discovery.has_enough():
+            if name in failed or self.has_enough():
                 break
+            n_before = self.discovery.stats.n_out
             seed, turn = self.as_known(seeds[at % len(seeds)]), at // len(seeds)
             if (takes == "host" or seed.kind != "page") and self.is_hopeless():
                 if takes == "page":
@@ -137,6 +139,7 @@ class SeedSearch:
             most_new = 1 << 30 if self.discovery.web.is_stand_in(seed.url) else self.config.urls_per_seed
             before = self.discovery.stats.dropped.copy()
             n_new = self.discovery.add(found, name, seed.url, most_new)
+            self.n_new += self.discovery.stats.n_out - n_before
             with self.catalog.record():
                 self.catalog.set_state(key, at + 1)
             self.catalog.commit()
@@ -145,6 +148,12 @@ class SeedSearch:
                 self.note_failure(seed, rejected.most_common(1)[0][0], reasons)
         if reasons and not self.discovery.found[name]:
             failed[name] = reasons.most_common(1)[0][0]
+
+    def has_enough(self) -> bool:
+        """Whether enough URLs were due before this run, or seeds gave so many. What queries find does not count: they
+        come first, and might find enough every night."""
+        return self.discovery.started_with_enough or (
+            self.n_new >= self.config.scrape.max_pages and self.discovery.has_enough())
 
     def as_known(self, seed: Seed) -> Seed:
         """A seed of unknown kind that proved to be a page in an earlier run is not asked for again."""
@@ -170,11 +179,10 @@ class SeedSearch:
         return PROVIDERS[name].ask(Ask(seed.url, 0, turn, self.config, self.discovery.web, self.fetch, kind=seed.kind))
 
     def follow_announced(self) -> None:
-        """Read the listings that the hosts of kept pages announce, for pages of those hosts."""
-        if self.discovery.has_enough():
-            return
+        """Read the listings that the hosts of kept pages announce, for as many of their pages as one run visits."""
+        most_new = min(self.config.urls_per_seed, self.config.scrape.max_pages_per_host)
         for host, seed, turn in announced(self.catalog, self.config):
-            if self.discovery.has_enough() or self.is_hopeless():
+            if self.has_enough() or self.is_hopeless():
                 return
             name, found = PROVIDER_OF[seed.kind], list[Found]()
             try:
@@ -186,7 +194,7 @@ class SeedSearch:
                 if error.reason in NO_ANSWER and not self.discovery.time.answered:
                     self.n_dead += 1
                     continue  # there may be no network: it is not remembered
-            n_new = self.discovery.add(found, name, seed.url, self.config.urls_per_seed)
+            n_new = self.discovery.add(found, name, seed.url, most_new)
             with self.catalog.record():
                 provider_answers.keep(self.catalog, name, seed.url, turn, len(found), n_new)
             self.catalog.commit()

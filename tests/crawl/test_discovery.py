@@ -141,6 +141,19 @@ def test_sources_that_hang_do_not_prolong_the_search(root, monkeypatch):
     never.set()
 
 
+def test_seeds_are_read_though_queries_find_enough_every_night(root, monkeypatch):
+    providers(monkeypatch, google=refusing, ddgs=refusing,
+              wikilinks=lambda query: [f"http://{query}.example/{n}" for n in range(9)])
+    names = [*ENGINES, *SOURCES, "feeds"]
+    with serve() as server:
+        server.routes |= {f"/{n}": feed_with(f"/of/{n}") for n in range(2)}
+        (root / "config/seeds.txt").write_text("".join(f"feed {server.url}/{n}\n" for n in range(2)))
+        run(config_for(server, providers=names, scrape=ScrapeLimits(max_pages=9)), root)
+        assert sorted(server.paths) == ["/0", "/1", "/robots.txt"]
+        run(config_for(server, providers=names, scrape=ScrapeLimits(max_pages=9)), root)
+        assert len(server.paths) == 3  # enough was due before
+
+
 # --- feeds and sitemaps that hosts announce ------------------------------------------------------
 
 
@@ -245,9 +258,11 @@ def test_robots_txt_and_the_limit_of_a_feed_hold_for_what_is_announced(root):
         announce(root, f"{other.url}/a", f"{other.url}/feed")
         stats = run(config_for(server, other, providers=LISTINGS, urls_per_seed=4), root)
         assert server.paths == [] and other.paths == ["/feed"] and stats.n_out == 4
+        few = config_for(server, other, providers=LISTINGS, requery_days=0.0, scrape=ScrapeLimits(300, 2))
+        assert run(few, root).n_out == 2  # what one run visits of a host
 
 
-def test_nothing_announced_is_followed_while_enough_is_due(root):
+def test_nothing_announced_is_followed_if_enough_was_due(root):
     with serve() as server:
         keep_documents(root, f"{server.url}/a", f"{server.url}/b")
         announce(root, f"{server.url}/a", f"{server.url}/feed")
