@@ -71,7 +71,7 @@ class SearchConfig(ProviderConfig):
         "asked in this order",
         heading="A query goes to the first of google, ddgs and searxng that answers and, unless enough URLs are due, "
                 "to each of the open sources, mediawiki to stackexchange. Then config/seeds.txt is read: commoncrawl "
-                "finds archived pages of its hosts; feeds, sitemaps and seeds read its lines. At last, feeds and "
+                "finds archived pages of its hosts; feeds, sitemaps and seeds read its lines. Finally, feeds and "
                 "sitemaps follow what hosts announce whose pages were kept.")
     queries_per_run: int = setting(5,
         "queries asked in one run, each for its next page of results, continuing in config/queries.txt where the last "

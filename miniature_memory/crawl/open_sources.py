@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from miniature_memory.core.languages import language_of
+from miniature_memory.crawl.frontier import DAY_SEC
 from miniature_memory.crawl.json_api import fetch_json, inner, results, with_fields
 from miniature_memory.crawl.provider import Ask, Found, ProviderError, words_in
 
@@ -14,7 +15,6 @@ INTERNETARCHIVE = "https://archive.org/advancedsearch.php"
 STACKEXCHANGE = "https://api.stackexchange.com/2.3/search/advanced"
 # Its search is per site. A few of wide interest: all of them would use up the 300 requests that a day has.
 STACKEXCHANGE_SITES = ("cooking", "diy", "gardening", "history", "literature", "music", "biology", "stackoverflow")
-DAY_SEC = 86400.0
 TITLE_FRAC = 0.5  # of the query's words are in a question's title: a site searches all its texts. Guess
 
 

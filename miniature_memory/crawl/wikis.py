@@ -59,7 +59,7 @@ def _of_each_wiki(ask: Ask, add: Callable[[Ask, Web, str, dict[str, Found]], Non
     return list(found.values())
 
 
-def _articles_found(ask: Ask, n: int) -> dict[str, object]:
+def _search_fields(ask: Ask, n: int) -> dict[str, object]:
     return {"action": "query", "format": "json", "formatversion": 2, "maxlag": 5, "generator": "search",
             "gsrsearch": ask.what, "gsrlimit": n, "gsroffset": ask.page * n, "gsrnamespace": 0}
 
@@ -75,7 +75,7 @@ def _rows(answer: Any) -> list[Any]:
 
 def _articles(ask: Ask, web: Web, api: str, found: dict[str, Found]) -> None:
     """In the order of the search; those without an index last."""
-    rows = _rows(fetch_json(ask, with_fields(api, **_articles_found(ask, ask.n), prop="info", inprop="url"), web))
+    rows = _rows(fetch_json(ask, with_fields(api, **_search_fields(ask, ask.n), prop="info", inprop="url"), web))
 
     def place(row: Any) -> float:
         index = inner(row, "index")
@@ -90,7 +90,7 @@ def _cited(ask: Ask, web: Web, api: str, found: dict[str, Found]) -> None:
     """The links of one page of articles, which may take several requests (mediawiki.org/wiki/API:Continue)."""
     more: dict[str, str] = {}
     for _ in range(LINKS_REQUESTS):
-        url = with_fields(api, **_articles_found(ask, CITING), prop="extlinks|iwlinks", ellimit="max", iwlimit="max",
+        url = with_fields(api, **_search_fields(ask, CITING), prop="extlinks|iwlinks", ellimit="max", iwlimit="max",
                           iwprop="url", **more)
         answer = fetch_json(ask, url, web)
         for article in _rows(answer):
@@ -98,9 +98,9 @@ def _cited(ask: Ask, web: Web, api: str, found: dict[str, Found]) -> None:
                 for link in links[:MOST_ROWS] if isinstance(links, list) else ():
                     if page := cited_page(inner(link, "url"), api, ask.config.language):
                         found[page] = Found(page)
-        more = {key: value for key in ("continue", "elcontinue", "iwcontinue")
-                if isinstance(value := inner(answer, "continue", key), str) and len(value) < 1000}
-        if len(more) < 2:
+        more = {key: str(value)[:1000] for key in ("continue", "elcontinue", "eloffset", "iwcontinue")
+                if isinstance(value := inner(answer, "continue", key), str | int)}
+        if len(more) < 2:  # what is left is of other articles
             return
 
 

@@ -8,8 +8,8 @@ import pytest
 from api_world import ODD_ROWS, ask, json_page, urls_of
 from local_server import page
 
+from miniature_memory.crawl.frontier import DAY_SEC
 from miniature_memory.crawl.open_sources import (
-    DAY_SEC,
     STACKEXCHANGE_SITES,
     hackernews,
     internetarchive,

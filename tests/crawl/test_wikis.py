@@ -109,7 +109,7 @@ def test_the_links_of_articles_may_take_several_requests(world):
 
 
 @pytest.mark.parametrize("more", [{"elcontinue": "1|x", "continue": "||"}, {"elcontinue": 7, "continue": {}}, 7,
-                                  {"elcontinue": "x" * 9999, "continue": "||"}])
+                                  {"elcontinue": "x" * 9999, "continue": "||"}, {"eloffset": 10, "continue": "||"}])
 def test_links_without_end_are_not_asked_for_without_end(world, more):
     world.routes |= {WIKIPEDIA: citing("https://a.example/", **{"continue": more}), WIKISOURCE: NOTHING}
     assert urls_of(wikilinks(ask(world))) == ["https://a.example/"]
