@@ -74,8 +74,8 @@ class SearchConfig(ProviderConfig):
                 "finds archived pages of its hosts; feeds, sitemaps and seeds read its lines. Finally, feeds and "
                 "sitemaps follow what hosts announce whose pages were kept.")
     queries_per_run: int = setting(5,
-        "queries asked in one run, each for its next page of results, continuing in config/queries.txt where the last "
-        "run stopped")
+        "requests to search engines in one run, continuing in config/queries.txt where the last run stopped; a query "
+        "that open sources alone are asked counts as one")
     pages_per_query: int = setting(5, "pages of results requested for one query, one each time its turn comes", least=1)
     requery_days: float = setting(7.0, "days between a query's last page of results and its first page again")
     pause_sec: float = setting(5.0, "seconds between two queries to one provider, varied from 0.75 to 1.5 times that")

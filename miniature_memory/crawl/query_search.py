@@ -31,6 +31,7 @@ class QuerySearch:
     def __init__(self, discovery: Discovery, fetch: Callable[[str], Listing]) -> None:
         self.discovery, self.config, self.catalog = discovery, discovery.config, discovery.catalog
         self.fetch = fetch
+        self.n_queries = 0  # requests to engines; 1 for a query that open sources alone are asked
         self.canary: dict[str, bool] = {}  # provider -> whether it passed
         self.memory: dict[str, dict[str, Any]] = {}  # provider -> what it keeps for this run
         self.asked_at: dict[str, float] = {}  # provider -> when its last answer ended
@@ -41,14 +42,15 @@ class QuerySearch:
         engines = [name for name in names if not PROVIDERS[name].is_open]
         sources = [name for name in names if PROVIDERS[name].is_open]
         failed, exhausted = self.discovery.failed, 0
-        for _ in range(self.config.queries_per_run):
-            if exhausted >= len(queries) or self.discovery.has_enough():
-                return
+        while (self.n_queries < self.config.queries_per_run and exhausted < len(queries)
+               and not self.discovery.has_enough()):
+            n_before = self.n_queries
             at = self.catalog.state("search.next_query", 0) % len(queries)
             before = set(failed)
             answers = [self.ask_first(engines, queries[at], bool(sources) + others_wait),
                        *self.ask_each(sources, queries[at], others_wait)]
             provider = next(filter(None, answers), "" if "" in answers else None)
+            self.n_queries = max(self.n_queries, n_before + 1)
             refused = any(failed[name] in BACKOFF_SEC for name in names if name in failed.keys() - before)
             if provider is None and not refused:
                 return  # the query waits for the next run; one that all have refused had its turn
@@ -121,6 +123,7 @@ class QuerySearch:
             self.discovery.give_up(name, "no_time_left")
             return None
         self.discovery.asked.add(name)
+        self.n_queries += PROVIDERS[name].takes == "query" and not PROVIDERS[name].is_open
         found = self.call(name, what, page, seconds)
         self.asked_at[name] = time.monotonic()
         if found is None:

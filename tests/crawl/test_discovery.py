@@ -47,7 +47,7 @@ def root(tmp_path) -> Path:
 
 def config_for(*servers, **settings) -> SearchConfig:
     web = WebConfig(allow_private=[f"127.0.0.1:{server.port}" for server in servers])
-    return SearchConfig(**{"providers": [*ENGINES, *SOURCES], "queries_per_run": 2, "pause_sec": 0.0, "web": web}
+    return SearchConfig(**{"providers": [*ENGINES, *SOURCES], "queries_per_run": 3, "pause_sec": 0.0, "web": web}
                         | settings)
 
 
@@ -96,10 +96,11 @@ def test_a_first_search_where_every_engine_refuses(tmp_path, monkeypatch, wikis_
         assert all(outcomes[name]["results"] for name in SOURCES)
 
 
-@pytest.mark.parametrize("google", [refusing, lambda query: [f"http://{query}.example/"]])
-def test_every_open_source_is_asked_whether_an_engine_answers_or_not(root, monkeypatch, google):
-    asked = providers(monkeypatch, google=google, wikilinks=lambda query: [f"http://{query}.example/cited"])
-    run(config_for(), root)
+@pytest.mark.parametrize("google, n", [(refusing, 3), (lambda query: [f"http://{query}.example/"], 2)])
+def test_every_open_source_is_asked_whether_an_engine_answers_or_not(root, monkeypatch, google, n):
+    asked = providers(monkeypatch, google=google, ddgs=refusing,
+                      wikilinks=lambda query: [f"http://{query}.example/cited"])
+    run(config_for(queries_per_run=n), root)
     assert [name for name, query, _ in asked if query == "one" and name in SOURCES] == SOURCES
     assert [name for name, query, _ in asked if query == "two" and name in SOURCES] == SOURCES
 
@@ -124,8 +125,8 @@ def test_an_open_source_that_refuses_rests_alone(root, monkeypatch):
 
 def test_answers_of_open_sources_are_remembered(root, monkeypatch):
     asked = providers(monkeypatch, google=refusing, ddgs=refusing, wikilinks=lambda query: [f"http://{query}.example/"])
-    for _ in range(2):
-        run(config_for(queries_per_run=2), root)
+    for n in (3, 2):  # in the second run, no engine is asked
+        run(config_for(queries_per_run=n), root)
     pages = [(query, page) for name, query, page in asked if name == "wikilinks"]
     assert pages == [("one", 0), ("two", 0), ("one", 1), ("two", 1)]
     assert [query for name, query, _ in asked if name == "mediawiki"] == ["one", "two"]  # it had no results

@@ -204,7 +204,7 @@ def test_an_unknown_provider_is_an_error():
 
 def test_each_query_goes_to_the_first_provider_that_answers(root, monkeypatch):
     asked = engines(monkeypatch, google=failing("unreachable"), ddgs=results)
-    stats = run(config_for(), root)
+    stats = run(config_for(queries_per_run=4), root)
     assert asked == [("google", "one"), ("ddgs", "one"), ("ddgs", "two"), ("ddgs", "three")]
     assert urls_in(root)["http://two.example/1"] == ("ddgs", "two")
     assert outcomes(stats) == {"google": "unreachable", "ddgs": "9 results",
@@ -230,7 +230,7 @@ def test_a_provider_that_finds_nothing_at_all_gets_a_back_off(root, monkeypatch)
 def test_a_provider_that_passes_the_canary_is_believed(root, monkeypatch):
     asked = engines(monkeypatch, ddgs=results,
                     google=lambda query: results(query) if query == query_search.CANARY else [])
-    stats = run(config_for(), root)
+    stats = run(config_for(queries_per_run=6), root)
     assert outcomes(stats)["google"] == "0 results" and outcomes(stats)["ddgs"] == "9 results"
     assert [name for name, _ in asked] == ["google", "ddgs"] * 3
 
@@ -239,7 +239,7 @@ def test_results_for_another_query_are_a_refusal_which_doubles_too(root, monkeyp
     engines(monkeypatch, ddgs=results)
     stand_in(monkeypatch, "google", lambda ask: TRENDING)
     for days in (1, 2):
-        stats = run(config_for(queries_per_run=1), root)
+        stats = run(config_for(queries_per_run=2), root)
         assert stats.facts["providers"]["google"]["reason"] == "unrelated" and stats.n_in == 3
         assert back_offs(root) == {"google": pytest.approx(days * 86400, abs=60)}
         end_back_offs(root)
