@@ -27,6 +27,7 @@ from miniature_memory.core.paths import PROJECT, command, shown
 from miniature_memory.core.stage import StageStats, stage_main
 from miniature_memory.crawl.config import SearchConfig
 from miniature_memory.crawl.discovery import Discovery
+from miniature_memory.crawl.engine_keys import announce, with_keys
 from miniature_memory.crawl.outcomes import in_words
 from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.query_search import QuerySearch
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 def run(config: SearchConfig, root: Path) -> StageStats:
     stats = StageStats("search", facts={"seeds_failed": {}})
     queries, seeds = read_lines(root / "config/queries.txt"), read_seeds(root / "config/seeds.txt")
+    config = with_keys(config, root)
+    announce(config)
     with Catalog(root) as catalog:
         if not (queries or seeds or counts.has_collected(catalog)):
             raise nothing_to_search_for(root)

@@ -49,12 +49,16 @@ class Ask:
 
 
 class ProviderError(Exception):
-    """A provider gave no results; `reason` is a code, and one of BACKOFF_SEC if it refused to."""
+    """A provider gave no results; `reason` is a code, and one of BACKOFF_SEC if it refused to.
 
-    def __init__(self, reason: str, retry_after_sec: float | None = None) -> None:
+    advice: what its user can do about that, as a message with its "Fix:".
+    """
+
+    def __init__(self, reason: str, retry_after_sec: float | None = None, advice: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after_sec = retry_after_sec
+        self.advice = advice
 
     @classmethod
     def of(cls, error: FetchError) -> ProviderError:

@@ -1,17 +1,20 @@
 """Providers: where URLs come from: search engines, wikis and other open sources, Common Crawl's index, seeds.
 
 A provider is a function that takes an Ask and returns a list of Found; it raises ProviderError (or FetchError) when it
-has none to give. To add one, write the function and add a line to PROVIDERS and to PROVIDER_NAMES in config.py.
+has none to give. To add one, write the function and add a line to PROVIDERS and to PROVIDER_NAMES in config.py; an
+engine with a key needs a table in engines.toml only.
 
 What libraries send goes through web.py too, so that its limits apply and refusals are seen as they came. Nothing
 imitates a browser, except that googlesearch-python sends its own user agent.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from miniature_memory.crawl.commoncrawl import commoncrawl
 from miniature_memory.crawl.config import ProviderConfig
+from miniature_memory.crawl.keyed_engines import ask_engine, max_pages, why_off
 from miniature_memory.crawl.listings import listings, seeds
 from miniature_memory.crawl.open_sources import hackernews, internetarchive, marginalia, stackexchange
 from miniature_memory.crawl.provider import Ask, Found
@@ -27,6 +30,8 @@ class Provider(NamedTuple):
     zero_may_lie: bool = False  # it reads pages for people, where a refusal may look like no results
     is_open: bool = False  # it answers machines by design: asked in addition to the engine that answers
     shares: str = ""  # another provider that asks the same hosts, whose memory it uses
+    is_paid: bool = False  # its results need no second look, which would cost as well
+    max_pages: Callable[[ProviderConfig], int] = lambda config: 1 << 30  # of results that one query may have
 
     def reads(self, kind: str) -> bool:
         """Whether it is asked for seeds of this kind."""
@@ -37,7 +42,15 @@ def _unless_english(config: ProviderConfig) -> str:
     return "" if config.language.lower().startswith("en") else "english_only"
 
 
-PROVIDERS = {
+class Providers(dict[str, Provider]):
+    """By name; every other name is that of an engine with a key."""
+
+    def __missing__(self, name: str) -> Provider:
+        return Provider(partial(ask_engine, name), "query", partial(why_off, name), is_paid=True,
+                        max_pages=partial(max_pages, name))
+
+
+PROVIDERS = Providers({
     "google": Provider(google, "query", zero_may_lie=True),
     "ddgs": Provider(ddgs, "query", zero_may_lie=True),
     "searxng": Provider(searxng, "query", lambda config: "" if config.searxng_url else "no_searxng_url"),
@@ -51,4 +64,4 @@ PROVIDERS = {
     "feeds": Provider(listings, "feed"),
     "sitemaps": Provider(listings, "sitemap"),
     "seeds": Provider(seeds, "page"),
-}
+})

@@ -99,7 +99,7 @@ class QuerySearch:
         last = provider_answers.last(self.catalog, name, query)
         if not last:
             return 0
-        if last.results and last.page + 1 < self.config.pages_per_query:
+        if last.results and last.page + 1 < min(self.config.pages_per_query, PROVIDERS[name].max_pages(self.config)):
             return last.page + 1
         if last.asked_at > time.time() - self.config.requery_days * DAY_SEC:
             return None
@@ -129,7 +129,7 @@ class QuerySearch:
         if found is None:
             return None
         self.discovery.time.answered |= bool(found)
-        doubt = "" if related(what, found) else "unrelated"
+        doubt = "" if PROVIDERS[name].is_paid or related(what, found) else "unrelated"
         if not found and page == 0 and PROVIDERS[name].zero_may_lie:
             doubt = "silent"
         if doubt and what != CANARY and not self.passes_canary(name, waiting):
@@ -153,6 +153,8 @@ class QuerySearch:
         except (FetchError, ProviderError) as error:
             refusal = ProviderError.of(error) if isinstance(error, FetchError) else error
             self.discovery.give_up(name, refusal.reason, refusal.retry_after_sec)
+            if refusal.advice:
+                logger.warning("%s", refusal.advice)
         except Exception:  # a library that reads other people's pages may fail in any way
             logger.log(DETAIL, "%s failed on %r", name, what, exc_info=True)
             self.discovery.give_up(name, "library_error")
