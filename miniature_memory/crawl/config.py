@@ -10,7 +10,9 @@ from miniature_memory.crawl.engines import Key, engines_of
 
 KEYED = "keyed"  # in search.providers: every engine that there is a key for, in their order
 # In the order in which they are asked; provider_registry.py has a line for each
-PROVIDER_NAMES = (KEYED, "google", "ddgs", "searxng", "mediawiki", "commoncrawl", "feeds", "sitemaps", "seeds")
+PROVIDER_NAMES = (KEYED, "google", "ddgs", "searxng",
+                  "mediawiki", "wikilinks", "marginalia", "hackernews", "internetarchive", "stackexchange",
+                  "commoncrawl", "feeds", "sitemaps", "seeds")
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class ProviderConfig:
     wikis: list[str] = setting(
         ["https://{language}.wikipedia.org/w/api.php", "https://{language}.wikisource.org/w/api.php"],
         "address of each wiki's api.php",
-        heading="The wikis that mediawiki searches. It is off until web.contact is set.")
+        heading="The wikis that mediawiki and wikilinks ask. They want to know whom to reach: set web.contact.")
     safe_search: bool = setting(True, "ask search engines to omit adult results")
     language: str = setting("en", "of the results, ISO 639-1 code")
     region: str = setting("us", "that the results are meant for, ISO 3166-1 code")
@@ -81,11 +83,13 @@ class SearchConfig(ProviderConfig):
     providers: list[str] = setting(list(PROVIDER_NAMES),
         "asked in this order",
         heading="A query goes to the first of these that answers: keyed (each engine that you have a key for, see "
-                "docs/engines.md), google, ddgs, searxng and mediawiki. Then config/seeds.txt is read: commoncrawl "
-                "finds archived pages of its hosts; feeds, sitemaps and seeds read its lines.")
+                "docs/engines.md), google, ddgs and searxng; and unless enough URLs are due then, to each of the open "
+                "sources, mediawiki to stackexchange. Then config/seeds.txt is read: commoncrawl finds archived pages "
+                "of its hosts; feeds, sitemaps and seeds read its lines. Finally, feeds and sitemaps follow what hosts "
+                "announce whose pages were kept.")
     queries_per_run: int = setting(5,
-        "pages of results requested in one run, continuing in config/queries.txt where the last run stopped; "
-        "requests that are refused come on top")
+        "requests to search engines in one run, continuing in config/queries.txt where the last run stopped; a query "
+        "that open sources alone are asked counts as one")
     pages_per_query: int = setting(5, "pages of results requested for one query, one each time its turn comes", least=1)
     requery_days: float = setting(7.0, "days between a query's last page of results and its first page again")
     pause_sec: float = setting(5.0, "seconds between two queries to one provider, varied from 0.75 to 1.5 times that")

@@ -33,6 +33,7 @@ from miniature_memory.responses.media_type import (
 from miniature_memory.responses.signals import NAME
 
 AGENT = f"{NAME}/0.1"
+PROJECT_URL = ""  # the project's own page, once it is published: it goes into the user agent
 HEAD_BYTES = 1 << 20  # received beyond the body: headers, sizes of chunks
 MAX_REDIRECTS = 5  # RFC 9309, section 2.3.1.2
 CONDITIONS = {"If-None-Match": 304, "If-Modified-Since": 304, "Range": 206}  # request header -> status it may get
@@ -64,7 +65,8 @@ class Web:
     def __init__(self, config: WebConfig) -> None:
         self.config = config
         self.guard = Guard.of(config)
-        self.agent = f"{AGENT} (+{config.contact})" if config.contact else AGENT
+        about = "; ".join(filter(None, [PROJECT_URL, config.contact]))
+        self.agent = f"{AGENT} (+{about})" if about else AGENT
         self._adapter = GuardedAdapter(self.guard)
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # it logs a traceback for odd headers
 

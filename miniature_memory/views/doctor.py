@@ -251,8 +251,8 @@ def check_web(root: Path, tables: Tables, ask_paid: bool = False) -> list[Findin
 def check_contact(root: Path, tables: Tables) -> Finding:
     if contact := tables["web"]["contact"]:
         return Finding("contact", OK, contact)
-    return Finding("contact", NOTE, "web.contact is empty: site owners cannot reach you, and Wikipedia is not "
-                   "searched.", status.set_in(root, "web", 'contact = "you@example.org"') + ", with your own address")
+    return Finding("contact", NOTE, "web.contact is empty: site owners cannot reach you, and Wikipedia may "
+                   "refuse.", status.set_in(root, "web", 'contact = "you@example.org"') + ", with your own address")
 
 
 # --- the dataset ---------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.paths import DEMO, command, shown
 from miniature_memory.core.text import counted, host_of
+from miniature_memory.crawl import open_sources
+from miniature_memory.crawl.commoncrawl import COMMONCRAWL
 from miniature_memory.crawl.config import KEYED, SearchConfig
 from miniature_memory.crawl.engine_keys import spending, with_keys
 from miniature_memory.crawl.feed_reader import Listing
@@ -21,7 +23,7 @@ from miniature_memory.crawl.provider import Ask, ProviderError
 from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.query_search import CANARY
 from miniature_memory.crawl.robots import Rules, fetch_rules, robots_url
-from miniature_memory.crawl.search_engines import COMMONCRAWL, DDGS_BACKENDS
+from miniature_memory.crawl.search_engines import DDGS_BACKENDS
 from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
 from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import Web
@@ -31,6 +33,7 @@ from miniature_memory.views import status
 
 ANSWER_SEC = 8.0  # for one answer from the web
 MAX_HOSTS = 3  # of one provider that are asked
+WIKIS = ("mediawiki", "wikilinks")
 WAIT = "wait, or use other providers meanwhile."
 
 
@@ -101,9 +104,12 @@ def read_paused(root: Path) -> dict[str, str]:
 
 def addresses(name: str, config: SearchConfig, seeds: list[Seed]) -> list[str]:
     """Where a provider is asked: a URL for each of its hosts, a few of them."""
+    wikis = [wiki.replace("{language}", config.language) for wiki in config.wikis]
     urls = {"google": ["https://www.google.com/"], "commoncrawl": [COMMONCRAWL], "searxng": [config.searxng_url],
             "ddgs": [f"https://{host}/" for host in DDGS_BACKENDS.values()],
-            "mediawiki": [wiki.replace("{language}", config.language) for wiki in config.wikis],
+            "mediawiki": wikis, "wikilinks": wikis,
+            "marginalia": [open_sources.MARGINALIA], "hackernews": [open_sources.HACKERNEWS],
+            "internetarchive": [open_sources.INTERNETARCHIVE], "stackexchange": [open_sources.STACKEXCHANGE],
             }.get(name, [seed.url for seed in seeds if PROVIDERS[name].reads(seed.kind)])
     return list({host_of(url): url for url in map(browser_url, urls) if url}.values())[:MAX_HOSTS]
 
@@ -113,7 +119,7 @@ def ask(asked: dict[str, list[str]], config: SearchConfig, root: Path) -> list[F
     if not asked:
         return [Finding("network", NOTE, "not checked: no provider may be asked now.",
                         f"wait, or add to providers under [search] in {shown(root / 'config/default.toml')}")]
-    own = [urlsplit(url) for name in ("searxng", "mediawiki") for url in asked.get(name, [])]  # may be private
+    own = [urlsplit(url) for name in ("searxng", *WIKIS) for url in asked.get(name, [])]  # may be private
     private = [f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}" for parts in own]
     web = Web(dataclasses.replace(config.web, allow_private=[*config.web.allow_private, *private]))
 

@@ -149,6 +149,19 @@ def test_providers_that_answer_and_one_that_does_not() -> None:
     assert of(findings, "mediawiki") == [(NOTE, "wiki.test: unreachable")]
 
 
+def test_each_open_source_is_looked_at_where_it_is_asked() -> None:
+    names = ["mediawiki", "wikilinks", "marginalia", "hackernews", "internetarchive", "stackexchange"]
+    hosts = ["wiki.test", "wiki.test", "api2.marginalia-search.com", "hn.algolia.com", "archive.org",
+             "api.stackexchange.com"]
+    with serve({"/robots.txt": (404, {}, b"")}) as site:
+        findings = check_web(Path("/nowhere"), f"search.providers={json.dumps(['searxng', *names])}",
+                             'search.searxng_url="http://searx.test/search"',
+                             'search.wikis=["http://wiki.test/api.php"]',
+                             f"web.connect_to={json.dumps([f'{host}=127.0.0.1:1' for host in set(hosts)])[:-1]}, "
+                             f'"searx.test=127.0.0.1:{site.port}"]')
+    assert [of(findings, name) for name in names] == [[(NOTE, f"{host}: unreachable")] for host in hosts]
+
+
 def test_a_silent_host_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_web, "ANSWER_SEC", 0.3)
     checked = threading.Event()
