@@ -142,8 +142,8 @@ def describe(stats: StageStats, catalog: Catalog, tokenizer: Tokenizer, drift: f
                    "bytes_per_token": round(now.bytes_per_token, 3)}
     if drift is not None:
         stats.facts["drift_frac"] = round(drift, 3)
-    stats.facts["summary"] = (f"{counted(stats.n_out, 'new document')}; {now.tokens:,} tokens in all ({val_tokens:,} for "
-                              f"validation), vocabulary {tokenizer.vocab_size:,}"
+    stats.facts["summary"] = (f"{counted(stats.n_out, 'new document')}; {now.tokens:,} tokens in all "
+                              f"({val_tokens:,} for validation), vocabulary {tokenizer.vocab_size:,}"
                               f"{', provisional until there is more text' if tokenizer.provisional else ''}")
     if retokenized and retokenized.tokens:
         stats.facts["summary"] += (f"; retokenized: {retokenized.bytes_per_token:.2f} bytes per token before, "
