@@ -45,7 +45,7 @@ def check_web(root: Path, tables: Tables, ask_paid: bool = False) -> list[Findin
         return []  # reported by doctor.settings()
     except StageError as error:
         return [Finding("queries", BAD, error.found, error.fix)]
-    findings = [Finding("queries", OK, f"queries: {len(queries)}, seeds: {len(seeds)}")]
+    findings = [Finding("queries", OK, f"{len(queries):,}; addresses in seeds.txt: {len(seeds):,}")]
     if not (queries or seeds):
         findings = [Finding("queries", BAD, "there are no queries and no seeds.",
                             f"write your topic into {shown(root / 'config/queries.txt')}, one query per line.")]
@@ -67,7 +67,7 @@ def check_web(root: Path, tables: Tables, ask_paid: bool = False) -> list[Findin
         elif name in config.keys:
             findings.append(check_key(name, config, ask_paid))
         elif not (urls := addresses(name, config, seeds)):
-            findings.append(Finding(name, OK, "no seeds for it in config/seeds.txt"))
+            findings.append(Finding(name, OK, f"no address for it in {shown(root / 'config/seeds.txt')}"))
         else:
             asked[name] = [url for url in urls if host_of(url) not in paused]
             if not asked[name]:
