@@ -28,13 +28,13 @@ class Recorder:
         self.links: Counter[str] = Counter()  # of pages whose links are followed: "added", or why not
 
     def page(self, visit: Visit, page: Page) -> None:
-        """Append a new page; for a payload that is already known, a revisit record."""
+        """Append a new page, as it came or as a browser rendered it; for a payload that is known, a revisit record."""
         row, answer, records = visit.row, page.answer, page.records
         assert records
         same_body = page.body_hash == row["payload_hash"]
         known = pages.with_payload(self.catalog, records.payload_digest)
         if known or same_body:
-            revisit = b"" if not known else records.request + revisit_record(
+            revisit = b"" if not known or page.is_shell else records.request + revisit_record(
                 answer, page.fetched_at, known["url"], known["fetched_at"])
             self.finish_visit(visit, "unchanged" if same_body else "duplicate_payload", page, revisit)
             return
@@ -43,6 +43,8 @@ class Recorder:
             pages.add(self.catalog, row["id"], answer.url, page.fetched_at,
                       Place(file, offset, length - len(records.request)), records.payload_digest)
             self._update(visit, "fetched", page)
+            if page.feed:
+                urls.keep_feed(self.catalog, host_of(answer.url), page.feed)
         self.stats.n_in += 1
         self.stats.n_out += 1
 
@@ -67,19 +69,6 @@ class Recorder:
             shells.add(self.catalog, row["id"], page.answer.url,
                        Place(file, offset, length - len(page.records.request)))
         self.shells.add(row["id"])
-
-    def rendered(self, visit: Visit, page: Page, conversion: bytes, payload_digest: str) -> None:
-        """Append what a browser made of a page, unless that is known already."""
-        same_body = page.body_hash == visit.row["payload_hash"]
-        if same_body or pages.with_payload(self.catalog, payload_digest):
-            self.finish_visit(visit, "unchanged" if same_body else "duplicate_payload", page)
-            return
-        with self.catalog.record():
-            pages.add(self.catalog, visit.row["id"], page.answer.url, page.fetched_at, self._append(conversion),
-                      payload_digest)
-            self._update(visit, "fetched", page)
-        self.stats.n_in += 1
-        self.stats.n_out += 1
 
     def redirect(self, page: Page) -> None:
         """Append a redirect: together they are the chain that led to a page."""

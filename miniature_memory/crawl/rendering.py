@@ -28,7 +28,7 @@ from miniature_memory.crawl.recorder import Recorder
 from miniature_memory.crawl.scheduler import Scheduler
 from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.visits import Page, Visit
-from miniature_memory.crawl.warc import RENDERED_TYPE, archived_page, conversion_record, digest
+from miniature_memory.crawl.warc import RENDERED_TYPE, Exchange, archived_page, conversion_record, digest
 from miniature_memory.crawl.web import Fetched, Web
 from miniature_memory.responses.signals import read_signals
 from miniature_memory.storage import shells, urls
@@ -312,38 +312,45 @@ class Rendering:
 
     def render(self, row: sqlite3.Row, until: float) -> None:
         """Render one page and record what became of it."""
-        visit, html = Visit.of(row), b""
+        visit = Visit.of(row)
         visit.refreshed = True  # of the next visit, too, the document counts, not the response
         try:
-            member = self.catalog.read(row["file"], row["offset"], row["length"])
-            page = archived_page(member, row["answered_url"], self.web.config.max_bytes)[0]
+            response = self.catalog.read(row["file"], row["offset"], row["length"])
+        except StageError:  # the file is gone or damaged; validate.py reports that
+            return self._finish(visit, "record_lost")
+        try:
+            page = archived_page(response, row["answered_url"], self.web.config.max_bytes)[0]
             tab = Tab(self.found, self.parts, page, until, self.catalog.commit_if_due)
             try:
                 html = tab.document()
             finally:
                 self.peak_mb = max(self.peak_mb, tab.browser.peak_mb)
                 self.parts.end()
-        except StageError:  # the file is gone or damaged; validate.py reports that
-            return self._finish(visit, "record_lost")
         except (FetchError, BrowserError) as error:
             self.crashes = self.crashes + 1 if error.reason in ("browser_crashed", "browser_failed") else 0
             return self._finish(visit, error.reason)
         self.crashes = 0
-        at, body_hash = timestamp(), hashlib.sha256(html).hexdigest()
+        self._record(visit, tab, page, response, html)
+
+    def _record(self, visit: Visit, tab: Tab, page: Fetched, response: bytes, html: bytes) -> None:
+        """Record a document that came of a page. response: the page's WARC record."""
+        at, row = timestamp(), visit.row
         headers = [pair for pair in page.headers if pair[0].lower() != "content-type"]
         headers.append(("Content-Type", RENDERED_TYPE))
-        signals = read_signals(headers, html)
-        found = tuple(url for url in page_signals.links(signals, headers, html, page.url)
-                      if host_of(url) == host_of(page.url)) if (
-            self.config.follow_links and row["depth"] < self.config.max_link_depth) else ()
-        rendered = Page(page, at, body_hash, links=found)
+        signals, links = read_signals(headers, html), list[str]()
+        if self.config.follow_links and row["depth"] < self.config.max_link_depth:
+            links = [url for url in page_signals.links(signals, headers, html, page.url)
+                     if host_of(url) == host_of(page.url)]
+        rendered = Page(page, at, hashlib.sha256(html).hexdigest(),
+                        Exchange(conversion_record(response, page.url, at, html), b"", digest(html)), tuple(links),
+                        is_shell=True, feed=page_signals.feed_of(signals, html, page.url))
         if self.config.respect_noai and signals.rejection:
             self._finish(visit, signals.rejection)
         elif not page_signals.has_text(html):
             return self._finish(visit, "redirected" if self._add_moved(visit, tab.moved_to) else "still_empty")
         else:
             self.outcomes["rendered"] += 1
-            self.recorder.rendered(visit, rendered, conversion_record(member, page.url, at, html), digest(html))
+            self.recorder.page(visit, rendered)
         self.recorder.add_links(visit, rendered)
 
     def _finish(self, visit: Visit, reason: str) -> None:

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, run_py
+from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, follow, run_py
 from local_server import serve
 
 import validate
@@ -89,7 +89,7 @@ def test_every_required_package_can_be_imported_by_its_name() -> None:
 
 def copy_project(folder: Path) -> Path:
     for path in [*PROJECT.glob("*.py"), *PROJECT.glob("*.txt"), *PROJECT.glob("config/*"),
-                 *PROJECT.glob("miniature_memory/**/*.py")]:
+                 *PROJECT.glob("miniature_memory/**/*.py"), *PROJECT.glob("miniature_memory/**/*.toml")]:
         target = folder / path.relative_to(PROJECT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
@@ -161,6 +161,19 @@ def test_providers_that_answer_and_one_that_does_not() -> None:
     assert of(findings, "mediawiki") == [(NOTE, "wiki.test: unreachable")]
 
 
+def test_each_open_source_is_looked_at_where_it_is_asked() -> None:
+    names = ["mediawiki", "wikilinks", "marginalia", "hackernews", "internetarchive", "stackexchange"]
+    hosts = ["wiki.test", "wiki.test", "api2.marginalia-search.com", "hn.algolia.com", "archive.org",
+             "api.stackexchange.com"]
+    with serve({"/robots.txt": (404, {}, b"")}) as site:
+        findings = check_web(Path("/nowhere"), f"search.providers={json.dumps(['searxng', *names])}",
+                             'search.searxng_url="http://searx.test/search"',
+                             'search.wikis=["http://wiki.test/api.php"]',
+                             f"web.connect_to={json.dumps([f'{host}=127.0.0.1:1' for host in set(hosts)])[:-1]}, "
+                             f'"searx.test=127.0.0.1:{site.port}"]')
+    assert [of(findings, name) for name in names] == [[(NOTE, f"{host}: unreachable")] for host in hosts]
+
+
 def test_a_silent_host_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_web, "ANSWER_SEC", 0.3)
     checked = threading.Event()
@@ -176,6 +189,42 @@ def test_a_private_address_is_asked_only_where_the_user_named_it(tmp_path: Path)
         (tmp_path / "config/seeds.txt").write_text(f"page http://localhost:{site.port + 1}/\n")
         findings = check_web(tmp_path, 'search.providers=["searxng", "seeds"]', f'search.searxng_url="{site.url}"')
     assert of(findings, "searxng")[0][0] == OK and "blocked address" in of(findings, "seeds")[0][1]
+
+
+def test_an_engine_with_a_key_is_asked_only_if_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("BRAVE_API_KEY", "0123456789")
+    answer = b'{"query": {}, "web": {"results": [{"url": "http://a.example/"}]}}'
+    with serve({"/brave": (200, {}, answer)}) as site:
+        overrides = ['search.providers=["keyed"]', f'search.engines.brave={{url="{site.url}/brave"}}',
+                     f'web.allow_private=["127.0.0.1:{site.port}"]']
+
+        def look(ask_paid: bool, *more: str) -> tuple[str, str]:
+            tables = read_tables(tmp_path, None, [*overrides, *more])
+            findings = {finding.name: finding for finding in doctor_web.check_web(tmp_path, tables, ask_paid)}
+            assert findings["brave"].level == OK or findings["brave"].fix
+            return findings["brave"].found + findings["brave"].fix, findings["paid queries"].found
+        assert "BRAVE_API_KEY, not asked" in look(False)[0] and site.paths == []
+        assert look(True)[0] == "key found in BRAVE_API_KEY; 1 result" and len(site.paths) == 1
+        site.routes["/brave"] = (422, {}, b'{"error": {"code": "SUBSCRIPTION_TOKEN_INVALID"}}')
+        assert "which comes from BRAVE_API_KEY. Expected: a valid one.get one at https" in look(True)[0]
+        used_up, spent = look(True, "search.monthly_queries=2")
+        assert used_up == "off: search.monthly_queries is used up for this month" and spent.startswith("2 of 2 used")
+        with Catalog(tmp_path) as catalog, catalog.record():
+            backoffs.extend(catalog, "provider", "brave", 3600, "too_many_requests")
+        assert look(True)[0].startswith("paused until") and len(site.paths) == 2
+    assert run_py("--ask-paid").returncode == 2
+
+
+def test_keys_that_others_may_read_are_a_finding_whose_fix_works(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    path = tmp_path / "config/keys.toml"
+    path.write_text('brave = "0123456789"\n')
+    path.chmod(0o644)
+    (finding,) = (one for one in check_web(tmp_path, 'search.providers=["keyed"]') if one.name == "keys")
+    assert finding.level == BAD and "others may read it" in finding.found
+    follow(finding.fix)
+    assert of(check_web(tmp_path, 'search.providers=["keyed"]'), "brave")[0][0] == OK
 
 
 def test_a_paused_provider_is_not_asked(tmp_path: Path) -> None:
@@ -206,7 +255,7 @@ def test_queries_that_cannot_be_used(tmp_path: Path, content: bytes, message: st
     (level, found), = of(check_web(tmp_path, NOWHERE), "queries")
     assert level == BAD and message in found
     (tmp_path / "config/queries.txt").write_text("ships\n")
-    assert of(check_web(tmp_path, NOWHERE), "queries") == [(OK, "queries: 1, seeds: 0")]
+    assert of(check_web(tmp_path, NOWHERE), "queries") == [(OK, "1; addresses in seeds.txt: 0")]
 
 
 def test_a_whole_dataset(tmp_path: Path) -> None:
