@@ -28,8 +28,8 @@ REASONS = {
     "html_page": "an HTML page instead of a feed or sitemap",
     "no_listing": "neither a feed nor a sitemap",
     "no_links": "no links in it",
-    "render_timeout": "scripts without end",
-    "render_memory": "scripts that take too much memory",
+    "render_timeout": "timed out in the browser",
+    "render_memory": "too large for the browser",
 }
 
 

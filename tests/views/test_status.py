@@ -71,7 +71,7 @@ def test_what_a_browser_made_of_pages_is_shown(tmp_path: Path) -> None:
         "rendered": 7, "still_empty": 1, "given_up": {"render_timeout": 1, "x": "damage"}, "waiting": 2}})
     add_run(tmp_path, scrape)
     text = " ".join(status.screen(facts_of(tmp_path)).split())
-    assert "rendered 7 pages in a browser; 1 still empty; given up: 1 scripts without end; 2 waiting" in text
+    assert "rendered 7 pages in a browser; 1 still empty; given up: 1 timed out in the browser; 2 waiting" in text
     for damage in ("x", {}, {"rendered": "x"}, {"rendered": 1, "given_up": 3}):
         scrape.facts["rendering"] = damage
         add_run(tmp_path, scrape)
