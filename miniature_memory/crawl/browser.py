@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from miniature_memory.core.process import process_tree, pss_kb
 
 PROGRAMS = ("chromium-headless-shell", "chrome-headless-shell")  # the whole Chromium takes 430 MB for one page
-MEMORY_MB = 245  # of all its processes, PSS: 180 with a small page, of which most is the program itself
+MEMORY_MB = 240  # of all its processes, PSS: 180 with a small page, of which most is the program itself
 SCRIPT_MB = 128  # of it for the page's JavaScript objects
 WATCH_SEC, LOOK_SEC = 0.02, 0.2  # between two looks at the clock; at the memory
 OFF = 'set render = "off" under [scrape] in config/default.toml'

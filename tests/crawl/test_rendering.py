@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from local_server import page, serve
 from scraping import add, config_for, due_again, records, row_of, run, states
+from warcio.archiveiterator import ArchiveIterator
 
 import extract
 import scrape
@@ -99,6 +100,9 @@ def test_a_rendered_page_is_archived_next_to_its_response_and_visited_again(tmp_
         kinds = [kind for kind, *_ in records(tmp_path)]
         assert kinds == ["warcinfo", "response", "request", "conversion"]
         assert TEXT.strip() in conversions(tmp_path)[server.url + "/"]
+        with open(tmp_path / "data/pages/000000.warc.gz", "rb") as stream:
+            fields = {record.rec_type: record.rec_headers.get_header for record in ArchiveIterator(stream)}
+        assert fields["conversion"]("WARC-Refers-To") == fields["response"]("WARC-Record-ID")
         row = row_of(tmp_path, server.url + "/")
         assert row["state"] == "fetched" and not row["etag"] and row["revisit_days"] == 7.0
         due_again(tmp_path)
@@ -173,6 +177,16 @@ def test_links_of_a_rendered_page_are_followed(tmp_path: Path) -> None:
         add(tmp_path, server.url + "/")
         run(rendering_config(server, follow_links=True), tmp_path)
         assert states(tmp_path)[server.url + "/next"] == "new"
+
+
+@needs_browser
+def test_the_first_round_leaves_time_for_the_second_once(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        crawler = Crawler(ScrapeConfig(render="auto", max_minutes=2.0), catalog, StageStats("scrape"))
+        crawler.scheduler.deadline = 500.0
+        for _ in range(2):
+            crawler.leave_time()
+        assert crawler.scheduler.deadline == 470.0
 
 
 # --- the browser ---------------------------------------------------------------------------------
