@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 LATENCY_SEC = 0.005  # of answers for each busy worker beyond two: measured, see hand_out()
 RENDER_SHARE = 0.25  # of the time, if pages wait for a browser; more if the first round leaves more
+COLLECT_SEC = 10.0  # that the second round waits for requests of the first. Guess
 TICK_SEC = 0.2  # how often a waiting crawler checks its deadline and its open group of records
 
 
@@ -78,7 +79,9 @@ class Crawler:
             self.leave_time()
         self.visit(rows)
         if self.browser and not self.network.is_down and shells.count(self.catalog):
+            self.collect(min(time.monotonic() + COLLECT_SEC, deadline))
             self.render(self.browser, deadline)
+            self.collect(0.0)
         if waiting := len(self.recorder.shells):  # of this run's pages
             self.stats.n_in += waiting
             self.stats.dropped["needs_js"] += waiting
@@ -90,6 +93,15 @@ class Crawler:
         self.rendering = Rendering(self.config, self.catalog, self.web, self.scheduler, self.recorder, self.blocklist,
                                    browser)
         self.rendering.run(deadline)
+
+    def collect(self, until: float) -> None:
+        """Deal with what the first round has left: with what has come, and until then with what workers still fetch."""
+        while not self.done.empty() or (self.busy and time.monotonic() < until):
+            if self.done.empty():
+                time.sleep(0.01)
+                self.catalog.commit_if_due()
+            else:
+                self.receive()
 
     def leave_time(self) -> None:
         """End the first round earlier: there are pages to render."""
@@ -115,8 +127,7 @@ class Crawler:
                 self.receive()
                 progress.total = self.scheduler.planned - self.scheduler.postponed
                 progress.update(self.stats.n_in - progress.n)
-            while not self.done.empty():  # fetched in time, but not yet written
-                self.receive()
+            self.collect(0.0)  # what was fetched in time, but not yet written
 
     def hand_out(self) -> None:
         """Give idle workers the requests whose time has come. Where answers come at once, few workers are used: more

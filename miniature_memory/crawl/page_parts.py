@@ -191,7 +191,6 @@ class PageParts:
     def _fetch(self, host: Host, page: OnePage, part: Part) -> Fetched:
         if not host.rules:
             host.rules = self._rules(host, page, robots_url(part.url))
-            self.news.put(News(host, host.rules))
         forbidden = host.rules.rejection_of(part.url)
         forbidden = forbidden or ("noai" if self.config.respect_noai and host.rules.forbids_training else "")
         if forbidden:
@@ -216,11 +215,14 @@ class PageParts:
         return answer
 
     def _rules(self, host: Host, page: OnePage, url: str) -> Rules:
-        """What the host's robots.txt says. One that leads to another host, whose turn it is not, is not followed."""
+        """What the host's robots.txt says. One that leads to another host, whose turn it is not, is not followed: this
+        round asks for nothing there then, and the catalog learns nothing."""
         for hops in range(MAX_REDIRECTS + 1):
-            found = fetch_rules(self.web, url, hops, self._turn(host, page))
+            self._turn(host, page)
+            found = fetch_rules(self.web, url, hops)  # not cut short with the page: the answer holds for a day
             self._rest(host)
             if isinstance(found, Rules):
+                self.news.put(News(host, found))
                 return found
             if urlsplit(found).hostname != urlsplit(url).hostname:
                 break
