@@ -175,7 +175,9 @@ def fall_back(run: Run) -> int:
     logger.info("\nNo page could be fetched and the dataset is empty. Tried: %s.\n"
                 "Running the demonstration on built-in pages instead. This is Shakespeare, not your topic: it lies in "
                 "demo/, and data/ stays empty.\n", tried)
-    demo = argparse.Namespace(**{**vars(run.args), "root": run.args.root / "demo", "demo": True})
+    overrides = [one for one in run.args.overrides if not one.strip().startswith(("search.", "web."))]
+    demo = argparse.Namespace(**{**vars(run.args), "root": run.args.root / "demo", "demo": True,
+                                 "overrides": overrides})  # what was set for the web is not for the built-in pages
     return run_locked(demo, run.tables, run.started)
 
 

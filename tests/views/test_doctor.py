@@ -3,14 +3,13 @@
 import importlib.util
 import json
 import re
-import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
-from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, run_py
+from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, copy_project, run_py
 from local_server import serve
 
 import validate
@@ -84,15 +83,6 @@ def test_every_required_package_can_be_imported_by_its_name() -> None:
     names = re.findall(r"(?m)^([\w.-]+)>=", (PROJECT / "requirements.txt").read_text())
     assert [name for name in names
             if not importlib.util.find_spec(doctor.IMPORTED_AS.get(name, name.replace("-", "_")))] == []
-
-
-def copy_project(folder: Path) -> Path:
-    for path in [*PROJECT.glob("*.py"), *PROJECT.glob("*.txt"), *PROJECT.glob("config/*"),
-                 *PROJECT.glob("miniature_memory/**/*.py")]:
-        target = folder / path.relative_to(PROJECT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-    return folder / "run.py"
 
 
 @pytest.mark.parametrize("view", ["--doctor", "--status", "--topics"])
