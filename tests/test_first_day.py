@@ -1,4 +1,4 @@
-"""What a person types on the first day, from start to end: python3 -m pytest -m "slow or not slow" tests/test_first_day.py"""
+"""What a person types on the first day, from start to end.   python3 -m pytest [-m slow] tests/test_first_day.py"""
 
 import json
 import os

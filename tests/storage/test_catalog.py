@@ -379,7 +379,7 @@ def test_a_catalog_of_version_4_is_migrated_and_loses_nothing(tmp_path: Path) ->
     assert [row[-2:] for row in after["urls"]] == [(None, row[1]) for row in before["urls"]]
     assert after["documents"] == [(*row, None) for row in before["documents"]]
     assert after.pop("state").pop(0)[0] in ("search.next_query", "urls.spelled_since") and before.pop("state")
-    changed: dict[str, list[tuple[object, ...]]] = {"urls": [], "documents": []}
+    changed: dict[str, list[tuple[object, ...]]] = {"urls": [], "documents": [], "local_files": []}
     assert after | changed == before | changed
 
 
