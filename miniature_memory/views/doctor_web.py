@@ -1,23 +1,26 @@
-"""Doctor's look at the web: may each provider be asked, and does it answer? Only robots.txt is asked for, by the rules
-of crawl/web.py."""
+"""Doctor's look at the web: may each provider be asked, and what does it answer? One that takes queries gets one, of
+the others' hosts only robots.txt is asked for, by the rules of crawl/web.py; nothing is kept."""
 
-import dataclasses
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
 from miniature_memory.core.config import Tables, build_config
 from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.paths import DEMO, command, shown
-from miniature_memory.core.text import host_of
+from miniature_memory.core.text import counted, host_of
 from miniature_memory.crawl.config import SearchConfig
-from miniature_memory.crawl.outcomes import reason_in_words
+from miniature_memory.crawl.feed_reader import Listing
+from miniature_memory.crawl.outcomes import NO_ANSWER, reason_in_words
+from miniature_memory.crawl.provider import Ask, ProviderError
 from miniature_memory.crawl.provider_registry import PROVIDERS
+from miniature_memory.crawl.query_search import CANARY, RESULTS_PER_PAGE, answer_of, related
 from miniature_memory.crawl.robots import Rules, fetch_rules, robots_url
-from miniature_memory.crawl.search_engines import COMMONCRAWL, DDGS_BACKENDS
+from miniature_memory.crawl.search_engines import COMMONCRAWL
 from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
 from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import Web
@@ -49,14 +52,13 @@ def check_web(root: Path, tables: Tables) -> list[Finding]:
             findings.append(Finding(name, OK, f"off: {reason_in_words(reason)}"))
         elif name in paused:
             findings.append(Finding(name, NOTE, f"paused until {paused[name]}", WAIT))
-        elif not (urls := addresses(name, config, seeds)):
+        elif not (urls := addresses(name, config, seeds)) and PROVIDERS[name].takes != "query":
             findings.append(Finding(name, OK, "no seeds for it in config/seeds.txt"))
+        elif urls and all(host_of(url) in paused for url in urls):
+            findings.append(Finding(name, NOTE, f"{host_of(urls[0])} is paused until {paused[host_of(urls[0])]}", WAIT))
         else:
             asked[name] = [url for url in urls if host_of(url) not in paused]
-            if not asked[name]:
-                findings.append(Finding(name, NOTE, f"{host_of(urls[0])} is paused until {paused[host_of(urls[0])]}",
-                                        WAIT))
-    return findings + ask({name: urls for name, urls in asked.items() if urls}, config, root)
+    return findings + ask(asked, config, root)
 
 
 def read_paused(root: Path) -> dict[str, str]:
@@ -73,43 +75,64 @@ def read_paused(root: Path) -> dict[str, str]:
 
 
 def addresses(name: str, config: SearchConfig, seeds: list[Seed]) -> list[str]:
-    """Where a provider is asked: a URL for each of its hosts, a few of them."""
-    urls = {"google": ["https://www.google.com/"], "commoncrawl": [COMMONCRAWL], "searxng": [config.searxng_url],
-            "ddgs": [f"https://{host}/" for host in DDGS_BACKENDS.values()],
+    """A URL for each host that a provider asks, a few of them; none where its function alone knows them."""
+    urls = {"commoncrawl": [COMMONCRAWL], "searxng": [config.searxng_url],
             "mediawiki": [wiki.replace("{language}", config.language) for wiki in config.wikis],
             }.get(name, [seed.url for seed in seeds if PROVIDERS[name].reads(seed.kind)])
     return list({host_of(url): url for url in map(browser_url, urls) if url}.values())[:MAX_HOSTS]
 
 
 def ask(asked: dict[str, list[str]], config: SearchConfig, root: Path) -> list[Finding]:
-    """Ask the hosts of all providers for robots.txt, all at once."""
+    """Ask all providers at once: what takes a query for results, the hosts of others for robots.txt."""
     if not asked:
         return [Finding("network", NOTE, "not checked: no provider may be asked now.",
                         f"wait, or add to providers under [search] in {shown(root / 'config/default.toml')}")]
-    own = [urlsplit(url) for name in ("searxng", "mediawiki") for url in asked.get(name, [])]  # may be private
-    private = [f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}" for parts in own]
-    web = Web(dataclasses.replace(config.web, allow_private=[*config.web.allow_private, *private]))
-
-    def failure(url: str) -> str:
-        rules = fetch_rules(web, robots_url(url), seconds=ANSWER_SEC)
-        reason = rules.rejection if isinstance(rules, Rules) else ""
-        return "no valid answer" if reason == "robots_unavailable" else reason_in_words(reason)
-
-    urls = list({host_of(url): url for urls in asked.values() for url in urls}.values())
-    with ThreadPoolExecutor(len(urls)) as pool:
-        failures = dict(zip(map(host_of, urls), pool.map(failure, urls), strict=True))
-    n = sum(not reason for reason in failures.values())
-    if not n:
-        listed = "; ".join(f"{host}: {reason}" for host, reason in list(failures.items())[:MAX_HOSTS])
-        return [Finding("network", BAD, f"none of {len(failures)} hosts answered ({listed}).",
+    web = Web(config.web)
+    with ThreadPoolExecutor(len(asked) * (MAX_HOSTS + 1)) as pool:
+        answers = {name: pool.submit(try_query, name, config, web) if PROVIDERS[name].takes == "query" else
+                   pool.submit(try_hosts, urls, web, pool) for name, urls in asked.items()}
+        found = {name: answer.result() for name, answer in answers.items()}
+    if not any(answer.has_answered for answer in found.values()):
+        listed = "; ".join(f"{name}: {answer.text}" for name, answer in list(found.items())[:MAX_HOSTS])
+        return [Finding("network", BAD, f"none of {counted(len(found), 'provider')} answered ({listed}).",
                         "connect this machine to a network, or "
                         + status.set_in(root, "web", 'proxy = "http://HOST:PORT"')
                         + ". Without a network, try the demonstration: " + command("run.py", DEMO))]
-    findings = [Finding("network", OK, f"{n} of {len(failures)} hosts answered")]
-    for name, urls in asked.items():
-        failed = [f"{host}: {failures[host]}" for host in map(host_of, urls) if failures[host]]
-        if len(failed) == len(urls):
-            findings.append(Finding(name, NOTE, "; ".join(failed), WAIT))
-        else:
-            findings.append(Finding(name, OK, "reachable" + (f", except {'; '.join(failed)}" if failed else "")))
-    return findings
+    n = sum(answer.has_answered for answer in found.values())
+    return [Finding("network", OK, f"{n} of {counted(len(found), 'provider')} answered")] + [
+        Finding(name, OK, answer.text) if answer.is_good else Finding(name, NOTE, answer.text, WAIT)
+        for name, answer in found.items()]
+
+
+class Answer(NamedTuple):
+    text: str
+    is_good: bool
+    has_answered: bool  # it may have refused
+
+
+def try_query(name: str, config: SearchConfig, web: Web) -> Answer:
+    """What a provider answers to a query that has results everywhere."""
+    try:
+        found = answer_of(name, Ask(CANARY, RESULTS_PER_PAGE, 0, config, web, Listing), ANSWER_SEC)
+    except ProviderError as error:
+        return Answer(reason_in_words(error.reason), False, error.reason not in NO_ANSWER)
+    doubt = "" if related(CANARY, found) else "unrelated"
+    if not found and PROVIDERS[name].zero_may_lie:
+        doubt = "silent"
+    return Answer(reason_in_words(doubt) or f'{counted(len(found), "result")} for "{CANARY}"', not doubt, True)
+
+
+def try_hosts(urls: list[str], web: Web, pool: ThreadPoolExecutor) -> Answer:
+    """Whether hosts answer when they are asked for robots.txt."""
+    failures = zip(map(host_of, urls), pool.map(partial(robots_failure, web), urls), strict=True)
+    failed = [f"{host}: {failure}" for host, failure in failures if failure]
+    listed, has_answered = "; ".join(failed), len(failed) < len(urls)
+    return Answer("reachable" + f", except {listed}" * bool(failed) if has_answered else listed, has_answered,
+                  has_answered)
+
+
+def robots_failure(web: Web, url: str) -> str:
+    """Why a host gives no valid answer for robots.txt; "" if it does."""
+    rules = fetch_rules(web, robots_url(url), seconds=ANSWER_SEC)
+    reason = rules.rejection if isinstance(rules, Rules) else ""
+    return "no valid answer" if reason == "robots_unavailable" else reason_in_words(reason)
