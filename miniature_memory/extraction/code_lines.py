@@ -71,7 +71,7 @@ def _is_in_pre(element: etree._Element) -> bool:
 
 
 def _is_left(element: etree._Element, root: etree._Element) -> bool:
-    """Whether an element was not removed with another around it: to read many nested ones again takes quadratic time."""
+    """Whether an element was not removed with another around it: else many nested ones take quadratic time."""
     return element is root or any(ancestor is root for ancestor in element.iterancestors())
 
 
