@@ -9,5 +9,7 @@ WORKDIR /home/memory/miniature-memory
 # The data of all topics, and nothing else, is kept in the volume.
 RUN ./setup.sh && ln -s /memory topics
 VOLUME /memory
+# The count of paid queries outlives a container, too.
+ENV XDG_STATE_HOME=/memory/.state
 ENTRYPOINT ["python3", "run.py"]
 CMD ["--help"]

@@ -227,10 +227,11 @@ def main(argv: list[str] | None = None) -> int:
         if args.doctor:
             from miniature_memory.views import doctor
 
-            return doctor.show(doctor.examine(args.root, tables, args.config, args.overrides, args.demo), args.json)
+            return doctor.show(doctor.examine(args.root, tables, args.config, args.overrides, args.demo, args.ask_paid),
+                               args.json)
         from miniature_memory.views import settings  # takes 0.04 s, which --status has not
 
-        settings.check(tables, trains="train" not in args.skip and args.only in (None, "train"))
+        settings.check(tables, "train" not in args.skip and args.only in (None, "train"), args.root)
         if args.topic is not None or args.texts:
             start_logging(args.root, args.quiet)
             if new_topic.begin(args.root, args.topic or args.root.name, tables, args.overrides, bool(args.texts),

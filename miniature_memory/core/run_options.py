@@ -26,6 +26,8 @@ def parse_args(argv: list[str] | None, description: str | None = None) -> argpar
         parser.error("--topics, --status, --doctor and --report run no stage, and only one can be given")
     if args.json and not (args.topics or args.status or args.doctor or args.only):
         parser.error("--json needs --topics, --status, --doctor or --only")
+    if args.ask_paid and not args.doctor:
+        parser.error("--ask-paid needs --doctor")
     if args.topic is not None and args.topics:
         parser.error("--topic cannot be combined with --topics")
     if args.topic is not None and n_views:
@@ -70,6 +72,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     look = parser.add_argument_group("look; runs no stage", "example: python3 run.py --status --demo")
     for view, text in VIEWS.items():
         look.add_argument(f"--{view}", action="store_true", help=text)
+    look.add_argument("--ask-paid", action="store_true",
+                      help="with --doctor: also ask each engine with a key once, which costs a query")
     look.add_argument("--json", action="store_true", help="with one of these or --only: one JSON object")
     common_arguments(parser, where)
 

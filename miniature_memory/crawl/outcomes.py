@@ -7,7 +7,16 @@ from typing import Any, TypedDict
 OK, OFF, BACKED_OFF, NOT_ASKED, FAILED = "ok", "off", "backed_off", "not_asked", "failed"  # status
 REASONS = {
     "no_searxng_url": "search.searxng_url is not set",
-    "no_contact": "web.contact is not set",
+    "no_contact": "web.contact is not set",  # in runs.jsonl of earlier releases
+    "english_only": "its pages are in English, search.language is another",
+    "no_key": "no key",
+    "never_asked": "search.monthly_queries is 0",
+    "month_used_up": "search.monthly_queries is used up for this month",
+    "not_counted": "paid queries cannot be counted here",
+    "bad_key": "its key was refused",
+    "no_credit": "no credit left",
+    "not_json": "an answer that is not JSON",
+    "redirected": "redirected, and a key is never carried elsewhere",
     "enough_due": "enough URLs are due",
     "library_changed": "its library no longer sends requests through this program",
     "library_error": "unexpected error; a run keeps its traceback in data/run.log",

@@ -95,6 +95,7 @@ class Page(NamedTuple):
     records: Exchange | None = None
     links: tuple[str, ...] = ()
     rejection: str = ""  # why only its links are of use
+    feed: str = ""  # that it announces
 
 
 class Job(NamedTuple):
@@ -160,4 +161,5 @@ def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
                  if host_of(url) == host_of(answer.url)]
     if rejection:  # which says nothing of what it leads to
         return Page(answer, links=tuple(found), rejection=rejection)
-    return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), tuple(found))
+    return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), tuple(found),
+                feed=page_signals.feed_of(signals, body, answer.url))

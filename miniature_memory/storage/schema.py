@@ -53,7 +53,8 @@ CREATE TABLE urls (
 CREATE TABLE hosts (
     host TEXT PRIMARY KEY, robots TEXT, robots_at REAL, -- robots.txt as fetched, NULL: not asked yet
     due_at REAL,                             -- the earliest of its URLs, kept by the triggers; NULL: none
-    links INTEGER NOT NULL DEFAULT 0);       -- URLs of it that were found by following links
+    links INTEGER NOT NULL DEFAULT 0,        -- URLs of it that were found by following links
+    feed TEXT);                              -- that its pages announce; NULL: none
 CREATE TABLE answers (                       -- what a provider was asked, so that it is not asked again too soon
     provider TEXT NOT NULL, query TEXT NOT NULL, page INTEGER NOT NULL,
     asked_at REAL NOT NULL, results INTEGER NOT NULL, new INTEGER NOT NULL, PRIMARY KEY (provider, query, page));
@@ -115,7 +116,9 @@ INSERT INTO state VALUES ('urls.spelled_since', strftime('%s', 'now'));
 FROM_5_TO_6 = """
 ALTER TABLE documents ADD COLUMN license TEXT;
 """
-FROM_6_TO_7 = LOCAL_FILES
+FROM_6_TO_7 = LOCAL_FILES + """
+ALTER TABLE hosts ADD COLUMN feed TEXT;
+"""
 FROM_5 = FROM_5_TO_6 + FROM_6_TO_7
 # Version found -> what makes it the newest
 STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5, 4: FROM_4_TO_5 + FROM_5, 5: FROM_5, 6: FROM_6_TO_7}

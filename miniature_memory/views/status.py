@@ -17,12 +17,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from miniature_memory.core.config import Tables
-from miniature_memory.core.errors import EXIT_DONE, StageError
+from miniature_memory.core.config import Tables, build_config
+from miniature_memory.core.errors import EXIT_DONE, ConfigError, StageError
 from miniature_memory.core.findings import BAD, NOTE, Finding
 from miniature_memory.core.paths import command, shown
 from miniature_memory.core.process import lock_holder
 from miniature_memory.core.text import counted, strip_control
+from miniature_memory.crawl.config import SearchConfig
+from miniature_memory.crawl.engine_keys import Spending, spending, with_keys
 from miniature_memory.crawl.outcomes import in_words, reason_in_words
 from miniature_memory.storage import counts
 from miniature_memory.storage.catalog import Catalog
@@ -99,6 +101,23 @@ def read_disk(root: Path, dataset: Counts | None) -> Usage:
         return usage(root, known=committed(catalog))
 
 
+def read_search(root: Path, tables: Tables, problems: list[Finding]) -> tuple[list[str], Facts]:
+    """The providers with the engines that there is a key for, and what was spent by keys; {} where there is none."""
+    where = shown(root / "config/default.toml")
+    try:
+        config = with_keys(build_config(SearchConfig, "search", tables), root)
+    except ConfigError as error:
+        found, _, fix = str(error).partition(" Fix: ")
+        problems.append(Finding("search", BAD, found, fix or f"correct it in {where}, or in --set"))
+        return tables["search"]["providers"], {}
+    try:
+        spent = spending(config)
+        return config.providers, spent._asdict() if config.keys or spent.used else {}
+    except StageError as error:
+        problems += [Finding("paid queries", NOTE, error.found, error.fix)] if config.keys else []
+        return config.providers, {}
+
+
 def missing_checkpoint(root: Path) -> Finding:
     """ckpt.json describes a ckpt.pt that is gone."""
     folder, train = root / "checkpoints", command("run.py", root, "--only train")
@@ -128,10 +147,11 @@ def collect(root: Path, tables: Tables, demo: bool = False) -> Facts:
         facts["last_run"] = {"started": last.started, "finished": last.finished, "exit_code": last.exit_code,
                              "stages": {stage: {"in": stats.n_in, "out": stats.n_out, "dropped": dict(stats.dropped)}
                                         for stage, stats in last.stages.items()}}
+    providers, facts["paid_queries"] = read_search(root, tables, problems)
     search, train = history.last_stats(runs, "search"), history.last_stats(runs, "train")
     outcomes = search.facts.get("providers") if search else None
     if not isinstance(outcomes, dict):
-        outcomes = dict.fromkeys(tables["search"]["providers"], "")
+        outcomes = dict.fromkeys(providers, "")
     facts["providers"] = {name: {"outcome": in_words(outcome), **backoffs.get(name, {})}
                           for name, outcome in outcomes.items()}
     disk = read_disk(root, dataset)
@@ -269,6 +289,8 @@ def screen(facts: Facts) -> str:
     else:
         rows["documents"] = "unknown" if facts["problems"] else "none yet"
     rows |= last_run_rows(facts) | provider_rows(facts)
+    if facts["paid_queries"]:
+        rows["paid queries"] = Spending(**facts["paid_queries"]).in_words()
     if model:
         size = f"{model['parameters'] / 1e6:.1f} M parameters" if model["parameters"] else "of unknown size"
         rows["model"] = (f"{model['n_layer']} layers of {model['n_embd']}, {size}; {model['iter_num']:,} iterations, "

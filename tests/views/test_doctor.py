@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, copy_project, run_py
+from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, copy_project, follow, run_py
 from local_server import Answer, serve
 
 import validate
@@ -167,6 +167,19 @@ def test_hosts_of_seeds_are_asked_for_robots_txt_alone(tmp_path: Path) -> None:
     assert site.paths == ["/robots.txt"] and of(findings, "seeds") == [(OK, "reachable, except b.test: unreachable")]
 
 
+def test_each_open_source_is_looked_at_where_it_is_asked() -> None:
+    names = ["mediawiki", "wikilinks", "marginalia", "hackernews", "internetarchive", "stackexchange"]
+    hosts = ["wiki.test", "wiki.test", "api2.marginalia-search.com", "hn.algolia.com", "archive.org",
+             "api.stackexchange.com"]
+    with serve({"/robots.txt": (404, {}, b"")}) as site:
+        findings = check_web(Path("/nowhere"), f"search.providers={json.dumps(['searxng', *names])}",
+                             'search.searxng_url="http://searx.test/search"',
+                             'search.wikis=["http://wiki.test/api.php"]',
+                             f"web.connect_to={json.dumps([f'{host}=127.0.0.1:1' for host in set(hosts)])[:-1]}, "
+                             f'"searx.test=127.0.0.1:{site.port}"]')
+    assert [of(findings, name) for name in names] == [[(NOTE, "unreachable")]] * len(names)
+
+
 def test_a_silent_host_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_web, "ANSWER_SEC", 0.3)
     checked = threading.Event()
@@ -186,6 +199,42 @@ def test_a_private_address_is_asked_only_where_the_user_named_it(tmp_path: Path)
         (tmp_path / "config/seeds.txt").write_text(f"page http://localhost:{site.port + 1}/\n")
         findings = check_web(tmp_path, 'search.providers=["searxng", "seeds"]', f'search.searxng_url="{site.url}"')
     assert of(findings, "searxng")[0][0] == OK and "blocked address" in of(findings, "seeds")[0][1]
+
+
+def test_an_engine_with_a_key_is_asked_only_if_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("BRAVE_API_KEY", "0123456789")
+    answer = b'{"query": {}, "web": {"results": [{"url": "http://a.example/"}]}}'
+    with serve({"/brave": (200, {}, answer)}) as site:
+        overrides = ['search.providers=["keyed"]', f'search.engines.brave={{url="{site.url}/brave"}}',
+                     f'web.allow_private=["127.0.0.1:{site.port}"]']
+
+        def look(ask_paid: bool, *more: str) -> tuple[str, str]:
+            tables = read_tables(tmp_path, None, [*overrides, *more])
+            findings = {finding.name: finding for finding in doctor_web.check_web(tmp_path, tables, ask_paid)}
+            assert findings["brave"].level == OK or findings["brave"].fix
+            return findings["brave"].found + findings["brave"].fix, findings["paid queries"].found
+        assert "BRAVE_API_KEY, not asked" in look(False)[0] and site.paths == []
+        assert look(True)[0] == "key found in BRAVE_API_KEY; 1 result" and len(site.paths) == 1
+        site.routes["/brave"] = (422, {}, b'{"error": {"code": "SUBSCRIPTION_TOKEN_INVALID"}}')
+        assert "which comes from BRAVE_API_KEY. Expected: a valid one.get one at https" in look(True)[0]
+        used_up, spent = look(True, "search.monthly_queries=2")
+        assert used_up == "off: search.monthly_queries is used up for this month" and spent.startswith("2 of 2 used")
+        with Catalog(tmp_path) as catalog, catalog.record():
+            backoffs.extend(catalog, "provider", "brave", 3600, "too_many_requests")
+        assert look(True)[0].startswith("paused until") and len(site.paths) == 2
+    assert run_py("--ask-paid").returncode == 2
+
+
+def test_keys_that_others_may_read_are_a_finding_whose_fix_works(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    path = tmp_path / "config/keys.toml"
+    path.write_text('brave = "0123456789"\n')
+    path.chmod(0o644)
+    (finding,) = (one for one in check_web(tmp_path, 'search.providers=["keyed"]') if one.name == "keys")
+    assert finding.level == BAD and "others may read it" in finding.found
+    follow(finding.fix)
+    assert of(check_web(tmp_path, 'search.providers=["keyed"]'), "brave")[0][0] == OK
 
 
 def test_a_paused_provider_is_not_asked(tmp_path: Path) -> None:
