@@ -72,14 +72,13 @@ def ask_in_order(discovery: Discovery, queries: list[str], seeds: list[Seed]) ->
 
 
 def nothing_to_search_for(root: Path) -> StageError:
-    folder = shlex.quote(shown(root / "config"))
+    folder, queries = (shlex.quote(shown(root / "config" / name)) for name in ("", "queries.txt"))
     return StageError(f"There are no queries in {shown(root / 'config/queries.txt')}, no seeds in "
                       f"{shown(root / 'config/seeds.txt')}, and nothing was collected before.",
                       "one query per line, such as: history of astronomy; or texts of your own "
                       f"({command('run.py', root, '--texts FILE...')}), or a topic with a folder of its own "
                       f"({command('run.py', PROJECT, '--topic WORDS')}).",
-                      f"mkdir -p {folder}; echo 'history of astronomy' >> {folder}/queries.txt; "
-                      + command("run.py", root, "--only search"))
+                      f"mkdir -p {folder}; echo 'history of astronomy' >> {queries}; " + command("run.py", root))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -48,6 +48,9 @@ def check_texts(parser: ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--texts runs every stage from extract on and cannot be combined with --only or --demo")
     if missing := next((path for path in args.texts if not path.exists()), None):
         parser.error(f"--texts {missing}: there is no such file or folder")
+    if empty := next((path for path in args.texts if path.is_dir() and not any(map(Path.is_file, path.rglob("*")))),
+                     None):
+        parser.error(f"--texts {empty}: there is no file in this folder")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -85,7 +88,10 @@ def _language(text: str) -> str:
 
 
 def _minutes(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
     if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} minutes; expected more than 0")
+        raise argparse.ArgumentTypeError(f"{text}; expected a number of minutes, more than 0")
     return value

@@ -79,7 +79,7 @@ def _read_file(path: Path, engines: Mapping[str, Engine]) -> dict[str, str]:
             raise ConfigError(f"{name} is no file. Expected: one with your keys, or none. "
                               f"Fix: mv {shlex.quote(name)} {shlex.quote(name)}.old")
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise ConfigError(f"{name} cannot be read ({error.strerror}). Expected: a file that you may read. "

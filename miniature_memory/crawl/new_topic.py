@@ -101,7 +101,8 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (),
     language, why = choose_language(root, words, tables, overrides, language) if is_new else (configured, "")
     if is_new:
         logger.info("language: %s (%s), %s", language_of(language).name, language, why)
-    if is_blank(seeds) or seeds.read_text("utf-8", "replace") == SEEDS_HEAD:  # still none
+    asks = "mediawiki" in tables["search"]["providers"]  # own texts go nowhere, nor does their name
+    if asks and (is_blank(seeds) or seeds.read_text("utf-8", "replace") == SEEDS_HEAD):  # still none
         articles = suggestions(words, tables, language)
         write_aside(seeds, (SEEDS_HEAD + "".join(f"page {url}\n" for url in articles.values())).encode())
     if articles:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from typing import Any, TypedDict
+from urllib.parse import urlsplit
 
 OK, OFF, BACKED_OFF, NOT_ASKED, FAILED = "ok", "off", "backed_off", "not_asked", "failed"  # status
 REASONS = {
@@ -56,6 +57,12 @@ def unread_seeds(facts: dict[str, Any], pages: Mapping[str, int], is_own_list: b
     shown += [f"{len(failed) - MOST_SHOWN:,} more"] if len(failed) > MOST_SHOWN else []
     shown += [f"pages: {n:,} {reason_in_words(reason)}" for reason, n in of_pages.items()]
     return "; ".join(shown)
+
+
+def private_seeds(facts: Mapping[str, Any]) -> list[str]:
+    """The seeds at a private address, as web.allow_private names them. facts: of search."""
+    blocked = (urlsplit(url) for url, reason in facts.get("seeds_failed", {}).items() if reason == "blocked_address")
+    return sorted({f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}" for url in blocked})
 
 
 def attempts(facts: Mapping[str, Any], rejected: Mapping[str, int]) -> str:

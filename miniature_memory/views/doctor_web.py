@@ -46,7 +46,7 @@ def check_web(root: Path, tables: Tables, ask_paid: bool = False) -> list[Findin
         return []  # reported by doctor.settings()
     except StageError as error:
         return [Finding("queries", BAD, error.found, error.fix)]
-    findings = [Finding("queries", OK, f"queries: {len(queries)}, seeds: {len(seeds)}")]
+    findings = [Finding("queries", OK, f"{len(queries):,}; addresses in seeds.txt: {len(seeds):,}")]
     if not (queries or seeds):
         findings = [Finding("queries", BAD, "there are no queries and no seeds.",
                             f"write your topic into {shown(root / 'config/queries.txt')}, one query per line.")]
@@ -68,7 +68,7 @@ def check_web(root: Path, tables: Tables, ask_paid: bool = False) -> list[Findin
         elif name in config.keys:
             findings.append(check_key(name, config, ask_paid))
         elif not (urls := addresses(name, config, seeds)) and PROVIDERS[name].takes != "query":
-            findings.append(Finding(name, OK, "no seeds for it in config/seeds.txt"))
+            findings.append(Finding(name, OK, f"no address for it in {shown(root / 'config/seeds.txt')}"))
         elif urls and all(host_of(url) in paused for url in urls):
             findings.append(Finding(name, NOTE, f"{host_of(urls[0])} is paused until {paused[host_of(urls[0])]}", WAIT))
         else:

@@ -265,7 +265,7 @@ def test_queries_that_cannot_be_used(tmp_path: Path, content: bytes, message: st
     (level, found), = of(check_web(tmp_path, NOWHERE), "queries")
     assert level == BAD and message in found
     (tmp_path / "config/queries.txt").write_text("ships\n")
-    assert of(check_web(tmp_path, NOWHERE), "queries") == [(OK, "queries: 1, seeds: 0")]
+    assert of(check_web(tmp_path, NOWHERE), "queries") == [(OK, "1; addresses in seeds.txt: 0")]
 
 
 def test_a_whole_dataset(tmp_path: Path) -> None:
