@@ -2,7 +2,7 @@
 # docker run -it -v memory:/memory miniature-memory --topic "bread baking"
 FROM python:3.13-slim
 
-RUN useradd --create-home memory && mkdir /memory && chown memory /memory
+RUN useradd --create-home memory && install -d -o memory /memory /home/memory/miniature-memory
 COPY --chown=memory . /home/memory/miniature-memory
 USER memory
 WORKDIR /home/memory/miniature-memory

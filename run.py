@@ -179,7 +179,8 @@ def fall_back(run: Run) -> int:
     logger.info("\nNo page could be fetched, for the reasons above, and the dataset is empty.\n"
                 "Running the demonstration on built-in pages instead. This is Shakespeare, not your topic: it lies in "
                 "demo/, and data/ stays empty.\n")
-    demo = argparse.Namespace(**{**vars(run.args), "root": run.args.root / "demo", "demo": True})
+    overrides = [one for one in run.args.overrides if not one.strip().startswith(("search.", "web."))]  # of the web
+    demo = argparse.Namespace(**vars(run.args) | {"root": run.args.root / "demo", "demo": True, "overrides": overrides})
     return run_locked(demo, run.tables, run.started)
 
 

@@ -234,6 +234,9 @@ def test_a_book_becomes_a_model(tmp_path: Path) -> None:
     titles = [line["metadata"]["title"] for line in lines(root / "data/raw/000000.jsonl")]
     assert titles[0] == "the ferry, CHAPTER 1" and len(titles) == 12
     assert (root / "data/val.bin").stat().st_size > 0
+    typed = ["--temperature", "0.5", "--top-k", "20", "--top-p", "0.9", "-n", "2", "--length", "30", "--seed", "3"]
+    samples = run_py("--root", root, "The ship", *typed, "--stop", "zzz", script="sample.py")
+    assert samples.returncode == 0 and samples.stdout.count("The ship") == 2, samples.stdout
     book.write_text(book.read_text(encoding="utf-8") + "\n\nCHAPTER 13\n\n" + "Nobody came back that winter. " * 80,
                     encoding="utf-8")
     assert run_py(*arguments).returncode == 0

@@ -20,7 +20,7 @@ REASONS = {
     "redirected": "redirected, and a key is never carried elsewhere",
     "enough_due": "enough URLs are due",
     "library_changed": "its library no longer sends requests through this program",
-    "library_error": "unexpected error, see the traceback in data/run.log",
+    "library_error": "unexpected error; a run keeps its traceback in data/run.log",
     "json_disabled": "HTTP 403; search.formats in its settings.yml must include json",
     "silent": "no results, even for a common query",
     "unrelated": "results for another query",

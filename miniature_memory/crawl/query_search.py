@@ -147,17 +147,11 @@ class QuerySearch:
                   self.memory.setdefault(PROVIDERS[name].shares or name, {}),
                   deadline=time.monotonic() + ANSWER_FRAC * seconds)
         try:
-            return bounded(seconds, lambda: PROVIDERS[name].ask(ask))
-        except TimeoutError:
-            self.discovery.give_up(name, "timeout")
-        except (FetchError, ProviderError) as error:
-            refusal = ProviderError.of(error) if isinstance(error, FetchError) else error
-            self.discovery.give_up(name, refusal.reason, refusal.retry_after_sec)
-            if refusal.advice:
-                logger.warning("%s", refusal.advice)
-        except Exception:  # a library that reads other people's pages may fail in any way
-            logger.log(DETAIL, "%s failed on %r", name, what, exc_info=True)
-            self.discovery.give_up(name, "library_error")
+            return answer_of(name, ask, seconds)
+        except ProviderError as error:
+            self.discovery.give_up(name, error.reason, error.retry_after_sec)
+            if error.advice:
+                logger.warning("%s", error.advice)
         return None
 
     def passes_canary(self, name: str, waiting: int) -> bool:
@@ -183,6 +177,21 @@ class QuerySearch:
             return False
         time.sleep(max(wait, 0.0))
         return True
+
+
+def answer_of(name: str, ask: Ask, seconds: float) -> list[Found]:
+    """What a provider's function returns. Raises ProviderError, whatever it raises, and if it takes too long."""
+    try:
+        return bounded(seconds, lambda: PROVIDERS[name].ask(ask))
+    except ProviderError:
+        raise
+    except FetchError as error:
+        raise ProviderError.of(error) from None
+    except TimeoutError:
+        raise ProviderError("timeout") from None
+    except Exception:  # a library that reads other people's pages may fail in any way
+        logger.log(DETAIL, "%s failed on %r", name, ask.what, exc_info=True)
+        raise ProviderError("library_error") from None
 
 
 def related(query: str, found: list[Found]) -> bool:

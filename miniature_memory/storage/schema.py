@@ -23,7 +23,12 @@ CREATE TABLE shells (                        -- WARC response records that say n
     seq INTEGER PRIMARY KEY, url_id INTEGER NOT NULL UNIQUE, url TEXT NOT NULL,
     file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL);
 """
-SCHEMA = BACKOFFS + SHELLS + """
+LOCAL_FILES = """
+CREATE TABLE local_files (                   -- files of --texts and --import of which all documents are stored
+    address TEXT PRIMARY KEY,                -- file:///...
+    mark TEXT NOT NULL) WITHOUT ROWID;       -- size and time of the file, and what it was read with
+"""
+SCHEMA = BACKOFFS + SHELLS + LOCAL_FILES + """
 CREATE TABLE files (                         -- committed bytes of each append-only file
     path TEXT PRIMARY KEY, length INTEGER NOT NULL,
     dropped INTEGER NOT NULL DEFAULT 0);     -- 1: removed on purpose, its name is not used again
@@ -116,12 +121,12 @@ INSERT INTO state VALUES ('urls.spelled_since', strftime('%s', 'now'));
 FROM_5_TO_6 = """
 ALTER TABLE documents ADD COLUMN license TEXT;
 """
-FROM_6_TO_7 = SHELLS + """
+FROM_6_TO_7 = SHELLS + LOCAL_FILES + """
 ALTER TABLE hosts ADD COLUMN feed TEXT;
 """
+FROM_5 = FROM_5_TO_6 + FROM_6_TO_7
 # Version found -> what makes it the newest
-STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5_TO_6 + FROM_6_TO_7,
-         4: FROM_4_TO_5 + FROM_5_TO_6 + FROM_6_TO_7, 5: FROM_5_TO_6 + FROM_6_TO_7, 6: FROM_6_TO_7}
+STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5, 4: FROM_4_TO_5 + FROM_5, 5: FROM_5, 6: FROM_6_TO_7}
 MIGRATES_1_AND_2 = "ed6c2ba"  # the last commit that brought catalogs of version 1 and 2 to version 3
 
 

@@ -1,12 +1,15 @@
-"""Doctor's look at the web: may each provider be asked, and does it answer? Only robots.txt is asked for, by the rules
-of crawl/web.py; an engine with a key is asked only with --ask-paid."""
+"""Doctor's look at the web: may each provider be asked, and what does it answer? One that takes queries gets one, of
+the others' hosts only robots.txt is asked for, by the rules of crawl/web.py; an engine with a key is asked only with
+--ask-paid. Nothing is kept but the count of what is paid."""
 
-import dataclasses
 import sqlite3
 import time
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+from threading import Lock
+from typing import NamedTuple
 
 from miniature_memory.core.config import Tables, build_config
 from miniature_memory.core.errors import ConfigError, StageError
@@ -18,12 +21,11 @@ from miniature_memory.crawl.commoncrawl import COMMONCRAWL
 from miniature_memory.crawl.config import KEYED, SearchConfig
 from miniature_memory.crawl.engine_keys import spending, with_keys
 from miniature_memory.crawl.feed_reader import Listing
-from miniature_memory.crawl.outcomes import reason_in_words
+from miniature_memory.crawl.outcomes import NO_ANSWER, reason_in_words
 from miniature_memory.crawl.provider import Ask, ProviderError
 from miniature_memory.crawl.provider_registry import PROVIDERS
-from miniature_memory.crawl.query_search import CANARY
+from miniature_memory.crawl.query_search import CANARY, RESULTS_PER_PAGE, answer_of, related
 from miniature_memory.crawl.robots import Rules, fetch_rules, robots_url
-from miniature_memory.crawl.search_engines import DDGS_BACKENDS
 from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
 from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import Web
@@ -33,7 +35,6 @@ from miniature_memory.views import status
 
 ANSWER_SEC = 8.0  # for one answer from the web
 MAX_HOSTS = 3  # of one provider that are asked
-WIKIS = ("mediawiki", "wikilinks")
 WAIT = "wait, or use other providers meanwhile."
 
 
@@ -66,14 +67,13 @@ def check_web(root: Path, tables: Tables, ask_paid: bool = False) -> list[Findin
             findings.append(Finding(name, NOTE, f"paused until {paused[name]}", WAIT))
         elif name in config.keys:
             findings.append(check_key(name, config, ask_paid))
-        elif not (urls := addresses(name, config, seeds)):
+        elif not (urls := addresses(name, config, seeds)) and PROVIDERS[name].takes != "query":
             findings.append(Finding(name, OK, f"no address for it in {shown(root / 'config/seeds.txt')}"))
+        elif urls and all(host_of(url) in paused for url in urls):
+            findings.append(Finding(name, NOTE, f"{host_of(urls[0])} is paused until {paused[host_of(urls[0])]}", WAIT))
         else:
             asked[name] = [url for url in urls if host_of(url) not in paused]
-            if not asked[name]:
-                findings.append(Finding(name, NOTE, f"{host_of(urls[0])} is paused until {paused[host_of(urls[0])]}",
-                                        WAIT))
-    return findings + ask({name: urls for name, urls in asked.items() if urls}, config, root)
+    return findings + ask(asked, config, root)
 
 
 def check_key(name: str, config: SearchConfig, ask_paid: bool) -> Finding:
@@ -103,11 +103,9 @@ def read_paused(root: Path) -> dict[str, str]:
 
 
 def addresses(name: str, config: SearchConfig, seeds: list[Seed]) -> list[str]:
-    """Where a provider is asked: a URL for each of its hosts, a few of them."""
+    """A URL for each host that a provider asks, a few of them; none where its function alone knows them."""
     wikis = [wiki.replace("{language}", config.language) for wiki in config.wikis]
-    urls = {"google": ["https://www.google.com/"], "commoncrawl": [COMMONCRAWL], "searxng": [config.searxng_url],
-            "ddgs": [f"https://{host}/" for host in DDGS_BACKENDS.values()],
-            "mediawiki": wikis, "wikilinks": wikis,
+    urls = {"commoncrawl": [COMMONCRAWL], "searxng": [config.searxng_url], "mediawiki": wikis, "wikilinks": wikis,
             "marginalia": [open_sources.MARGINALIA], "hackernews": [open_sources.HACKERNEWS],
             "internetarchive": [open_sources.INTERNETARCHIVE], "stackexchange": [open_sources.STACKEXCHANGE],
             }.get(name, [seed.url for seed in seeds if PROVIDERS[name].reads(seed.kind)])
@@ -115,34 +113,57 @@ def addresses(name: str, config: SearchConfig, seeds: list[Seed]) -> list[str]:
 
 
 def ask(asked: dict[str, list[str]], config: SearchConfig, root: Path) -> list[Finding]:
-    """Ask the hosts of all providers for robots.txt, all at once."""
+    """Ask all providers at once: what takes a query for results, the hosts of others for robots.txt."""
     if not asked:
         return [Finding("network", NOTE, "not checked: no provider may be asked now.",
                         f"wait, or add to providers under [search] in {shown(root / 'config/default.toml')}")]
-    own = [urlsplit(url) for name in ("searxng", *WIKIS) for url in asked.get(name, [])]  # may be private
-    private = [f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}" for parts in own]
-    web = Web(dataclasses.replace(config.web, allow_private=[*config.web.allow_private, *private]))
-
-    def failure(url: str) -> str:
-        rules = fetch_rules(web, robots_url(url), seconds=ANSWER_SEC)
-        reason = rules.rejection if isinstance(rules, Rules) else ""
-        return "no valid answer" if reason == "robots_unavailable" else reason_in_words(reason)
-
-    urls = list({host_of(url): url for urls in asked.values() for url in urls}.values())
-    with ThreadPoolExecutor(len(urls)) as pool:
-        failures = dict(zip(map(host_of, urls), pool.map(failure, urls), strict=True))
-    n = sum(not reason for reason in failures.values())
-    if not n:
-        listed = "; ".join(f"{host}: {reason}" for host, reason in list(failures.items())[:MAX_HOSTS])
-        return [Finding("network", BAD, f"none of {len(failures)} hosts answered ({listed}).",
+    web, turns = Web(config.web), defaultdict[str, Lock](Lock)  # two that ask the same hosts take turns
+    with ThreadPoolExecutor(len(asked) * (MAX_HOSTS + 1)) as pool:
+        answers = {name: pool.submit(try_query, name, config, web, turns) if PROVIDERS[name].takes == "query" else
+                   pool.submit(try_hosts, urls, web, pool) for name, urls in asked.items()}
+        found = {name: answer.result() for name, answer in answers.items()}
+    if not any(answer.has_answered for answer in found.values()):
+        listed = "; ".join(f"{name}: {answer.text}" for name, answer in list(found.items())[:MAX_HOSTS])
+        return [Finding("network", BAD, f"none of {counted(len(found), 'provider')} answered ({listed}).",
                         "connect this machine to a network, or "
                         + status.set_in(root, "web", 'proxy = "http://HOST:PORT"')
                         + ". Without a network, try the demonstration: " + command("run.py", DEMO))]
-    findings = [Finding("network", OK, f"{n} of {len(failures)} hosts answered")]
-    for name, urls in asked.items():
-        failed = [f"{host}: {failures[host]}" for host in map(host_of, urls) if failures[host]]
-        if len(failed) == len(urls):
-            findings.append(Finding(name, NOTE, "; ".join(failed), WAIT))
-        else:
-            findings.append(Finding(name, OK, "reachable" + (f", except {'; '.join(failed)}" if failed else "")))
-    return findings
+    n = sum(answer.has_answered for answer in found.values())
+    return [Finding("network", OK, f"{n} of {counted(len(found), 'provider')} answered")] + [
+        Finding(name, OK, answer.text) if answer.is_good else Finding(name, NOTE, answer.text, WAIT)
+        for name, answer in found.items()]
+
+
+class Answer(NamedTuple):
+    text: str
+    is_good: bool
+    has_answered: bool  # it may have refused
+
+
+def try_query(name: str, config: SearchConfig, web: Web, turns: defaultdict[str, Lock]) -> Answer:
+    """What a provider answers to a query that has results everywhere."""
+    try:
+        with turns[PROVIDERS[name].shares or name]:
+            found = answer_of(name, Ask(CANARY, RESULTS_PER_PAGE, 0, config, web, Listing), ANSWER_SEC)
+    except ProviderError as error:
+        return Answer(reason_in_words(error.reason), False, error.reason not in NO_ANSWER)
+    doubt = "" if related(CANARY, found) else "unrelated"
+    if not found and PROVIDERS[name].zero_may_lie:
+        doubt = "silent"
+    return Answer(reason_in_words(doubt) or f'{counted(len(found), "result")} for "{CANARY}"', not doubt, True)
+
+
+def try_hosts(urls: list[str], web: Web, pool: ThreadPoolExecutor) -> Answer:
+    """Whether hosts answer when they are asked for robots.txt."""
+    failures = zip(map(host_of, urls), pool.map(partial(robots_failure, web), urls), strict=True)
+    failed = [f"{host}: {failure}" for host, failure in failures if failure]
+    listed, has_answered = "; ".join(failed), len(failed) < len(urls)
+    return Answer("reachable" + f", except {listed}" * bool(failed) if has_answered else listed, has_answered,
+                  has_answered)
+
+
+def robots_failure(web: Web, url: str) -> str:
+    """Why a host gives no valid answer for robots.txt; "" if it does."""
+    rules = fetch_rules(web, robots_url(url), seconds=ANSWER_SEC)
+    reason = rules.rejection if isinstance(rules, Rules) else ""
+    return "no valid answer" if reason == "robots_unavailable" else reason_in_words(reason)

@@ -380,8 +380,9 @@ def test_a_catalog_of_version_4_is_migrated_and_loses_nothing(tmp_path: Path) ->
     assert after["documents"] == [(*row, None) for row in before["documents"]]
     assert after.pop("state").pop(0)[0] in ("search.next_query", "urls.spelled_since") and before.pop("state")
     assert after["hosts"] == [(*row, None) for row in before["hosts"]]
-    changed: dict[str, list[tuple[object, ...]]] = {"urls": [], "documents": [], "hosts": []}
-    assert after | changed == before | changed | {"shells": []}
+    changed: dict[str, list[tuple[object, ...]]] = dict.fromkeys(
+        ("urls", "documents", "hosts", "local_files", "shells"), [])
+    assert after | changed == before | changed
 
 
 def test_a_file_in_which_a_page_waits_for_a_browser_is_kept(tmp_path: Path) -> None:
@@ -404,7 +405,8 @@ def test_a_catalog_of_version_6_is_migrated_and_loses_nothing(tmp_path: Path) ->
         urls.add(new, "http://a/", "t")
         schema_now, rows_now = schema_of(new), all_rows(new)
     with contextlib.closing(sqlite3.connect(tmp_path / "data/catalog.sqlite3")) as db:
-        db.executescript("ALTER TABLE hosts DROP COLUMN feed; DROP TABLE shells; PRAGMA user_version = 6;")
+        db.executescript("ALTER TABLE hosts DROP COLUMN feed; DROP TABLE local_files; DROP TABLE shells; "
+                         "PRAGMA user_version = 6;")
     with Catalog(tmp_path) as old:
         assert schema_of(old) == schema_now and all_rows(old) == rows_now
 
