@@ -380,8 +380,8 @@ def test_a_catalog_of_version_4_is_migrated_and_loses_nothing(tmp_path: Path) ->
     assert after["documents"] == [(*row, None) for row in before["documents"]]
     assert after.pop("state").pop(0)[0] in ("search.next_query", "urls.spelled_since") and before.pop("state")
     assert after["hosts"] == [(*row, None) for row in before["hosts"]]
-    changed: dict[str, list[tuple[object, ...]]] = dict.fromkeys(
-        ("urls", "documents", "hosts", "local_files", "shells"), [])
+    changed: dict[str, list[tuple[object, ...]]] = {
+        "urls": [], "documents": [], "hosts": [], "local_files": [], "shells": []}
     assert after | changed == before | changed
 
 
