@@ -18,12 +18,17 @@ CREATE TABLE backoffs (                      -- who refused or failed, and is le
     repeats INTEGER NOT NULL,                -- in a row; each doubles the next pause
     PRIMARY KEY (kind, name)) WITHOUT ROWID;
 """
+SHELLS = """
+CREATE TABLE shells (                        -- WARC response records that say nothing without scripts, see shells.py
+    seq INTEGER PRIMARY KEY, url_id INTEGER NOT NULL UNIQUE, url TEXT NOT NULL,
+    file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL);
+"""
 LOCAL_FILES = """
 CREATE TABLE local_files (                   -- files of --texts and --import of which all documents are stored
     address TEXT PRIMARY KEY,                -- file:///...
     mark TEXT NOT NULL) WITHOUT ROWID;       -- size and time of the file, and what it was read with
 """
-SCHEMA = BACKOFFS + LOCAL_FILES + """
+SCHEMA = BACKOFFS + SHELLS + LOCAL_FILES + """
 CREATE TABLE files (                         -- committed bytes of each append-only file
     path TEXT PRIMARY KEY, length INTEGER NOT NULL,
     dropped INTEGER NOT NULL DEFAULT 0);     -- 1: removed on purpose, its name is not used again
@@ -116,7 +121,7 @@ INSERT INTO state VALUES ('urls.spelled_since', strftime('%s', 'now'));
 FROM_5_TO_6 = """
 ALTER TABLE documents ADD COLUMN license TEXT;
 """
-FROM_6_TO_7 = LOCAL_FILES + """
+FROM_6_TO_7 = SHELLS + LOCAL_FILES + """
 ALTER TABLE hosts ADD COLUMN feed TEXT;
 """
 FROM_5 = FROM_5_TO_6 + FROM_6_TO_7
