@@ -108,8 +108,9 @@ class Browser:
         self._replies: dict[int, Message] = {}
         self._n_calls = 0
         self._ended = threading.Event()
-        self._folder = tempfile.TemporaryDirectory(prefix="render-", ignore_cleanup_errors=True)
-        if os.geteuid() == 0:
+        shared = "/tmp" if os.geteuid() == 0 else None  # a TMPDIR of root's own may be closed to others
+        self._folder = tempfile.TemporaryDirectory(prefix="render-", dir=shared, ignore_cleanup_errors=True)
+        if shared:
             os.chown(self._folder.name, NOBODY, NOBODY)
         command = [*found.walls, found.program, *FLAGS, f"--user-agent={agent}",
                    f"--user-data-dir={self._folder.name}/profile"]

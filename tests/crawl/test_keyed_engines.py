@@ -17,7 +17,7 @@ from local_server import LocalServer, page, serve
 import search
 from miniature_memory.core.errors import ConfigError
 from miniature_memory.core.paths import PROJECT
-from miniature_memory.crawl import query_search
+from miniature_memory.crawl import engine_keys, query_search
 from miniature_memory.crawl.config import SearchConfig, WebConfig
 from miniature_memory.crawl.engines import Key, engines_of, presets
 from miniature_memory.crawl.feed_reader import Listing
@@ -104,6 +104,7 @@ REQUESTS = {
 @pytest.fixture(autouse=True)
 def own_count(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(engine_keys, "PROJECT", tmp_path)  # whose configuration may send keys anywhere
 
 
 @pytest.fixture
