@@ -28,7 +28,7 @@ from miniature_memory.core.process import process_tree, pss_kb
 PROGRAMS = ("chromium-headless-shell", "chrome-headless-shell")  # the whole Chromium takes 430 MB for one page
 MEMORY_MB = 240  # of all its processes, PSS: 180 with a small page, of which most is the program itself
 SCRIPT_MB = 128  # of it for the page's JavaScript objects
-WATCH_SEC, LOOK_SEC = 0.02, 0.2  # between two looks at the clock; at the memory
+WATCH_SEC, LOOK_SEC = 0.01, 0.2  # between two looks at the clock; at the memory
 OFF = 'set render = "off" under [scrape] in config/default.toml'
 PROBE_SEC, END_SEC = 10.0, 2.0
 MESSAGE_BYTES = 64 << 20
@@ -211,14 +211,13 @@ class Browser:
 
     def _watch(self) -> None:
         """Kill the browser beyond its limits. Its PSS takes 10 ms to read: in between, what is resident tells whether
-        it grows, since a page may take hundreds of megabytes in a second."""
-        tree: list[int] = []
+        it grows, since a page may take a gigabyte in a second, and in a process that has just begun."""
         looked_at = used_mb = resident_mb = 0.0
         while not self._ended.wait(WATCH_SEC):
-            now, grown_mb = time.monotonic(), sum(map(_resident_mb, tree)) - resident_mb
+            now, tree = time.monotonic(), process_tree(self.process.pid)
+            grown_mb = sum(map(_resident_mb, tree)) - resident_mb
             if now - looked_at >= LOOK_SEC or used_mb + grown_mb > MEMORY_MB:
-                tree, looked_at = process_tree(self.process.pid), now
-                resident_mb = sum(map(_resident_mb, tree))
+                looked_at, resident_mb = now, resident_mb + grown_mb
                 used_mb = sum(map(pss_kb, tree)) * 1024 / 1e6
                 self.peak_mb = max(self.peak_mb, used_mb)
             if used_mb > MEMORY_MB:
