@@ -23,6 +23,7 @@ from miniature_memory.storage import paid_queries
 logger = logging.getLogger(__name__)
 
 FILE = "config/keys.toml"
+MOST_BYTES = 1 << 16  # of a file of keys
 SHAPE = r"[\w.~+/=:-]{8,500}"  # of every key that these services give out; it is safe in headers, URLs and JSON
 
 
@@ -65,7 +66,7 @@ def read_keys(engines: Mapping[str, Engine], root: Path) -> dict[str, Key]:
 
 def _is_linked(root: Path) -> bool:
     """Whether what the root has as its file of keys is a link, perhaps to those of somebody else."""
-    return (root / FILE).resolve() != root.resolve() / FILE
+    return os.path.realpath(root / FILE) != os.path.join(os.path.realpath(root), FILE)
 
 
 def _is_named_by_project(name: str, engine: Engine, root: Path) -> bool:
@@ -98,13 +99,17 @@ def _read_file(path: Path, engines: Mapping[str, Engine]) -> dict[str, tuple[str
     """The keys in a file by their names, each with the file's. No file is an empty one."""
     name = shown(path)
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
+        mode = status.st_mode
         if stat.S_ISREG(mode) and mode & 0o077:
             raise ConfigError(f"{name} holds keys, and others may read it. Expected: a file for you alone. "
                               f"Fix: chmod 600 {shlex.quote(name)}")
         if not stat.S_ISREG(mode):
             raise ConfigError(f"{name} is no file. Expected: one with your keys, or none. "
                               f"Fix: mv {shlex.quote(name)} {shlex.quote(name)}.old")
+        if status.st_size > MOST_BYTES:
+            raise ConfigError(f"{name} has {status.st_size:,} bytes. Expected: at most {MOST_BYTES:,}, one line for each "
+                              f"key. Fix: mv {shlex.quote(name)} {shlex.quote(name)}.old")
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         return {}

@@ -149,6 +149,20 @@ def test_a_folder_in_its_place_is_an_error_whose_fix_works(tmp_path):
     assert keys() == {}
 
 
+def test_links_that_go_in_circles_and_files_without_end_are_errors():
+    path = Path("root/config/keys.toml")
+    path.symlink_to("keys.toml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        keys()
+    path.unlink()
+    with open(keep("root", ""), "wb") as stream:
+        stream.truncate(20 << 30)  # of which the disk holds nothing
+    with pytest.raises(ConfigError, match="21,474,836,480 bytes") as caught:
+        keys()
+    subprocess.run(str(caught.value).partition("Fix: ")[2], shell=True, check=True)
+    assert keys() == {}
+
+
 @pytest.mark.parametrize(("text", "message"), [
     (f"serper = {KEY}", r"is not TOML \(at line 1\)"), (f"{KEY}", "is not TOML"),
     (f'serper = "{KEY}é"', "cannot be a key"), (f'[serper]\nkey = "{KEY}"', "than texts"),
