@@ -413,3 +413,8 @@ def test_the_page_about_engines_is_true():
     rows = re.findall(r"(?m)^\| `(\w+)` \|.*\| ([\d.]+)\b[^|]*\| (\d+)", text)
     assert rows == [(name, f"{engine.usd_per_query}", f"{engine.number}") for name, engine in engines_of({}).items()]
     assert all(engine.signup in text for engine in engines_of({}).values())
+
+
+def test_an_answer_with_more_rows_than_any_engine_gives_is_cut_short(server, not_counted):
+    server.routes["/brave"] = json_page({"web": {"results": [{"url": f"{URL}/{n}"} for n in range(5000)]}})
+    assert len(asked(server, "brave")) == 1000
