@@ -74,8 +74,9 @@ def _is_named_by_project(name: str, engine: Engine, root: Path) -> bool:
     configuration, which no root can change."""
     if root.resolve() == PROJECT.resolve():
         return True
-    tables = (presets().get(name), read_tables(PROJECT)["search"]["engines"].get(name))
-    return urlsplit(engine.url)[:2] in [urlsplit(str(one.get("url", "")))[:2] for one in tables if isinstance(one, dict)]
+    tables = presets().get(name), read_tables(PROJECT)["search"]["engines"].get(name)
+    named = [str(one.get("url")) for one in tables if isinstance(one, dict)]
+    return urlsplit(engine.url)[:2] in [urlsplit(url)[:2] for url in named]  # scheme, host and port
 
 
 def _goes_elsewhere(name: str, engine: Engine, root: Path, where: str) -> ConfigError:
@@ -100,16 +101,16 @@ def _read_file(path: Path, engines: Mapping[str, Engine]) -> dict[str, tuple[str
     name = shown(path)
     try:
         status = path.stat()
-        mode = status.st_mode
+        mode, size = status.st_mode, status.st_size
         if stat.S_ISREG(mode) and mode & 0o077:
             raise ConfigError(f"{name} holds keys, and others may read it. Expected: a file for you alone. "
                               f"Fix: chmod 600 {shlex.quote(name)}")
         if not stat.S_ISREG(mode):
             raise ConfigError(f"{name} is no file. Expected: one with your keys, or none. "
                               f"Fix: mv {shlex.quote(name)} {shlex.quote(name)}.old")
-        if status.st_size > MOST_BYTES:
-            raise ConfigError(f"{name} has {status.st_size:,} bytes. Expected: at most {MOST_BYTES:,}, one line for each "
-                              f"key. Fix: mv {shlex.quote(name)} {shlex.quote(name)}.old")
+        if size > MOST_BYTES:
+            raise ConfigError(f"{name} has {size:,} bytes. Expected: at most {MOST_BYTES:,}, one line per key. "
+                              f"Fix: mv {shlex.quote(name)} {shlex.quote(name)}.old")
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         return {}

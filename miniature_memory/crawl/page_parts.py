@@ -100,7 +100,8 @@ def headers_to_send(headers: Mapping[str, str]) -> dict[str, str]:
     """Those of a page's own headers that are sent: what it accepts, where it is, and what its scripts add."""
     return {name: value for name, value in headers.items()
             if (name.lower() in SENT_HEADERS or name.lower().startswith(("x-", "hx-")))
-            and not NOT_SENT.match(name.lower()) and len(value) <= HEADER_CHARS and value.isascii() and value.isprintable()}
+            and not NOT_SENT.match(name.lower())
+            and len(value) <= HEADER_CHARS and value.isascii() and value.isprintable()}
 
 
 class PageParts:

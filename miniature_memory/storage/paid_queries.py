@@ -72,7 +72,8 @@ def take(engine: str, limit: int) -> bool:
 
 def _month(db: sqlite3.Connection) -> str:
     """This month, or the last one that was counted if that is later."""
-    return max(this_month(), db.execute("SELECT coalesce(max(month), '') FROM paid_queries").fetchone()[0])
+    (last,) = db.execute("SELECT max(month) FROM paid_queries").fetchone()
+    return max(this_month(), last or "")
 
 
 @contextlib.contextmanager
