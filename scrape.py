@@ -24,7 +24,7 @@ from miniature_memory.core.stage import StageStats, View, stage_main
 from miniature_memory.crawl.config import ScrapeConfig
 from miniature_memory.crawl.crawler import Crawler
 from miniature_memory.crawl.frontier import due_urls, status_table
-from miniature_memory.storage import pages, urls
+from miniature_memory.storage import pages, urls, yields
 from miniature_memory.storage.catalog import Catalog
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ def run(config: ScrapeConfig, root: Path) -> StageStats:
             remove_extracted(catalog)
         crawler, started = Crawler(config, catalog, stats), time.monotonic()
         stand_ins = list(crawler.web.guard.connect_to)
+        yields.settle(catalog)
         if rows := due_urls(catalog, config.max_pages, config.max_pages_per_host, stand_ins):
             crawler.run(rows)
         else:

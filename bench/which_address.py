@@ -20,6 +20,7 @@ pass. `way` is how far `estimate` comes from `found` to `oracle`, the stricter o
 
 import argparse
 import hashlib
+import html
 import json
 import lzma
 import random
@@ -39,7 +40,7 @@ from urllib.parse import urlsplit
 from miniature_memory.cleaning.cleaner import clean_text, config_checks
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.core.stage import StageStats
-from miniature_memory.crawl import frontier
+from miniature_memory.crawl import frontier, page_signals
 from miniature_memory.crawl.blocklists import Blocklist
 from miniature_memory.crawl.config import ScrapeConfig, SearchConfig
 from miniature_memory.crawl.discovery import Discovery
@@ -48,7 +49,9 @@ from miniature_memory.crawl.recorder import Recorder
 from miniature_memory.crawl.visits import Network, Page, Visit
 from miniature_memory.crawl.warc import Exchange
 from miniature_memory.crawl.web import Fetched
-from miniature_memory.storage import clean_documents, documents, urls
+from miniature_memory.crawl.yields import Topic
+from miniature_memory.responses.signals import read_signals
+from miniature_memory.storage import clean_documents, documents, urls, yields
 from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
 
@@ -114,7 +117,7 @@ HELD_OUT = {
 
 class Text(NamedTuple):
     title: str
-    snippet: str
+    text: str
     words: tuple[str, ...]  # in lower case
     n_tokens: int  # words and signs
     good: bool  # whether clean's rules let it pass
@@ -154,7 +157,7 @@ def read_texts(path: Path) -> list[Text]:
             row = json.loads(line)
             text, title = row["main_content"] or "", row["title"] or ""
             good = not clean_text(text, "en", checks, None).rejection
-            texts.append(Text(title, text[:160], tuple(re.findall(r"[a-z]+", text.lower())),
+            texts.append(Text(title, text, tuple(re.findall(r"[a-z]+", text.lower())),
                               len(re.findall(r"\w+|[^\w\s]", text)), good))
     return texts
 
@@ -179,8 +182,8 @@ def make_world(seed: int, topic: Subject, texts: list[Text]) -> World:
             world.sitemaps[host] = [page.url for page in pages]
         liked = [page for page in pages if page.on_topic] or pages
         found = {rng.choice(liked if rng.random() < SEARCH_ON_TOPIC else pages).url for _ in range(rng.randint(1, 3))}
-        world.results += [Found(url, f"{world.pages[url].text.title} {world.pages[url].text.snippet}")
-                          for url in sorted(found)]
+        world.results += [Found(url, f"{text.title} {text.text[:160]}") for url, text in
+                          ((url, world.pages[url].text) for url in sorted(found))]
     rng.shuffle(world.results)
     return world
 
@@ -232,7 +235,7 @@ class Crawl:
         self.choosing_sec: list[float] = []
         (root / "config").mkdir(parents=True)
         (root / "config/queries.txt").write_text("\n".join(topic.queries))
-        self.catalog = Catalog(root)
+        self.catalog, self.topic = Catalog(root), Topic.load(root, "en")
         self.config = ScrapeConfig(max_pages=PER_NIGHT, max_pages_per_host=PER_HOST, follow_links=True,
                                    max_link_depth=100)
 
@@ -250,6 +253,7 @@ class Crawl:
         self.search()
         recorder = Recorder(self.config, self.catalog, StageStats("scrape"), "bench", Blocklist(), Network(True))
         started = time.perf_counter()
+        yields.settle(self.catalog)
         rows = self.choose()
         self.choosing_sec.append(time.perf_counter() - started)
         planned = Counter(row["host"] for row in rows)
@@ -305,15 +309,20 @@ class Crawl:
         version = f"{row['url']} {self.now if changed else ''}"
         digest = hashlib.sha256(version.encode()).hexdigest()
         page = Page(Fetched(row["url"], 200, "OK", [], b"", b""), "2027-01-15T08:00:00Z", digest,
-                    Exchange(b".", b"", digest), self.links(address))
+                    Exchange(b".", b"", digest), self.links(address) if not row["payload_hash"] else {})
         if row["payload_hash"] and not changed:
             recorder.finish_visit(visit, "unchanged", page)
         else:
             recorder.page(visit, page)
         return recorder.add_links(visit, page)
 
-    def links(self, address: Address) -> tuple[str, ...]:
-        return tuple(address.links)
+    def links(self, address: Address) -> dict[str, int]:
+        """What the crawl's workers read in the page."""
+        listed = "".join(f'<li><a href="{url}">{html.escape(anchor)}</a></li>' for url, anchor in address.links.items())
+        body = (f"<!DOCTYPE html><html><head><title>{html.escape(address.text.title)}</title></head><body>"
+                f"<p>{html.escape(address.text.text)}</p><ul>{listed}</ul></body></html>").encode("utf-8", "replace")
+        return page_signals.links(read_signals([], body), [("Content-Type", "text/html; charset=utf-8")], body,
+                                  address.url, self.topic)
 
     def clean(self) -> None:
         """What extract, validate and clean leave in the catalog of the night's pages."""
@@ -322,7 +331,8 @@ class Crawl:
             address = self.world.pages[row["url"]]
             with catalog.record():
                 place, name = Place("data/raw/0.jsonl", 0, 0), f"{row['url']} {row['seq']}"
-                seq = documents.add(catalog, hashlib.sha256(name.encode()).hexdigest(), row["url"], place)
+                seq = documents.add(catalog, hashlib.sha256(name.encode()).hexdigest(), row["url"], place,
+                                    page=row["seq"])
                 documents.set_validation(catalog, seq, documents.VALID, "en")
                 is_first = catalog.value("SELECT min(seq) FROM pages WHERE url_id = ?", [row["url_id"]]) == row["seq"]
                 if address.kept and is_first:

@@ -21,6 +21,7 @@ from miniature_memory.crawl.recorder import Recorder
 from miniature_memory.crawl.scheduler import Scheduler
 from miniature_memory.crawl.visits import Done, Job, Network, Page, RobotsFetch, Visit, work
 from miniature_memory.crawl.web import Web
+from miniature_memory.crawl.yields import Topic
 from miniature_memory.storage.catalog import Catalog
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Crawler:
     def __init__(self, config: ScrapeConfig, catalog: Catalog, stats: StageStats) -> None:
         self.config, self.catalog, self.stats = config, catalog, stats
         self.web, self.network = Web(config.web), Network()
+        self.topic = Topic.load(catalog.root, config.search.language)
         blocklist = Blocklist.load(catalog.root, config.search.blocklists, config.search.block_adult)
         self.recorder = Recorder(config, catalog, stats, self.web.agent, blocklist, self.network)
         self.scheduler = Scheduler(config, catalog, self.web, blocklist, self.network, self.recorder.finish_visit)
@@ -51,7 +53,7 @@ class Crawler:
         for row in rows:
             self.scheduler.plan(row)
         for _ in range(min(self.config.workers, len(rows))):
-            threading.Thread(target=work, args=(self.web, self.config, self.jobs, self.done), daemon=True).start()
+            threading.Thread(target=work, args=(self.web, self.config, self.topic, self.jobs, self.done), daemon=True).start()
         deadline = self.scheduler.deadline
         with Progress(desc="scrape", total=0, unit=" pages", leave=False) as progress:
             while time.monotonic() < deadline and (self.busy or self.scheduler.next_turn() < deadline):

@@ -7,6 +7,7 @@ import queue
 import sqlite3
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.robots import Rules, fetch_rules
 from miniature_memory.crawl.warc import Exchange, archived_page, exchange_records
 from miniature_memory.crawl.web import Fetched, Web
+from miniature_memory.crawl.yields import Topic
 from miniature_memory.responses.media_type import HTML_TYPES
 from miniature_memory.responses.signals import read_signals
 
@@ -93,7 +95,7 @@ class Page(NamedTuple):
     fetched_at: str = ""
     body_hash: str = ""  # sha256, in hex
     records: Exchange | None = None
-    links: tuple[str, ...] = ()
+    links: Mapping[str, int] = {}  # URL -> what it promises
     rejection: str = ""  # why only its links are of use
 
 
@@ -110,7 +112,8 @@ class Done(NamedTuple):
     ended: float
 
 
-def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[Job], done: queue.SimpleQueue[Done]) -> None:
+def work(web: Web, config: ScrapeConfig, topic: Topic, jobs: queue.SimpleQueue[Job],
+         done: queue.SimpleQueue[Done]) -> None:
     """A worker thread: fetch pages and robots.txt files."""
     while True:
         host, request = jobs.get()
@@ -118,7 +121,7 @@ def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[Job], done: que
         outcome: Page | Rules | str | Exception
         try:
             if isinstance(request, Visit):
-                outcome = fetch_page(web, config, request)
+                outcome = fetch_page(web, config, topic, request)
             else:
                 outcome = fetch_rules(web, request.url, request.hops)
         except Exception as error:  # a FetchError, or a bug, which the main thread raises again
@@ -126,7 +129,7 @@ def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[Job], done: que
         done.put(Done(host, request, outcome, began, time.monotonic()))
 
 
-def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
+def fetch_page(web: Web, config: ScrapeConfig, topic: Topic, visit: Visit) -> Page:
     """Fetch one page and prepare its records. Raises FetchError with the reason if there is no page to keep."""
     at = timestamp()
     row, source = visit.row, {}
@@ -154,10 +157,11 @@ def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
     rejection = signals.rejection if config.respect_noai else ""
     if not rejection and page_signals.needs_js(body):
         raise FetchError("needs_js")
-    found: list[str] = []
+    found: dict[str, int] = {}
     if config.follow_links and row["depth"] < config.max_link_depth:
-        found = [url for url in page_signals.links(signals, answer.headers, body, answer.url)
-                 if host_of(url) == host_of(answer.url)]
+        found = {url: promise for url, promise in page_signals.links(signals, answer.headers, body, answer.url,
+                                                                     topic).items()
+                 if host_of(url) == host_of(answer.url)}
     if rejection:  # which says nothing of what it leads to
-        return Page(answer, links=tuple(found), rejection=rejection)
-    return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), tuple(found))
+        return Page(answer, links=found, rejection=rejection)
+    return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), found)

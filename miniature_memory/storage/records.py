@@ -10,7 +10,7 @@ from miniature_memory.storage.documents import DAMAGED
 from miniature_memory.storage.rejections import REJECTED
 
 TABLES = {"data/raw": "documents", "data/clean": "clean_documents", "data/pages": "pages"}
-READS = {"extract": "pages", "validate": "documents", "clean": "documents", "prepare": "clean_documents"}
+READS = {"extract": "pages", "yields": "pages", "validate": "documents", "clean": "documents", "prepare": "clean_documents"}
 
 
 class Extent(NamedTuple):

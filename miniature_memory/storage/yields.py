@@ -1,0 +1,73 @@
+"""Yields: what the visits to each host have given, by how their URLs were found and what was promised of them.
+
+A visit that brings no new page is counted when it ends, one that brings a page once clean has judged its document:
+until then nobody knows what it was worth. A document that comes from no page, such as a local file, counts nowhere.
+"""
+
+from typing import NamedTuple
+
+from miniature_memory.storage.catalog import LAST, Catalog
+
+VISITED = -1  # the promise of a URL that was visited before
+_ADD = ("ON CONFLICT DO UPDATE SET visits = visits + excluded.visits, kept = kept + excluded.kept, "
+        "kept_bytes = kept_bytes + excluded.kept_bytes")
+
+
+class Yield(NamedTuple):
+    """Of all visits to one host whose URLs were found by one source and promised the same."""
+
+    host: str
+    source: str
+    promise: int
+    visits: int
+    kept_bytes: int  # of text, in the documents that clean kept
+
+
+class HostYield(NamedTuple):
+    host: str
+    visits: int
+    kept: int  # documents
+    kept_bytes: int
+
+
+def end_visit(catalog: Catalog, url_id: int, counts: bool) -> None:
+    """A URL was visited, within a record() block. counts: it brought no page, and that is the host's doing."""
+    if counts:
+        catalog.execute("INSERT INTO yields SELECT host, source, promise, 1, 0, 0 FROM urls WHERE id = ? " + _ADD,
+                        [url_id])
+    catalog.execute("UPDATE urls SET promise = ? WHERE id = ?", [VISITED, url_id])
+
+
+def settle(catalog: Catalog) -> None:
+    """Count the visits whose pages have passed through all stages up to clean since this was called last."""
+    waiting = catalog.value("SELECT min(page) FROM documents WHERE seq > ?", [catalog.cursor("clean")]) or LAST
+    start, end = catalog.cursor("yields"), min(catalog.cursor("extract"), waiting - 1)
+    if end > start:
+        with catalog.record():
+            _count_pages(catalog, start, end, "1")
+            catalog.advance("yields", end)
+
+
+def count_kept_again(catalog: Catalog) -> None:
+    """After the clean set was rebuilt: what is kept of the same visits now, within a record() block."""
+    catalog.execute("UPDATE yields SET kept = 0, kept_bytes = 0")
+    _count_pages(catalog, 0, catalog.cursor("yields"), "0")
+
+
+def _count_pages(catalog: Catalog, start: int, end: int, visits: str) -> None:
+    catalog.execute(
+        f"INSERT INTO yields SELECT host, source, pages.promise, {visits}, clean_documents.id IS NOT NULL, "
+        "coalesce(text_bytes, 0) FROM pages JOIN urls ON urls.id = url_id LEFT JOIN documents ON page = pages.seq "
+        f"LEFT JOIN clean_documents ON clean_documents.id = documents.id WHERE pages.seq > ? AND pages.seq <= ? {_ADD}",
+        [start, end])
+
+
+def of_all(catalog: Catalog) -> list[Yield]:
+    return [Yield(*row) for row in catalog.execute("SELECT host, source, promise, visits, kept_bytes FROM yields")]
+
+
+def of_hosts(catalog: Catalog) -> list[HostYield]:
+    """Those that gave most first, then those that cost most."""
+    return [HostYield(*row) for row in catalog.execute(
+        "SELECT host, sum(visits) AS n, sum(kept), sum(kept_bytes) AS gain FROM yields GROUP BY host "
+        "ORDER BY gain DESC, n DESC, host")]
