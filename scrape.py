@@ -24,7 +24,7 @@ from miniature_memory.core.stage import StageStats, View, stage_main
 from miniature_memory.crawl.config import ScrapeConfig
 from miniature_memory.crawl.crawler import Crawler
 from miniature_memory.crawl.frontier import due_urls, status_table
-from miniature_memory.storage import pages, urls, yields
+from miniature_memory.storage import pages, urls
 from miniature_memory.storage.catalog import Catalog
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,7 @@ def run(config: ScrapeConfig, root: Path) -> StageStats:
             remove_extracted(catalog)
         crawler, started = Crawler(config, catalog, stats), time.monotonic()
         stand_ins = list(crawler.web.guard.connect_to)
-        yields.settle(catalog)
-        if rows := due_urls(catalog, config.max_pages, config.max_pages_per_host, stand_ins):
+        if rows := due_urls(catalog, config.max_pages, most_per_host(config), stand_ins):
             crawler.run(rows)
         else:
             logger.info("No URL is due: search found no new one, and the known ones are due later.")
@@ -48,6 +47,12 @@ def run(config: ScrapeConfig, root: Path) -> StageStats:
         if crawler.recorder.links:
             stats.facts["links"] = dict(crawler.recorder.links)
     return stats
+
+
+def most_per_host(config: ScrapeConfig) -> int:
+    """URLs of one host that are planned: no more than its delay leaves time for, since others can use the rest."""
+    in_time = 1 + int(config.max_minutes * 60 / config.delay_sec) if config.delay_sec else config.max_pages_per_host
+    return min(config.max_pages_per_host, in_time)
 
 
 def remove_extracted(catalog: Catalog) -> None:

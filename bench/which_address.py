@@ -253,7 +253,6 @@ class Crawl:
         self.search()
         recorder = Recorder(self.config, self.catalog, StageStats("scrape"), "bench", Blocklist(), Network(True))
         started = time.perf_counter()
-        yields.settle(self.catalog)
         rows = self.choose()
         self.choosing_sec.append(time.perf_counter() - started)
         planned = Counter(row["host"] for row in rows)
@@ -341,6 +340,7 @@ class Crawl:
                 catalog.advance("extract", row["seq"])
                 catalog.advance("validate", seq)
                 catalog.advance("clean", seq)
+        yields.settle(catalog)
         catalog.commit()
 
 

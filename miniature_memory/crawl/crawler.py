@@ -52,8 +52,9 @@ class Crawler:
             self.scheduler.deadline = time.monotonic() + self.config.max_minutes * 60
         for row in rows:
             self.scheduler.plan(row)
+        shared = (self.web, self.config, self.topic, self.jobs, self.done)
         for _ in range(min(self.config.workers, len(rows))):
-            threading.Thread(target=work, args=(self.web, self.config, self.topic, self.jobs, self.done), daemon=True).start()
+            threading.Thread(target=work, args=shared, daemon=True).start()
         deadline = self.scheduler.deadline
         with Progress(desc="scrape", total=0, unit=" pages", leave=False) as progress:
             while time.monotonic() < deadline and (self.busy or self.scheduler.next_turn() < deadline):

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from lxml import etree
 from lxml import html as lxml_html
@@ -79,8 +78,9 @@ def links(signals: Signals, headers: Iterable[tuple[str, str]], body: bytes, url
     return found
 
 
-def visible_text(root: Any) -> str:
-    return " ".join(root.xpath("//body//text()[not(parent::script or parent::style)]"))
+def visible_text(root: etree._Element) -> str:
+    found = root.xpath("//body//text()[not(parent::script or parent::style)]")
+    return " ".join(map(str, found)) if isinstance(found, list) else ""
 
 
 def refresh_target(signals: Signals, url: str) -> str:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from miniature_memory.core.text import host_of
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.url_keys import url_key
+from miniature_memory.storage.yields import ONLY_COSTS, VISITED
 
 _NOT_PAUSED = "host NOT IN (SELECT name FROM backoffs WHERE kind = 'host' AND until > ?)"  # parameter: now
 
@@ -123,11 +124,15 @@ def rows(catalog: Catalog, ids: list[int]) -> list[sqlite3.Row]:
 
 
 def enough_due(catalog: Catalog, enough: int, per_host: int) -> bool:
-    """Whether at least `enough` URLs are due, where `per_host` of one host count at most."""
+    """Whether at least `enough` URLs that were never visited are due, where `per_host` of one host count at most, and
+    none of a host that has only cost visits."""
     now, n = time.time(), 0
+    costly = {host for (host,) in catalog.execute(f"SELECT host FROM yields GROUP BY host HAVING {ONLY_COSTS}")}
     for host in hosts_due(catalog, now):
-        n += catalog.value("SELECT count(*) FROM (SELECT 1 FROM urls WHERE host = ? AND due_at <= ? LIMIT ?)",
-                           (host, now, per_host))
+        if host in costly:
+            continue
+        n += catalog.value("SELECT count(*) FROM (SELECT 1 FROM urls WHERE host = ? AND due_at <= ? AND promise != ? "
+                           "LIMIT ?)", (host, now, VISITED, per_host))
         if n >= enough:
             return True
     return n >= enough

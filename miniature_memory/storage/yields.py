@@ -9,6 +9,7 @@ from typing import NamedTuple
 from miniature_memory.storage.catalog import LAST, Catalog
 
 VISITED = -1  # the promise of a URL that was visited before
+ONLY_COSTS = "sum(visits) >= 5 AND sum(kept) = 0"  # of a host; a guess
 _ADD = ("ON CONFLICT DO UPDATE SET visits = visits + excluded.visits, kept = kept + excluded.kept, "
         "kept_bytes = kept_bytes + excluded.kept_bytes")
 
@@ -20,7 +21,8 @@ class Yield(NamedTuple):
     source: str
     promise: int
     visits: int
-    kept_bytes: int  # of text, in the documents that clean kept
+    kept: int  # documents
+    kept_bytes: int  # of their text
 
 
 class HostYield(NamedTuple):
@@ -63,11 +65,21 @@ def _count_pages(catalog: Catalog, start: int, end: int, visits: str) -> None:
 
 
 def of_all(catalog: Catalog) -> list[Yield]:
-    return [Yield(*row) for row in catalog.execute("SELECT host, source, promise, visits, kept_bytes FROM yields")]
+    return [Yield(*row) for row in catalog.execute(
+        "SELECT host, source, promise, visits, kept, kept_bytes FROM yields")]
 
 
-def of_hosts(catalog: Catalog) -> list[HostYield]:
-    """Those that gave most first, then those that cost most."""
+def give_most(catalog: Catalog, most: int) -> list[HostYield]:
+    """The hosts that gave most."""
+    return _of_hosts(catalog, "gain > 0 ORDER BY gain DESC, host LIMIT ?", most)
+
+
+def only_cost(catalog: Catalog, most: int) -> list[HostYield]:
+    """The hosts that gave nothing in many visits, those with most visits first."""
+    return _of_hosts(catalog, f"{ONLY_COSTS} ORDER BY n DESC, host LIMIT ?", most)
+
+
+def _of_hosts(catalog: Catalog, having: str, most: int) -> list[HostYield]:
     return [HostYield(*row) for row in catalog.execute(
         "SELECT host, sum(visits) AS n, sum(kept), sum(kept_bytes) AS gain FROM yields GROUP BY host "
-        "ORDER BY gain DESC, n DESC, host")]
+        f"HAVING {having}", [most])]

@@ -20,7 +20,7 @@ def test_what_needs_scripts(html, shell):
 
 
 def links_of(html: bytes, *headers: tuple[str, str], url: str = "http://a.example/x") -> list[str]:
-    return links(read_signals(headers, html), headers, html, url)
+    return list(links(read_signals(headers, html), headers, html, url, Topic([], "en")))
 
 
 def test_links_are_those_that_robots_may_follow():

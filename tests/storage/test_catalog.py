@@ -356,9 +356,10 @@ def test_a_catalog_of_version_3_is_migrated_and_loses_nothing(tmp_path: Path) ->
             "http://b/"]
         append_rows(catalog, [b"two\n"])
     assert after["hosts"] == [("a", "x", None, 7.0, 0), ("b", None, None, 8.0, 0)]
-    assert [row[:-2] for row in after.pop("urls")] == before.pop("urls")
-    moved = {"settings", "breakers", "hosts", "documents"}
-    assert [row[:-1] for row in after["documents"]] == before["documents"]
+    assert [row[:-3] for row in after.pop("urls")] == before.pop("urls")
+    moved = {"settings", "breakers", "hosts", "documents", "pages"}
+    assert [row[:-2] for row in after["documents"]] == before["documents"]
+    assert [row[:-1] for row in after["pages"]] == before["pages"]
     assert all(after[name] == before[name] for name in before.keys() - moved)
     with Catalog(tmp_path) as old, Catalog(tmp_path / "new") as new:
         assert schema_of(old) == schema_of(new)
@@ -375,11 +376,14 @@ def test_a_catalog_of_version_4_is_migrated_and_loses_nothing(tmp_path: Path) ->
         assert schema_of(old) == schema_of(new)
         assert [row["url"] for row in due_urls(old, 9, 9)] == ["http://a/?x=&y=1"]
         append_rows(old, [b"two\n"])
-    assert [row[:-2] for row in after["urls"]] == before["urls"]
-    assert [row[-2:] for row in after["urls"]] == [(None, row[1]) for row in before["urls"]]
-    assert after["documents"] == [(*row, None) for row in before["documents"]]
+    assert [row[:-3] for row in after["urls"]] == before["urls"]
+    assert [row[-3:] for row in after["urls"]] == [
+        (None, row[1], -1 if row[6] != "new" else 0) for row in before["urls"]]
+    assert after["documents"] == [(*row, None, 1) for row in before["documents"]]  # extracted from the first page
+    assert after["pages"] == [(*row, 0) for row in before["pages"]]
     assert after.pop("state").pop(0)[0] in ("search.next_query", "urls.spelled_since") and before.pop("state")
-    changed: dict[str, list[tuple[object, ...]]] = {"urls": [], "documents": []}
+    assert after.pop("yields") == []  # counted when clean runs next
+    changed: dict[str, list[tuple[object, ...]]] = {"urls": [], "documents": [], "pages": []}
     assert after | changed == before | changed
 
 
