@@ -72,7 +72,7 @@ def links(signals: Signals, headers: Iterable[tuple[str, str]], body: bytes, url
     for element in root.iter("a", "area", "frame"):
         if "nofollow" not in element.get("rel", "").lower().split():
             target = joined(base, element.get("src" if element.tag == "frame" else "href", ""), encoding)
-            promise = topic.promise(target, "".join(element.itertext()), about)
+            promise = topic.promise(target, "".join(map(str, element.itertext())), about)
             found[target] = max(promise, found.get(target, 0))
     found.pop("", None)
     return found

@@ -35,7 +35,7 @@ WINDOW = 4  # times as many URLs of a host are compared as may be visited
 MOST_COMPARED = 30  # times as many URLs as are chosen
 
 STEM_CHARS = 5  # of a word count: its endings make no difference
-TELLING_WORDS = 3  # fewer say nothing of what a URL leads to
+TELLING_WORDS = 3  # fewer, none of them the topic's, say nothing of what a URL leads to
 ABOUT = (0.003, 0.01)  # shares of the topic's words among a page's: hardly, partly, about the topic
 MAX_CHARS = 50_000  # of a page, and
 MAX_LINK_CHARS = 300  # of what stands at a link
@@ -72,9 +72,9 @@ class Topic:
         15. It is no measure, but a name for URLs of one kind: what they give is counted. parent: see about()."""
         path = url.partition("://")[2].partition("/")[2]
         found = {stem for word in words_of(f"{text[:MAX_LINK_CHARS]} {unquote(path)}") for stem in stems_of(word)}
-        if len(found) < TELLING_WORDS:
-            return 4 * parent
-        return 4 * parent + 1 + min(len(found & self.stems), 2)
+        of_topic = len(found & self.stems)
+        level = 0 if len(found) < TELLING_WORDS and not of_topic else 1 + min(of_topic, 2)
+        return 4 * parent + level
 
     def about(self, text: str) -> int:
         """1: a page has hardly any of the topic's words; 2: some; 3: many. 0 stands for no page."""
