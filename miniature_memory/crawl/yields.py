@@ -16,7 +16,7 @@ Sutton and Barto, Reinforcement Learning, 2.2), and a host gets more visits only
 import random
 import re
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable
 from heapq import heappush, heappushpop
 from pathlib import Path
@@ -26,13 +26,13 @@ from miniature_memory.core.languages import language_of, lower
 from miniature_memory.crawl.seeds import read_lines
 from miniature_memory.storage import urls, yields
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.yields import Yield
+from miniature_memory.storage.yields import Gain, HostGain
 
 EXPLORED_FRAC = 0.1  # of the visits
 HOST_VISITS, RATE_VISITS = 4.0, 5.0  # that the priors are worth; tuned by bench.which_address
 TRUST = 2  # visits in a night to a host that is unknown, and as many more for each visit before; others come first
 WINDOW = 4  # times as many URLs of a host are compared as may be visited
-MOST_COMPARED = 30  # times as many URLs as are chosen
+MOST_COMPARED = 20  # times as many URLs as are chosen
 
 STEM_CHARS = 5  # of a word count: its endings make no difference
 TELLING_WORDS = 3  # fewer, none of them the topic's, say nothing of what a URL leads to
@@ -59,9 +59,10 @@ class Topic:
     """The words that a topic's queries are made of. Without any, nothing is promised, and hosts alone differ."""
 
     def __init__(self, queries: Iterable[str], language: str) -> None:
-        function_words = language_of(language).function_words
-        self.stems = {stem for query in queries for word in words_of(query)
-                      if not (function_words and function_words.has(word)) for stem in stems_of(word)}
+        known = language_of(language)
+        of_any_topic = {word for template in known.queries for word in words_of(template)}
+        self.stems = {stem for query in queries for word in words_of(query) if word not in of_any_topic
+                      and not (known.function_words and known.function_words.has(word)) for stem in stems_of(word)}
 
     @classmethod
     def load(cls, root: Path, language: str) -> "Topic":
@@ -85,25 +86,26 @@ class Topic:
 
 
 class Estimate:
-    """What visits give, by what they gave. Raises ZeroDivisionError if they gave nothing.
+    """What visits give, by what they gave.
 
     It is counted in documents, each worth the mean of 1 and its length over the mean length: lengths differ so much
     that one long document would pass for a good host.
     """
 
-    def __init__(self, found: list[Yield]) -> None:
-        kept = sum(one.kept for one in found)
-        length = sum(one.kept_bytes for one in found) / kept
-        gains = [(one, (one.kept + one.kept_bytes / length) / 2) for one in found]
-        self.visits: Counter[str] = Counter()  # of each host
-        for one in found:
-            self.visits[one.host] += one.visits
-        self.mean = kept / self.visits.total()
+    def __init__(self, catalog: Catalog) -> None:
+        """Raises ZeroDivisionError if no visit has given anything."""
+        kinds = yields.by_kind(catalog)
+        visits, kept, n_bytes = (sum(column) for column in zip(*kinds.values(), strict=True))
+        self.length: float = n_bytes / kept
+        self.mean: float = kept / visits
         self.of_promise: dict[int, float] = {}  # documents per visit, for sources without such a promise so far
         self.rates: dict[tuple[str, int], float] = {}  # (source, promise) -> documents per visit
-        self._count_rates(gains)
+        self._count_rates(kinds)
+        self.visits: dict[str, int] = {}  # of each host that is known
         self.factors: dict[str, float] = {}  # host -> what it gave, over what the rates let expect
-        self._count_factors(gains)
+        for host, expected in yields.by_host(catalog, self.rates):
+            self.visits[host.host] = host.visits
+            self.factors[host.host] = _shrunk(self._worth(host), expected, 1.0, HOST_VISITS * self.mean)
         self.usual = sum(self.factors.values()) / len(self.factors)
 
     def rate(self, source: str, promise: int) -> float:
@@ -112,24 +114,16 @@ class Estimate:
     def factor(self, host: str) -> float:
         return self.factors.get(host, self.usual)
 
-    def _count_rates(self, gains: list[tuple[Yield, float]]) -> None:
-        gained, visits = defaultdict[object, float](float), Counter[object]()
-        for one, gain in gains:
-            for key in (one.promise, (one.source, one.promise)):
-                gained[key] += gain
-                visits[key] += one.visits
-        for promise in {one.promise for one, _ in gains}:
-            self.of_promise[promise] = _shrunk(gained[promise], visits[promise], self.mean, RATE_VISITS)
-        for kind in {(one.source, one.promise) for one, _ in gains}:
-            self.rates[kind] = _shrunk(gained[kind], visits[kind], self.of_promise[kind[1]], RATE_VISITS)
+    def _worth(self, gain: Gain | HostGain) -> float:
+        return (gain.kept + gain.kept_bytes / self.length) / 2
 
-    def _count_factors(self, gains: list[tuple[Yield, float]]) -> None:
-        gained, expected = defaultdict[str, float](float), defaultdict[str, float](float)
-        for one, gain in gains:
-            gained[one.host] += gain
-            expected[one.host] += one.visits * self.rate(one.source, one.promise)
-        for host, n in expected.items():
-            self.factors[host] = _shrunk(gained[host], n, 1.0, HOST_VISITS * self.mean)
+    def _count_rates(self, kinds: dict[tuple[str, int], Gain]) -> None:
+        for promise in {promise for _, promise in kinds}:
+            gains = [gain for kind, gain in kinds.items() if kind[1] == promise]
+            self.of_promise[promise] = _shrunk(sum(map(self._worth, gains)), sum(gain.visits for gain in gains),
+                                               self.mean, RATE_VISITS)
+        for kind, gain in kinds.items():
+            self.rates[kind] = _shrunk(self._worth(gain), gain.visits, self.of_promise[kind[1]], RATE_VISITS)
 
 
 def _shrunk(gained: float, spent: float, usual: float, prior: float) -> float:
@@ -140,13 +134,12 @@ def _shrunk(gained: float, spent: float, usual: float, prior: float) -> float:
 def choose(catalog: Catalog, now: float, limit: int, per_host: int,
            without: Collection[str]) -> list[tuple[int, sqlite3.Row]] | None:
     """The URLs to visit next, each with its turn at its host; None if no visit has given anything yet."""
-    found = yields.of_all(catalog)
-    if not any(one.kept for one in found):
+    if not yields.any_kept(catalog):
         return None
-    estimate, hosts = Estimate(found), list(urls.hosts_due(catalog, now, without=without))
+    estimate, hosts = Estimate(catalog), list(urls.hosts_due(catalog, now, without=without))
     choice = _Choice(catalog, estimate, now, per_host)
     unknown = [host for host in hosts if host not in estimate.visits]
-    dice = random.Random(estimate.visits.total())  # the same catalog, the same choice
+    dice = random.Random(sum(estimate.visits.values()))  # the same catalog, the same choice
     explored = dice.sample(unknown, min(len(unknown), round(limit * EXPLORED_FRAC)))
     ids = [id for host in explored for *_, id in choice.of_host(host)[:1]]
     ids += choice.best(sorted(hosts, key=estimate.factor, reverse=True), limit - len(ids), set(ids))
@@ -169,7 +162,7 @@ class _Choice:
         """(trusted, bytes expected, - turn, id) of the best URLs of a host, the best first."""
         due = urls.promises_due(self.catalog, host, self.now, WINDOW * self.per_host)
         self.compared += len(due)
-        factor, trust = self.estimate.factor(host), TRUST * (1 + self.estimate.visits[host])
+        factor, trust = self.estimate.factor(host), TRUST * (1 + self.estimate.visits.get(host, 0))
         worth = sorted(((self.estimate.rate(row["source"], row["promise"]) * factor, -place, row["id"])
                         for place, row in enumerate(due)), reverse=True)
         return [(turn < trust, value, -turn, id) for turn, (value, _, id) in enumerate(worth[:self.per_host])]

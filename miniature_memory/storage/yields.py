@@ -4,6 +4,8 @@ A visit that brings no new page is counted when it ends, one that brings a page 
 until then nobody knows what it was worth. A document that comes from no page, such as a local file, counts nowhere.
 """
 
+import json
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from miniature_memory.storage.catalog import LAST, Catalog
@@ -14,21 +16,18 @@ _ADD = ("ON CONFLICT DO UPDATE SET visits = visits + excluded.visits, kept = kep
         "kept_bytes = kept_bytes + excluded.kept_bytes")
 
 
-class Yield(NamedTuple):
-    """Of all visits to one host whose URLs were found by one source and promised the same."""
+class Gain(NamedTuple):
+    """What some visits gave."""
 
-    host: str
-    source: str
-    promise: int
     visits: int
     kept: int  # documents
     kept_bytes: int  # of their text
 
 
-class HostYield(NamedTuple):
+class HostGain(NamedTuple):
     host: str
     visits: int
-    kept: int  # documents
+    kept: int
     kept_bytes: int
 
 
@@ -64,22 +63,37 @@ def _count_pages(catalog: Catalog, start: int, end: int, visits: str) -> None:
         [start, end])
 
 
-def of_all(catalog: Catalog) -> list[Yield]:
-    return [Yield(*row) for row in catalog.execute(
-        "SELECT host, source, promise, visits, kept, kept_bytes FROM yields")]
+def any_kept(catalog: Catalog) -> bool:
+    return catalog.value("SELECT 1 FROM yields WHERE kept > 0 LIMIT 1") is not None
 
 
-def give_most(catalog: Catalog, most: int) -> list[HostYield]:
+def by_kind(catalog: Catalog) -> dict[tuple[str, int], Gain]:
+    """(source, promise) -> what visits to such URLs gave."""
+    return {(source, promise): Gain(*gain) for source, promise, *gain in catalog.execute(
+        "SELECT source, promise, sum(visits), sum(kept), sum(kept_bytes) FROM yields GROUP BY source, promise")}
+
+
+def by_host(catalog: Catalog, rates: dict[tuple[str, int], float]) -> Iterator[tuple[HostGain, float]]:
+    """What each host gave, and what it would have given if each of its visits had given the rate of its kind."""
+    for *gain, expected in catalog.execute(
+            "WITH rates AS MATERIALIZED (SELECT json_extract(value, '$[0]') AS source, json_extract(value, '$[1]') AS "
+            "promise, json_extract(value, '$[2]') AS rate FROM json_each(?)) SELECT host, sum(visits), sum(kept), "
+            "sum(kept_bytes), sum(visits * rate) FROM yields JOIN rates USING (source, promise) GROUP BY host",
+            [json.dumps([[source, promise, rate] for (source, promise), rate in rates.items()])]):
+        yield HostGain(*gain), expected
+
+
+def give_most(catalog: Catalog, most: int) -> list[HostGain]:
     """The hosts that gave most."""
     return _of_hosts(catalog, "gain > 0 ORDER BY gain DESC, host LIMIT ?", most)
 
 
-def only_cost(catalog: Catalog, most: int) -> list[HostYield]:
+def only_cost(catalog: Catalog, most: int) -> list[HostGain]:
     """The hosts that gave nothing in many visits, those with most visits first."""
     return _of_hosts(catalog, f"{ONLY_COSTS} ORDER BY n DESC, host LIMIT ?", most)
 
 
-def _of_hosts(catalog: Catalog, having: str, most: int) -> list[HostYield]:
-    return [HostYield(*row) for row in catalog.execute(
+def _of_hosts(catalog: Catalog, having: str, most: int) -> list[HostGain]:
+    return [HostGain(*row) for row in catalog.execute(
         "SELECT host, sum(visits) AS n, sum(kept), sum(kept_bytes) AS gain FROM yields GROUP BY host "
         f"HAVING {having}", [most])]
