@@ -40,12 +40,12 @@ def chosen(catalog: Catalog, limit: int, per_host: int = 50) -> Counter[str]:
 def test_more_words_of_the_topic_promise_more_than_few_or_none():
     topic = Topic(["to bake bread at home", "history of bread", "sourdough starters"], "en")
     none, one, two, more = (topic.promise("http://a.example/7", text) for text in (
-        "Read the news of today", "Feeding a sourdough", "Sourdough bread in an hour", "Sourdough bread: bake it"))
+        "Read all the news of today", "Feeding a sourdough", "Sourdough bread in an hour", "Sourdough bread: bake it"))
     assert none < one < two == more
     assert topic.promise("http://a.example/sourdough/bread-in-an-hour") == two
     assert topic.promise("http://a.example/7", "Read more") == 0  # says nothing, neither for nor against
     assert topic.promise("http://bread.example/sourdough/7") == one  # a host is judged by what it gives
-    assert topic.stems == {"bake", "bread", "home", "sourd", "start"}
+    assert not topic.words.search("the history of a homepage") and topic.words.search("at home")
 
 
 def test_a_page_about_the_topic_promises_something_for_its_links():
