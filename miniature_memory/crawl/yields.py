@@ -32,7 +32,7 @@ EXPLORED_FRAC = 0.1  # of the visits
 HOST_VISITS, RATE_VISITS = 4.0, 5.0  # that the priors are worth; tuned by bench.which_address
 TRUST = 2  # visits in a night to a host that is unknown, and as many more for each visit before; others come first
 WINDOW = 4  # times as many URLs of a host are compared as may be visited
-MOST_COMPARED = 20  # times as many URLs as are chosen
+MOST_COMPARED = 20_000  # URLs, once there are enough: they take 20 ms
 
 STEM_CHARS = 5  # of a word count: its endings make no difference
 TELLING_CHARS = 20  # fewer, without a word of the topic, say nothing of what a URL leads to. Guess
@@ -180,7 +180,7 @@ class _Choice:
         most = max(self.estimate.rates.values())
         for host in hosts if n else ():
             if len(heap) == n and (heap[0] >= (True, most * self.estimate.factor(host))
-                                   or self.compared > MOST_COMPARED * n):
+                                   or self.compared > MOST_COMPARED):
                 break
             for one in self.of_host(host):
                 if one[-1] in without:
