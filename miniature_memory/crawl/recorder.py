@@ -43,6 +43,8 @@ class Recorder:
             pages.add(self.catalog, row["id"], answer.url, page.fetched_at,
                       Place(file, offset, length - len(records.request)), records.payload_digest)
             self._update(visit, "fetched", page)
+            if page.feed:
+                urls.keep_feed(self.catalog, host_of(answer.url), page.feed)
         self.stats.n_in += 1
         self.stats.n_out += 1
 

@@ -97,6 +97,7 @@ class Page(NamedTuple):
     records: Exchange | None = None
     links: Mapping[str, int] = {}  # URL -> what it promises
     rejection: str = ""  # why only its links are of use
+    feed: str = ""  # that it announces
 
 
 class Job(NamedTuple):
@@ -164,4 +165,5 @@ def fetch_page(web: Web, config: ScrapeConfig, topic: Topic, visit: Visit) -> Pa
                  if host_of(url) == host_of(answer.url)}
     if rejection:  # which says nothing of what it leads to
         return Page(answer, links=found, rejection=rejection)
-    return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), found)
+    return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), found,
+                feed=page_signals.feed_of(signals, body, answer.url))

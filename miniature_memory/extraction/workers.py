@@ -118,14 +118,17 @@ def extract_all(jobs: Iterable[tuple[Key, Job]], config: ExtractConfig,
 
     A StageError of `jobs` is raised again once the pages before it are done.
     """
-    workers = [Worker(config, serve) for _ in range(config.workers or os.cpu_count() or 1)]
+    workers: list[Worker] = []  # started with the first jobs: where nothing is new, none is
+    most = config.workers or os.cpu_count() or 1
     waiting: list[tuple[Key, Worker]] = []
     failure: StageError | None = None
     try:
         try:
             for i, (key, job) in enumerate(jobs):
-                worker = workers[i % len(workers)]
-                if len(waiting) == len(workers):
+                if len(workers) < most:
+                    workers.append(Worker(config, serve))
+                worker = workers[i % most]
+                if len(waiting) == most:
                     first_key, first = waiting.pop(0)
                     yield first_key, first.result()
                 worker.submit(job)

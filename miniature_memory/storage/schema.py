@@ -26,7 +26,12 @@ CREATE TABLE yields (                        -- what visits have given, see yiel
 CREATE INDEX documents_of_page ON documents (page) WHERE page IS NOT NULL;
 CREATE INDEX urls_of_host ON urls (host, due_at, id, source, promise);  -- all that the choice of a URL asks
 """
-SCHEMA = BACKOFFS + """
+LOCAL_FILES = """
+CREATE TABLE local_files (                   -- files of --texts and --import of which all documents are stored
+    address TEXT PRIMARY KEY,                -- file:///...
+    mark TEXT NOT NULL) WITHOUT ROWID;       -- size and time of the file, and what it was read with
+"""
+SCHEMA = BACKOFFS + LOCAL_FILES + """
 CREATE TABLE files (                         -- committed bytes of each append-only file
     path TEXT PRIMARY KEY, length INTEGER NOT NULL,
     dropped INTEGER NOT NULL DEFAULT 0);     -- 1: removed on purpose, its name is not used again
@@ -57,7 +62,8 @@ CREATE TABLE urls (
 CREATE TABLE hosts (
     host TEXT PRIMARY KEY, robots TEXT, robots_at REAL, -- robots.txt as fetched, NULL: not asked yet
     due_at REAL,                             -- the earliest of its URLs, kept by the triggers; NULL: none
-    links INTEGER NOT NULL DEFAULT 0);       -- URLs of it that were found by following links
+    links INTEGER NOT NULL DEFAULT 0,        -- URLs of it that were found by following links
+    feed TEXT);                              -- that its pages announce; NULL: none
 CREATE TABLE answers (                       -- what a provider was asked, so that it is not asked again too soon
     provider TEXT NOT NULL, query TEXT NOT NULL, page INTEGER NOT NULL,
     asked_at REAL NOT NULL, results INTEGER NOT NULL, new INTEGER NOT NULL, PRIMARY KEY (provider, query, page));
@@ -120,7 +126,8 @@ INSERT INTO state VALUES ('urls.spelled_since', strftime('%s', 'now'));
 FROM_5_TO_6 = """
 ALTER TABLE documents ADD COLUMN license TEXT;
 """
-FROM_6_TO_7 = """
+FROM_6_TO_7 = LOCAL_FILES + """
+ALTER TABLE hosts ADD COLUMN feed TEXT;
 ALTER TABLE urls ADD COLUMN promise INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE pages ADD COLUMN promise INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE documents ADD COLUMN page INTEGER;
@@ -130,9 +137,9 @@ UPDATE documents SET page = (SELECT min(seq) FROM pages WHERE pages.url = docume
 DROP INDEX pages_url;
 DROP INDEX urls_of_host;
 """ + YIELDS
+FROM_5 = FROM_5_TO_6 + FROM_6_TO_7
 # Version found -> what makes it the newest
-STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5_TO_6 + FROM_6_TO_7,
-         4: FROM_4_TO_5 + FROM_5_TO_6 + FROM_6_TO_7, 5: FROM_5_TO_6 + FROM_6_TO_7, 6: FROM_6_TO_7}
+STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5, 4: FROM_4_TO_5 + FROM_5, 5: FROM_5, 6: FROM_6_TO_7}
 MIGRATES_1_AND_2 = "ed6c2ba"  # the last commit that brought catalogs of version 1 and 2 to version 3
 
 

@@ -240,19 +240,19 @@ def model_files(root: Path) -> list[Finding]:
 # --- the web -------------------------------------------------------------------------------------
 
 
-def check_web(root: Path, tables: Tables) -> list[Finding]:
+def check_web(root: Path, tables: Tables, ask_paid: bool = False) -> list[Finding]:
     try:
         from miniature_memory.views import doctor_web
     except ImportError:
         return [Finding("network", NOTE, "not checked: packages are missing.", install())]
-    return doctor_web.check_web(root, tables)
+    return doctor_web.check_web(root, tables, ask_paid)
 
 
 def check_contact(root: Path, tables: Tables) -> Finding:
     if contact := tables["web"]["contact"]:
         return Finding("contact", OK, contact)
-    return Finding("contact", NOTE, "web.contact is empty: site owners cannot reach you, and Wikipedia is not "
-                   "searched.", status.set_in(root, "web", 'contact = "you@example.org"') + ", with your own address")
+    return Finding("contact", NOTE, "web.contact is empty: site owners cannot reach you, and Wikipedia may "
+                   "refuse.", status.set_in(root, "web", 'contact = "you@example.org"') + ", with your own address")
 
 
 # --- the dataset ---------------------------------------------------------------------------------
@@ -296,11 +296,12 @@ def check_files(root: Path, counts: Counts) -> list[Finding]:
 # --- everything -----------------------------------------------------------------------------------
 
 
-def examine(root: Path, tables: Tables, config_file: Path | None, overrides: list[str], demo: bool) -> list[Finding]:
+def examine(root: Path, tables: Tables, config_file: Path | None, overrides: list[str], demo: bool,
+            ask_paid: bool = False) -> list[Finding]:
     """Every finding; what takes time runs in parallel."""
     with ThreadPoolExecutor(2) as pool:
         child = pool.submit(check_in_child, root, config_file, overrides)
-        web = None if demo else pool.submit(check_web, root, tables)
+        web = None if demo else pool.submit(check_web, root, tables, ask_paid)
         findings = [check_python(), *check_packages(), check_disk(root),
                     check_memory(root, tables["train"]["memory_limit_mb"]), check_cores()]
         findings += child.result()

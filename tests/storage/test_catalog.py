@@ -355,7 +355,7 @@ def test_a_catalog_of_version_3_is_migrated_and_loses_nothing(tmp_path: Path) ->
         assert catalog.state("search.next_query") == 7 and [row["url"] for row in due_urls(catalog, 9, 9)] == [
             "http://b/"]
         append_rows(catalog, [b"two\n"])
-    assert after["hosts"] == [("a", "x", None, 7.0, 0), ("b", None, None, 8.0, 0)]
+    assert after["hosts"] == [("a", "x", None, 7.0, 0, None), ("b", None, None, 8.0, 0, None)]
     assert [row[:-3] for row in after.pop("urls")] == before.pop("urls")
     moved = {"settings", "breakers", "hosts", "documents", "pages"}
     assert [row[:-2] for row in after["documents"]] == before["documents"]
@@ -383,8 +383,23 @@ def test_a_catalog_of_version_4_is_migrated_and_loses_nothing(tmp_path: Path) ->
     assert after["pages"] == [(*row, 0) for row in before["pages"]]
     assert after.pop("state").pop(0)[0] in ("search.next_query", "urls.spelled_since") and before.pop("state")
     assert after.pop("yields") == []  # counted when clean runs next
-    changed: dict[str, list[tuple[object, ...]]] = {"urls": [], "documents": [], "pages": []}
+    assert after["hosts"] == [(*row, None) for row in before["hosts"]]
+    changed: dict[str, list[tuple[object, ...]]] = {"urls": [], "documents": [], "pages": [], "hosts": [],
+                                                    "local_files": []}
     assert after | changed == before | changed
+
+
+def test_a_catalog_of_version_6_is_migrated_and_loses_nothing(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as new, new.record():
+        urls.add(new, "http://a/", "t")
+        schema_now, rows_now = schema_of(new), all_rows(new)
+    with contextlib.closing(sqlite3.connect(tmp_path / "data/catalog.sqlite3")) as db:
+        db.executescript("""ALTER TABLE hosts DROP COLUMN feed; DROP TABLE local_files; DROP TABLE yields;
+            DROP INDEX urls_of_host; CREATE INDEX urls_of_host ON urls (host, due_at, id); DROP INDEX documents_of_page;
+            ALTER TABLE urls DROP COLUMN promise; ALTER TABLE pages DROP COLUMN promise;
+            ALTER TABLE documents DROP COLUMN page; PRAGMA user_version = 6;""")
+    with Catalog(tmp_path) as old:
+        assert schema_of(old) == schema_now and all_rows(old) == rows_now
 
 
 def test_a_migrated_url_that_never_gave_a_page_gets_the_spelling_in_which_it_is_found(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from miniature_memory.core.config import read_tables
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import run_lock
 from miniature_memory.core.stage import StageStats
+from miniature_memory.crawl.new_topic import begin_texts
 from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import history, status
@@ -146,6 +147,20 @@ def test_training_that_was_skipped_gives_its_reason(tmp_path: Path) -> None:
     assert "skipped: the text was read 16 times. For more text, add queries" in facts_of(tmp_path)["next"]
     add_run(tmp_path, StageStats("train", facts={"stop_reason": ""}))
     assert "collects and learns more" in facts_of(tmp_path)["next"]
+
+
+def test_own_texts_are_followed_by_more_texts_and_not_by_queries(tmp_path: Path) -> None:
+    begin_texts(tmp_path, "letters")
+    assert "name other texts" in facts_of(tmp_path)["next"]
+    add_clean_documents(tmp_path, [PROSE])
+    with Catalog(tmp_path) as catalog, catalog.record():
+        catalog.advance("prepare", 1)
+    write_model(tmp_path)
+    for reason in ("the text was read 16 times", ""):
+        add_run(tmp_path, StageStats("train", facts={"stop_reason": reason}))
+        facts = facts_of(tmp_path)
+        assert "--texts FILE..." in facts["next"] and "queries" not in facts["next"]
+        assert "hosts" not in status.screen(facts)
 
 
 def write_model(root: Path) -> None:
