@@ -3,6 +3,8 @@
 from collections import Counter
 
 import pytest
+from local_server import page, serve
+from scraping import add, config_for, row_of, run
 
 from miniature_memory.crawl.frontier import due_urls
 from miniature_memory.crawl.yields import Estimate, Topic
@@ -100,6 +102,29 @@ def test_a_long_document_does_not_make_a_host(catalog):
         catalog.execute("UPDATE yields SET kept_bytes = 50000 WHERE host = 'long.example'")
     estimate = Estimate(catalog)
     assert estimate.factor("steady.example") > estimate.factor("long.example")
+
+
+def test_scrape_keeps_what_links_promise_and_counts_visits_without_a_page(tmp_path):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/queries.txt").write_text("sourdough bread\n")
+    links = "<p>News of the town.</p><a href=/1>Sourdough bread</a><a href=/2>The council has met again today</a>"
+    with serve({"/": page(links)}) as server:
+        add(tmp_path, server.url + "/", "http://nowhere.invalid/")
+        run(config_for(server, follow_links=True, max_pages=2), tmp_path)
+        bread, council = (row_of(tmp_path, f"{server.url}/{n}")["promise"] for n in (1, 2))
+        assert bread > council > 0 and row_of(tmp_path, server.url + "/")["promise"] == VISITED
+        run(config_for(server), tmp_path)  # neither is there
+    with Catalog(tmp_path) as catalog:
+        assert sorted(tuple(row) for row in catalog.execute("SELECT source, promise, visits, kept FROM yields")) == [
+            ("links", council, 1, 0), ("links", bread, 1, 0), ("test", 0, 1, 0)]
+        assert catalog.value("SELECT promise FROM pages") == 0
+
+
+def test_without_a_network_no_host_is_to_blame(tmp_path):
+    add(tmp_path, "http://nowhere.invalid/")
+    run(config_for(), tmp_path)
+    with Catalog(tmp_path) as catalog:
+        assert catalog.value("SELECT count(*) FROM yields") == 0
 
 
 # --- what is chosen ------------------------------------------------------------------------------
