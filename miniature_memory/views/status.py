@@ -280,9 +280,9 @@ def provider_rows(facts: Facts) -> dict[str, str]:
 
 def host_rows(hosts: Facts) -> dict[str, str]:
     """Which hosts give, and which only cost."""
-    give = [f"{one['host']} {one['kept_bytes'] / one['visits'] / 1000:.1f} kB per visit ({one['kept']:,} kept of "
-            f"{counted(one['visits'], 'visit')})" for one in hosts["give"]]
-    cost = [f"{one['host']} {counted(one['visits'], 'visit')}" for one in hosts["cost"]]
+    give = [f"{one['host']}: {one['kept_bytes'] / one['visits'] / 1000:.1f} kB of text per visit "
+            f"({counted(one['visits'], 'visit')}, {counted(one['kept'], 'document')} kept)" for one in hosts["give"]]
+    cost = [f"{one['host']}: {counted(one['visits'], 'visit')}, nothing kept" for one in hosts["cost"]]
     return {name: "; ".join(lines) for name, lines in (("hosts give", give), ("  only cost", cost)) if lines}
 
 
