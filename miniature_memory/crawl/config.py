@@ -149,6 +149,8 @@ class ScrapeConfig(ScrapeLimits):
     follow_links: bool = setting(False, "add a page's links to its own host")
     max_link_depth: int = setting(2, "links between a URL that search found and one that is added")
     max_links_per_host: int = setting(1000, "URLs of one host that are added by following links, ever")
+    render: str = setting("off", "\"auto\": pages that say nothing without scripts are rendered in a browser without a "
+        "network, if Chromium is installed")
     keep_pages: bool = setting(True, "false: the next run removes WARC files that have been extracted completely")
     web: WebConfig = field(default_factory=WebConfig)
     search: BlocklistConfig = field(default_factory=BlocklistConfig)
@@ -156,3 +158,5 @@ class ScrapeConfig(ScrapeLimits):
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ValueError(f"workers = {self.workers}: expected at least 1")
+        if self.render not in ("off", "auto"):
+            raise ValueError(f'render = {self.render!r}: expected "off" or "auto"')

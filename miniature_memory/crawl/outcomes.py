@@ -28,6 +28,8 @@ REASONS = {
     "html_page": "an HTML page instead of a feed or sitemap",
     "no_listing": "neither a feed nor a sitemap",
     "no_links": "no links in it",
+    "render_timeout": "timed out in the browser",
+    "render_memory": "too large for the browser",
 }
 
 

@@ -27,9 +27,14 @@ _NO_NEWS = re.compile(r"comment|recentchanges", re.IGNORECASE)  # a wiki's every
 
 
 def needs_js(body: bytes) -> bool:
-    """Whether this page is a shell for scripts to fill: hardly any visible text, and no data for machines."""
-    if len(body) > SHELL_BYTES or b"<script" not in body.lower():
-        return False
+    """Whether this page is a shell for scripts to fill."""
+    return len(body) <= SHELL_BYTES and b"<script" in body.lower() and not has_text(body)
+
+
+def has_text(body: bytes) -> bool:
+    """Whether a page has more than hardly any visible text, or data for machines."""
+    if len(body) > SHELL_BYTES:
+        return True
     n_chars, at, hidden, data_bytes, is_data = 0, 0, b"", 0, False
     for match in _BLOCK.finditer(body):
         name = match[2].lower()
@@ -38,7 +43,7 @@ def needs_js(body: bytes) -> bool:
         if not match[1] and not hidden:
             n_chars += _visible_chars(body[at:match.start()])
             if n_chars >= SHELL_CHARS:
-                return False
+                return True
             hidden, at = name, match.end()
             is_data = name == b"script" and b"json" in match[3].lower()  # for machines; extract may read it
         elif match[1] and name == hidden:
@@ -46,7 +51,7 @@ def needs_js(body: bytes) -> bool:
             hidden, at = b"", match.end()
     if not hidden:
         n_chars += _visible_chars(body[at:])
-    return n_chars < SHELL_CHARS and data_bytes < 2 * SHELL_CHARS
+    return n_chars >= SHELL_CHARS or data_bytes >= 2 * SHELL_CHARS
 
 
 def _visible_chars(piece: bytes) -> int:

@@ -20,7 +20,7 @@ from miniature_memory.crawl.warc import Exchange, archived_page, exchange_record
 from miniature_memory.crawl.web import Fetched, Web
 from miniature_memory.crawl.yields import Topic
 from miniature_memory.responses.media_type import HTML_TYPES
-from miniature_memory.responses.signals import read_signals
+from miniature_memory.responses.signals import Signals, read_signals
 
 ARCHIVE = "https://data.commoncrawl.org/"
 NO_NETWORK_HOSTS = 5  # unreachable before anything has answered: there is no network
@@ -98,6 +98,7 @@ class Page(NamedTuple):
     links: Mapping[str, int] = {}  # URL -> what it promises
     rejection: str = ""  # why only its links are of use
     feed: str = ""  # that it announces
+    is_shell: bool = False  # it says nothing until a browser has run its scripts, or has said nothing until then
 
 
 class Job(NamedTuple):
@@ -157,13 +158,20 @@ def fetch_page(web: Web, config: ScrapeConfig, topic: Topic, visit: Visit) -> Pa
         return Page(replace(answer, location=target), at, records=exchange_records(answer, at))
     rejection = signals.rejection if config.respect_noai else ""
     if not rejection and page_signals.needs_js(body):
-        raise FetchError("needs_js")
-    found: dict[str, int] = {}
-    if config.follow_links and row["depth"] < config.max_link_depth:
-        found = {url: promise for url, promise in page_signals.links(signals, answer.headers, body, answer.url,
-                                                                     topic).items()
-                 if host_of(url) == host_of(answer.url)}
+        if config.render == "off" or row["archive"]:  # the archive does not have what its scripts ask for
+            raise FetchError("needs_js")
+        return Page(answer, at, records=exchange_records(answer, at), is_shell=True)
+    found = links_to_follow(config, topic, row, signals, answer.headers, body, answer.url)
     if rejection:  # which says nothing of what it leads to
         return Page(answer, links=found, rejection=rejection)
     return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), found,
                 feed=page_signals.feed_of(signals, body, answer.url))
+
+
+def links_to_follow(config: ScrapeConfig, topic: Topic, row: sqlite3.Row, signals: Signals,
+                    headers: list[tuple[str, str]], body: bytes, url: str) -> dict[str, int]:
+    """The URLs on its own host that a page leads to, each with what it promises; none if links are not followed."""
+    if not config.follow_links or row["depth"] >= config.max_link_depth:
+        return {}
+    found = page_signals.links(signals, headers, body, url, topic)
+    return {target: promise for target, promise in found.items() if host_of(target) == host_of(url)}

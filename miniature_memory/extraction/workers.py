@@ -35,7 +35,8 @@ def extract_job(job: Job, config: ExtractConfig) -> Extracted:
     """The main text of one page; a text from elsewhere is taken as it is."""
     if isinstance(job, bytes):
         record = next(iter(ArchiveIterator(io.BytesIO(job))))
-        content_type = record.http_headers.get_header("Content-Type") or "" if record.http_headers else ""
+        headers = record.http_headers or record.rec_headers  # a page that was rendered has no HTTP headers
+        content_type = headers.get_header("Content-Type") or ""
         url = record.rec_headers.get_header("WARC-Target-URI") or ""
         encoding = record.http_headers.get_header("Content-Encoding") or "" if record.http_headers else ""
         body = unpack(record.raw_stream.read(), encoding, MOST_BYTES, truncate=True)  # scrape has kept its limit

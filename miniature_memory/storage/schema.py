@@ -26,12 +26,17 @@ CREATE TABLE yields (                        -- what visits have given, see yiel
 CREATE INDEX documents_of_page ON documents (page) WHERE page IS NOT NULL;
 CREATE INDEX urls_of_host ON urls (host, due_at, id, source, promise);  -- all that the choice of a URL asks
 """
+SHELLS = """
+CREATE TABLE shells (                        -- WARC response records that say nothing without scripts, see shells.py
+    seq INTEGER PRIMARY KEY, url_id INTEGER NOT NULL UNIQUE, url TEXT NOT NULL,
+    file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL);
+"""
 LOCAL_FILES = """
 CREATE TABLE local_files (                   -- files of --texts and --import of which all documents are stored
     address TEXT PRIMARY KEY,                -- file:///...
     mark TEXT NOT NULL) WITHOUT ROWID;       -- size and time of the file, and what it was read with
 """
-SCHEMA = BACKOFFS + LOCAL_FILES + """
+SCHEMA = BACKOFFS + SHELLS + LOCAL_FILES + """
 CREATE TABLE files (                         -- committed bytes of each append-only file
     path TEXT PRIMARY KEY, length INTEGER NOT NULL,
     dropped INTEGER NOT NULL DEFAULT 0);     -- 1: removed on purpose, its name is not used again
@@ -126,7 +131,7 @@ INSERT INTO state VALUES ('urls.spelled_since', strftime('%s', 'now'));
 FROM_5_TO_6 = """
 ALTER TABLE documents ADD COLUMN license TEXT;
 """
-FROM_6_TO_7 = LOCAL_FILES + """
+FROM_6_TO_7 = SHELLS + LOCAL_FILES + """
 ALTER TABLE hosts ADD COLUMN feed TEXT;
 ALTER TABLE urls ADD COLUMN promise INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE pages ADD COLUMN promise INTEGER NOT NULL DEFAULT 0;

@@ -145,6 +145,18 @@ def check_cores() -> Finding:
     return Finding("CPU cores", OK, f"{n}")
 
 
+def check_browser(tables: Tables) -> list[Finding]:
+    """The browser, if pages are to be rendered."""
+    if tables["scrape"]["render"] != "auto":
+        return []
+    from miniature_memory.crawl import browser
+
+    found = browser.find()
+    if found.trouble:
+        return [Finding("browser", NOTE, f"pages that need JavaScript are skipped: {found.trouble}.", found.fix)]
+    return [Finding("browser", OK, f"{found.program}, kept off the network")]
+
+
 # --- what needs the packages ---------------------------------------------------------------------
 
 
@@ -303,7 +315,7 @@ def examine(root: Path, tables: Tables, config_file: Path | None, overrides: lis
         child = pool.submit(check_in_child, root, config_file, overrides)
         web = None if demo else pool.submit(check_web, root, tables, ask_paid)
         findings = [check_python(), *check_packages(), check_disk(root),
-                    check_memory(root, tables["train"]["memory_limit_mb"]), check_cores()]
+                    check_memory(root, tables["train"]["memory_limit_mb"]), check_cores(), *check_browser(tables)]
         findings += child.result()
         findings += [*web.result(), check_contact(root, tables)] if web else [
             Finding("network", OK, "not needed: the demonstration has its own web")]

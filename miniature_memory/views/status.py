@@ -157,6 +157,8 @@ def collect(root: Path, tables: Tables, demo: bool = False) -> Facts:
         facts["last_run"] = {"started": last.started, "finished": last.finished, "exit_code": last.exit_code,
                              "stages": {stage: {"in": stats.n_in, "out": stats.n_out, "dropped": dict(stats.dropped)}
                                         for stage, stats in last.stages.items()}}
+        if "scrape" in last.stages and "rendering" in last.stages["scrape"].facts:
+            facts["last_run"]["rendering"] = last.stages["scrape"].facts["rendering"]
     providers, facts["paid_queries"] = read_search(root, tables, problems)
     search, train = history.last_stats(runs, "search"), history.last_stats(runs, "train")
     outcomes = search.facts.get("providers") if search else None
@@ -258,7 +260,21 @@ def last_run_rows(facts: Facts) -> dict[str, str]:
             listed += f"; {more} more reason{'s' * (more != 1)}" if more > 0 else ""
             rows[f"  {stage}"] = (f"{sum(flow['dropped'].values()):,} of {flow['in']:,} "
                                   f"{'rejected' if stage in REJECTING else 'skipped'} ({listed})")
+        if stage == "scrape" and (listed := rendering_in_words(run.get("rendering"))):
+            rows["  rendered"] = listed
     return rows
+
+
+def rendering_in_words(facts: object) -> str:
+    """What became of the pages that need JavaScript; '' if there were none."""
+    counts = history.numbers(facts)
+    if not isinstance(facts, dict) or not counts:
+        return ""
+    rendered, still_empty, waiting = (int(counts.get(name, 0)) for name in ("rendered", "still_empty", "waiting"))
+    reasons = history.numbers(facts.get("given_up"))
+    given_up = ", ".join(f"{int(n):,} {reason_in_words(reason)}" for reason, n in reasons.items())
+    return (f"{counted(rendered, 'page')} in a browser; {still_empty:,} still empty; given up: {given_up or 'none'}; "
+            f"{waiting:,} waiting")
 
 
 def how_it_ended(code: int | None) -> str:

@@ -109,7 +109,7 @@ def test_scrape_keeps_what_links_promise_and_counts_visits_without_a_page(tmp_pa
     (tmp_path / "config/queries.txt").write_text("sourdough bread\n")
     links = "<p>News of the town.</p><a href=/1>Sourdough bread</a><a href=/2>The council has met again today</a>"
     with serve({"/": page(links)}) as server:
-        add(tmp_path, server.url + "/", "http://nowhere.invalid/")
+        add(tmp_path, server.url + "/", server.url + "/gone")
         run(config_for(server, follow_links=True, max_pages=2), tmp_path)
         bread, council = (row_of(tmp_path, f"{server.url}/{n}")["promise"] for n in (1, 2))
         assert bread > council > 0 and row_of(tmp_path, server.url + "/")["promise"] == VISITED

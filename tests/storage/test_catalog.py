@@ -17,7 +17,7 @@ import pytest
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.crawl.frontier import due_urls
-from miniature_memory.storage import append_log, backoffs, rejections, schema, urls
+from miniature_memory.storage import append_log, backoffs, pages, rejections, schema, shells, urls
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import append_line, read_lines
 from miniature_memory.storage.rejections import Rejection
@@ -385,8 +385,23 @@ def test_a_catalog_of_version_4_is_migrated_and_loses_nothing(tmp_path: Path) ->
     assert after.pop("yields") == []  # counted when clean runs next
     assert after["hosts"] == [(*row, None) for row in before["hosts"]]
     changed: dict[str, list[tuple[object, ...]]] = {"urls": [], "documents": [], "pages": [], "hosts": [],
-                                                    "local_files": []}
+                                                    "local_files": [], "shells": []}
     assert after | changed == before | changed
+
+
+def test_a_file_in_which_a_page_waits_for_a_browser_is_kept(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        with catalog.record():
+            urls.add(catalog, "http://a/", "t")
+            place = catalog.append(pages.FOLDER, pages.SUFFIX, b"a response")
+            shells.add(catalog, 1, "http://a/", place)
+        catalog.commit()
+        assert not pages.extracted_files(catalog)
+        [row] = shells.waiting(catalog, 9)
+        assert (row["url"], row["answered_url"], row["file"], row["length"]) == (*["http://a/"] * 2, place.file, 10)
+        with catalog.record():
+            shells.remove(catalog, 1)
+        assert pages.extracted_files(catalog) == [place.file]
 
 
 def test_a_catalog_of_version_6_is_migrated_and_loses_nothing(tmp_path: Path) -> None:
@@ -394,9 +409,9 @@ def test_a_catalog_of_version_6_is_migrated_and_loses_nothing(tmp_path: Path) ->
         urls.add(new, "http://a/", "t")
         schema_now, rows_now = schema_of(new), all_rows(new)
     with contextlib.closing(sqlite3.connect(tmp_path / "data/catalog.sqlite3")) as db:
-        db.executescript("""ALTER TABLE hosts DROP COLUMN feed; DROP TABLE local_files; DROP TABLE yields;
-            DROP INDEX urls_of_host; CREATE INDEX urls_of_host ON urls (host, due_at, id); DROP INDEX documents_of_page;
-            ALTER TABLE urls DROP COLUMN promise; ALTER TABLE pages DROP COLUMN promise;
+        db.executescript("""ALTER TABLE hosts DROP COLUMN feed; DROP TABLE local_files; DROP TABLE shells;
+            DROP TABLE yields; DROP INDEX urls_of_host; CREATE INDEX urls_of_host ON urls (host, due_at, id);
+            DROP INDEX documents_of_page; ALTER TABLE urls DROP COLUMN promise; ALTER TABLE pages DROP COLUMN promise;
             ALTER TABLE documents DROP COLUMN page; PRAGMA user_version = 6;""")
     with Catalog(tmp_path) as old:
         assert schema_of(old) == schema_now and all_rows(old) == rows_now

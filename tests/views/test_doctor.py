@@ -18,6 +18,7 @@ from miniature_memory.core.config import Tables, read_tables
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import run_lock
+from miniature_memory.crawl import browser
 from miniature_memory.crawl.provider import Ask, Found, ProviderError
 from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.storage import backoffs
@@ -124,6 +125,17 @@ def test_settings_and_checkpoints_are_tried(tmp_path: Path, monkeypatch: pytest.
     assert of(findings, "device")[0][0] == BAD and "release.pt is damaged" in of(findings, "model")[0][1]
     (device,) = (finding for finding in findings if finding.name == "device")
     assert apply(device)["train"]["device"] == "auto"
+
+
+def test_the_browser_is_checked_only_where_pages_are_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not doctor.check_browser(read_tables(tmp_path))
+    tables = read_tables(tmp_path, None, ['scrape.render="auto"'])
+    [finding] = doctor.check_browser(tables)
+    found = browser.find()
+    assert (finding.level, finding.fix) == ((NOTE, found.fix) if found.trouble else (OK, ""))
+    monkeypatch.setattr(browser, "PROGRAMS", ("no-such-browser",))
+    [finding] = doctor.check_browser(tables)
+    assert finding.level == NOTE and finding.fix.endswith("apt-get install no-such-browser")
 
 
 def test_the_contact_that_the_fix_names_is_accepted(tmp_path: Path) -> None:

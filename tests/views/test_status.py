@@ -66,6 +66,19 @@ def test_reasons_are_words_the_most_common_first(tmp_path: Path) -> None:
     assert "clean 21 of 30 rejected (7 too few words, 6 c, 4 d, 3 e; 1 more reason)" in text
 
 
+def test_what_a_browser_made_of_pages_is_shown(tmp_path: Path) -> None:
+    scrape = StageStats("scrape", 9, 7, facts={"rendering": {
+        "rendered": 7, "still_empty": 1, "given_up": {"render_timeout": 1, "x": "damage"}, "waiting": 2}})
+    add_run(tmp_path, scrape)
+    text = " ".join(status.screen(facts_of(tmp_path)).split())
+    assert "rendered 7 pages in a browser; 1 still empty; given up: 1 timed out in the browser; 2 waiting" in text
+    for damage in ("x", {}, {"rendered": "x"}, {"rendered": 1, "given_up": 3}):
+        scrape.facts["rendering"] = damage
+        add_run(tmp_path, scrape)
+        text = " ".join(status.screen(facts_of(tmp_path)).split())
+        assert "in a browser" not in text or "1 page in a browser; 0 still empty; given up: none" in text
+
+
 def test_a_back_off_is_shown_until_it_ends(tmp_path: Path) -> None:
     search = StageStats("search", facts={"providers": {"google": "captcha", "ddgs": "10 results", "searxng": "off"}})
     add_run(tmp_path, search)
