@@ -36,12 +36,12 @@ MOST_COMPARED = 20_000  # URLs, once there are enough: they take 20 ms
 
 STEM_CHARS = 5  # of a word count: its endings make no difference
 TELLING_CHARS = 20  # fewer, without a word of the topic, say nothing of what a URL leads to. Guess
-ABOUT = (0.0005, 0.0017)  # words of the topic per character of a page: hardly, partly, about the topic. Guess
-MAX_CHARS = 50_000  # of a page, and
+ABOUT = (0.003, 0.01)  # shares of the topic's words among a page's: hardly, partly, about the topic. Guess
+MAX_CHARS = 20_000  # of a page, and
 MAX_LINK_CHARS = 300  # of what stands at a link
 
-_LETTER = r"[^\W\d_]"
-_WORD = re.compile(f"{_LETTER}+")
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_ASCII_STEM = re.compile(f"([a-z]{{3,{STEM_CHARS}}})[a-z]*")
 _UNSPACED = "\u2e80"  # from here on: scripts that put no space between words
 
 
@@ -50,10 +50,11 @@ class Topic:
 
     def __init__(self, queries: Iterable[str], language: str) -> None:
         known = language_of(language)
-        of_any_topic = {word for template in known.queries for word in _WORD.findall(lower(template))}
-        words = {word for query in queries for word in _WORD.findall(lower(query)) if word not in of_any_topic
+        ignored = {word for template in known.queries for word in _WORD.findall(lower(template))}
+        words = {word for query in queries for word in _WORD.findall(lower(query)) if word not in ignored
                  and not (known.function_words and known.function_words.has(word))}
-        self.words = re.compile("|".join(sorted(part for word in words for part in _patterns_of(word))) or "(?!)")
+        self.stems = {stem for word in words for form in (word, word.rstrip("s"), word + "s")
+                      for stem in stems_of(form)}
 
     @classmethod
     def load(cls, root: Path, language: str) -> "Topic":
@@ -63,33 +64,29 @@ class Topic:
         """What the text at a link or of a search result, its address and the page that it is on promise together: 0 to
         15. It is no measure, but a name for URLs of one kind: what they give is counted. parent: see about().
 
-        It takes a microsecond, since a sitemap has thousands of URLs.
+        It takes a microsecond or two, since a sitemap has thousands of URLs.
         """
-        said = url[url.find("/", 8) + 1:].lower()
+        said = url[url.find("/", 8) + 1:]
         if "%" in said:
-            said = lower(unquote(said))
+            said = unquote(said)
         if text:
-            said = f"{lower(text[:MAX_LINK_CHARS])} {said}"
-        n = len({*self.words.findall(said)})
+            said = f"{text[:MAX_LINK_CHARS]} {said}"
+        n = len(self.stems.intersection(stems_of(said)))
         return 4 * parent + (1 + min(n, 2) if n else len(said) >= TELLING_CHARS)
 
     def about(self, text: str) -> int:
         """1: a page has hardly any of the topic's words; 2: some; 3: many. 0 stands for no page."""
-        text = text[:MAX_CHARS]
-        share = len(self.words.findall(lower(text))) / max(len(text), 1)
-        return 1 + sum(share >= least for least in ABOUT)
+        found = stems_of(text[:MAX_CHARS])
+        n = sum(stem in self.stems for stem in found)
+        return 1 + sum(n >= least * max(len(found), 1) for least in ABOUT)
 
 
-def _patterns_of(word: str) -> list[str]:
-    """The beginning of a word, in any word; a short word as it is; where no space divides words, each two neighboring
-    characters."""
-    if word[0] >= _UNSPACED:
-        return [word[at:at + 2] for at in range(len(word) - 1)]
-    stem = word.rstrip("s")[:STEM_CHARS]
-    if len(stem) == STEM_CHARS:
-        return [stem]
-    # All begin with a letter of their own, which is what the search looks for
-    return [f"{stem}(?<!{_LETTER}{stem})(?=s?(?!{_LETTER}))"] if len(stem) > 2 else []
+def stems_of(text: str) -> list[str]:
+    """The beginnings of all words; where no space divides them, each two neighboring characters."""
+    if text.isascii():
+        return _ASCII_STEM.findall(text.lower())
+    return [stem for word in _WORD.findall(lower(text)) for stem in (
+        [word[:STEM_CHARS]] if word[0] < _UNSPACED else [word[at:at + 2] for at in range(len(word) - 1)])]
 
 
 class Estimate:
