@@ -137,10 +137,11 @@ def _shrunk(gained: float, spent: float, usual: float, prior: float) -> float:
 
 def choose(catalog: Catalog, now: float, limit: int, per_host: int,
            without: Collection[str]) -> list[tuple[int, sqlite3.Row]] | None:
-    """The URLs to visit next, each with its turn at its host; None if no visit has given anything yet."""
-    if not yields.any_kept(catalog):
+    """The URLs to visit next, each with its turn at its host; None if no visit has given anything yet, or if none is due."""
+    hosts = list(urls.hosts_due(catalog, now, without=without))
+    if not hosts or not yields.any_kept(catalog):
         return None
-    estimate, hosts = Estimate(catalog), list(urls.hosts_due(catalog, now, without=without))
+    estimate = Estimate(catalog)
     choice = _Choice(catalog, estimate, now, per_host)
     unknown = [host for host in hosts if host not in estimate.visits]
     dice = random.Random(sum(estimate.visits.values()))  # the same catalog, the same choice
@@ -163,7 +164,7 @@ class _Choice:
         self.compared = 0
 
     def of_host(self, host: str) -> list[tuple[bool, float, int, int]]:
-        """(trusted, bytes expected, - turn, id) of the best URLs of a host, the best first."""
+        """(trusted, documents expected, - turn, id) of the best URLs of a host, the best first."""
         due = urls.promises_due(self.catalog, host, self.now, WINDOW * self.per_host)
         self.compared += len(due)
         factor, trust = self.estimate.factor(host), TRUST * (1 + self.estimate.visits.get(host, 0))
