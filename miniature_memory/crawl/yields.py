@@ -137,10 +137,11 @@ def _shrunk(gained: float, spent: float, usual: float, prior: float) -> float:
 
 def choose(catalog: Catalog, now: float, limit: int, per_host: int,
            without: Collection[str]) -> list[tuple[int, sqlite3.Row]] | None:
-    """The URLs to visit next, each with its turn at its host; None if no visit has given anything yet, or if none is due."""
-    hosts = list(urls.hosts_due(catalog, now, without=without))
-    if not hosts or not yields.any_kept(catalog):
+    """The URLs to visit next, each with its turn at its host; None if no visit has given anything yet."""
+    if not yields.any_kept(catalog):
         return None
+    if not (hosts := list(urls.hosts_due(catalog, now, without=without))):
+        return []
     estimate = Estimate(catalog)
     choice = _Choice(catalog, estimate, now, per_host)
     unknown = [host for host in hosts if host not in estimate.visits]
