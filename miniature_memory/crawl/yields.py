@@ -26,7 +26,7 @@ from miniature_memory.core.languages import language_of, lower
 from miniature_memory.crawl.seeds import read_lines
 from miniature_memory.storage import urls, yields
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.yields import Gain, HostGain
+from miniature_memory.storage.yields import Gain
 
 EXPLORED_FRAC = 0.1  # of the visits
 HOST_VISITS, RATE_VISITS = 4.0, 5.0  # that the priors are worth; tuned by bench.which_address
@@ -107,9 +107,10 @@ class Estimate:
         self._count_rates(kinds)
         self.visits: dict[str, int] = {}  # of each host that is known
         self.factors: dict[str, float] = {}  # host -> what it gave, over what the rates let expect
-        for host, expected in yields.by_host(catalog, self.rates):
-            self.visits[host.host] = host.visits
-            self.factors[host.host] = _shrunk(self._worth(host), expected, 1.0, HOST_VISITS * self.mean)
+        prior = HOST_VISITS * self.mean
+        for host, visits, kept, n_bytes, expected in yields.by_host(catalog, self.rates):
+            self.visits[host] = visits
+            self.factors[host] = _shrunk(self._worth(kept, n_bytes), expected, 1.0, prior)
         self.usual = sum(self.factors.values()) / len(self.factors)
 
     def rate(self, source: str, promise: int) -> float:
@@ -118,16 +119,17 @@ class Estimate:
     def factor(self, host: str) -> float:
         return self.factors.get(host, self.usual)
 
-    def _worth(self, gain: Gain | HostGain) -> float:
-        return (gain.kept + gain.kept_bytes / self.length) / 2
+    def _worth(self, kept: int, n_bytes: int) -> float:
+        return (kept + n_bytes / self.length) / 2
 
     def _count_rates(self, kinds: dict[tuple[str, int], Gain]) -> None:
         for promise in {promise for _, promise in kinds}:
             gains = [gain for kind, gain in kinds.items() if kind[1] == promise]
-            self.of_promise[promise] = _shrunk(sum(map(self._worth, gains)), sum(gain.visits for gain in gains),
-                                               self.mean, RATE_VISITS)
+            visits, kept, n_bytes = (sum(column) for column in zip(*gains, strict=True))
+            self.of_promise[promise] = _shrunk(self._worth(kept, n_bytes), visits, self.mean, RATE_VISITS)
         for kind, gain in kinds.items():
-            self.rates[kind] = _shrunk(self._worth(gain), gain.visits, self.of_promise[kind[1]], RATE_VISITS)
+            self.rates[kind] = _shrunk(self._worth(gain.kept, gain.kept_bytes), gain.visits, self.of_promise[kind[1]],
+                                       RATE_VISITS)
 
 
 def _shrunk(gained: float, spent: float, usual: float, prior: float) -> float:

@@ -4,7 +4,7 @@ A visit that brings no new page is counted when it ends, one that brings a page 
 until then nobody knows what it was worth. A document that comes from no page, such as a local file, counts nowhere.
 """
 
-from collections.abc import Iterator
+import sqlite3
 from typing import NamedTuple
 
 from miniature_memory.storage.catalog import LAST, Catalog
@@ -72,12 +72,11 @@ def by_kind(catalog: Catalog) -> dict[tuple[str, int], Gain]:
         "SELECT source, promise, sum(visits), sum(kept), sum(kept_bytes) FROM yields GROUP BY source, promise")}
 
 
-def by_host(catalog: Catalog, rates: dict[tuple[str, int], float]) -> Iterator[tuple[HostGain, float]]:
-    """What each host gave, and what it would have given if each of its visits had given the rate of its kind."""
+def by_host(catalog: Catalog, rates: dict[tuple[str, int], float]) -> sqlite3.Cursor:
+    """(host, visits, documents kept, bytes of them, expected) of each host. expected: the sum of its visits' rates."""
     catalog.db.create_function("rate", 2, lambda source, promise: rates[source, promise], deterministic=True)
-    for *gain, expected in catalog.execute("SELECT host, sum(visits), sum(kept), sum(kept_bytes), "
-                                           "sum(visits * rate(source, promise)) FROM yields GROUP BY host"):
-        yield HostGain(*gain), expected
+    return catalog.execute("SELECT host, sum(visits), sum(kept), sum(kept_bytes), "
+                           "sum(visits * rate(source, promise)) FROM yields GROUP BY host")
 
 
 def give_most(catalog: Catalog, most: int) -> list[HostGain]:
