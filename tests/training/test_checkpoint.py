@@ -157,6 +157,47 @@ def test_whatever_is_no_checkpoint_is_damaged(tmp_path: Path, content: bytes) ->
         load_state(path)
 
 
+def test_a_flipped_bit_of_any_weight_is_found(root: Path) -> None:
+    path = trained(root)
+    whole = path.read_bytes()
+    for n, weights in enumerate(torch.load(path, weights_only=True)["model"].values()):
+        changed = bytearray(whole)
+        changed[whole.index(weights.numpy().tobytes()) + 7 * n] ^= 1 << n % 8
+        path.write_bytes(changed)
+        assert torch.load(path, weights_only=True)["iter_num"] == 16  # torch does not look
+        with pytest.raises(DamagedCheckpoint, match="its checksums are wrong"):
+            load_state(path)
+
+
+@pytest.mark.parametrize("args", [{"n_head": 0}, {"n_head": 3}, {"n_layer": 10**9}, {"n_layer": "1"}, {"n_embd": 10**9},
+                                  {"block_size": 10**9}, {"vocab_size": 258}, {"match_order": 10**9},
+                                  {"dropout": math.nan}])
+def test_a_shape_that_no_model_has_takes_no_memory(root: Path, args: dict[str, Any]) -> None:
+    path = trained(root)
+    change(path, model_args=torch.load(path, weights_only=True)["model_args"] | args)
+    with pytest.raises(DamagedCheckpoint):
+        load_state(path)
+
+
+@pytest.mark.parametrize("entries", [{"model": {"head.weight": torch.zeros(1).expand(10**12)}}, {"model": {"a": "b"}},
+                                     {"scores": 1}, {"iter_num": "1"}])
+def test_entries_that_no_state_has_are_rejected(root: Path, entries: dict[str, Any]) -> None:
+    path = trained(root)
+    change(path, **entries)
+    with pytest.raises(DamagedCheckpoint):
+        load_state(path)
+
+
+@pytest.mark.parametrize("entries", [{"optimizer": {}}, {"position": {"plan": 1}}, {"rng": {"cpu": torch.zeros(3)}}])
+def test_values_that_fit_no_training_are_put_aside(root: Path, entries: dict[str, Any]) -> None:
+    path = trained(root)
+    change(path, **entries)
+    error = error_of(MORE, root)
+    assert "ckpt.pt is damaged" in error.found
+    follow(error.fix.rsplit(" && ", 1)[0])
+    assert run(MORE, root).facts["iter_num"] == 40 and path.with_name("ckpt.pt.damaged").exists()
+
+
 def test_two_damaged_checkpoints_are_put_aside_one_by_one(root: Path) -> None:
     path = trained(root)
     run(MORE, root)

@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import sqlite3
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,15 @@ def change(root: Path, path: str, offset: int) -> None:
     data = bytearray((root / path).read_bytes())
     data[offset] ^= 1
     (root / path).write_bytes(data)
+
+
+def write_checkpoints(root: Path) -> None:
+    """As torch writes them: ZIP files whose entries are not compressed."""
+    for name in ("ckpt.pt", "release.pt", "history/2026-01-01-020000.pt"):
+        path = root / "checkpoints" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data/0", bytes(1000))
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -335,6 +345,18 @@ def test_a_damaged_tokenizer_is_for_a_person_to_put_back(root: Path, caplog: pyt
     found, message = audit(root, caplog, repair=True)
     assert "ranks.tiktoken" in found[0] and "from a copy" in found[0] and "--repair cannot" in message
     assert contents(root) == before
+
+
+def test_damaged_checkpoints_are_set_aside(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_checkpoints(root)
+    assert audit(root, caplog) == ([], "")
+    change(root, "checkpoints/ckpt.pt", 500)
+    change(root, "checkpoints/history/2026-01-01-020000.pt", 500)
+    (root / "checkpoints/release.pt").write_bytes(b"")
+    found = check_and_repair(root, caplog)
+    assert [message.partition(" is")[0] for message in found] == [
+        "checkpoints/ckpt.pt", "checkpoints/history/2026-01-01-020000.pt", "checkpoints/release.pt"]
+    assert len(list((root / "data/damaged").glob("*.pt"))) == 3 and not list(root.glob("checkpoints/**/*.pt"))
 
 
 def test_a_damaged_catalog_is_named(root: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,16 @@ def test_settings_and_checkpoints_are_tried(tmp_path: Path, monkeypatch: pytest.
     assert of(findings, "device")[0][0] == BAD and "release.pt is damaged" in of(findings, "model")[0][1]
     (device,) = (finding for finding in findings if finding.name == "device")
     assert apply(device)["train"]["device"] == "auto"
+
+
+def test_a_checkpoint_with_a_flipped_bit_is_not_intact(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoints/release.pt"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data/0", b"weights")
+    path.write_bytes(path.read_bytes().replace(b"weights", b"veights"))
+    (finding,) = doctor.model_files(tmp_path)
+    assert finding.level == BAD and "release.pt is damaged (its checksums are wrong)" in finding.found
 
 
 def test_the_contact_that_the_fix_names_is_accepted(tmp_path: Path) -> None:
