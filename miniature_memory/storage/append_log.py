@@ -9,6 +9,7 @@ import logging
 import os
 import sqlite3
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -48,23 +49,46 @@ class AppendLog:
         self._crcs: dict[str, int] = {}  # path -> CRC-32 of what is not committed yet
         self._shards: dict[str, str] = {}  # folder -> its last shard
         self._reading: tuple[str, BinaryIO] | None = None
+        self._verified = ("", 0, 0)  # (path, first byte, end) of the extents that were verified last
 
     def read(self, place: Place) -> bytes:
         """One committed record. Raises StageError if its bytes are not there any more."""
         if self._reading is None or self._reading[0] != place.file:
             self._stop_reading()
-            try:
+            with self._reading_errors(place.file):
                 self._reading = (place.file, open(self.root / place.file, "rb"))  # noqa: SIM115 (for the next record)
-            except OSError as error:
-                raise StageError(f"{place.file} cannot be read ({error.strerror}).", "the file that the catalog names.",
-                                 self._fix()) from None
-        stream = self._reading[1]
-        stream.seek(place.offset)
-        data = stream.read(place.length)
+        with self._reading_errors(place.file):
+            self._reading[1].seek(place.offset)
+            data = self._reading[1].read(place.length)
         if len(data) != place.length:
             raise StageError(f"{place.file} ends before byte {place.offset + place.length}.",
                              "a file that is at least as long.", self._fix())
         return data
+
+    def verify(self, place: Place) -> None:
+        """Raise StageError unless the extents that a record is in have the checksums that they were committed with.
+
+        Records are read in their order, so only the extents of the last one are known to be whole. What older versions
+        wrote has no checksums.
+        """
+        path, first, end = place.file, place.offset, place.offset + place.length
+        if path == self._verified[0] and self._verified[1] <= first and end <= self._verified[2]:
+            return
+        verified = (first, end)
+        for extent in self.db.execute("SELECT * FROM extents WHERE path = ? AND offset < ? ORDER BY offset DESC",
+                                      [path, end]):
+            begins, ends = extent["offset"], extent["offset"] + extent["length"]
+            if ends <= first:
+                break
+            with self._reading_errors(path):
+                found = crc32_of(self.root / path, begins, extent["length"])
+            if found != extent["crc32"]:
+                raise self.changed(f"{path}, bytes {begins} to {ends}: changed since they were written.")
+            verified = (min(begins, verified[0]), max(ends, verified[1]))
+        self._verified = (path, *verified)
+
+    def changed(self, found: str) -> StageError:
+        return StageError(found, "the bytes that were committed.", self._fix())
 
     def length(self, path: str) -> int:
         """Committed and pending bytes of a file, 0 if there is none."""
@@ -226,7 +250,15 @@ class AppendLog:
     def _stop_reading(self) -> None:
         if self._reading:
             self._reading[1].close()
-        self._reading = None
+        self._reading, self._verified = None, ("", 0, 0)
+
+    @contextlib.contextmanager
+    def _reading_errors(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StageError(f"{path} cannot be read ({error.strerror}).", "the file that the catalog names.",
+                             self._fix()) from None
 
     def _committed(self, path: str) -> int | None:
         row = self.db.execute("SELECT length FROM files WHERE path = ?", [path]).fetchone()

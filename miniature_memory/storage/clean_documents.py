@@ -54,8 +54,18 @@ def last_by_id(catalog: Catalog) -> int:
 
 
 def read_text(catalog: Catalog, row: sqlite3.Row) -> str:
-    text: str = json.loads(catalog.read(row["file"], row["offset"], row["length"]))["text"]
-    return text
+    """The text of a clean document. Raises StageError if it is not as it was written: by the checksum of its extent, or
+    where there is none, by its line."""
+    place = Place(row["file"], row["offset"], row["length"])
+    catalog.log.verify(place)
+    try:
+        text: str = json.loads(catalog.read(*place))["text"]
+        if len(text.encode()) == row["text_bytes"]:
+            return text
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    raise catalog.log.changed(f"{place.file}, byte {place.offset}: the document {row['id']} has changed since it was "
+                              "written.")
 
 
 def set_splits(catalog: Catalog, splits: Iterable[tuple[int, str]]) -> None:

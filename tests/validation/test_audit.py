@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 from helpers import PROSE, add_clean_documents, add_raw_documents, decoded, run_py
 
+import clean
 import prepare
+from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.core.errors import StageError
 from miniature_memory.crawl.warc import exchange_records, info_record
 from miniature_memory.crawl.web import Fetched
@@ -214,6 +216,39 @@ def test_a_silent_change_of_clean_text_sets_its_extent_aside(root: Path, caplog:
     with Catalog(root, read_only=True) as catalog:
         kept = [tuple(row) for row in catalog.execute("SELECT offset FROM clean_documents")]
     assert 76 <= len(kept) < 80 and not any(begin <= offset < end for offset, in kept)
+
+
+def test_prepare_names_clean_text_that_has_changed_and_its_fix_mends_it(root: Path) -> None:
+    change(root, CLEAN, (root / CLEAN).read_bytes().index(b"number 70"))  # still JSON, and as long
+    with Catalog(root) as catalog, catalog.record():
+        catalog.set_state("prepare.stale", True)
+    with pytest.raises(StageError, match=rf"{CLEAN}, bytes \d+ to \d+: changed") as error:
+        prepare.run(BYTES, root)
+    follow(error.value.fix, root)
+    assert prepare.run(BYTES, root).n_out < 80
+
+
+@pytest.mark.parametrize("bad", [b"\xff", b"}"])
+def test_without_checksums_prepare_names_the_document(root: Path, bad: bytes) -> None:
+    row = row_of(root, "clean_documents", 70)
+    with open(root / CLEAN, "r+b") as stream:
+        stream.seek(row["offset"])
+        stream.write(bad)
+    with Catalog(root) as catalog, catalog.record():
+        catalog.set_state("prepare.stale", True)
+        catalog.execute("DELETE FROM extents")
+    with pytest.raises(StageError, match=f"{CLEAN}, byte {row['offset']}: the document {row['id']} has changed"):
+        prepare.run(BYTES, root)
+
+
+def test_a_raw_document_that_changed_after_it_was_validated_is_named_by_clean(tmp_path: Path) -> None:
+    add_raw_documents(tmp_path, [PROSE])
+    run(ValidateConfig(), tmp_path)
+    change(tmp_path, RAW, 100)
+    with pytest.raises(StageError, match=f"{RAW}, byte 0: the document .* has changed") as error:
+        clean.run(CleanConfig(), tmp_path)
+    follow(error.value.fix, tmp_path)
+    assert clean.run(CleanConfig(), tmp_path).n_out == 0
 
 
 @pytest.mark.parametrize(("seq", "is_fetched_again"), [(2, False), (8, True)])
