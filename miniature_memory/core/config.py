@@ -11,7 +11,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from miniature_memory.core.errors import ConfigError
+from miniature_memory.core.errors import ConfigError, cannot_read
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.renamed_settings import RENAMED_SETTINGS
 
@@ -59,7 +59,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
             raise ConfigError(f"{path} is not UTF-8, or damaged. Fix: save it as UTF-8 in your editor.")
         return tomllib.loads(text)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}). Expected: a TOML file.") from None
+        raise ConfigError(str(cannot_read(path, error))) from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8. Fix: save it as UTF-8 in your editor.") from None
     except (ValueError, RecursionError) as error:  # of tomllib: also for numbers and lists without end

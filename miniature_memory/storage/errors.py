@@ -2,12 +2,13 @@
 
 import contextlib
 import errno
+import os
 import shlex
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from miniature_memory.core.errors import StageError, cannot_write
+from miniature_memory.core.errors import StageError, cannot_write, disk_error
 from miniature_memory.core.paths import shown
 
 
@@ -15,6 +16,10 @@ def stage_error(error: sqlite3.Error, path: Path) -> StageError | None:
     """What a person can do about an error of the database at `path`; None if it is a mistake of ours."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the upper bits only tell details
     name, folder = shown(path), shlex.quote(shown(path.parent))
+    may_be_closed = code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
+    refusal = _refusal(path) if may_be_closed else None
+    if refusal and (known := disk_error(refusal)):
+        return known
     match code:
         case sqlite3.SQLITE_FULL:
             return cannot_write(path, OSError(errno.ENOSPC, str(error)))
@@ -31,6 +36,17 @@ def stage_error(error: sqlite3.Error, path: Path) -> StageError | None:
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return damaged(path, str(error))
     return None
+
+
+def _refusal(path: Path) -> OSError | None:
+    """Why this user may not use the database or its folder, where SQLite keeps two more files."""
+    try:
+        open(path, "r+b").close()
+    except OSError as error:
+        return error
+    if os.access(path.parent, os.W_OK):
+        return None
+    return PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path.parent))
 
 
 def damaged(path: Path, why: str) -> StageError:

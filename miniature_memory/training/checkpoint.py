@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from miniature_memory.core.errors import StageError, cannot_write
+from miniature_memory.core.errors import StageError, cannot_read, cannot_write
 from miniature_memory.core.paths import command, make_folder, shown
 from miniature_memory.storage.files import free_name, fsync_folder, zip_fault
 from miniature_memory.training.bins import Bins
@@ -96,8 +96,7 @@ def load_state(path: Path, *names: str, mmap: bool = False) -> State | None:
     except DAMAGED as error:
         raise damaged(path, type(error).__name__) from None
     except OSError as error:
-        raise StageError(f"{path} cannot be read ({error.strerror}).", "a file that this user may read.",
-                         f"chmod u+r {quoted(path)} (with sudo if another user owns it), then run again") from None
+        raise cannot_read(path, error) from None
     wanted = {"model", "model_args", "tokenizer_hash", *names}
     if not isinstance(state, dict) or not wanted <= state.keys():
         raise damaged(path, "entries are missing")

@@ -1,13 +1,13 @@
 """The run history, data/runs.jsonl, for status, topics, report and the notebook. Forgives whatever a line may hold."""
 
 import math
-import shlex
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from miniature_memory.core.errors import cannot_read
 from miniature_memory.core.findings import BAD, NOTE, Finding
 from miniature_memory.core.paths import shown
 from miniature_memory.core.stage import StageStats
@@ -41,8 +41,8 @@ def read_history(root: Path, last_bytes: int = LAST_RUNS_BYTES) -> History:
     except FileNotFoundError:
         return History([], [])
     except OSError as error:
-        return History([], [Finding("history", BAD, f"{shown(path)} cannot be read ({error.strerror}).",
-                                    f"check its owner with ls -l {shlex.quote(shown(path))}")])
+        known = cannot_read(path, error)
+        return History([], [Finding("history", BAD, known.found, known.fix)])
     parsed = [parse_run(n, line) for n, line in enumerate(read_lines(path, last_bytes), 1)]
     runs = [run for run in parsed if run]
     if len(runs) == len(parsed):
