@@ -29,6 +29,7 @@ from typing import Any
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import command, make_folder, shown
 from miniature_memory.core.process import uninterrupted
+from miniature_memory.storage import clock
 from miniature_memory.storage.append_log import AppendLog, Place
 from miniature_memory.storage.errors import stage_error
 from miniature_memory.storage.rejections import REJECTED, Rejection
@@ -58,6 +59,7 @@ class Catalog:
         if not read_only:
             self._finish_swap()
             self.log.cut_back()
+            clock.forget_the_future(self.db)
 
     # --- rows, cursors and state ---------------------------------------------
 
@@ -172,6 +174,7 @@ class Catalog:
         if self.db.in_transaction:
             with uninterrupted(), self._abandoning():
                 self.log.sync()
+                clock.note(self.db)
                 self.db.execute("COMMIT")
                 self._group_records = 0
 
