@@ -31,7 +31,7 @@ from miniature_memory.core.config import Tables, read_tables
 from miniature_memory.core.errors import EXIT_DONE, StageError, Stopped
 from miniature_memory.core.log import start_logging
 from miniature_memory.core.paths import DEMO, PROJECT, command, shown
-from miniature_memory.core.process import catch_signals, run_lock
+from miniature_memory.core.process import catch_signals, run_lock, uninterrupted
 from miniature_memory.core.run_options import STAGES, parse_args
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import counted, timestamp
@@ -92,7 +92,8 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
         finally:
             line = {"started": began, "finished": timestamp(), "exit_code": code,
                     "stages": [stats.to_dict() for stats in run.stats.values()]}
-            append_line(args.root / "data" / "runs.jsonl", json.dumps(line, ensure_ascii=False))
+            with uninterrupted():
+                append_line(args.root / "data" / "runs.jsonl", json.dumps(line, ensure_ascii=False))
             if not args.only:
                 write_report(run)
     return code
@@ -189,7 +190,7 @@ def show_result(run: Run) -> int:
         return EXIT_DONE
     if not run.args.quiet:
         print(flush=True)
-    code = subprocess.run([*run.command_line("sample.py"), "--keep"], check=False).returncode
+    code, _ = scripts.run_script([*run.command_line("sample.py"), "--keep"])
     if run.args.quiet:
         return code
     print("\n" + outcome.rows(root, facts, run.again()), flush=True)

@@ -65,7 +65,7 @@ def cannot_read(path: Path | str, error: OSError) -> StageError:
 
 def disk_error(error: OSError) -> StageError | None:
     """`error` as a person can fix it; None if the disk has nothing to do with it."""
-    path = error.filename
+    path = error.filename2 if error.errno == errno.EISDIR and error.filename2 else error.filename  # of a renaming
     if error.errno in NO_SPACE:
         return cannot_write(path or "the files of this run", error)
     if error.errno not in OF_THE_DISK or not isinstance(path, str):

@@ -5,6 +5,7 @@ appended, by which damage is found later. All SQL here runs in the transaction t
 """
 
 import contextlib
+import errno
 import logging
 import os
 import sqlite3
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from miniature_memory.core.errors import StageError, cannot_write
+from miniature_memory.core.errors import StageError, cannot_read, cannot_write
 from miniature_memory.core.paths import command, make_folder
 from miniature_memory.storage.files import crc32_of, free_name, fsync_folder
 from miniature_memory.storage.rejections import REJECTED
@@ -257,6 +258,8 @@ class AppendLog:
         try:
             yield
         except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EIO):  # it is there, and not damaged
+                raise cannot_read(self.root / path, error) from None
             raise StageError(f"{path} cannot be read ({error.strerror}).", "the file that the catalog names.",
                              self._fix()) from None
 

@@ -174,7 +174,8 @@ class Catalog:
         if self.db.in_transaction:
             with uninterrupted(), self._abandoning():
                 self.log.sync()
-                clock.note(self.db)
+                if self._group_records:
+                    clock.note(self.db)
                 self.db.execute("COMMIT")
                 self._group_records = 0
 

@@ -110,6 +110,13 @@ def test_a_folder_in_the_place_of_a_file_is_moved_aside(root: Path, taken: bool)
     path.write_text("text")
 
 
+def test_a_folder_in_the_way_of_a_renaming_is_the_one_that_is_named(root: Path) -> None:
+    (root / "new").touch()
+    (root / "old").mkdir()
+    error = disk_error(refusal(lambda: (root / "new").replace(root / "old")))
+    assert error and error.found == f"{root / 'old'} is a folder."
+
+
 def test_a_file_in_the_place_of_a_folder_is_moved_aside(root: Path) -> None:
     path = root / "a folder" / "deeper" / "file"
     path.parents[1].write_text("a file")

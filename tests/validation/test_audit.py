@@ -382,6 +382,18 @@ def test_a_damaged_tokenizer_is_for_a_person_to_put_back(root: Path, caplog: pyt
     assert contents(root) == before
 
 
+@pytest.mark.parametrize("path", [RAW, CLEAN, PAGES, "data/train.bin"])
+def test_a_file_that_is_closed_is_not_called_damaged(root: Path, capsys: pytest.CaptureFixture[str], path: str) -> None:
+    whole = (root / path).rename(root / "elsewhere")
+    (root / path).mkdir()
+    for option in ("--full", "--repair"):
+        assert main([option, "--root", str(root)]) == 1
+        assert f"{root / path} is a folder. Expected: a file. Fix: mv " in capsys.readouterr().err
+    (root / path).rmdir()
+    whole.rename(root / path)
+    assert main(["--full", "--root", str(root)]) == 0
+
+
 def test_damaged_checkpoints_are_set_aside(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_checkpoints(root)
     assert audit(root, caplog) == ([], "")

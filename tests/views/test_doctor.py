@@ -226,6 +226,14 @@ def test_a_file_that_was_cut_off_or_is_gone(tmp_path: Path) -> None:
     assert doctor.check_dataset(tmp_path)[0].level == OK
 
 
+def test_a_folder_in_the_place_of_a_file_is_not_a_file_that_was_cut_off(tmp_path: Path) -> None:
+    add_clean_documents(tmp_path, [PROSE])
+    (tmp_path / "data/raw/000000.jsonl").rename(tmp_path / "elsewhere")
+    (tmp_path / "data/raw/000000.jsonl").mkdir()
+    (finding,) = doctor.check_dataset(tmp_path)
+    assert finding.level == BAD and finding.found.endswith("raw/000000.jsonl is a folder.")
+
+
 def test_a_damaged_history_is_a_note_and_a_foreign_catalog_is_bad(tmp_path: Path) -> None:
     add_run(tmp_path)
     with open(tmp_path / "data/runs.jsonl", "a") as stream:
