@@ -28,8 +28,8 @@ from pathlib import Path
 from miniature_memory.core import scripts
 from miniature_memory.core.command_line import guarded
 from miniature_memory.core.config import Tables, read_tables
-from miniature_memory.core.errors import EXIT_DONE, StageError, Stopped
-from miniature_memory.core.log import start_logging
+from miniature_memory.core.errors import EXIT_DONE, StageError, Stopped, disk_error
+from miniature_memory.core.log import DETAIL, start_logging
 from miniature_memory.core.paths import DEMO, PROJECT, command, shown
 from miniature_memory.core.process import catch_signals, run_lock, uninterrupted
 from miniature_memory.core.run_options import STAGES, parse_args
@@ -78,8 +78,7 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
     """One run under the root's lock, with one line in data/runs.jsonl, whatever comes of it."""
     with run_lock(args.root) as lock, contextlib.ExitStack() as stack:
         start_logging(args.root, args.quiet)
-        began = timestamp()
-        run = Run(args, tables, lock, started)
+        run, began = Run(args, tables, lock, started), timestamp()
         code: int | None = None
         try:
             if args.demo:
@@ -90,12 +89,9 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
             code = getattr(error, "exit_code", EXIT_DONE)
             raise
         finally:
-            line = {"started": began, "finished": timestamp(), "exit_code": code,
-                    "stages": [stats.to_dict() for stats in run.stats.values()]}
-            with uninterrupted():
-                append_line(args.root / "data" / "runs.jsonl", json.dumps(line, ensure_ascii=False))
+            write_history(run, began, code)
             if not args.only:
-                write_report(run)
+                write_report(run, code)
     return code
 
 
@@ -197,14 +193,24 @@ def show_result(run: Run) -> int:
     return code
 
 
-def write_report(run: Run) -> None:
+def write_history(run: Run, began: str, code: int | None) -> None:
+    """Add a line to data/runs.jsonl. That it cannot be written fails no run; after another failure it is no news."""
+    line = {"started": began, "finished": timestamp(), "exit_code": code,
+            "stages": [stats.to_dict() for stats in run.stats.values()]}
+    try:
+        with uninterrupted():
+            append_line(run.args.root / "data/runs.jsonl", json.dumps(line, ensure_ascii=False))
+    except OSError as error:
+        logger.log(DETAIL if code else logging.WARNING, "%s", disk_error(error) or error)
+
+
+def write_report(run: Run, code: int | None) -> None:
     """Write data/report.html in an interpreter of its own; its failure does not fail the run."""
     try:
         subprocess.run([*run.command_line("run.py"), "--report"], stdout=subprocess.DEVNULL, start_new_session=True,
-                       check=False, timeout=REPORT_SEC)
+                       stderr=subprocess.DEVNULL if code else None, check=False, timeout=REPORT_SEC)
     except (OSError, subprocess.TimeoutExpired) as error:
-        logger.warning("the report was not written (%s). Fix: %s", type(error).__name__,
-                       run.again("--report"))
+        logger.warning("the report was not written (%s). Fix: %s", type(error).__name__, run.again("--report"))
 
 
 # --- the command -----------------------------------------------------------------------------------

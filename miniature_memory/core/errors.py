@@ -1,16 +1,19 @@
 """Errors that a person can fix, and the exit codes that they end with."""
 
+import contextlib
 import errno
 import itertools
 import os
 import shlex
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 EXIT_DONE, EXIT_STAGE, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 75  # 75: EX_TEMPFAIL of sysexits.h
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 OF_THE_DISK = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EIO,
-               errno.ELOOP, errno.EFBIG, errno.ENAMETOOLONG)
+               errno.ELOOP, errno.ENAMETOOLONG)
+CHECK_DISK = "check the disk (df -h; sudo dmesg | tail), then run the same command again; everything committed is kept."
 
 
 class ConfigError(Exception):
@@ -48,10 +51,24 @@ class Stopped(KeyboardInterrupt):
         self.leaves_thread = False  # a thread of other languages is running, which the interpreter's end would crash
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of writing, which the system does not say the file of, name `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def cannot_write(path: Path | str, error: OSError) -> StageError:
     if error.errno in NO_SPACE or "full" in (error.strerror or ""):
         return StageError(f"There is no space left for {path}.", "free space on its disk.",
                           "make room, then run the same command again; everything committed is kept.")
+    if error.errno == errno.EFBIG:
+        return StageError(f"{path} is as large as a file of this process may be.", "no limit.",
+                          "ulimit -f unlimited, then run the same command again; everything committed is kept.")
     return _other_kind(path, error) or StageError(
         f"{path} cannot be written ({error.strerror}).", "a file or folder that this user may write to.",
         f"{_remedy(Path(path), error)}, or choose another folder with --root.")
@@ -66,10 +83,12 @@ def cannot_read(path: Path | str, error: OSError) -> StageError:
 def disk_error(error: OSError) -> StageError | None:
     """`error` as a person can fix it; None if the disk has nothing to do with it."""
     path = error.filename2 if error.errno == errno.EISDIR and error.filename2 else error.filename  # of a renaming
-    if error.errno in NO_SPACE:
+    if error.errno in (*NO_SPACE, errno.EFBIG):
         return cannot_write(path or "the files of this run", error)
     if error.errno not in OF_THE_DISK or not isinstance(path, str):
         return None
+    if error.errno == errno.EIO:
+        return StageError(f"{path} cannot be read or written ({error.strerror}).", "a disk without errors.", CHECK_DISK)
     return _other_kind(path, error) or StageError(
         f"{path} cannot be opened ({error.strerror}).", "a file or folder that this user may read and write.",
         f"{_remedy(Path(path), error)}, then run again.")

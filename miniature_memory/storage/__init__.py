@@ -3,6 +3,7 @@
 Where is ...?
     catalog.py       rows, cursors, state, and the one commit rule
     append_log.py    files that only grow, and their checksums
+    record_reader.py what was committed, read again and verified
     schema.py        the tables, and how an older catalog is migrated
     url_keys.py      which spellings of a URL mean one page
     errors.py        which errors of SQLite a person can fix

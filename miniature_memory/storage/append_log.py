@@ -5,32 +5,23 @@ appended, by which damage is found later. All SQL here runs in the transaction t
 """
 
 import contextlib
-import errno
 import logging
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from miniature_memory.core.errors import StageError, cannot_read, cannot_write
-from miniature_memory.core.paths import command, make_folder
+from miniature_memory.core.errors import StageError, cannot_write, naming
+from miniature_memory.core.paths import make_folder
 from miniature_memory.storage.files import crc32_of, free_name, fsync_folder
+from miniature_memory.storage.record_reader import Place, RecordReader, damage_fix
 from miniature_memory.storage.rejections import REJECTED
 
 logger = logging.getLogger(__name__)
 
 EXTENT_BYTES = 1 << 18  # of a file that is replaced as a whole: some 64 documents, as in a group
 SHARD_BYTES = {"data/raw": 64 << 20, "data/clean": 64 << 20, "data/pages": 256 << 20}
-
-
-class Place(NamedTuple):
-    """Where a record is: file relative to the root, byte offset, byte length."""
-
-    file: str
-    offset: int
-    length: int
 
 
 class Mark(NamedTuple):
@@ -49,47 +40,7 @@ class AppendLog:
         self._lengths: dict[str, int] = {}  # path -> length including what is not committed yet
         self._crcs: dict[str, int] = {}  # path -> CRC-32 of what is not committed yet
         self._shards: dict[str, str] = {}  # folder -> its last shard
-        self._reading: tuple[str, BinaryIO] | None = None
-        self._verified = ("", 0, 0)  # (path, first byte, end) of the extents that were verified last
-
-    def read(self, place: Place) -> bytes:
-        """One committed record. Raises StageError if its bytes are not there any more."""
-        if self._reading is None or self._reading[0] != place.file:
-            self._stop_reading()
-            with self._reading_errors(place.file):
-                self._reading = (place.file, open(self.root / place.file, "rb"))  # noqa: SIM115 (for the next record)
-        with self._reading_errors(place.file):
-            self._reading[1].seek(place.offset)
-            data = self._reading[1].read(place.length)
-        if len(data) != place.length:
-            raise StageError(f"{place.file} ends before byte {place.offset + place.length}.",
-                             "a file that is at least as long.", self._fix())
-        return data
-
-    def verify(self, place: Place) -> None:
-        """Raise StageError unless the extents that a record is in have the checksums that they were committed with.
-
-        Records are read in their order, so only the extents of the last one are known to be whole. What older versions
-        wrote has no checksums.
-        """
-        path, first, end = place.file, place.offset, place.offset + place.length
-        if path == self._verified[0] and self._verified[1] <= first and end <= self._verified[2]:
-            return
-        verified = (first, end)
-        for extent in self.db.execute("SELECT * FROM extents WHERE path = ? AND offset < ? ORDER BY offset DESC",
-                                      [path, end]):
-            begins, ends = extent["offset"], extent["offset"] + extent["length"]
-            if ends <= first:
-                break
-            with self._reading_errors(path):
-                found = crc32_of(self.root / path, begins, extent["length"])
-            if found != extent["crc32"]:
-                raise self.changed(f"{path}, bytes {begins} to {ends}: changed since they were written.")
-            verified = (min(begins, verified[0]), max(ends, verified[1]))
-        self._verified = (path, *verified)
-
-    def changed(self, found: str) -> StageError:
-        return StageError(found, "the bytes that were committed.", self._fix())
+        self.reader = RecordReader(root, db)
 
     def length(self, path: str) -> int:
         """Committed and pending bytes of a file, 0 if there is none."""
@@ -117,7 +68,8 @@ class AppendLog:
             self.db.execute("INSERT OR IGNORE INTO files (path, length) VALUES (?, 0)", [path])
         self._lengths[path] = offset + len(data)
         self._crcs[path] = zlib.crc32(data, self._crcs.get(path, 0))
-        self._appending[path].write(data)
+        with naming(self.root / path):
+            self._appending[path].write(data)
         return Place(path, offset, len(data))
 
     def _open(self, path: str, offset: int) -> BinaryIO:
@@ -136,7 +88,7 @@ class AppendLog:
         stream.truncate(min(offset, stream.tell()))  # bytes of a group that was abandoned
         if stream.tell() < offset:
             raise StageError(f"{path} holds {stream.tell()} bytes.", f"the {offset} bytes that were committed.",
-                             self._fix())
+                             damage_fix(self.root))
         return stream
 
     def mark(self) -> Mark:
@@ -155,8 +107,9 @@ class AppendLog:
             committed, length = self._committed(path) or 0, self.length(path)
             if committed == length:
                 continue
-            stream.flush()
-            os.fsync(stream.fileno())
+            with naming(self.root / path):
+                stream.flush()
+                os.fsync(stream.fileno())
             if not committed:
                 fsync_folder((self.root / path).parent)
             self.db.execute("UPDATE files SET length = ? WHERE path = ?", [length, path])
@@ -189,12 +142,13 @@ class AppendLog:
                 logger.info("%s is shorter than it was; it continues from byte %d.", path, found)
                 self.db.execute("UPDATE files SET length = ? WHERE path = ?", [found, path])
             elif found < committed:
-                logger.warning("%s holds %d bytes; %d were committed. Fix: %s", path, found, committed, self._fix())
+                logger.warning("%s holds %d bytes; %d were committed. Fix: %s", path, found, committed,
+                               damage_fix(self.root))
 
     def close(self) -> None:
         for stream in self._appending.values():
             stream.close()
-        self._stop_reading()
+        self.reader.stop()
 
     def drop(self, path: str) -> None:
         """Take a file out of the log; its name is not used again."""
@@ -215,7 +169,7 @@ class AppendLog:
 
     def rename(self, new_files: dict[str, str]) -> None:
         """Put new files in the places of the old ones; those that are there already are skipped."""
-        self._stop_reading()
+        self.reader.stop()
         for path, new in new_files.items():
             if (self.root / new).exists():
                 make_folder((self.root / path).parent)
@@ -243,30 +197,11 @@ class AppendLog:
         """Close a file that is another one from now on, or a shorter one."""
         if path in self._appending:
             self._appending.pop(path).close()
-        self._stop_reading()
+        self.reader.stop()
         self._lengths[path] = length
         self._crcs.pop(path, None)
         self._shards.clear()
 
-    def _stop_reading(self) -> None:
-        if self._reading:
-            self._reading[1].close()
-        self._reading, self._verified = None, ("", 0, 0)
-
-    @contextlib.contextmanager
-    def _reading_errors(self, path: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.EIO):  # it is there, and not damaged
-                raise cannot_read(self.root / path, error) from None
-            raise StageError(f"{path} cannot be read ({error.strerror}).", "the file that the catalog names.",
-                             self._fix()) from None
-
     def _committed(self, path: str) -> int | None:
         row = self.db.execute("SELECT length FROM files WHERE path = ?", [path]).fetchone()
         return row[0] if row else None
-
-    def _fix(self) -> str:
-        return ("put the file back from a copy, or set aside what is damaged: "
-                + command("validate.py", self.root, "--repair"))

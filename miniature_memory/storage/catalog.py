@@ -30,8 +30,9 @@ from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import command, make_folder, shown
 from miniature_memory.core.process import uninterrupted
 from miniature_memory.storage import clock
-from miniature_memory.storage.append_log import AppendLog, Place
+from miniature_memory.storage.append_log import AppendLog
 from miniature_memory.storage.errors import stage_error
+from miniature_memory.storage.record_reader import Place
 from miniature_memory.storage.rejections import REJECTED, Rejection
 from miniature_memory.storage.schema import open_database
 
@@ -113,7 +114,7 @@ class Catalog:
 
     def read(self, file: str, offset: int, length: int) -> bytes:
         """One committed record. Raises StageError if its bytes are not there any more."""
-        return self.log.read(Place(file, offset, length))
+        return self.log.reader.read(Place(file, offset, length))
 
     def length(self, path: str) -> int:
         """Committed and pending bytes of an append-only file, 0 if there is none."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from miniature_memory.core.text import hostname
-from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 from miniature_memory.storage.url_keys import url_key
 
 # Values of the column validation; any other is the reason for rejection
@@ -40,8 +40,8 @@ def read(catalog: Catalog, row: sqlite3.Row) -> dict[str, Any]:
             return document
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         pass
-    raise catalog.log.changed(f"{row['file']}, byte {row['offset']}: the document {row['id']} has changed since it was "
-                              "validated.")
+    raise catalog.log.reader.changed(f"{row['file']}, byte {row['offset']}: the document {row['id']} has changed "
+                                     "since it was validated.")
 
 
 def count(catalog: Catalog) -> int:

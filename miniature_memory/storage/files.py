@@ -1,5 +1,6 @@
 """Small files written as a whole, lines appended, checksums."""
 
+import contextlib
 import itertools
 import json
 import logging
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from miniature_memory.core.errors import naming
 from miniature_memory.core.paths import make_folder
 
 logger = logging.getLogger(__name__)
@@ -62,11 +64,16 @@ def write_aside(path: Path, data: bytes) -> None:
     """Write a small derived file as a whole: aside, fsync, rename."""
     make_folder(path.parent)
     aside = path.with_name(path.name + ".tmp")
-    with open(aside, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(aside, path)
+    try:
+        with naming(path), open(aside, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(aside, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise
     fsync_folder(path.parent)
 
 
@@ -77,7 +84,7 @@ def is_blank(path: Path) -> bool:
 
 def append_line(path: Path, line: str) -> None:
     """Append one line to a file that no cursor follows (the run history), fixing a torn last line first."""
-    with open(path, "ab+") as stream:
+    with naming(path), open(path, "ab+") as stream:
         if stream.tell():
             stream.seek(-1, os.SEEK_END)
             if stream.read(1) != b"\n":

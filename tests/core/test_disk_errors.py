@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from miniature_memory.core.errors import StageError, cannot_read, cannot_write, disk_error
+from miniature_memory.core.errors import StageError, cannot_read, cannot_write, disk_error, naming
 
 NOBODY = 65534
 
@@ -125,6 +125,16 @@ def test_a_file_in_the_place_of_a_folder_is_moved_aside(root: Path) -> None:
         assert known.found == f"{path.parents[1]} is a file."
     follow(known)
     path.parent.mkdir(parents=True)
+
+
+@pytest.mark.parametrize(("number", "found", "fix"), [
+    (errno.ENOSPC, "There is no space left for {}.", "make room"), (errno.EFBIG, "{} is as large as", "ulimit -f"),
+    (errno.EIO, "{} cannot be read or written", "check the disk")])
+def test_an_error_of_writing_names_its_file(root: Path, number: int, found: str, fix: str) -> None:
+    with pytest.raises(OSError) as error, naming(root / "file"):
+        raise OSError(number, os.strerror(number))
+    known = disk_error(error.value)
+    assert known and known.found.startswith(found.format(root / "file")) and known.fix.startswith(fix)
 
 
 def test_what_has_nothing_to_do_with_the_disk_stays_a_bug() -> None:
