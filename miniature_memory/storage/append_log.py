@@ -99,7 +99,8 @@ class AppendLog:
         grown = [path for path in self._appending if self._lengths[path] != mark.lengths.get(path)]
         self._lengths, self._crcs = mark
         for path in grown:
-            self._appending[path].truncate(self.length(path))
+            with naming(self.root / path):
+                self._appending[path].truncate(self.length(path))
 
     def sync(self) -> None:
         """Bring what was appended onto the disk, then write its lengths and checksums."""
@@ -146,8 +147,9 @@ class AppendLog:
                                damage_fix(self.root))
 
     def close(self) -> None:
-        for stream in self._appending.values():
-            stream.close()
+        for path, stream in self._appending.items():
+            with naming(self.root / path):
+                stream.close()
         self.reader.stop()
 
     def drop(self, path: str) -> None:
