@@ -125,5 +125,5 @@ def _keep_other_rejections(old: Path, new: Path, repeated: set[str]) -> None:
 def _stage_of(line: bytes) -> object:
     try:
         return json.loads(line)["stage"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None  # damaged or edited by hand
