@@ -31,7 +31,7 @@ from miniature_memory.core.paths import command, make_folder, shown
 from miniature_memory.core.process import uninterrupted
 from miniature_memory.storage import clock
 from miniature_memory.storage.append_log import AppendLog
-from miniature_memory.storage.errors import stage_error
+from miniature_memory.storage.errors import explained, stage_error
 from miniature_memory.storage.record_reader import Place
 from miniature_memory.storage.rejections import REJECTED, Rejection
 from miniature_memory.storage.schema import open_database
@@ -234,7 +234,10 @@ class Catalog:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        try:
-            self.commit()  # records are whole even when the loop around them failed
-        finally:
-            self.close()
+        with explained(self.path):
+            try:
+                self.commit()  # records are whole even when the loop around them failed
+            finally:
+                self.close()
+            if isinstance(error, sqlite3.Error):  # of reading a damaged catalog, for one
+                raise error
