@@ -4,6 +4,7 @@ Texts with white-space: pre, pre-wrap or pre-line, and verse of which each line 
 """
 
 import re
+from itertools import takewhile
 
 from cssselect import HTMLTranslator
 from lxml import etree
@@ -40,8 +41,11 @@ def break_kept_lines(root: etree._Element, found: Survey, html: bytes) -> None:
             if _is_of_lines(element):
                 _join_lines(element)
     if _keeps_lines(html) and (sheet := _rules(root, found, html)) is not None:
-        for element in [element for element in root.iter() if _value_of(element, sheet) in _KEEPS_LINES]:
-            _break(element, sheet)
+        keeping = {element: None for element in root.iter() if _value_of(element, sheet) in _KEEPS_LINES}
+        for element in keeping:
+            around = takewhile(lambda one: one.tag not in _SKIPPED, element.iterancestors())
+            if not any(one in keeping for one in around):  # else its lines were broken with those of that one
+                _break(element, sheet)
 
 
 def _keeps_lines(html: bytes) -> int:

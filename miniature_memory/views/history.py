@@ -1,5 +1,7 @@
-"""The run history, data/runs.jsonl, for status, topics, report and the notebook. Forgives whatever a line may hold."""
+"""The run history, data/runs.jsonl, for status, topics, report and the notebook. Reading forgives whatever a line holds."""
 
+import json
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -7,11 +9,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from miniature_memory.core.errors import cannot_read
+from miniature_memory.core.errors import cannot_read, disk_error
 from miniature_memory.core.findings import BAD, NOTE, Finding
+from miniature_memory.core.log import DETAIL
 from miniature_memory.core.paths import shown
+from miniature_memory.core.process import uninterrupted
 from miniature_memory.core.stage import StageStats
-from miniature_memory.storage.files import read_lines
+from miniature_memory.core.text import timestamp
+from miniature_memory.storage.files import append_line, read_lines
+
+logger = logging.getLogger(__name__)
 
 LAST_RUNS_BYTES = 1 << 20  # from the file's end: some 300 runs, read in a few milliseconds
 MOST = 1e15  # larger numbers are damage
@@ -32,6 +39,17 @@ class Run(NamedTuple):
 class History(NamedTuple):
     runs: list[Run]  # oldest first
     problems: list[Finding]
+
+
+def write(root: Path, began: str, exit_code: int | None, stages: Iterable[StageStats]) -> None:
+    """Add the line of a run that ends now. That it cannot be written fails no run, and after a failure is no news."""
+    line = {"started": began, "finished": timestamp(), "exit_code": exit_code,
+            "stages": [stats.to_dict() for stats in stages]}
+    try:
+        with uninterrupted():
+            append_line(root / "data/runs.jsonl", json.dumps(line, ensure_ascii=False))
+    except OSError as error:
+        logger.log(DETAIL if exit_code else logging.WARNING, "%s", disk_error(error) or error)
 
 
 def read_history(root: Path, last_bytes: int = LAST_RUNS_BYTES) -> History:
