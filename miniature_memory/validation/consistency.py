@@ -25,8 +25,7 @@ def tokenizer_and_bins(catalog: Catalog, checksums: Checksums) -> Iterator[Probl
         try:
             tokenizer = tokenizers.load(catalog.root / "data/tokenizer")
         except StageError as error:
-            yield Problem(error.found, f"put {tokenizers.RANKS_FILE} and {tokenizers.META_FILE} back from a copy; the "
-                          "bins and the model need this very tokenizer.", None)
+            yield Problem(error.found, error.fix, None)
         else:
             vocab_size = tokenizer.vocab_size
             yield from _tokenizer_changes(catalog, checksums, tokenizer.hash)

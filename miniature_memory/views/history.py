@@ -1,4 +1,4 @@
-"""The run history, data/runs.jsonl, for status, topics, report and the notebook. Reading forgives whatever a line holds."""
+"""The run history, data/runs.jsonl, for status, topics, report and the notebook. Forgives whatever a line holds."""
 
 import json
 import logging

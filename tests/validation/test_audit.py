@@ -374,12 +374,15 @@ def test_a_bins_json_that_does_not_fit_is_set_aside(root: Path, caplog: pytest.L
     assert path.exists() and audit(root, caplog) == ([], "")
 
 
-def test_a_damaged_tokenizer_is_for_a_person_to_put_back(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_tokenizer_is_put_back_by_a_person_or_made_anew(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     change(root, "data/tokenizer/ranks.tiktoken", 1)
     before = contents(root)
     found, message = audit(root, caplog, repair=True)
-    assert "ranks.tiktoken" in found[0] and "from a copy" in found[0] and "--repair cannot" in message
+    assert "data/tokenizer holds no readable" in found[0] and "from a copy" in found[0] and "--repair cannot" in message
     assert contents(root) == before
+    assert "--repair cannot" in audit(root, caplog)[1]  # nor does it name --repair as a fix
+    follow(found[0], root, "prepare")
+    assert audit(root, caplog) == ([], "")
 
 
 @pytest.mark.parametrize("path", [RAW, CLEAN, PAGES, "data/train.bin"])
