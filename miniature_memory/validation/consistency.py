@@ -1,5 +1,6 @@
 """Consistency: do tokenizer, bins and cursors agree with the catalog? And are the checkpoints whole?"""
 
+import errno
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -99,6 +100,8 @@ def checkpoints(root: Path) -> Iterator[Problem]:
         try:
             fault = zip_fault(path)
         except OSError as error:
+            if error.errno != errno.EIO:
+                raise  # it is closed, and not damaged
             fault = str(error.strerror)
         if fault:
             train = "" if path.parent.name == "history" else command("run.py", root, "--only train")

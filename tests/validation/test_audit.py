@@ -385,8 +385,9 @@ def test_a_damaged_tokenizer_is_put_back_by_a_person_or_made_anew(root: Path, ca
     assert audit(root, caplog) == ([], "")
 
 
-@pytest.mark.parametrize("path", [RAW, CLEAN, PAGES, "data/train.bin"])
+@pytest.mark.parametrize("path", [RAW, CLEAN, PAGES, "data/train.bin", "checkpoints/ckpt.pt"])
 def test_a_file_that_is_closed_is_not_called_damaged(root: Path, capsys: pytest.CaptureFixture[str], path: str) -> None:
+    write_checkpoints(root)
     whole = (root / path).rename(root / "elsewhere")
     (root / path).mkdir()
     for option in ("--full", "--repair"):
