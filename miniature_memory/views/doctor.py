@@ -35,7 +35,8 @@ from miniature_memory.views import history, status
 if TYPE_CHECKING:
     from miniature_memory.training.config import TrainConfig
 
-IMPORTED_AS = {"beautifulsoup4": "bs4", "googlesearch-python": "googlesearch", "readability-lxml": "readability"}
+IMPORTED_AS = {"beautifulsoup4": "bs4", "googlesearch-python": "googlesearch", "phonenumberslite": "phonenumbers",
+               "readability-lxml": "readability"}
 LOW_DISK_MB, NO_DISK_MB = 2000, 300  # some runs' pages and the three checkpoints; one run's. Guess
 RUN_MB = 450  # memory of a whole run at its peak, that of training, as README.md has it
 CHILD_SEC = 45.0  # for importing everything from a cold disk
