@@ -37,8 +37,8 @@ from miniature_memory.cleaning.normalize import normalize_text
 from miniature_memory.cleaning.privacy import mask
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.storage import clean_documents, documents
-from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 from miniature_memory.validation.config import ValidateConfig
 from miniature_memory.validation.documents import validate as validate_line
 

@@ -52,8 +52,8 @@ from miniature_memory.crawl.web import Fetched
 from miniature_memory.crawl.yields import Topic
 from miniature_memory.responses.signals import read_signals
 from miniature_memory.storage import clean_documents, documents, urls, yields
-from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 
 HOSTS, SMALLEST, LARGEST = 300, 5, 200  # pages of a host, uniform in their logarithm
 ON_TOPIC = (0.25, 1.0)  # of a host's pages: Beta, mean 0.2

@@ -5,8 +5,8 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 
 
 def add(catalog: Catalog, document_id: str, place: Place, text_bytes: int) -> int:
@@ -60,8 +60,18 @@ def last_by_id(catalog: Catalog) -> int:
 
 
 def read_text(catalog: Catalog, row: sqlite3.Row) -> str:
-    text: str = json.loads(catalog.read(row["file"], row["offset"], row["length"]))["text"]
-    return text
+    """The text of a clean document. Raises StageError if it is not as it was written: by the checksum of its extent, or
+    where there is none, by its line."""
+    place = Place(row["file"], row["offset"], row["length"])
+    catalog.log.reader.verify(place)
+    try:
+        text: str = json.loads(catalog.read(*place))["text"]
+        if len(text.encode()) == row["text_bytes"]:
+            return text
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    raise catalog.log.reader.changed(f"{place.file}, byte {place.offset}: the document {row['id']} has changed "
+                                     "since it was written.")
 
 
 def set_splits(catalog: Catalog, splits: Iterable[tuple[int, str]]) -> None:

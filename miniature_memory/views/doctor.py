@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miniature_memory.core.config import Tables, build_config, read_tables
-from miniature_memory.core.errors import EXIT_DONE, EXIT_STAGE, ConfigError, StageError
+from miniature_memory.core.errors import EXIT_DONE, EXIT_STAGE, ConfigError, StageError, cannot_read
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.interpreter import setup_command
 from miniature_memory.core.paths import PROJECT, command, shown
@@ -292,7 +292,16 @@ def check_dataset(root: Path) -> list[Finding]:
 def check_files(root: Path, counts: Counts) -> list[Finding]:
     with Catalog(root, read_only=True) as catalog:
         lengths = dict(records.files(catalog))
-    sizes = {path: (root / path).stat().st_size if (root / path).exists() else 0 for path in lengths}
+    sizes = dict.fromkeys(lengths, 0)
+    for path in lengths:
+        try:
+            with open(root / path, "rb") as stream:
+                sizes[path] = stream.seek(0, os.SEEK_END)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            known = cannot_read(root / path, error)
+            return [Finding("dataset", BAD, known.found, known.fix)]
     short = [f"{path} has {sizes[path]:,} of {length:,} bytes" for path, length in lengths.items()
              if sizes[path] < length]
     audit, repair = (command("validate.py", root, option) for option in ("--full", "--repair"))

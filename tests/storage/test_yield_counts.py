@@ -3,7 +3,7 @@
 import pytest
 
 from miniature_memory.storage import clean_documents, documents, pages, records, urls, yields
-from miniature_memory.storage.append_log import Place
+from miniature_memory.storage.record_reader import Place
 from miniature_memory.storage.catalog import Catalog
 
 PLACE = Place("f", 0, 9)
