@@ -3,8 +3,8 @@
 import pytest
 
 from miniature_memory.storage import clean_documents, documents, pages, records, urls, yields
-from miniature_memory.storage.record_reader import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 
 PLACE = Place("f", 0, 9)
 
