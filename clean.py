@@ -33,6 +33,7 @@ from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.documents import VALID
+from miniature_memory.storage.files import QUERIES, read_list
 
 __all__ = ["c4_quality", "fineweb_quality", "gopher_quality", "gopher_repetition", "main", "run"]
 
@@ -48,7 +49,7 @@ def run(config: CleanConfig, root: Path, rebuild: bool = False) -> StageStats:
 
 
 def clean_new_documents(catalog: Catalog, config: CleanConfig, stats: StageStats) -> None:
-    cleaner = Cleaner(catalog, config, stats)
+    cleaner = Cleaner(catalog, config, stats, read_list(catalog.root / QUERIES))
     until = catalog.cursor("validate")
     rows = catalog.new_rows("clean", "documents", until)
     for row in Progress(rows, "clean", catalog.count_new("clean", "documents", until), unit=" documents"):

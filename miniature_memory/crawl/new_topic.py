@@ -26,6 +26,7 @@ SETTINGS_HEAD = """\
 # commoncrawl is no provider here: it would add everything else that the hosts in seeds.txt publish.
 """
 PROVIDERS = '["google", "ddgs", "searxng", "mediawiki", "feeds", "sitemaps", "seeds"]'
+MIN_TOPIC_FIT = 0.2  # tuned by bench/topic_fit.py
 TEXTS_HEAD = """\
 # Settings of these texts. They override config/default.toml next to run.py, which lists all settings.
 # You chose the texts: no rule judges their quality. Repetitions are still found, and personal data is masked.
@@ -112,6 +113,7 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (),
     if is_blank(settings):
         own = {"run": {"topic": json.dumps(words, ensure_ascii=False)}} | language_settings(language, tables)
         own["search"]["providers"] = PROVIDERS
+        own["clean"] = {"min_topic_fit": str(MIN_TOPIC_FIT)}
         write_aside(settings, settings_text(SETTINGS_HEAD, own, overrides).encode())
         if overrides:
             logger.info("what --set says is kept for this topic in %s", shown(settings))

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
@@ -22,6 +22,12 @@ def count(catalog: Catalog) -> int:
 def find(catalog: Catalog, document_id: str) -> sqlite3.Row | None:
     row: sqlite3.Row | None = catalog.execute("SELECT * FROM clean_documents WHERE id = ?", [document_id]).fetchone()
     return row
+
+
+def read(catalog: Catalog, document_id: str) -> dict[str, Any] | None:
+    """A clean document; None if it is not there any more."""
+    row = find(catalog, document_id)
+    return json.loads(catalog.read(row["file"], row["offset"], row["length"])) if row else None
 
 
 class Totals(NamedTuple):

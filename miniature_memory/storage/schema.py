@@ -10,7 +10,7 @@ from miniature_memory.storage.errors import explained
 CACHE_KB = 32_000  # of the database; SQLite's own 2 MB make a million URLs slow
 WAL_PAGES = 10_000  # of 4 KB, between two checkpoints; SQLite's own 1000 write what is written often more often
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 BACKOFFS = """
 CREATE TABLE backoffs (                      -- who refused or failed, and is left alone for a while
     kind TEXT NOT NULL, name TEXT NOT NULL,  -- kind: provider or host
@@ -62,7 +62,8 @@ CREATE TABLE documents (                     -- raw documents, in the order they
     file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
     validation TEXT NOT NULL DEFAULT '',     -- '' not validated yet, 'valid', or the reason for rejection
     language TEXT NOT NULL DEFAULT '',
-    license TEXT);                           -- '' if the page names none; NULL: from before licenses were read
+    license TEXT,                            -- '' if the page names none; NULL: from before licenses were read
+    topic_fit REAL);                         -- how well it fits the topic, 0 to 1; NULL: not judged
 CREATE TABLE also_at (id TEXT NOT NULL, url TEXT NOT NULL, PRIMARY KEY (id, url));  -- further URLs of a document
 CREATE TABLE clean_documents (               -- kept documents, in raw order
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
@@ -110,8 +111,12 @@ INSERT INTO state VALUES ('urls.spelled_since', strftime('%s', 'now'));
 FROM_5_TO_6 = """
 ALTER TABLE documents ADD COLUMN license TEXT;
 """
+FROM_6_TO_7 = """
+ALTER TABLE documents ADD COLUMN topic_fit REAL;
+"""
 # Version found -> what makes it the newest
-STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5_TO_6, 4: FROM_4_TO_5 + FROM_5_TO_6, 5: FROM_5_TO_6}
+STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5_TO_6 + FROM_6_TO_7,
+         4: FROM_4_TO_5 + FROM_5_TO_6 + FROM_6_TO_7, 5: FROM_5_TO_6 + FROM_6_TO_7, 6: FROM_6_TO_7}
 MIGRATES_1_AND_2 = "ed6c2ba"  # the last commit that brought catalogs of version 1 and 2 to version 3
 
 
