@@ -17,9 +17,9 @@ from miniature_memory.core.topic_fit import terms_of
 
 WORDS = 1500  # of a language; three times as many judge topics no better
 HEAD = """\
-# The commonest words of the languages that are known well, after a code and a number N: one of about 2^N words is this.
-# From wordfreq 3.1.1 (Robyn Speer, doi.org/10.5281/zenodo.7199437), whose data combine Wikipedia, subtitles, news, books
-# and the web. This file alone is under CC-BY-SA 4.0, as those data are. Written by bench/common_words.py.
+# The commonest words of the languages that are known well, behind a code and a number N: one of 2^N words is this.
+# From wordfreq 3.1.1 (Robyn Speer, github.com/rspeer/wordfreq): Wikipedia, subtitles, news, books and
+# web pages. This file alone is under CC-BY-SA 4.0, as those data are. Written by bench/common_words.py.
 """
 
 

@@ -14,14 +14,14 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from itertools import repeat
+from itertools import pairwise, repeat
 from statistics import median
 from typing import NamedTuple
 
 from miniature_memory.core.common_words import RAREST
 from miniature_memory.core.languages import languages
 
-MAX_CHARS = 6000  # of a text: its subject is known by then, and what follows may be comments. Tuned by bench/topic_fit.py
+MAX_CHARS = 6000  # of a text: its subject is known by then, and comments may follow. Tuned by bench/topic_fit.py
 TITLE_TIMES = 4  # that each word of a text's title counts. Guess
 MOST_WORDS = 100  # of a topic
 OWN_SHARE = 0.6  # that its own words weigh on top; the mean vector of its pages is shorter than 1. Tuned, too
@@ -60,8 +60,9 @@ def _terms(text: str) -> Terms:
         for word in [word for word in terms if _HAS_RUN.search(word)]:
             n = terms.pop(word)
             for run in _RUN.findall(word):
-                pairs = map("".join, zip(run, run[1:], strict=False)) if _HAS_RUN.match(run) and run[1:] else [run]
-                terms.update(dict.fromkeys(pairs, n))
+                pairs = map("".join, pairwise(run)) if _HAS_RUN.match(run) and run[1:] else [run]
+                for pair in pairs:
+                    terms[pair] += n
     return terms
 
 
@@ -85,7 +86,7 @@ def _template_words() -> frozenset[str]:
 
 
 def is_form(own: str, word: str) -> bool:
-    """Whether a word is a form of a topic's own, or a compound with it: baking of bake, Brotteig and Weizenbrot of Brot.
+    """Whether a word is a form of a topic's own, or a compound with it: Brotteig and Weizenbrot of Brot.
 
     By letters alone, in any language; short words change by an s at most.
     """

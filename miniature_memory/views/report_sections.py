@@ -208,7 +208,8 @@ def dataset(runs: Sequence[Run], found: Dataset | None) -> str:
     if found and found.lengths:
         seen = len(found.lengths)
         note = "" if found.counts.documents <= seen else f"Based on {short(seen)} documents, evenly sampled."
-        parts += [funnel(found), on_topic(found.topic) if found.topic else "", lengths(found.lengths, note), shares("Sites", "site", found.hosts, seen, note),
+        parts += [funnel(found), on_topic(found.topic) if found.topic else "", lengths(found.lengths, note),
+                  shares("Sites", "site", found.hosts, seen, note),
                   shares("Languages", "language", found.languages, seen, note),
                   shares("Licenses", "license", found.licenses, seen, f"{note} {LICENSES_NOTE}".strip())]
     return section("What it has read", *parts, grid=True)
@@ -225,12 +226,13 @@ def funnel(found: Dataset) -> str:
 
 def on_topic(found: FitSummary) -> str:
     """How many documents fit the topic, and those nearest to the line on both sides."""
-    share = f"<dl class='numbers first'><div><dt>fit the topic</dt><dd>{found.fitting / found.judged:.0%}</dd></div></dl>"
+    share = f"{found.fitting / found.judged:.0%}"
+    numbers = f"<dl class='numbers first'><div><dt>fit the topic</dt><dd>{share}</dd></div></dl>"
     both = (("Kept with the least fit", found.worst_kept), ("Rejected with the most", found.best_rejected))
     lists = "".join(f"<p class=note>{head}:</p><ul>{''.join(map(fit_line, documents))}</ul>"
                     for head, documents in both if documents)
     note = f"Of {counted(found.judged, 'document')}. The pages that the topic is known by have a fit of about 1."
-    return figure("On topic", share, note, lists)
+    return figure("On topic", numbers, note, lists)
 
 
 def fit_line(document: tuple[str, float]) -> str:
