@@ -358,7 +358,7 @@ def test_a_catalog_of_version_3_is_migrated_and_loses_nothing(tmp_path: Path) ->
     assert after["hosts"] == [("a", "x", None, 7.0, 0), ("b", None, None, 8.0, 0)]
     assert [row[:-2] for row in after.pop("urls")] == before.pop("urls")
     moved = {"settings", "breakers", "hosts", "documents"}
-    assert [row[:-1] for row in after["documents"]] == before["documents"]
+    assert [row[:-2] for row in after["documents"]] == before["documents"]
     assert all(after[name] == before[name] for name in before.keys() - moved)
     with Catalog(tmp_path) as old, Catalog(tmp_path / "new") as new:
         assert schema_of(old) == schema_of(new)
@@ -377,7 +377,7 @@ def test_a_catalog_of_version_4_is_migrated_and_loses_nothing(tmp_path: Path) ->
         append_rows(old, [b"two\n"])
     assert [row[:-2] for row in after["urls"]] == before["urls"]
     assert [row[-2:] for row in after["urls"]] == [(None, row[1]) for row in before["urls"]]
-    assert after["documents"] == [(*row, None) for row in before["documents"]]
+    assert after["documents"] == [(*row, None, None) for row in before["documents"]]
     assert after.pop("state").pop(0)[0] in ("search.next_query", "urls.spelled_since") and before.pop("state")
     changed: dict[str, list[tuple[object, ...]]] = {"urls": [], "documents": []}
     assert after | changed == before | changed
