@@ -118,7 +118,7 @@ class CleanConfig:
         "keep only documents whose pages name one of these licenses, such as [\"CC0-*\", \"CC-BY-[0-9]*\"]; CC-BY-* "
         "includes -SA, -NC and -ND; []: keep all")
     min_topic_fit: float = setting(0.0,
-        "keep only documents that fit the topic of [run] this well, from 0 to 1; --topic begins with 0.2; 0: keep all",
+        "keep only documents that fit the topic of [run] this well, from 0 to 1; --topic begins with 0.21; 0: keep all",
         most=1)
     document_deadline_sec: float = setting(20.0, "of computing; reject a document that takes longer")  # as extract's
     run: RunConfig = field(default_factory=RunConfig)  # for the topic

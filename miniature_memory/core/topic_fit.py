@@ -122,14 +122,17 @@ def shares(weights: Mapping[str, float], terms: Terms, rare: Mapping[str, float]
 
 
 def profile_of(own: Mapping[str, float], pages: Sequence[Terms], rare: Mapping[str, float]) -> Profile:
-    """What pages tell of a topic, three of them at least: the words that two of them have, and the topic's own."""
+    """What pages tell of a topic, three of them at least: the words that two of them have, and the topic's own.
+
+    A word that most of the pages have weighs more than the mean says, by the root of their share (tuned).
+    """
     vectors = [shares(dict.fromkeys(terms, 1.0), terms, rare) for terms in pages]
     n_pages = Counter(word for vector in vectors for word in vector)
     mean: dict[str, float] = defaultdict(float)
     for vector in vectors:
         for word, share in vector.items():
             if n_pages[word] > 1:
-                mean[word] += share / len(vectors)
+                mean[word] += share / len(vectors) * math.sqrt(n_pages[word] / len(vectors))
     for word, weight in own.items():
         forms = {term: mean[term] for term in list(mean) if is_form(word, term)} or {word: 1.0}
         total = sum(forms.values())
