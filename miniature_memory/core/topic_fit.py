@@ -32,7 +32,7 @@ _NO_SPACES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\
 # A letter is what is no mark between words: Indian and Arabic letters carry signs that \w does not match.
 _TERM = re.compile(r"[^\s\d_\x00-\x40\x5b-\x60\x7b-\xbf\u02b0-\u02ff\u060c-\u061f\u0640\u066a-\u066d\u06d4\u0964-\u0970"
                    r"\u2000-\u2bff\u3000-\u303f\u30fb\ufe10-\ufe6f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
-                   r"\U0001f000-\U0001faff]{2,}|[\u3400-\u9fff]")
+                   r"]{2,}|[\u3400-\u9fff]")  # no character beyond 16 bits: re would look for each by itself
 _RUN = re.compile(f"[{_NO_SPACES}]+|[^{_NO_SPACES}]{{2,}}")
 _HAS_RUN = re.compile(f"[{_NO_SPACES}]")
 
@@ -56,7 +56,8 @@ def terms_of(text: str, title: str = "") -> Terms:
 
 def _terms(text: str) -> Terms:
     terms = Counter(_TERM.findall(text.lower()))
-    if _HAS_RUN.search(text):
+    letters = "".join(terms)
+    if not letters.isascii() and _HAS_RUN.search(letters):
         for word in [word for word in terms if _HAS_RUN.search(word)]:
             n = terms.pop(word)
             for run in _RUN.findall(word):

@@ -44,6 +44,7 @@ def by_host(catalog: Catalog) -> dict[str, HostFit]:
 class FitSummary(NamedTuple):
     """How well the documents fit the topic."""
 
+    least: float  # that is asked for
     judged: int
     fitting: int
     worst_kept: list[tuple[str, float]]  # URL and fit, the worst first
@@ -58,4 +59,4 @@ def summary(catalog: Catalog, least: float, most: int) -> FitSummary:
                             "WHERE topic_fit IS NOT NULL ORDER BY topic_fit, documents.seq LIMIT ?", [most])
     best = catalog.execute("SELECT url, topic_fit FROM documents WHERE topic_fit < ? AND id NOT IN "
                            "(SELECT id FROM clean_documents) ORDER BY topic_fit DESC, seq LIMIT ?", [least, most])
-    return FitSummary(judged, fitting, [tuple(row) for row in worst], [tuple(row) for row in best])
+    return FitSummary(least, judged, fitting, [tuple(row) for row in worst], [tuple(row) for row in best])

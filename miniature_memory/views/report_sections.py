@@ -226,17 +226,19 @@ def funnel(found: Dataset) -> str:
 
 def on_topic(found: FitSummary) -> str:
     """How many documents fit the topic, and those nearest to the line on both sides."""
-    share = f"{found.fitting / found.judged:.0%}"
+    share = f"{100 * found.fitting / found.judged:.0f} %"
     numbers = f"<dl class='numbers first'><div><dt>fit the topic</dt><dd>{share}</dd></div></dl>"
     both = (("Kept with the least fit", found.worst_kept), ("Rejected with the most", found.best_rejected))
     lists = "".join(f"<p class=note>{head}:</p><ul>{''.join(map(fit_line, documents))}</ul>"
                     for head, documents in both if documents)
-    note = f"Of {counted(found.judged, 'document')}. The pages that the topic is known by have a fit of about 1."
+    note = (f"Of {counted(found.judged, 'document')}, with a fit of {found.least:g} or more. 1 means as much in the words "
+            "of the topic as its best pages.")
     return figure("On topic", numbers, note, lists)
 
 
 def fit_line(document: tuple[str, float]) -> str:
-    return f"<li class=source>{document[1]:.2f} · {clean(document[0] or 'local file', 120)}</li>"
+    address = document[0].partition("://")[2] or "local file"
+    return f"<li class=source>{document[1]:.2f} · {clean(address, 120)}</li>"
 
 
 def shares(caption: str, noun: str, counts: list[tuple[str, int]], total: int, note: str) -> str:
