@@ -9,8 +9,8 @@ Alone   python3 clean.py --set clean.thresholds.min_words=30
 
 Four steps, in miniature_memory/cleaning/: the text is normalized (normalize.py) and loses its boilerplate
 (boilerplate.py), the quality rules judge it (filters.py), personal data is masked (privacy.py), and what an earlier
-document has already said is rejected (minhash.py). Every decision depends on the document and on earlier ones in raw
-order alone, never on where a run ended.
+document has already said is rejected (minhash.py). In a topic, so is what is not about it (topic.py). Every decision
+depends on the document and on earlier ones in raw order alone, never on where a run ended.
 """
 
 from __future__ import annotations

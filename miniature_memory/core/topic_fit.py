@@ -21,7 +21,7 @@ from typing import NamedTuple
 from miniature_memory.core.common_words import RAREST
 from miniature_memory.core.languages import languages
 
-MAX_CHARS = 6000  # of a text: its subject is known by then, and comments may follow. Tuned by bench/topic_fit.py
+MAX_CHARS = 6000  # of a text: its subject is known by then, and comments may follow. 4000 and 9000 judge worse
 TITLE_TIMES = 4  # that each word of a text's title counts. Guess
 MOST_WORDS = 100  # of a topic
 OWN_SHARE = 0.6  # that its own words weigh on top; the mean vector of its pages is shorter than 1. Tuned, too
@@ -110,9 +110,9 @@ def mention(own: Mapping[str, float], terms: Terms) -> float:
 
 
 def _length(terms: Terms, rare: Mapping[str, float]) -> float:
-    squares = sum(value * value for value in map(rare.get, terms, repeat(RAREST)))
-    return math.sqrt(squares + sum(rare.get(term, RAREST) ** 2 * ((1 + math.log(n)) ** 2 - 1)
-                                   for term, n in terms.items() if n > 1)) or 1.0
+    weights = map(rare.get, terms, repeat(RAREST))
+    return math.hypot(*[weight if n == 1 else weight * (1 + math.log(n))
+                        for weight, n in zip(weights, terms.values(), strict=True)]) or 1.0
 
 
 def shares(weights: Mapping[str, float], terms: Terms, rare: Mapping[str, float]) -> dict[str, float]:

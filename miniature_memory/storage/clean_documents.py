@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from miniature_memory.core.errors import StageError
 from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
 
@@ -25,9 +26,12 @@ def find(catalog: Catalog, document_id: str) -> sqlite3.Row | None:
 
 
 def read(catalog: Catalog, document_id: str) -> dict[str, Any] | None:
-    """A clean document; None if it is not there any more."""
+    """A clean document; None if it is not there any more, or damaged, which is for an audit to report."""
     row = find(catalog, document_id)
-    return json.loads(catalog.read(row["file"], row["offset"], row["length"])) if row else None
+    try:
+        return json.loads(catalog.read(row["file"], row["offset"], row["length"])) if row else None
+    except (StageError, ValueError, RecursionError):
+        return None
 
 
 class Totals(NamedTuple):
