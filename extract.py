@@ -34,7 +34,8 @@ from miniature_memory.core.log import DETAIL
 from miniature_memory.core.paths import command
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
-from miniature_memory.core.text import hostname
+from miniature_memory.core.text import counted, hostname
+from miniature_memory.core.version import VERSION
 from miniature_memory.extraction.archives import read_warc
 from miniature_memory.extraction.classifier import explain
 from miniature_memory.extraction.config import ExtractConfig
@@ -47,12 +48,13 @@ from miniature_memory.extraction.parsing import parse
 from miniature_memory.extraction.reading import Input
 from miniature_memory.extraction.workers import Job, extract_all, extract_job
 from miniature_memory.responses.charset import decode_html
-from miniature_memory.storage import documents, urls
+from miniature_memory.storage import documents, local_files, urls
 from miniature_memory.storage.catalog import Catalog
 
 logger = logging.getLogger(__name__)
 
 __all__ = ["ExtractConfig", "extract_page", "main", "run"]
+MAY_BE_READ_LATER = ("needs_", "cannot_be_read", "extraction_", "extractor_")  # how these reasons begin
 MOST_NAMED = 100  # guess: files that the log names per reason; the others are only counted
 
 
@@ -62,14 +64,17 @@ def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Seq
     stats = StageStats("extract")
     with Catalog(root) as catalog:
         if warc or files or stdin:
-            inputs = chain(*map(read_warc, warc), read_files(files), read_stdin() if stdin else ())
+            known = KnownFiles(catalog, config)
+            inputs = chain(*map(read_warc, warc), read_files(files, known.has), read_stdin() if stdin else ())
             for source, extracted in Progress(extract_all(((one, one) for one in inputs), config), "extract",
                                               unit=" pages"):
+                known.follow(source, extracted)
                 if extracted.reason and stats.dropped[extracted.reason] < MOST_NAMED:
                     logger.log(DETAIL, "%s skipped: %s", source.url, extracted.reason)
                 for part, url in _parts(extracted, source):
                     with catalog.record():
                         _store(catalog, part, origin_of_input(source)._replace(url=url), stats)
+            known.end()
         elif total := catalog.count_new("extract", "pages"):
             for page, extracted in Progress(extract_all(_new_pages(catalog), config), "extract", total, unit=" pages"):
                 with catalog.record():
@@ -82,6 +87,43 @@ def _new_pages(catalog: Catalog) -> Iterator[tuple[sqlite3.Row, Job]]:
     """(row, WARC record) of the pages that scrape has added since the last run."""
     for row in catalog.new_rows("extract", "pages"):
         yield row, catalog.read(row["file"], row["offset"], row["length"])
+
+
+class KnownFiles:
+    """Local files that need not be read again: unchanged since all their documents were stored.
+
+    Read again is also what another release or other settings might read differently, and what could not be read.
+    """
+
+    def __init__(self, catalog: Catalog, config: ExtractConfig) -> None:
+        self.catalog, self.n_skipped = catalog, 0
+        self.read_with = f"{VERSION} {config.mode} {config.max_text_chars} {config.respect_noai}"
+        self.current, self.is_read = Input("", "", None), True  # the file whose documents are being stored
+
+    def has(self, origin: Input) -> bool:
+        is_known = bool(origin.mark) and local_files.is_known(self.catalog, origin.source, self._mark(origin))
+        self.n_skipped += is_known
+        return is_known
+
+    def follow(self, source: Input, extracted: Extracted) -> None:
+        """Before the first document of `source` is stored: remember the file before it, if this is another one."""
+        if source.source != self.current.source:
+            self._remember()
+            self.current, self.is_read = source, True
+        self.is_read = self.is_read and not extracted.reason.startswith(MAY_BE_READ_LATER)
+
+    def end(self) -> None:
+        self._remember()
+        if self.n_skipped:
+            logger.info("skipped: %s", counted(self.n_skipped, "unchanged file"))
+
+    def _remember(self) -> None:
+        if self.current.mark and self.is_read:
+            with self.catalog.record():
+                local_files.remember(self.catalog, self.current.source, self._mark(self.current))
+
+    def _mark(self, origin: Input) -> str:
+        return f"{origin.mark} {self.read_with}"
 
 
 def _parts(extracted: Extracted, source: Input) -> Iterator[tuple[Extracted, str]]:

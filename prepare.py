@@ -29,6 +29,7 @@ from pathlib import Path
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.stage import StageStats, stage_main
+from miniature_memory.core.text import counted
 from miniature_memory.storage import clean_documents, growth
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.training import bins_writer as bins
@@ -141,9 +142,9 @@ def describe(stats: StageStats, catalog: Catalog, tokenizer: Tokenizer, drift: f
                    "bytes_per_token": round(now.bytes_per_token, 3)}
     if drift is not None:
         stats.facts["drift_frac"] = round(drift, 3)
-    stats.facts["summary"] = (f"{stats.n_out:,} new documents; {now.tokens:,} tokens in all ({val_tokens:,} for "
-                              f"validation), vocabulary {tokenizer.vocab_size:,}"
-                              f"{', provisional' if tokenizer.provisional else ''}")
+    stats.facts["summary"] = (f"{counted(stats.n_out, 'new document')}; {now.tokens:,} tokens in all "
+                              f"({val_tokens:,} for validation), vocabulary {tokenizer.vocab_size:,}"
+                              f"{', provisional until there is more text' if tokenizer.provisional else ''}")
     if retokenized and retokenized.tokens:
         stats.facts["summary"] += (f"; retokenized: {retokenized.bytes_per_token:.2f} bytes per token before, "
                                    f"{now.bytes_per_token:.2f} now")

@@ -36,7 +36,7 @@ from miniature_memory.core.run_options import STAGES, parse_args
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import counted, timestamp
 from miniature_memory.crawl import new_topic
-from miniature_memory.crawl.outcomes import attempts, unread_seeds
+from miniature_memory.crawl.outcomes import attempts, private_seeds, unread_seeds
 from miniature_memory.demo_site.demo import demo_web
 from miniature_memory.storage import counts, disk, documents, pages
 from miniature_memory.storage.catalog import Catalog
@@ -117,6 +117,8 @@ def run_all(run: Run, stages: list[str]) -> int:
             continue
         if stage == "validate" and {"search", "scrape"} <= run.stats.keys() and is_empty(run.args.root):
             return fall_back(run)
+        if stage == "train" and run.args.texts:
+            outcome.check_texts(run.args.root, run.stats)
         logger.info("--- %s", stage)
         command = [*run.command_line(f"{stage}.py"), "--json", *time_limit(run, stage)]
         for flag, paths in (("--warc", run.args.warc), ("--import", run.args.files or run.args.texts)):
@@ -168,14 +170,17 @@ def fall_back(run: Run) -> int:
     tried, seeds = attempts(facts, rejected), shown(root / "config/seeds.txt")
     unread = unread_seeds(facts, rejected, is_own_list=root != PROJECT)
     if unread or root != PROJECT or run.args.quiet:
+        allow = (f"set allow_private = {json.dumps(private)} under [web] in {shown(root / 'config/default.toml')}, if "
+                 "these addresses are yours; or " if (private := private_seeds(facts)) else "")
         raise StageError(f"Nothing could be read of the seeds in {seeds} ({unread})." if unread else
                          f"No page could be fetched and the dataset is empty ({tried}).", "at least one page.",
-                         f"find the cause with {run.again('--doctor')}, or see a whole run on built-in pages with "
-                         + command("run.py", DEMO))
-    logger.info("\nNo page could be fetched and the dataset is empty. Tried: %s.\n"
+                         f"{allow}find the cause with {run.again('--doctor')}, or see a whole run on built-in pages "
+                         "with " + command("run.py", DEMO))
+    logger.info("\nNo page could be fetched, for the reasons above, and the dataset is empty.\n"
                 "Running the demonstration on built-in pages instead. This is Shakespeare, not your topic: it lies in "
-                "demo/, and data/ stays empty.\n", tried)
-    demo = argparse.Namespace(**{**vars(run.args), "root": run.args.root / "demo", "demo": True})
+                "demo/, and data/ stays empty.\n")
+    overrides = [one for one in run.args.overrides if not one.strip().startswith(("search.", "web."))]  # of the web
+    demo = argparse.Namespace(**vars(run.args) | {"root": run.args.root / "demo", "demo": True, "overrides": overrides})
     return run_locked(demo, run.tables, run.started)
 
 
@@ -225,14 +230,15 @@ def main(argv: list[str] | None = None) -> int:
         if args.doctor:
             from miniature_memory.views import doctor
 
-            return doctor.show(doctor.examine(args.root, tables, args.config, args.overrides, args.demo), args.json)
+            return doctor.show(doctor.examine(args.root, tables, args.config, args.overrides, args.demo, args.ask_paid),
+                               args.json)
         from miniature_memory.views import settings  # takes 0.04 s, which --status has not
 
-        settings.check(tables, trains="train" not in args.skip and args.only in (None, "train"))
+        settings.check(tables, "train" not in args.skip and args.only in (None, "train"), args.root)
         if args.topic is not None or args.texts:
             start_logging(args.root, args.quiet)
-            if new_topic.begin(args.root, args.topic or args.root.name, tables, args.overrides, bool(args.texts),
-                               args.language):
+            words = args.topic or args.root.name.replace("-", " ")
+            if new_topic.begin(args.root, words, tables, args.overrides, bool(args.texts), args.language):
                 tables = read_tables(args.root, args.config, args.overrides)  # the topic's own settings are new
         return run_locked(args, tables, time.monotonic())
 

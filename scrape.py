@@ -1,7 +1,7 @@
 """Scrape: URLs that are due in, pages out.
 
 Reads   the catalog's URLs that are due
-Writes  data/pages/*.warc.gz    WARC 1.1: responses as received, their requests, revisits
+Writes  data/pages/*.warc.gz    WARC 1.1: responses as received, their requests, revisits, what a browser made of pages
 Alone   python3 scrape.py --set scrape.max_pages=20
         python3 scrape.py --status          what became of every URL, by host and reason
 
@@ -37,15 +37,17 @@ def run(config: ScrapeConfig, root: Path) -> StageStats:
             remove_extracted(catalog)
         crawler, started = Crawler(config, catalog, stats), time.monotonic()
         stand_ins = list(crawler.web.guard.connect_to)
-        if rows := due_urls(catalog, config.max_pages, config.max_pages_per_host, stand_ins):
-            crawler.run(rows)
-        else:
+        rows = due_urls(catalog, config.max_pages, config.max_pages_per_host, stand_ins)
+        if not rows:
             logger.info("No URL is due: search found no new one, and the known ones are due later.")
+        crawler.run(rows)
         seconds = max(time.monotonic() - started, 1e-9)
         stats.facts = {"hosts": len(crawler.scheduler.hosts), "still_due": urls.count_due(catalog),
                        "pages_per_sec": round(stats.n_in / seconds, 1)}
         if crawler.recorder.links:
             stats.facts["links"] = dict(crawler.recorder.links)
+        if crawler.rendering:
+            stats.facts["rendering"] = crawler.rendering.facts()
     return stats
 
 

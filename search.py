@@ -5,9 +5,9 @@ Reads   config/queries.txt    one query per line; # starts a comment
 Writes  the catalog's urls, due at once
 Alone   python3 search.py --set search.queries_per_run=2
 
-Search engines refuse more often than they answer, so none is relied on: each query goes to the first provider that
-answers, and the seed list is read in any case. Answers are remembered: each page of results is asked for once, and the
-next page is asked for when the query's turn comes again.
+Search engines refuse more often than they answer, so none is relied on: each query goes to the first one that answers
+and to open sources, the seed list is read in any case, and then what hosts announce whose pages were kept. Answers are
+remembered: each page of results is asked for once, and the next one when the query's turn comes again.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from miniature_memory.core.paths import PROJECT, command, shown
 from miniature_memory.core.stage import StageStats, stage_main
 from miniature_memory.crawl.config import SearchConfig
 from miniature_memory.crawl.discovery import Discovery
+from miniature_memory.crawl.engine_keys import announce, with_keys
 from miniature_memory.crawl.outcomes import in_words
 from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.query_search import QuerySearch
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 def run(config: SearchConfig, root: Path) -> StageStats:
     stats = StageStats("search", facts={"seeds_failed": {}})
     queries, seeds = read_lines(root / "config/queries.txt"), read_seeds(root / "config/seeds.txt")
+    config = with_keys(config, root)
+    announce(config)
     with Catalog(root) as catalog:
         if not (queries or seeds or counts.has_collected(catalog)):
             raise nothing_to_search_for(root)
@@ -52,7 +55,7 @@ def run(config: SearchConfig, root: Path) -> StageStats:
 
 
 def ask_in_order(discovery: Discovery, queries: list[str], seeds: list[Seed]) -> None:
-    """Ask all providers, as search.providers lists them. Neighbors that take queries stand in for one another."""
+    """Ask all providers, as search.providers lists them; neighbors that take queries are asked together."""
     query_search = QuerySearch(discovery, SeedFetcher(discovery).fetch)
     seed_search = SeedSearch(discovery, query_search)
     steps = [(takes, list(names)) for takes, names in itertools.groupby(
@@ -65,17 +68,17 @@ def ask_in_order(discovery: Discovery, queries: list[str], seeds: list[Seed]) ->
         else:
             for name in names:
                 seed_search.work_through(name, seeds)
+    seed_search.follow_announced()
 
 
 def nothing_to_search_for(root: Path) -> StageError:
-    folder = shlex.quote(shown(root / "config"))
+    folder, queries = (shlex.quote(shown(root / "config" / name)) for name in ("", "queries.txt"))
     return StageError(f"There are no queries in {shown(root / 'config/queries.txt')}, no seeds in "
                       f"{shown(root / 'config/seeds.txt')}, and nothing was collected before.",
                       "one query per line, such as: history of astronomy; or texts of your own "
                       f"({command('run.py', root, '--texts FILE...')}), or a topic with a folder of its own "
                       f"({command('run.py', PROJECT, '--topic WORDS')}).",
-                      f"mkdir -p {folder}; echo 'history of astronomy' >> {folder}/queries.txt; "
-                      + command("run.py", root, "--only search"))
+                      f"mkdir -p {folder}; echo 'history of astronomy' >> {queries}; " + command("run.py", root))
 
 
 def main(argv: list[str] | None = None) -> int:

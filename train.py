@@ -35,6 +35,7 @@ import torch
 
 from miniature_memory.core.errors import Stopped
 from miniature_memory.core.stage import StageStats, stage_main
+from miniature_memory.core.text import rounded
 from miniature_memory.training.bins import open_bins
 from miniature_memory.training.checkpoint import State, rename_history
 from miniature_memory.training.config import TrainConfig
@@ -73,13 +74,14 @@ def train(config: TrainConfig, root: Path, started: float, on_iteration: Callabl
 
 def log_model(trainer: Trainer, config: TrainConfig) -> None:
     shape, threads = trainer.model.config, torch.get_num_threads()
-    logger.info("the model has %d layer%s of %d%s, %.2f M parameters and %.1f M of n-grams; it trains in %s on %s (%d "
-                "thread%s), takes about %d MB and %s", shape.n_layer, "s" * (shape.n_layer != 1), shape.n_embd,
-                " (sized to the time budget)" if trainer.is_fresh and config.size == "auto" else "",
-                shape.matrix_parameters / 1e6, shape.table_rows * shape.n_embd / 1e6,
+    start = (f"continues from iteration {trainer.iter_num:,}, where the learning rate began to fall"
+             if trainer.iter_num else "starts at iteration 0")
+    logger.info("the model has %d layer%s of %d%s, %.1f M parameters (%.1f M of them a table of n-grams); it trains in "
+                "%s on %s (%d thread%s), takes about %d MB and %s", shape.n_layer, "s" * (shape.n_layer != 1),
+                shape.n_embd, " (sized to the time budget)" if trainer.is_fresh and config.size == "auto" else "",
+                trainer.model.num_parameters() / 1e6, shape.table_rows * shape.n_embd / 1e6,
                 str(trainer.dtype).removeprefix("torch."), trainer.device, threads, "s" * (threads != 1),
-                trainer.memory_mb,
-                f"continues from iteration {trainer.iter_num:,}" if trainer.iter_num else "starts at iteration 0")
+                trainer.memory_mb, start)
 
 
 # --- phase 1: the stable learning rate -----------------------------------------------------------
@@ -158,8 +160,9 @@ def make_stats(trainer: Trainer, released: State, reason: str = "") -> StageStat
         "threads": torch.get_num_threads(), "memory_estimate_mb": trainer.memory_mb, "stop_reason": reason,
     }
     facts["summary"] = f"skipped: {reason}" if reason else (
-        f"{trainer.iter_num:,} iterations, {trainer.tokens_seen / 1e6:.1f} M tokens, "
-        f"{rate / 1000:.1f} k tokens/s, validation {format_scores(released['scores'])}")
+        f"{trainer.iter_num:,} iterations, {rounded(trainer.tokens_seen)} tokens, "
+        f"{rate / 1000:.1f} k tokens/s, validation {format_scores(released['scores'])}"
+        + f"; ended early: the text was read {position.epoch} times (train.max_epochs)" * is_text_read(trainer))
     return StageStats("train", bytes_written=trainer.bytes_written, facts=facts)
 
 

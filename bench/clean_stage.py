@@ -2,8 +2,8 @@
 
     .venv/bin/python -m bench.clean_stage --data wcxb-dev.jsonl.xz     some minutes
 
-1. Steps: each step of validate and clean, topic fit included, on its own over the main_content texts of WCXB (see extraction.py), in CPU
-   seconds on one core.
+1. Steps: each step of validate and clean, that of topics included, on its own over the main_content texts of WCXB (see
+   extraction.py), in CPU seconds on one core.
 2. A run: clean.py over 1,000 new documents after 2,000 old ones and after 200,000, in turns, median of the ratios.
 3. Ten runs of 1,000 documents, of 40 hosts with lines of their own and with near duplicates, and one run of 10,000: the
    clean sets are compared byte by byte.

@@ -1,10 +1,13 @@
 """Fixtures of several test files."""
 
 import logging
+import tomllib
 from collections.abc import Iterator
 
 import pytest
 from browser import Chromium, start_chromium
+
+from miniature_memory.core.paths import PROJECT
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -18,6 +21,15 @@ def log_level() -> Iterator[None]:
     level = logging.getLogger().level
     yield
     logging.getLogger().setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_paid(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test finds a key of whoever runs it, nor counts a query as hers."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
+    for name in tomllib.loads((PROJECT / "miniature_memory/crawl/engines.toml").read_text()):
+        for ending in ("_API_KEY", "_KEY"):
+            monkeypatch.delenv(name.upper() + ending, raising=False)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,16 @@ def decoded(root: Path) -> list[str]:
 def run_py(*arguments: str | Path, script: str = "run.py", timeout: float = 240) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, PROJECT / script, *arguments], capture_output=True, text=True,
                           timeout=timeout, check=False)
+
+
+def copy_project(folder: Path) -> Path:
+    """The program's files in a folder without .venv. Returns its run.py."""
+    inner = (path for path in PROJECT.glob("miniature_memory/**/*.*") if path.suffix != ".pyc")
+    for path in [*PROJECT.glob("*.py"), *PROJECT.glob("*.txt"), *PROJECT.glob("config/*"), *inner]:
+        target = folder / path.relative_to(PROJECT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    return folder / "run.py"
 
 
 def add_run(root: Path, *stages: StageStats, exit_code: int | None = 0, day: int = 1) -> None:

@@ -37,15 +37,18 @@ def last_run(root: Path) -> dict[str, Any]:
     (["--texts", "README.md", "--demo"], 2, "cannot be combined"),
     (["--topic", "Brot", "--language", "deutsch"], 2, "ISO 639-1 code"),
     (["--language", "de"], 2, "needs --topic or --texts"),
-    (["--max-minutes", "0"], 2, "more than 0"),
+    (["--max-minutes", "0"], 2, "more than 0"), (["--max-minutes", "two"], 2, "two; expected a number of minutes"),
+    (["bread baking", "--quiet"], 2, "Did you mean --topic 'bread baking'?"),
+    (["README.md"], 2, "Did you mean --texts README.md?"), (["--texts", "."], 2, "there is no file in this folder"),
     (["--set", "train.max_minuts=1"], 2, "Did you mean max_minutes"),
     (["--set", "train.max_minutes=\"1\""], 2, "of type str, expected float"),
     (["--config", "no-such-file.toml"], 2, "cannot be read"),
     (["--set", "prepare.tokenizer=\"bbpe\"", "--only", "prepare"], 2, "expected one of bpe"),
-    (["--only", "train"], 1, "--only prepare"),
-    (["--skip-validation", "--skip-cleaning", "--skip-preparation"], 1, "--only prepare"),
+    (["--only", "train"], 1, "which runs all stages"),
+    (["--skip-validation", "--skip-cleaning", "--skip-preparation"], 1, "which runs all stages"),
 ])
 def test_a_sentence_and_an_exit_code(tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
+    arguments = [str(tmp_path) if argument == "." else argument for argument in arguments]
     done = run_py("--root", tmp_path, *arguments)
     assert done.returncode == code and message in done.stderr and "Traceback" not in done.stderr
 
@@ -86,8 +89,22 @@ def test_seeds_of_which_nothing_could_be_read_are_no_reason_for_the_demonstratio
     (tmp_path / "config").mkdir()
     (tmp_path / "config/seeds.txt").write_text("http://127.0.0.1:9/blog\n")
     done = run_py("--root", tmp_path, "--set", 'search.providers=["seeds"]')
-    assert done.returncode == 1 and "http://127.0.0.1:9/blog: blocked address" in done.stderr and "Fix:" in done.stderr
+    assert done.returncode == 1 and "http://127.0.0.1:9/blog: blocked address" in done.stderr
+    assert 'Fix: set allow_private = ["127.0.0.1:9"] under [web] in' in done.stderr
     assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize(("name", "options", "why", "fix"), [
+    ("picture.png", [], "1 unknown kind", "--texts FILE..."),
+    ("letter.txt", ["--language", "de"], "1 wrong language", 'languages = ["*"] under [validate]')])
+def test_own_texts_of_which_none_is_left_end_with_the_reason(
+        tmp_path: Path, name: str, options: list[str], why: str, fix: str) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / name).write_text(PROSE)
+    done = run_py("--root", tmp_path / "root", "--texts", tmp_path / "texts", *options)
+    assert done.returncode == 1 and "train.py" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"run.py: There is no text to train on ({why}).") and fix in last
 
 
 def test_a_second_run_does_nothing_and_names_the_first(tmp_path: Path) -> None:
@@ -217,6 +234,9 @@ def test_a_book_becomes_a_model(tmp_path: Path) -> None:
     titles = [line["metadata"]["title"] for line in lines(root / "data/raw/000000.jsonl")]
     assert titles[0] == "the ferry, CHAPTER 1" and len(titles) == 12
     assert (root / "data/val.bin").stat().st_size > 0
+    typed = ["--temperature", "0.5", "--top-k", "20", "--top-p", "0.9", "-n", "2", "--length", "30", "--seed", "3"]
+    samples = run_py("--root", root, "The ship", *typed, "--stop", "zzz", script="sample.py")
+    assert samples.returncode == 0 and samples.stdout.count("The ship") == 2, samples.stdout
     book.write_text(book.read_text(encoding="utf-8") + "\n\nCHAPTER 13\n\n" + "Nobody came back that winter. " * 80,
                     encoding="utf-8")
     assert run_py(*arguments).returncode == 0

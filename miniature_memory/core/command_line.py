@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import re
+import shlex
 import sys
 import traceback
 import typing
@@ -59,9 +60,15 @@ class ArgumentParser(argparse.ArgumentParser):
         return args
 
     def error(self, message: str) -> typing.NoReturn:
+        message = re.sub(r"invalid (int|float) value: (.*)", lambda found: (
+            f"{found[2]}; expected a {'whole ' * (found[1] == 'int')}number"), message)
         unknown = re.match(r"unrecognized arguments: (\S+)", message)
         flags = [flag for action in self._actions if action.help != argparse.SUPPRESS for flag in action.option_strings]
         hint = nearest(unknown[1], flags) if unknown else ""
+        if self.begins_topics and unknown and not unknown[1].startswith("-"):
+            words = message.partition(": ")[2].partition(" -")[0]  # without the options that follow
+            option = "--texts" if Path(words).exists() else "--topic"
+            hint = f" Did you mean {option} {shlex.quote(words)}?"
         raise ConfigError(f"{message}.{hint} python3 {self.prog} --help lists all options.")
 
 

@@ -44,8 +44,9 @@ def use_own_python() -> None:
             sys.exit(f"{script}: {own} cannot be started ({error.strerror}). Fix: {setup_command()}, which rebuilds "
                      "it.")
     if sys.version_info < NEEDED or (not ready and "--doctor" not in arguments):
-        sys.exit(f"{script}: this is Python {sys.version.split()[0]} in {sys.prefix}. Expected: Python 3.11 or newer "
-                 f"with the packages of requirements.txt. Fix: {setup_command()}, then run the same command again.")
+        found = f"this is Python {sys.version.split()[0]}" if sys.version_info < NEEDED else "packages are missing"
+        sys.exit(f"{script}: {found} in {sys.prefix}. Expected: Python 3.11 or newer with the packages of "
+                 f"requirements.txt. Fix: {setup_command()}, then run the same command again.")
 
 
 def use_utf8() -> None:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 from miniature_memory.core.process import LOCK_FD_VARIABLE
 
@@ -13,6 +14,22 @@ LOG_BYTES, LOG_FILES = 5_000_000, 3
 OURS = {"__main__", "miniature_memory", "run", "search", "scrape", "extract", "validate", "clean", "prepare", "train",
         "sample"}
 DETAIL = 15  # a level between DEBUG and INFO: for the log file alone
+_secrets: set[str] = set()
+
+
+def hide(secret: str) -> None:
+    """Show "[key]" instead of `secret` in whatever is logged from now on, tracebacks included."""
+    _secrets.update((secret, quote(secret, safe="")))
+
+
+class _Masking(logging.Formatter):
+    """The last resort: nothing is meant to log a key in the first place."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        for secret in sorted(_secrets, key=len, reverse=True):
+            text = text.replace(secret, "[key]")
+        return text
 
 
 def start_logging(root: Path, quiet: bool) -> None:
@@ -27,16 +44,17 @@ def start_logging(root: Path, quiet: bool) -> None:
                 (path.with_name(f"run.log.{n - 1}") if n > 1 else path).replace(older)
     screen = logging.StreamHandler()
     screen.setLevel(logging.ERROR if quiet else logging.INFO)
+    screen.setFormatter(_Masking("%(message)s"))
     handlers: list[logging.Handler] = [screen]
     with contextlib.suppress(OSError):
         file = logging.FileHandler(path, encoding="utf-8")
-        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        file.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         handlers.append(file)
     logging.raiseExceptions = False  # a log that cannot be written, on a full disk, is no reason for tracebacks
     for handler in handlers:
         handler.addFilter(_is_ours_or_a_warning)
     logging.addLevelName(DETAIL, "DETAIL")
-    logging.basicConfig(level=DETAIL, format="%(message)s", handlers=handlers, force=True)
+    logging.basicConfig(level=DETAIL, handlers=handlers, force=True)
 
 
 def _is_ours_or_a_warning(record: logging.LogRecord) -> bool:

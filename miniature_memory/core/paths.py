@@ -1,13 +1,17 @@
-"""Where the project and a root keep their folders, and how a path is shown."""
+"""Where the project and a root keep their folders, how these are named, and how a path is shown."""
 
+import hashlib
 import os
 import shlex
+import unicodedata
 from pathlib import Path
 
 from miniature_memory.core.errors import cannot_write
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEMO = PROJECT / "demo"  # the root of run.py --demo
+TOPICS = "topics"  # the folder of the topics' folders
+MAX_NAME_BYTES = 60  # of a topic's folder; file systems take 255
 
 
 def shown(path: Path) -> str:
@@ -23,10 +27,38 @@ def command(script: str, root: Path, *options: str) -> str:
 
     options: as they are typed, quoted where they need it. With --demo, run.py has a root of its own.
     """
-    words, own = ["python3", shlex.quote(shown(PROJECT / script)), *options], PROJECT
-    if script == "run.py" and (root.resolve() == DEMO or "--demo" in options):
-        words, own = [*words[:2], *dict.fromkeys(("--demo", *options))], DEMO
-    return " ".join(words) + ("" if root.resolve() == own else f" --root {shlex.quote(shown(root))}")
+    own, where = PROJECT, root.resolve()
+    if where == DEMO or (script == "run.py" and "--demo" in options):
+        own, options = DEMO, tuple(dict.fromkeys(("--demo", *options)))
+    elif _is_topic(where):
+        own, options = where, (f"--topic {shlex.quote(where.name)}", *options)
+    words = ["python3", shlex.quote(shown(PROJECT / script)), *options]
+    return " ".join(words) + ("" if where == own else f" --root {shlex.quote(shown(root))}")
+
+
+def _is_topic(root: Path) -> bool:
+    """Whether --topic with the name of the folder `root` means it, in every script."""
+    return root.parent == PROJECT / TOPICS and slug(root.name) == root.name and (root / "config/queries.txt").exists()
+
+
+def _is_punctuation(char: str) -> bool:
+    return unicodedata.category(char)[0] == "P" and char not in "#%&*@"
+
+
+def slug(topic: str) -> str:
+    """A folder's name that is safe on any file system, and the same for the same words in any case.
+
+    Letters, digits and the marks upon them stay, in any script; punctuation makes no difference. What else is lost is
+    told apart by a hash: C, C++, C#.
+    """
+    text = unicodedata.normalize("NFKC", topic).casefold()
+    words = "".join(" " if _is_punctuation(char) else char for char in text).split()
+    text = " ".join(words or text.split())
+    kept = "".join(char if char.isalnum() or unicodedata.category(char)[0] == "M" else " " for char in text)
+    name = "-".join(kept.split()).encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip("-")
+    if name.replace("-", " ") == text:
+        return name
+    return "-".join(part for part in (name, hashlib.sha256(text.encode()).hexdigest()[:6]) if part)
 
 
 def make_folder(path: Path) -> Path:

@@ -26,6 +26,8 @@ def parse_args(argv: list[str] | None, description: str | None = None) -> argpar
         parser.error("--topics, --status, --doctor and --report run no stage, and only one can be given")
     if args.json and not (args.topics or args.status or args.doctor or args.only):
         parser.error("--json needs --topics, --status, --doctor or --only")
+    if args.ask_paid and not args.doctor:
+        parser.error("--ask-paid needs --doctor")
     if args.topic is not None and args.topics:
         parser.error("--topic cannot be combined with --topics")
     if args.topic is not None and n_views:
@@ -46,6 +48,9 @@ def check_texts(parser: ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--texts runs every stage from extract on and cannot be combined with --only or --demo")
     if missing := next((path for path in args.texts if not path.exists()), None):
         parser.error(f"--texts {missing}: there is no such file or folder")
+    if empty := next((path for path in args.texts if path.is_dir() and not any(map(Path.is_file, path.rglob("*")))),
+                     None):
+        parser.error(f"--texts {empty}: there is no file in this folder")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -70,6 +75,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     look = parser.add_argument_group("look; runs no stage", "example: python3 run.py --status --demo")
     for view, text in VIEWS.items():
         look.add_argument(f"--{view}", action="store_true", help=text)
+    look.add_argument("--ask-paid", action="store_true",
+                      help="with --doctor: also ask each engine with a key once, which costs a query")
     look.add_argument("--json", action="store_true", help="with one of these or --only: one JSON object")
     common_arguments(parser, where)
 
@@ -81,7 +88,10 @@ def _language(text: str) -> str:
 
 
 def _minutes(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
     if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} minutes; expected more than 0")
+        raise argparse.ArgumentTypeError(f"{text}; expected a number of minutes, more than 0")
     return value

@@ -15,6 +15,11 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
+def rounded(n: int) -> str:
+    """A large number in few digits: "53 k", "1.2 M"."""
+    return f"{n / 1e6:.1f} M" if n >= 1e6 else f"{n / 1e3:.0f} k"
+
+
 def strip_control(text: str) -> str:
     """`text` without control characters, save tab and newline: what came from outside may hold terminal commands."""
     return _CONTROL.sub("", text)

@@ -4,12 +4,16 @@ The scheduler decides which host is asked next, the workers (visits.py) fetch an
 Scheduler and recorder run in the main thread alone.
 """
 
+from __future__ import annotations
+
 import logging
 import math
 import queue
 import sqlite3
 import threading
 import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from miniature_memory.core.paths import command
 from miniature_memory.core.progress import Progress
@@ -21,40 +25,99 @@ from miniature_memory.crawl.recorder import Recorder
 from miniature_memory.crawl.scheduler import Scheduler
 from miniature_memory.crawl.visits import Done, Job, Network, Page, RobotsFetch, Visit, work
 from miniature_memory.crawl.web import Web
+from miniature_memory.storage import shells
 from miniature_memory.storage.catalog import Catalog
+
+if TYPE_CHECKING:
+    from miniature_memory.crawl.browser import Found
+    from miniature_memory.crawl.rendering import Rendering
 
 logger = logging.getLogger(__name__)
 
 LATENCY_SEC = 0.005  # of answers for each busy worker beyond two: measured, see hand_out()
+RENDER_SHARE = 0.25  # of the time, if pages wait for a browser; more if the first round leaves more
+COLLECT_SEC = 10.0  # that the second round waits for requests of the first. Guess
 TICK_SEC = 0.2  # how often a waiting crawler checks its deadline and its open group of records
+
+
+def find_browser() -> Found | None:
+    """The browser for scrape.render; None, with a warning, where there is none."""
+    from miniature_memory.crawl import browser  # of use to few
+
+    found = browser.find()
+    if found.trouble:
+        logger.warning("Pages that need JavaScript are skipped: %s. Fix: %s", found.trouble, found.fix)
+    return None if found.trouble else found
 
 
 class Crawler:
     """One run: the queues to and from the workers, and how many of them may be busy."""
 
     def __init__(self, config: ScrapeConfig, catalog: Catalog, stats: StageStats) -> None:
+        self.browser = find_browser() if config.render == "auto" else None
+        if not self.browser:
+            config = replace(config, render="off")
+        self.rendering: Rendering | None = None  # the second round
         self.config, self.catalog, self.stats = config, catalog, stats
         self.web, self.network = Web(config.web), Network()
-        blocklist = Blocklist.load(catalog.root, config.search.blocklists, config.search.block_adult)
-        self.recorder = Recorder(config, catalog, stats, self.web.agent, blocklist, self.network)
-        self.scheduler = Scheduler(config, catalog, self.web, blocklist, self.network, self.recorder.finish_visit)
+        self.blocklist = Blocklist.load(catalog.root, config.search.blocklists, config.search.block_adult)
+        self.recorder = Recorder(config, catalog, stats, self.web.agent, self.blocklist, self.network)
+        self.scheduler = Scheduler(config, catalog, self.web, self.blocklist, self.network, self.recorder.finish_visit)
         self.jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self.done: queue.SimpleQueue[Done] = queue.SimpleQueue()
         self.busy = 0  # workers
         self.room = config.workers  # how many of them may be busy now
         self.latency_sec = TICK_SEC  # of an answer, smoothed
+        self.leaves_time = False  # for the second round
 
     def run(self, rows: list[sqlite3.Row]) -> None:
-        """Visit these URLs, for max_minutes at most. What is not done by then stays due."""
-        if not all(self.web.is_stand_in(row["url"]) for row in rows):
-            self.scheduler.deadline = time.monotonic() + self.config.max_minutes * 60
+        """Visit these URLs, then render what needs it, for max_minutes at most. What is not done by then stays due."""
+        deadline = math.inf
+        if not rows or not all(self.web.is_stand_in(row["url"]) for row in rows):
+            deadline = self.scheduler.deadline = time.monotonic() + self.config.max_minutes * 60
+        if self.browser and shells.count(self.catalog):
+            self.leave_time()
+        self.visit(rows)
+        if self.browser and not self.network.is_down and shells.count(self.catalog):
+            self.collect(min(time.monotonic() + COLLECT_SEC, deadline))
+            self.render(self.browser, deadline)
+            self.collect(0.0)
+        if waiting := len(self.recorder.shells):  # of this run's pages
+            self.stats.n_in += waiting
+            self.stats.dropped["needs_js"] += waiting
+
+    def render(self, browser: Found, deadline: float) -> None:
+        """The second round."""
+        from miniature_memory.crawl.rendering import Rendering  # of use to few
+
+        self.rendering = Rendering(self.config, self.catalog, self.web, self.scheduler, self.recorder, self.blocklist,
+                                   browser)
+        self.rendering.run(deadline)
+
+    def collect(self, until: float) -> None:
+        """Deal with what the first round has left: with what has come, and until then with what workers still fetch."""
+        while not self.done.empty() or (self.busy and time.monotonic() < until):
+            if self.done.empty():
+                time.sleep(0.01)
+                self.catalog.commit_if_due()
+            else:
+                self.receive()
+
+    def leave_time(self) -> None:
+        """End the first round earlier: there are pages to render."""
+        if not self.leaves_time:
+            self.leaves_time = True
+            self.scheduler.deadline -= RENDER_SHARE * self.config.max_minutes * 60
+
+    def visit(self, rows: list[sqlite3.Row]) -> None:
+        """The first round: without a browser."""
         for row in rows:
             self.scheduler.plan(row)
         for _ in range(min(self.config.workers, len(rows))):
             threading.Thread(target=work, args=(self.web, self.config, self.jobs, self.done), daemon=True).start()
-        deadline = self.scheduler.deadline
         with Progress(desc="scrape", total=0, unit=" pages", leave=False) as progress:
-            while time.monotonic() < deadline and (self.busy or self.scheduler.next_turn() < deadline):
+            while time.monotonic() < (until := self.scheduler.deadline) and (
+                    self.busy or self.scheduler.next_turn() < until):
                 if self.network.is_down and not self.busy:
                     logger.warning("None of the first %d hosts can be reached: there seems to be no network. Fix: "
                                    "connect this machine to one; %s shows which hosts answer.",
@@ -64,8 +127,7 @@ class Crawler:
                 self.receive()
                 progress.total = self.scheduler.planned - self.scheduler.postponed
                 progress.update(self.stats.n_in - progress.n)
-            while not self.done.empty():  # fetched in time, but not yet written
-                self.receive()
+            self.collect(0.0)  # what was fetched in time, but not yet written
 
     def hand_out(self) -> None:
         """Give idle workers the requests whose time has come. Where answers come at once, few workers are used: more
@@ -110,6 +172,9 @@ class Crawler:
                 self.recorder.finish_visit(visit, reason)
         elif page.answer.status == 304:
             self.recorder.finish_visit(visit, "not_modified")
+        elif page.is_shell:
+            self.recorder.shell(visit, page)
+            self.leave_time()
         else:
             if page.rejection:
                 self.recorder.finish_visit(visit, page.rejection)

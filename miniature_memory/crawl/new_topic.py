@@ -12,6 +12,7 @@ from miniature_memory.core.languages import language_of
 from miniature_memory.core.paths import command, shown
 from miniature_memory.core.text import counted
 from miniature_memory.core.topic_folders import MAX_TOPIC_CHARS, similar, words_of
+from miniature_memory.crawl.config import PROVIDER_NAMES
 from miniature_memory.crawl.topic_language import language_of_topic
 from miniature_memory.storage.files import is_blank, write_aside
 
@@ -25,7 +26,6 @@ SETTINGS_HEAD = """\
 # Settings of this topic. They override config/default.toml next to run.py, which lists all settings.
 # commoncrawl is no provider here: it would add everything else that the hosts in seeds.txt publish.
 """
-PROVIDERS = '["google", "ddgs", "searxng", "mediawiki", "feeds", "sitemaps", "seeds"]'
 MIN_TOPIC_FIT = 0.21  # the most that keeps 95 % of what is on the topic in the tuned half of bench/topic_fit.py
 TEXTS_HEAD = """\
 # Settings of these texts. They override config/default.toml next to run.py, which lists all settings.
@@ -102,7 +102,8 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (),
     language, why = choose_language(root, words, tables, overrides, language) if is_new else (configured, "")
     if is_new:
         logger.info("language: %s (%s), %s", language_of(language).name, language, why)
-    if is_blank(seeds) or seeds.read_text("utf-8", "replace") == SEEDS_HEAD:  # still none
+    asks = "mediawiki" in tables["search"]["providers"]  # own texts go nowhere, nor does their name
+    if asks and (is_blank(seeds) or seeds.read_text("utf-8", "replace") == SEEDS_HEAD):  # still none
         articles = suggestions(words, tables, language)
         write_aside(seeds, (SEEDS_HEAD + "".join(f"page {url}\n" for url in articles.values())).encode())
     if articles:
@@ -112,7 +113,7 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (),
         return False
     if is_blank(settings):
         own = {"run": {"topic": json.dumps(words, ensure_ascii=False)}} | language_settings(language, tables)
-        own["search"]["providers"] = PROVIDERS
+        own["search"]["providers"] = json.dumps([name for name in PROVIDER_NAMES if name != "commoncrawl"])
         own["clean"] = {"min_topic_fit": str(MIN_TOPIC_FIT)}
         write_aside(settings, settings_text(SETTINGS_HEAD, own, overrides).encode())
         if overrides:
@@ -135,9 +136,9 @@ def suggestions(topic: str, tables: Tables, language: str) -> dict[str, str]:
     from miniature_memory.crawl.guard import FetchError, bounded
     from miniature_memory.crawl.outcomes import reason_in_words
     from miniature_memory.crawl.provider import Ask, ProviderError
-    from miniature_memory.crawl.search_engines import mediawiki
     from miniature_memory.crawl.urls import browser_url
     from miniature_memory.crawl.web import Web
+    from miniature_memory.crawl.wikis import mediawiki
 
     config = build_config(ProviderConfig, "search", tables)
     wikipedia = [wiki for wiki in config.wikis if ".wikipedia.org" in wiki][:1]

@@ -3,14 +3,24 @@
 import time
 from collections.abc import Mapping
 from typing import Any, TypedDict
+from urllib.parse import urlsplit
 
 OK, OFF, BACKED_OFF, NOT_ASKED, FAILED = "ok", "off", "backed_off", "not_asked", "failed"  # status
 REASONS = {
     "no_searxng_url": "search.searxng_url is not set",
-    "no_contact": "web.contact is not set",
+    "no_contact": "web.contact is not set",  # in runs.jsonl of earlier releases
+    "english_only": "its pages are in English, search.language is another",
+    "no_key": "no key",
+    "never_asked": "search.monthly_queries is 0",
+    "month_used_up": "search.monthly_queries is used up for this month",
+    "not_counted": "paid queries cannot be counted here",
+    "bad_key": "its key was refused",
+    "no_credit": "no credit left",
+    "not_json": "an answer that is not JSON",
+    "redirected": "redirected, and a key is never carried elsewhere",
     "enough_due": "enough URLs are due",
     "library_changed": "its library no longer sends requests through this program",
-    "library_error": "unexpected error, see the traceback in data/run.log",
+    "library_error": "unexpected error; a run keeps its traceback in data/run.log",
     "json_disabled": "HTTP 403; search.formats in its settings.yml must include json",
     "silent": "no results, even for a common query",
     "unrelated": "results for another query",
@@ -18,6 +28,8 @@ REASONS = {
     "html_page": "an HTML page instead of a feed or sitemap",
     "no_listing": "neither a feed nor a sitemap",
     "no_links": "no links in it",
+    "render_timeout": "timed out in the browser",
+    "render_memory": "too large for the browser",
 }
 
 
@@ -47,6 +59,12 @@ def unread_seeds(facts: dict[str, Any], pages: Mapping[str, int], is_own_list: b
     shown += [f"{len(failed) - MOST_SHOWN:,} more"] if len(failed) > MOST_SHOWN else []
     shown += [f"pages: {n:,} {reason_in_words(reason)}" for reason, n in of_pages.items()]
     return "; ".join(shown)
+
+
+def private_seeds(facts: Mapping[str, Any]) -> list[str]:
+    """The seeds at a private address, as web.allow_private names them. facts: of search."""
+    blocked = (urlsplit(url) for url, reason in facts.get("seeds_failed", {}).items() if reason == "blocked_address")
+    return sorted({f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}" for url in blocked})
 
 
 def attempts(facts: Mapping[str, Any], rejected: Mapping[str, int]) -> str:

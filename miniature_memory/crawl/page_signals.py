@@ -1,11 +1,13 @@
-"""What a page leads to: its links, the page that it sends its readers on to, or nothing without scripts. Pure."""
+"""What a page leads to: links, its feed, the page that it sends its readers on to, or nothing without scripts. Pure."""
 
+import html
 import re
 from collections.abc import Iterable
 
 from lxml import etree
 from lxml import html as lxml_html
 
+from miniature_memory.core.text import host_of
 from miniature_memory.crawl.urls import joined
 from miniature_memory.responses.charset import decode_page
 from miniature_memory.responses.media_type import media_type
@@ -14,15 +16,24 @@ from miniature_memory.responses.signals import Signals
 SHELL_BYTES = 1 << 18  # a longer page is assumed to have text
 SHELL_CHARS = 200  # of visible text; a page with less that runs scripts is a shell. Guess
 LINKS_CHARS = 1 << 20  # of a page, searched for links
+FEED_BYTES = 1 << 16  # of a page, searched for its feed: that stands in its head
 
 _BLOCK = re.compile(rb"<(/?)(script|style|noscript|svg|template)\b([^<>]{0,300})>", re.IGNORECASE)
 _TAG = re.compile(rb"<[^<>]*>")
+_LINK = re.compile(rb"<link\s([^<>]*)>", re.IGNORECASE)
+_OF_LINK = re.compile(r"""\b(rel|type|href)\s*=\s*("[^"]*"|'[^']*'|[^\s"'>]+)""", re.IGNORECASE)
+_NO_NEWS = re.compile(r"comment|recentchanges", re.IGNORECASE)  # a wiki's every edit
 
 
 def needs_js(body: bytes) -> bool:
-    """Whether this page is a shell for scripts to fill: hardly any visible text, and no data for machines."""
-    if len(body) > SHELL_BYTES or b"<script" not in body.lower():
-        return False
+    """Whether this page is a shell for scripts to fill."""
+    return len(body) <= SHELL_BYTES and b"<script" in body.lower() and not has_text(body)
+
+
+def has_text(body: bytes) -> bool:
+    """Whether a page has more than hardly any visible text, or data for machines."""
+    if len(body) > SHELL_BYTES:
+        return True
     n_chars, at, hidden, data_bytes, is_data = 0, 0, b"", 0, False
     for match in _BLOCK.finditer(body):
         name = match[2].lower()
@@ -31,7 +42,7 @@ def needs_js(body: bytes) -> bool:
         if not match[1] and not hidden:
             n_chars += _visible_chars(body[at:match.start()])
             if n_chars >= SHELL_CHARS:
-                return False
+                return True
             hidden, at = name, match.end()
             is_data = name == b"script" and b"json" in match[3].lower()  # for machines; extract may read it
         elif match[1] and name == hidden:
@@ -39,7 +50,7 @@ def needs_js(body: bytes) -> bool:
             hidden, at = b"", match.end()
     if not hidden:
         n_chars += _visible_chars(body[at:])
-    return n_chars < SHELL_CHARS and data_bytes < 2 * SHELL_CHARS
+    return n_chars >= SHELL_CHARS or data_bytes >= 2 * SHELL_CHARS
 
 
 def _visible_chars(piece: bytes) -> int:
@@ -72,6 +83,21 @@ def links(signals: Signals, headers: Iterable[tuple[str, str]], body: bytes, url
             found[joined(base, element.get("src" if element.tag == "frame" else "href", ""), encoding)] = None
     found.pop("", None)
     return list(found)
+
+
+def feed_of(signals: Signals, body: bytes, url: str) -> str:
+    """The first feed on its own host that a page announces (rssboard.org/rss-autodiscovery); '' if there is none."""
+    if signals.nofollow or body.find(b"+xml", 0, FEED_BYTES) < 0:
+        return ""
+    for tag in _LINK.finditer(body[:FEED_BYTES]):
+        attributes = _OF_LINK.findall(tag[1].decode("utf-8", "replace"))
+        values = {name.lower(): value.strip("\"'") for name, value in attributes}
+        if ("alternate" in values.get("rel", "").lower().split()
+                and values.get("type", "").lower() in ("application/rss+xml", "application/atom+xml")):
+            feed = joined(url, html.unescape(values.get("href", "")))
+            if feed and host_of(feed) == host_of(url) and not _NO_NEWS.search(feed):
+                return feed
+    return ""
 
 
 def refresh_target(signals: Signals, url: str) -> str:

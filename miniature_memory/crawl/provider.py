@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -23,6 +25,14 @@ class Found(NamedTuple):
     archived: Archived | None = None
 
 
+def words_in(query: str, text: str) -> float:
+    """The share of a query's words that a text contains, by their beginnings: "history" is in "historical"; 1.0 for a
+    query without words. Of scripts that put no spaces between words, pairs of letters count."""
+    words = re.findall(r"[\u0e00-\u0eff\u3040-\u9fff\uac00-\ud7af]{2}|\w{3,}", query.casefold())
+    text = text.casefold()
+    return sum(word[:5] in text for word in words) / len(words) if words else 1.0
+
+
 @dataclass
 class Ask:
     """A question to a provider, and what it needs to find the answer."""
@@ -35,15 +45,20 @@ class Ask:
     fetch: Callable[[str], Listing]  # for feeds and sitemaps: obeys robots.txt and keeps the delay of each host
     memory: dict[str, Any] = field(default_factory=dict)  # of this provider, for the rest of the run
     kind: str = ""  # of the seed
+    deadline: float = math.inf  # time.monotonic() by which the answer must be there
 
 
 class ProviderError(Exception):
-    """A provider gave no results; `reason` is a code, and one of BACKOFF_SEC if it refused to."""
+    """A provider gave no results; `reason` is a code, and one of BACKOFF_SEC if it refused to.
 
-    def __init__(self, reason: str, retry_after_sec: float | None = None) -> None:
+    advice: what its user can do about that, as a message with its "Fix:".
+    """
+
+    def __init__(self, reason: str, retry_after_sec: float | None = None, advice: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after_sec = retry_after_sec
+        self.advice = advice
 
     @classmethod
     def of(cls, error: FetchError) -> ProviderError:

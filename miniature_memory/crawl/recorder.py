@@ -11,7 +11,7 @@ from miniature_memory.crawl.config import ScrapeConfig
 from miniature_memory.crawl.frontier import next_visit
 from miniature_memory.crawl.visits import Network, Page, Visit
 from miniature_memory.crawl.warc import info_record, revisit_record
-from miniature_memory.storage import pages, urls
+from miniature_memory.storage import pages, shells, urls
 from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.urls import NextVisit, Seen
@@ -24,16 +24,17 @@ class Recorder:
                  blocklist: Blocklist, network: Network) -> None:
         self.config, self.catalog, self.stats, self.agent = config, catalog, stats, agent
         self.blocklist, self.network = blocklist, network
+        self.shells: set[int] = set()  # the URLs whose visit a browser is still to end
         self.links: Counter[str] = Counter()  # of pages whose links are followed: "added", or why not
 
     def page(self, visit: Visit, page: Page) -> None:
-        """Append a new page; for a payload that is already known, a revisit record."""
+        """Append a new page, as it came or as a browser rendered it; for a payload that is known, a revisit record."""
         row, answer, records = visit.row, page.answer, page.records
         assert records
         same_body = page.body_hash == row["payload_hash"]
         known = pages.with_payload(self.catalog, records.payload_digest)
         if known or same_body:
-            revisit = b"" if not known else records.request + revisit_record(
+            revisit = b"" if not known or page.is_shell else records.request + revisit_record(
                 answer, page.fetched_at, known["url"], known["fetched_at"])
             self.finish_visit(visit, "unchanged" if same_body else "duplicate_payload", page, revisit)
             return
@@ -42,6 +43,8 @@ class Recorder:
             pages.add(self.catalog, row["id"], answer.url, page.fetched_at,
                       Place(file, offset, length - len(records.request)), records.payload_digest)
             self._update(visit, "fetched", page)
+            if page.feed:
+                urls.keep_feed(self.catalog, host_of(answer.url), page.feed)
         self.stats.n_in += 1
         self.stats.n_out += 1
 
@@ -53,6 +56,19 @@ class Recorder:
             self._update(visit, reason, page)
         self.stats.n_in += 1
         self.stats.dropped[reason] += 1
+
+    def shell(self, visit: Visit, page: Page) -> None:
+        """Append the response of a page that says nothing without scripts; a browser is to end its visit."""
+        assert page.records
+        row = visit.row
+        due_at = next_visit(row, "needs_js", self.config.revisit_days).due_at
+        following = NextVisit(due_at, row["revisit_days"], row["failures"])  # as if it were not visited yet
+        with self.catalog.record():
+            file, offset, length = self._append(page.records.response + page.records.request)
+            urls.finish_visit(self.catalog, row["id"], "needs_js", following)
+            shells.add(self.catalog, row["id"], page.answer.url,
+                       Place(file, offset, length - len(page.records.request)))
+        self.shells.add(row["id"])
 
     def redirect(self, page: Page) -> None:
         """Append a redirect: together they are the chain that led to a page."""
@@ -98,6 +114,8 @@ class Recorder:
             etag, modified = _short(page.answer.header("ETag")), _short(page.answer.header("Last-Modified"))
             seen = Seen(page.body_hash, "", "") if visit.refreshed else Seen(page.body_hash, etag, modified)
         urls.finish_visit(self.catalog, row["id"], reason, following, seen)
+        shells.remove(self.catalog, row["id"])  # of this visit or an earlier one
+        self.shells.discard(row["id"])
 
 
 def _short(header: str) -> str:

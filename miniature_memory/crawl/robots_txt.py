@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import quote
 
+from miniature_memory.crawl.urls import browser_url
 from miniature_memory.responses.signals import forbids_training, names_us
 
 # Its first letters tell what a line is, as in google/robotstxt, which also knows the usual typing errors. Without a
 # colon the value must be one word, since prose begins with "allow", too.
 _LINE = re.compile(r"(?P<key>user[ -]?agent|diss?all?[oa]w|diasllow|allow|crawl[ -]?delay|content-(?:signal|usage))"
                    r"(?:[^\s:]*[ \t]*:(?P<value>.*)|[ \t]+(?P<word>\S+)$)", re.IGNORECASE | re.DOTALL)
+_SITEMAP = re.compile(r"[ \t]*sitemap[ \t]*:[ \t]*(\S+)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,9}(\.\d{0,9})?|\.\d{1,9}")
 _ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -63,6 +65,12 @@ class _Group:
             return
         pieces = re.split(r"\*+", rule.removesuffix("$"))
         self.patterns.append(_Pattern(len(rule), allowed, [_literal(piece) for piece in pieces], rule.endswith("$")))
+
+
+def sitemaps_of(text: str) -> list[str]:
+    """The sitemaps that a robots.txt names for everybody (sitemaps.org/protocol.html), by their full address."""
+    found = filter(None, map(_SITEMAP.match, re.split(r"\r\n?|\n", text)))
+    return list(dict.fromkeys(filter(None, (browser_url(one[1]) for one in found))))
 
 
 class RobotsTxt:

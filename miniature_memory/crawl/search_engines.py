@@ -1,12 +1,8 @@
-"""Providers that search: search engines, wikis, Common Crawl's index."""
+"""Search engines, most of which refuse machines: Google, those that ddgs asks, and a SearXNG of one's own."""
 
-import dataclasses
 import dis
-import json
 import logging
-import math
 import re
-import time
 from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -14,30 +10,16 @@ from urllib.parse import urlencode, urlsplit
 from miniature_memory.core.log import DETAIL
 from miniature_memory.core.text import host_of
 from miniature_memory.crawl.guard import FetchError
+from miniature_memory.crawl.json_api import fetch_json, inner, own_web, result, results
 from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError
 from miniature_memory.crawl.urls import browser_url
-from miniature_memory.crawl.web import Web, retry_after_sec
-from miniature_memory.storage.urls import Archived
 
 DDGS_BACKENDS = {"duckduckgo": "html.duckduckgo.com", "brave": "search.brave.com", "mojeek": "www.mojeek.com"}
 DDGS_TIMEOUT_SEC = 5.0  # of each backend
-COMMONCRAWL = "https://index.commoncrawl.org/collinfo.json"
-COMMONCRAWL_PAUSE_SEC = 1.0  # between two requests: "no faster than once a second" (its status page)
 
-logger = logging.getLogger(__name__)
-
-
-# --- search engines ------------------------------------------------------------------------------
 # The libraries are imported where they are used: together they cost 40 MB and a second.
 
-
-def _found(row: Any, url_key: str, *text_keys: str) -> list[Found]:
-    """A row of an answer as a result; none if it is no object or has no URL: a bad row costs itself alone."""
-    url = row.get(url_key) if isinstance(row, dict) else None
-    if not isinstance(url, str) or not url.strip():
-        return []
-    texts = (row.get(key) for key in text_keys)
-    return [Found(url, " ".join(text for text in texts if isinstance(text, str)).strip())]
+logger = logging.getLogger(__name__)
 
 
 class _Answer(NamedTuple):
@@ -80,7 +62,7 @@ def google(ask: Ask) -> list[Found]:
     results = googlesearch.search(ask.what, num_results=ask.n, lang=ask.config.language, region=ask.config.region,
                                   safe="active" if ask.config.safe_search else "off", advanced=True)
     rows = [getattr(result, "__dict__", None) for result in results]
-    found = [one for row in rows for one in _found(row, "url", "title", "description")]
+    found = [one for row in rows for one in result(row, "url", "title", "description")]
     if not texts:
         raise ProviderError("library_changed")
     if not found and (wall := page_wall(texts[0])):
@@ -130,7 +112,7 @@ def ddgs(ask: Ask) -> list[Found]:
         logger.log(DETAIL, "ddgs found nothing", exc_info=True)
     if not sent:
         raise ProviderError("library_changed")
-    return [one for row in rows or [] for one in _found(row, "href", "title", "body")]
+    return [one for row in rows or [] for one in result(row, "href", "title", "body")]
 
 
 class _DdgsClient:
@@ -174,117 +156,12 @@ def searxng(ask: Ask) -> list[Found]:
         "q": ask.what, "format": "json", "language": ask.config.language, "pageno": ask.page + 1,
         "safesearch": 2 if ask.config.safe_search else 0})
     try:
-        answer = _json(_own_web(ask, base), url)
+        answer = fetch_json(ask, url, own_web(ask, base))
     except ProviderError as error:
         if error.reason == "denied":  # no back-off: its owner can fix it
             raise ProviderError("json_disabled") from None
         raise
-    rows = answer.get("results") if isinstance(answer, dict) else None
-    if not isinstance(rows, list):
-        raise ProviderError("bad_answer")
-    found = [one for row in rows for one in _found(row, "url", "title", "content")]
-    if rows and not found:
-        raise ProviderError("bad_answer")
+    found = results(inner(answer, "results"), "url", "title", "content")
     if not found and answer.get("unresponsive_engines"):
         raise ProviderError("engines_unresponsive")
-    return found
-
-
-def mediawiki(ask: Ask) -> list[Found]:
-    """The Action API of each wiki in turn, with maxlag and a contact, as mediawiki.org/wiki/API:Etiquette asks."""
-    found: list[Found] = []
-    problems: list[ProviderError] = []
-    for api in ask.config.wikis:
-        api = api.replace("{language}", ask.config.language)
-        url = api + "?" + urlencode({
-            "action": "query", "format": "json", "formatversion": 2, "maxlag": 5, "generator": "search",
-            "gsrsearch": ask.what, "gsrlimit": ask.n, "gsroffset": ask.page * ask.n, "gsrnamespace": 0,
-            "prop": "info", "inprop": "url"})
-        try:
-            found += _wiki_pages(_json(_own_web(ask, api), url))
-        except ProviderError as problem:
-            problems.append(problem)
-    if problems and not found:
-        raise problems[0]
-    return found
-
-
-def _wiki_pages(answer: Any) -> list[Found]:
-    """The results of a wiki's search in their order; those without an index last."""
-    query = answer.get("query", {}) if isinstance(answer, dict) else None
-    rows = query.get("pages", []) if isinstance(query, dict) else None
-    if not isinstance(rows, list):
-        raise ProviderError("bad_answer")
-
-    def place(row: Any) -> float:
-        index = row.get("index") if isinstance(row, dict) else None
-        return index if isinstance(index, int) else math.inf
-    found = [one for row in sorted(rows, key=place) for one in _found(row, "fullurl")]
-    if rows and not found:
-        raise ProviderError("bad_answer")
-    return found
-
-
-def _own_web(ask: Ask, url: str) -> Web:
-    """For an API that the user has named: it may be at a private address."""
-    parts = urlsplit(browser_url(url))
-    if not parts.hostname:
-        raise ProviderError("bad_url")
-    own = f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}"
-    return Web(dataclasses.replace(ask.config.web, allow_private=[*ask.config.web.allow_private, own]))
-
-
-def _json(web: Web, url: str) -> Any:
-    """The JSON that an API answers with. Raises ProviderError, also for an error inside the JSON."""
-    try:
-        answer = web.fetch(url, accept=("application/json",))
-        content = json.loads(answer.body)
-    except FetchError as error:
-        raise ProviderError.of(error) from None
-    except (ValueError, RecursionError):
-        raise ProviderError("bad_answer") from None
-    problem = content.get("error") if isinstance(content, dict) else None
-    if isinstance(problem, dict):  # MediaWiki sends errors with status 200
-        code = re.sub(r"[^a-z_]", "", str(problem.get("code", "")).lower())[:40] or "unknown"
-        busy = code in ("maxlag", "ratelimited", "readonly")
-        wait = retry_after_sec(answer.header("Retry-After"))
-        raise ProviderError("too_many_requests" if busy else f"api_{code}", wait if busy else None)
-    return content
-
-
-# --- Common Crawl --------------------------------------------------------------------------------
-
-
-def commoncrawl(ask: Ask) -> list[Found]:
-    """Pages of a seed's host in Common Crawl's newest crawl, which need not be fetched from that host.
-
-    The index (github.com/webrecorder/pywb/wiki/CDX-Server-API) answers with one JSON object per line.
-    """
-    if "api" not in ask.memory:
-        try:
-            ask.memory["api"] = str(_json(ask.web, COMMONCRAWL)[0]["cdx-api"])
-        except (LookupError, TypeError):
-            raise ProviderError("bad_answer") from None
-        time.sleep(COMMONCRAWL_PAUSE_SEC)
-    url = ask.memory["api"] + "?" + urlencode({
-        "url": f"{urlsplit(ask.what).hostname}/*", "output": "json", "fl": "url,filename,offset,length",
-        "filter": ["=status:200", "=mime:text/html"], "page": ask.page, "pageSize": 1}, doseq=True)
-    try:
-        body = ask.web.fetch(url, truncate=True).body
-    except FetchError as error:
-        if error.reason in ("http_404", "http_400"):  # nothing of that host; no such page of the index
-            return []
-        raise ProviderError.of(error) from None
-    found = []
-    for line in body.splitlines():
-        try:
-            row = json.loads(line)
-            place = Archived(str(row["filename"]), int(row["offset"]), int(row["length"]))
-        except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
-            continue  # the last line may be cut off
-        if (re.fullmatch(r"[\w./-]+\.warc\.gz", place.file) and 0 < place.length <= ask.config.web.max_bytes
-                and 0 <= place.offset < 1 << 63):
-            found += [one._replace(archived=place) for one in _found(row, "url")]
-    if body.strip() and not found:
-        raise ProviderError("bad_answer")
     return found

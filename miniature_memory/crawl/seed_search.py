@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterator
 
 from miniature_memory.core.text import host_of
+from miniature_memory.crawl.announced import PROVIDER_OF, announced, of_host
 from miniature_memory.crawl.blocklists import host_rejection
 from miniature_memory.crawl.discovery import Discovery
 from miniature_memory.crawl.feed_markup import MAX_BYTES
 from miniature_memory.crawl.feed_reader import Listing
 from miniature_memory.crawl.frontier import SETTLED_BY_PAGE
 from miniature_memory.crawl.guard import FetchError
-from miniature_memory.crawl.outcomes import reason_in_words
+from miniature_memory.crawl.outcomes import NO_ANSWER, reason_in_words
 from miniature_memory.crawl.provider import Ask, Found
 from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.query_search import QuerySearch
@@ -23,7 +24,7 @@ from miniature_memory.crawl.scheduler import HOST_PAUSE_SEC, MAX_PAUSE_SEC, PAUS
 from miniature_memory.crawl.seeds import UNKNOWN, Seed
 from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import MAX_REDIRECTS
-from miniature_memory.storage import backoffs, urls
+from miniature_memory.storage import backoffs, provider_answers, urls
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +109,7 @@ class SeedSearch:
         self.discovery, self.config, self.catalog = discovery, discovery.config, discovery.catalog
         self.queries, self.fetch = queries, queries.fetch
         self.n_dead = 0  # seeds out of reach before anything has answered
+        self.n_new = 0  # URLs that seeds gave
 
     def work_through(self, name: str, seeds: list[Seed]) -> None:
         """Ask a provider for its seeds, beginning where the last run stopped, each one once at most."""
@@ -118,8 +120,9 @@ class SeedSearch:
         key, reasons = f"search.next_{name}", Counter[str]()
         first = self.catalog.state(key, 0)
         for at in range(first, first + len(seeds)):
-            if name in failed or self.discovery.has_enough():
+            if name in failed or self.has_enough():
                 break
+            n_before = self.discovery.stats.n_out
             seed, turn = self.as_known(seeds[at % len(seeds)]), at // len(seeds)
             if (takes == "host" or seed.kind != "page") and self.is_hopeless():
                 if takes == "page":
@@ -136,6 +139,7 @@ class SeedSearch:
             most_new = 1 << 30 if self.discovery.web.is_stand_in(seed.url) else self.config.urls_per_seed
             before = self.discovery.stats.dropped.copy()
             n_new = self.discovery.add(found, name, seed.url, most_new)
+            self.n_new += self.discovery.stats.n_out - n_before
             with self.catalog.record():
                 self.catalog.set_state(key, at + 1)
             self.catalog.commit()
@@ -144,6 +148,12 @@ class SeedSearch:
                 self.note_failure(seed, rejected.most_common(1)[0][0], reasons)
         if reasons and not self.discovery.found[name]:
             failed[name] = reasons.most_common(1)[0][0]
+
+    def has_enough(self) -> bool:
+        """Whether enough URLs were due before this run, or seeds gave so many. What queries find does not count: they
+        come first, and might find enough every night."""
+        return self.discovery.started_with_enough or (
+            self.n_new >= self.config.scrape.max_pages and self.discovery.has_enough())
 
     def as_known(self, seed: Seed) -> Seed:
         """A seed of unknown kind that proved to be a page in an earlier run is not asked for again."""
@@ -157,14 +167,37 @@ class SeedSearch:
 
     def ask(self, name: str, seed: Seed, turn: int, reasons: Counter[str]) -> list[Found]:
         """The URLs of a feed, a sitemap or a page; if it cannot be read none, and its reason is counted."""
-        self.discovery.asked.add(name)
         try:
-            return PROVIDERS[name].ask(Ask(seed.url, 0, turn, self.config, self.discovery.web, self.fetch,
-                                           kind=seed.kind))
+            return self.read(name, seed, turn)
         except FetchError as error:
             self.note_failure(seed, error.reason, reasons)
             self.n_dead += error.reason == "unreachable" and not self.discovery.time.answered
             return []
+
+    def read(self, name: str, seed: Seed, turn: int) -> list[Found]:
+        self.discovery.asked.add(name)
+        return PROVIDERS[name].ask(Ask(seed.url, 0, turn, self.config, self.discovery.web, self.fetch, kind=seed.kind))
+
+    def follow_announced(self) -> None:
+        """Read the listings that the hosts of kept pages announce, for as many of their pages as one run visits."""
+        most_new = min(self.config.urls_per_seed, self.config.scrape.max_pages_per_host)
+        for host, seed, turn in announced(self.catalog, self.config):
+            if self.has_enough() or self.is_hopeless():
+                return
+            name, found = PROVIDER_OF[seed.kind], list[Found]()
+            try:
+                found = [page for page in self.read(name, seed, turn) if of_host(page.url, host)]
+            except FetchError as error:
+                logger.info("%s, which %s announces, gave no pages: %s", seed.url, host, reason_in_words(error.reason))
+                if error.reason == "no_time_left":
+                    return
+                if error.reason in NO_ANSWER and not self.discovery.time.answered:
+                    self.n_dead += 1
+                    continue  # there may be no network: it is not remembered
+            n_new = self.discovery.add(found, name, seed.url, most_new)
+            with self.catalog.record():
+                provider_answers.keep(self.catalog, name, seed.url, turn, len(found), n_new)
+            self.catalog.commit()
 
     def note_failure(self, seed: Seed, reason: str, reasons: Counter[str]) -> None:
         logger.info("the seed %s gave no pages: %s", seed.url, reason_in_words(reason))

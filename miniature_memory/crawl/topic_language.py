@@ -4,6 +4,8 @@ import math
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 from miniature_memory.core.languages import language_of, lower
 
@@ -44,11 +46,15 @@ def _script(word: str) -> str:
     return code if code in ("latin", "zh") or len(names) > 1 else ""
 
 
-def _by_words(topic: str, words: Sequence[str]) -> str:
+@cache
+def _identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier  # takes half a second to load
 
-    probabilities = {code: float(p) for code, p in
-                     LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True).rank(topic) if code in LATIN}
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def _by_words(topic: str, words: Sequence[str]) -> str:
+    probabilities = {code: float(p) for code, p in _identifier().rank(topic) if code in LATIN}
     if sum(probabilities.values()) < LEAST_LATIN:
         return ""
     known = {code: language_of(code).function_words for code in LATIN}

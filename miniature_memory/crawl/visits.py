@@ -95,6 +95,8 @@ class Page(NamedTuple):
     records: Exchange | None = None
     links: tuple[str, ...] = ()
     rejection: str = ""  # why only its links are of use
+    feed: str = ""  # that it announces
+    is_shell: bool = False  # it says nothing until a browser has run its scripts, or has said nothing until then
 
 
 class Job(NamedTuple):
@@ -153,11 +155,14 @@ def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
         return Page(replace(answer, location=target), at, records=exchange_records(answer, at))
     rejection = signals.rejection if config.respect_noai else ""
     if not rejection and page_signals.needs_js(body):
-        raise FetchError("needs_js")
+        if config.render == "off" or row["archive"]:  # the archive does not have what its scripts ask for
+            raise FetchError("needs_js")
+        return Page(answer, at, records=exchange_records(answer, at), is_shell=True)
     found: list[str] = []
     if config.follow_links and row["depth"] < config.max_link_depth:
         found = [url for url in page_signals.links(signals, answer.headers, body, answer.url)
                  if host_of(url) == host_of(answer.url)]
     if rejection:  # which says nothing of what it leads to
         return Page(answer, links=tuple(found), rejection=rejection)
-    return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), tuple(found))
+    return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), tuple(found),
+                feed=page_signals.feed_of(signals, body, answer.url))

@@ -33,6 +33,7 @@ from miniature_memory.responses.media_type import (
 from miniature_memory.responses.signals import NAME
 
 AGENT = f"{NAME}/0.1"
+PROJECT_URL = ""  # the project's own page, once it is published: it goes into the user agent
 HEAD_BYTES = 1 << 20  # received beyond the body: headers, sizes of chunks
 MAX_REDIRECTS = 5  # RFC 9309, section 2.3.1.2
 CONDITIONS = {"If-None-Match": 304, "If-Modified-Since": 304, "Range": 206}  # request header -> status it may get
@@ -64,7 +65,8 @@ class Web:
     def __init__(self, config: WebConfig) -> None:
         self.config = config
         self.guard = Guard.of(config)
-        self.agent = f"{AGENT} (+{config.contact})" if config.contact else AGENT
+        about = "; ".join(filter(None, [PROJECT_URL, config.contact]))
+        self.agent = f"{AGENT} (+{about})" if about else AGENT
         self._adapter = GuardedAdapter(self.guard)
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # it logs a traceback for odd headers
 
@@ -74,7 +76,8 @@ class Web:
 
     def fetch(self, url: str, *, accept: tuple[str, ...] = (), headers: dict[str, str] | None = None,
               follow: bool = True, rejection_of: Callable[[str], str] | None = None, max_bytes: int = 0,
-              truncate: bool = False, seconds: float = math.inf, form: dict[str, str] | None = None,
+              truncate: bool = False, seconds: float = math.inf,
+              form: dict[str, str] | bytes | None = None,
               successes: Container[int] = PAGE_STATUSES,
               read: Callable[[Iterator[bytes], str], None] | None = None) -> Fetched:
         """The answer to a GET: one of `successes`, 304 or 206 if `headers` asked for that, a redirect if `follow` is
@@ -83,7 +86,8 @@ class Web:
         accept: content types, () for any; for HTML_TYPES, the body's beginning counts where its type is unclear.
         rejection_of(url): why a redirect must not be followed to there, or ''.
         max_bytes: instead of web.max_bytes; truncate: the beginning of a longer body is enough.
-        seconds: a shorter deadline than web.fetch_deadline_sec. form: the fields of a POST, which replaces the GET.
+        seconds: a shorter deadline than web.fetch_deadline_sec. form: the fields of a POST, which replaces the GET, or
+        its body.
         read: takes the pieces of the body as they arrive, still packed, and its Content-Encoding; payload and body
         stay empty then.
         Raises FetchError for any other outcome.
@@ -105,7 +109,7 @@ class Web:
             fetching.deadline = math.inf
 
     def _exchange(self, url: str, accept: tuple[str, ...], headers: dict[str, str], max_bytes: int,
-                  truncate: bool, form: dict[str, str] | None, successes: Container[int],
+                  truncate: bool, form: dict[str, str] | bytes | None, successes: Container[int],
                   read: Callable[[Iterator[bytes], str], None] | None) -> Fetched:
         payload = body = b""
         fetching.bytes_left = max_bytes + HEAD_BYTES
@@ -133,7 +137,7 @@ class Web:
         return Fetched(url, status, response.reason or "", pairs, payload, body, location, sent)
 
     def _send(self, url: str, accept: tuple[str, ...], headers: dict[str, str],
-              form: dict[str, str] | None) -> requests.Response:
+              form: dict[str, str] | bytes | None) -> requests.Response:
         request = requests.PreparedRequest()  # in parts: prepare() would change the URL, and is slow
         request.prepare_method("POST" if form else "GET")
         request.url = url

@@ -12,6 +12,6 @@ script_data     the text of pages that keep it in their scripts
 read_mode       the ways after the blocks
 inputs          local files and standard input; archives: WARC and ARC files; workers: the processes for all this
 file_kinds      which reader reads which kind of file: office, pdf, markup, tex, tables, mail; reading is under them all
-long_texts      where a book is divided
+long_texts      where a book is divided; wrapped_lines: its lines of a fixed width become paragraphs
 fit_blocks      fits blocks.json, the classifier's coefficients, with fit_alignment and fit_trees
 """

@@ -139,8 +139,8 @@ class _Cutter:
 
     def flush(self, around: int, in_pre: bool = False) -> None:
         """Complete the block in progress; it is dropped if it has no text or the page has reached its limits."""
-        page = self.page
         if self.pieces:
+            page = self.page
             text = set_text("".join(self.pieces), in_pre)
             self.pieces.clear()
             if text and len(page.blocks) < MAX_BLOCKS and self.total_chars < MAX_TEXT_CHARS:
@@ -158,15 +158,18 @@ class _Cutter:
         page, shape_ids = self.page, self.shape_ids
         me, has_parent = len(page.tag), parent >= 0
         attributes = attributes_of(node)
-        hidden_bit = HIDDEN_BIT if is_hidden(attributes) else 0
-        bits = self._cues_of(_names(attributes)) | ANCESTOR_BITS.get(tag, 0) | hidden_bit
-        shape = shape_ids.setdefault((tag, attributes.get("class")), len(shape_ids))
+        bits, names = ANCESTOR_BITS.get(tag, 0), None
+        if attributes:
+            names = attributes.get("class")
+            if is_hidden(attributes):
+                bits |= HIDDEN_BIT
+                if "itemprop" in attributes:
+                    page.hidden_fields[me] = attributes["itemprop"].lower()
+            bits |= self._cues_of(_names(attributes))
+            if itemtype := attributes.get("itemtype"):
+                self.microdata.add(itemtype.rstrip("/").rpartition("/")[2][:40])
+        shape = shape_ids.setdefault((tag, names), len(shape_ids))
         path = (shape, page.path_shape[parent] if has_parent else -1)
-        itemtype = attributes.get("itemtype")
-        if itemtype:
-            self.microdata.add(itemtype.rstrip("/").rpartition("/")[2][:40])
-        if hidden_bit and "itemprop" in attributes:
-            page.hidden_fields[me] = attributes["itemprop"].lower()
         page.tag.append(tag)
         page.parent.append(parent if has_parent else 0)
         page.depth.append(page.depth[parent] + 1 if has_parent else 0)

@@ -40,11 +40,12 @@ def keep_code_lines(found: Survey) -> None:
     for table in found.all("table"):
         _join_rows(table)
     for pre in pres:
-        if len(pre) and _has_lines_of_elements(pre):
+        if len(pre) and _is_left(pre, found.root) and _has_lines_of_elements(pre):
             become_pre(pre, lines_of(pre, True))
     boxes = _boxes(codes, found.all("br"))
     for code in codes:
-        if len(code) and not _is_in_pre(code) and (_first(code, "br") is not None or _has_lines_of_elements(code)):
+        if len(code) and _is_left(code, found.root) and not _is_in_pre(code) \
+                and (_first(code, "br") is not None or _has_lines_of_elements(code)):
             become_pre(code, lines_of(code, False))
     for box in boxes:
         become_pre(box, lines_of(box, False))
@@ -67,6 +68,11 @@ def _first(element: etree._Element, *tags: str) -> etree._Element | None:
 
 def _is_in_pre(element: etree._Element) -> bool:
     return next(element.iterancestors("pre"), None) is not None
+
+
+def _is_left(element: etree._Element, root: etree._Element) -> bool:
+    """Whether an element was not removed with another around it: else many nested ones take quadratic time."""
+    return element is root or any(ancestor is root for ancestor in element.iterancestors())
 
 
 # --- lines ---------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from miniature_memory.extraction.reading import (
 )
 from miniature_memory.extraction.tables import split_json, split_json_lines, split_table
 from miniature_memory.extraction.tex import read_tex
+from miniature_memory.extraction.wrapped_lines import unwrap
 
 MAX_MEMBERS = 20_000  # guess: of an archive
 NOT_SHOWN = ("__pycache__", "__MACOSX", "node_modules")  # folders that hold no texts of the user's own
@@ -89,7 +90,7 @@ def read_html(stream: BinaryIO, origin: Input) -> Iterator[Input]:
 
 
 def read_text(stream: BinaryIO, origin: Input) -> Iterator[Input]:
-    yield origin._replace(text=text_of_file(read_whole(stream)))  # a long one is divided
+    yield origin._replace(text=unwrap(text_of_file(read_whole(stream))))  # a long one is divided
 
 
 def take_document(stream: BinaryIO, origin: Input) -> Iterator[Input]:

@@ -9,8 +9,9 @@ import logging
 import os
 import re
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from miniature_memory.core.paths import shown
@@ -20,17 +21,21 @@ from miniature_memory.extraction.reading import MAX_BYTES, Input, unreadable
 
 logger = logging.getLogger(__name__)
 
+SETTLED_SEC = 2.0  # between two times of a file that every file system tells apart; FAT counts in steps of two
 LOOKS_LIKE_HTML = re.compile(rb"\s*+(?:\xef\xbb\xbf\s*+)?<(!doctype|html|\?xml|head|body|!--)", re.IGNORECASE)
 
 
 # --- files and standard input --------------------------------------------------------------------
 
 
-def read_files(paths: Iterable[Path]) -> Iterator[Input]:
-    """Local files, and all in local folders whose kind is known. A file that is named itself is always read."""
+def read_files(paths: Iterable[Path], is_known: Callable[[Input], bool] = lambda origin: False) -> Iterator[Input]:
+    """Local files, and all in local folders whose kind is known. A file that is named itself may be of any kind.
+
+    is_known: whether a file, by its `source` and `mark`, need not be read.
+    """
     reasons: Counter[str] = Counter()
     for path in paths:
-        for one in _read_folder(path) if path.is_dir() else _read_file(path):
+        for one in _read_folder(path, is_known) if path.is_dir() else _read_file(path, is_known):
             reasons[one.reason] += 1
             yield one
     if n_pdfs := reasons["needs_pypdfium2"]:
@@ -38,7 +43,7 @@ def read_files(paths: Iterable[Path]) -> Iterator[Input]:
                        "Fix: ./setup.sh --with texts", n_pdfs)
 
 
-def _read_folder(folder: Path) -> Iterator[Input]:
+def _read_folder(folder: Path, is_known: Callable[[Input], bool]) -> Iterator[Input]:
     """The files of a folder and the folders in it, in order. Links to folders, which may go round, are not followed."""
     unknown: Counter[str] = Counter()
     n_known = 0
@@ -50,12 +55,12 @@ def _read_folder(folder: Path) -> Iterator[Input]:
             ending = ending_of(file.name)
             if ending in ENDINGS:
                 n_known += 1
-                yield from _read_file(file, in_folder=True)
+                yield from _read_file(file, is_known, in_folder=True)
             else:
                 unknown[ending or "without an ending"] += 1
-                yield _origin(file)._replace(reason="unknown_kind")
+                yield _origin(file)._replace(reason="unknown_kind", mark="")
     if unknown:
-        logger.warning("%s: skipped: %s. A file that is named itself is read as plain text.", shown(folder),
+        logger.warning("%s: skipped: %s. A text that you name yourself is read, whatever its ending.", shown(folder),
                        ", ".join(f"{n} {ending}" for ending, n in unknown.most_common(20)))
     if not n_known:
         logger.warning("%s contains no file that ends in %s", shown(folder), ", ".join(ENDINGS))
@@ -65,19 +70,23 @@ def _name_unreadable(error: OSError) -> None:
     logger.warning("skipped: the folder %s (%s)", error.filename, error.strerror)
 
 
-def _read_file(file: Path, in_folder: bool = False) -> Iterator[Input]:
+def _read_file(file: Path, is_known: Callable[[Input], bool], in_folder: bool = False) -> Iterator[Input]:
     try:
+        origin = _origin(file)
+        if is_known(origin):
+            return
         with open(file, "rb") as stream:
-            yield from read_safely(ENDINGS.get(ending_of(file.name), read_text), stream, _origin(file))
+            yield from read_safely(ENDINGS.get(ending_of(file.name), read_text), stream, origin)
     except OSError as error:
         if not in_folder:
             raise unreadable(file, error, f"a folder, or a file that ends in {', '.join(ENDINGS)}") from None
-        yield _origin(file)._replace(reason="cannot_be_read")
+        yield Input(file.absolute().as_uri(), timestamp(), None, reason="cannot_be_read")
 
 
 def _origin(file: Path) -> Input:
-    name = file.absolute().as_uri()
-    return Input(name, timestamp(file.stat().st_mtime), None, title=file.stem, source=name)
+    name, found = file.absolute().as_uri(), file.stat()
+    mark = f"{found.st_size} {found.st_mtime_ns}" if time.time() - found.st_mtime > SETTLED_SEC else ""
+    return Input(name, timestamp(found.st_mtime), None, title=file.stem, source=name, mark=mark)
 
 
 def read_stdin() -> Iterator[Input]:

@@ -38,13 +38,15 @@ class _Block(NamedTuple):
     form: str
 
 
-def divide(text: str, max_chars: int = MAX_CHARS) -> list[Part]:
-    """The parts of a text, in order; the text as it is if it is not longer than `max_chars`.
+def divide(text: str) -> list[Part]:
+    """The parts of a text, in order; the text as it is if it is not longer than MAX_CHARS.
 
-    Nothing is lost: every character that is no white space at a cut is in one part, and in one alone.
+    A part is a fifth of the text or less, so that one that is held out for validation takes little of it away. Nothing
+    is lost: every character that is no white space at a cut is in one part, and in one alone.
     """
-    if len(text) <= max_chars:
+    if len(text) <= MAX_CHARS:
         return [Part("", text)]
+    max_chars = min(MAX_CHARS, max(MIN_CHARS, len(text) // 5))
     parts: list[Part] = []
     for heading, section in _sections(_blocks(text)):
         pieces = list(_pieces(section, max_chars))

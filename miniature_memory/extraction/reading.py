@@ -38,6 +38,7 @@ class Input(NamedTuple):
     source: str = ""  # the file that it came from
     license: str = ""  # as that file names it; a page's own is read later
     warc_offset: str = ""  # in `source`, where that is a WARC file
+    mark: str = ""  # size and time of the local file `source`, another one once it has changed; "" if that is not sure
 
     def at(self, place: str) -> str:
         """The URL of a place within this file; within an archive, of one within its member."""

@@ -4,6 +4,7 @@ Texts with white-space: pre, pre-wrap or pre-line, and verse of which each line 
 """
 
 import re
+from itertools import takewhile
 
 from cssselect import HTMLTranslator
 from lxml import etree
@@ -26,30 +27,53 @@ _MOST_RULES, _MOST_OF_TAGS = 100, 10  # guess; of a page's own style sheets
 _VERSE_WORDS = ("poem", "poetry", "verse", "stanza", "strophe", "lyric", "line-block")
 _VERSE = finder("//*[self::div or self::blockquote or self::section or self::p]["
                 + " or ".join(f"contains(@class, '{word}')" for word in _VERSE_WORDS) + "]")
-_IN_CLASSES = [word.encode() for word in _VERSE_WORDS if word != "verse"] + [b'"verse', b" verse", b"-verse", b"_verse"]
-_NO_VERSE = re.compile(r"[a-z]verse")  # reverse, universe
+_NO_VERSE = re.compile(r"[a-z]verse|inline-block")  # reverse, universe
+_IN_CLASS = re.compile(rb"class\s{0,5}=\s{0,5}[\"']?[^\"'<>]{0,200}"
+                       rb"(?:poem|poetry|stanza|strophe|lyric|(?<![a-z])(?:verse|line-block))")
 _MOST_OF_LINE = 120  # guess: characters
 _SKIPPED = SKIPPED | {"pre"}
 
 
 def break_kept_lines(root: etree._Element, found: Survey, html: bytes) -> None:
     """Put <br> for every line break that is kept. html: the page's source, which tells soonest that there is none."""
-    if any(word in html for word in _IN_CLASSES):
+    if _IN_CLASS.search(html) or b"CLASS=" in html:
         for element in _VERSE(root):
             if _is_of_lines(element):
                 _join_lines(element)
-    if not _IN_SOURCE.search(html) and b"WHITE-SPACE" not in html and b"White-Space" not in html:
-        return
-    sheet = _rules_of_sheets(root, found.all("style"))
-    for element in [element for element in root.iter() if _value_of(element, sheet) in _KEEPS_LINES]:
-        _break(element, sheet)
+    if _keeps_lines(html) and (sheet := _rules(root, found, html)) is not None:
+        keeping = {element: None for element in root.iter() if _value_of(element, sheet) in _KEEPS_LINES}
+        for element in keeping:
+            around = takewhile(lambda one: one.tag not in _SKIPPED, element.iterancestors())
+            if not any(one in keeping for one in around):  # else its lines were broken with those of that one
+                _break(element, sheet)
 
 
-def _rules_of_sheets(root: etree._Element, styles: list[etree._Element]) -> dict[str, str]:
-    """The value of white-space that the page's own style sheets give to a class, or to an #id.
+def _keeps_lines(html: bytes) -> int:
+    """How often a source says white-space: pre or the like."""
+    return len(_IN_SOURCE.findall(html)) + html.count(b"WHITE-SPACE") + html.count(b"White-Space")
 
-    What they give to a tag, such as that of #verse p, becomes the style of these elements themselves.
+
+def _rules(root: etree._Element, found: Survey, html: bytes) -> dict[str, str] | None:
+    """The rules of the page's own style sheets for what it has; None if nothing on the page keeps its line breaks.
+
+    That is so on most pages that have such a rule, and seen sooner in the source than element by element.
     """
+    rules, of_tags = _rules_of_sheets(found.all("style"))
+    unseen = b"\0".join((element.text or "").encode("utf-8", "replace") for element in found.all("style", "script"))
+    rules = {name: value for name, value in rules.items()
+             if html.count(bare := name.lstrip("#").encode()) > unseen.count(bare)}
+    n_styled = 0
+    for selector, value in of_tags:
+        for element in finder(HTMLTranslator().css_to_xpath(selector))(root):
+            style_of = element.get("style") or ""
+            if not _PROPERTY.search(style_of):
+                element.set("style", f"{style_of};white-space:{value}")
+                n_styled += 1
+    return rules if rules or n_styled or _keeps_lines(html) > _keeps_lines(unseen) else None
+
+
+def _rules_of_sheets(styles: list[etree._Element]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """The values of white-space that the page's own style sheets give: to a class or an #id; to a tag, as #verse p."""
     out: dict[str, str] = {}
     of_tags: dict[str, str] = {}
     for style in styles:
@@ -66,12 +90,7 @@ def _rules_of_sheets(root: etree._Element, styles: list[etree._Element]) -> dict
                     out[("#" if named[1] == "#" else "") + named[2]] = value
                 elif _OF_TAG.fullmatch(selector.strip()) and not selector.strip().lower().endswith(_CODE_TAGS):
                     of_tags[selector.strip()] = value
-    for selector, value in list(of_tags.items())[:_MOST_OF_TAGS]:
-        for element in finder(HTMLTranslator().css_to_xpath(selector))(root):
-            style_of = element.get("style") or ""
-            if not _PROPERTY.search(style_of):
-                element.set("style", f"{style_of};white-space:{value}")
-    return out
+    return out, list(of_tags.items())[:_MOST_OF_TAGS]
 
 
 def _value_of(element: etree._Element, sheet: dict[str, str]) -> str:

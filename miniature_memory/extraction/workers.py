@@ -35,7 +35,8 @@ def extract_job(job: Job, config: ExtractConfig) -> Extracted:
     """The main text of one page; a text from elsewhere is taken as it is."""
     if isinstance(job, bytes):
         record = next(iter(ArchiveIterator(io.BytesIO(job))))
-        content_type = record.http_headers.get_header("Content-Type") or "" if record.http_headers else ""
+        headers = record.http_headers or record.rec_headers  # a page that was rendered has no HTTP headers
+        content_type = headers.get_header("Content-Type") or ""
         url = record.rec_headers.get_header("WARC-Target-URI") or ""
         encoding = record.http_headers.get_header("Content-Encoding") or "" if record.http_headers else ""
         body = unpack(record.raw_stream.read(), encoding, MOST_BYTES, truncate=True)  # scrape has kept its limit
@@ -118,14 +119,17 @@ def extract_all(jobs: Iterable[tuple[Key, Job]], config: ExtractConfig,
 
     A StageError of `jobs` is raised again once the pages before it are done.
     """
-    workers = [Worker(config, serve) for _ in range(config.workers or os.cpu_count() or 1)]
+    workers: list[Worker] = []  # started with the first jobs: where nothing is new, none is
+    most = config.workers or os.cpu_count() or 1
     waiting: list[tuple[Key, Worker]] = []
     failure: StageError | None = None
     try:
         try:
             for i, (key, job) in enumerate(jobs):
-                worker = workers[i % len(workers)]
-                if len(waiting) == len(workers):
+                if len(workers) < most:
+                    workers.append(Worker(config, serve))
+                worker = workers[i % most]
+                if len(waiting) == most:
                     first_key, first = waiting.pop(0)
                     yield first_key, first.result()
                 worker.submit(job)

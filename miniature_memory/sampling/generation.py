@@ -153,7 +153,7 @@ def no_model(root: Path) -> StageError:
         fixes.append(f"find out why with {why}, then run {run}" if why else f"train one with {run}")
         fixes.append(f"or learn from your own texts: {command('run.py', root, '--texts FILE...')}")
     if root == PROJECT and (DEMO / "checkpoints/release.pt").exists():
-        fixes.append(f"the demonstration's writes with {command('sample.py', root, '--demo')}")
+        fixes.append(f"the demonstration's model writes with {command('sample.py', root, '--demo')}")
     return StageError(f"There is no model in {folder}: {found}.", f"release.pt, ckpt.pt or {PREVIOUS}.",
                       "; ".join(fixes))
 

@@ -34,6 +34,12 @@ def read(catalog: Catalog, document_id: str) -> dict[str, Any] | None:
         return None
 
 
+def newest_urls(catalog: Catalog, most: int) -> list[str]:
+    """Where the documents that were kept last come from."""
+    return [url for (url,) in catalog.execute(
+        "SELECT url FROM (SELECT id FROM clean_documents ORDER BY seq DESC LIMIT ?) JOIN documents USING (id)", [most])]
+
+
 class Totals(NamedTuple):
     documents: int
     text_bytes: int

@@ -65,7 +65,7 @@ def _entries(root: Path, without: Collection[str]) -> Iterator[tuple[str, os.Dir
     """(path below the root, entry) of all that is in data/ and checkpoints/. What disappears meanwhile is skipped."""
     folders = ["data", "checkpoints"]
     while folders:
-        folder = folders.pop()
+        folder = folders.pop(0)  # the large files are at the top, the many in folders of their own
         try:
             entries = list(os.scandir(root / folder))
         except OSError:

@@ -31,10 +31,11 @@ def with_payload(catalog: Catalog, payload_digest: str) -> sqlite3.Row | None:
 
 
 def extracted_files(catalog: Catalog) -> list[str]:
-    """The WARC files that extract has read to their end, oldest first."""
+    """The WARC files that extract has read to their end, and in which no page waits for a browser, oldest first."""
     return [path for (path,) in catalog.execute(
         "SELECT path FROM files WHERE path LIKE ? AND length > 0 "
-        "AND NOT EXISTS (SELECT 1 FROM pages WHERE file = path AND seq > ?) ORDER BY path",
+        "AND NOT EXISTS (SELECT 1 FROM pages WHERE file = path AND seq > ?) "
+        "AND NOT EXISTS (SELECT 1 FROM shells WHERE file = path) ORDER BY path",
         [FOLDER + "/%", catalog.cursor("extract")])]
 
 

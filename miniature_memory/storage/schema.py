@@ -18,7 +18,17 @@ CREATE TABLE backoffs (                      -- who refused or failed, and is le
     repeats INTEGER NOT NULL,                -- in a row; each doubles the next pause
     PRIMARY KEY (kind, name)) WITHOUT ROWID;
 """
-SCHEMA = BACKOFFS + """
+SHELLS = """
+CREATE TABLE shells (                        -- WARC response records that say nothing without scripts, see shells.py
+    seq INTEGER PRIMARY KEY, url_id INTEGER NOT NULL UNIQUE, url TEXT NOT NULL,
+    file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL);
+"""
+LOCAL_FILES = """
+CREATE TABLE local_files (                   -- files of --texts and --import of which all documents are stored
+    address TEXT PRIMARY KEY,                -- file:///...
+    mark TEXT NOT NULL) WITHOUT ROWID;       -- size and time of the file, and what it was read with
+"""
+SCHEMA = BACKOFFS + SHELLS + LOCAL_FILES + """
 CREATE TABLE files (                         -- committed bytes of each append-only file
     path TEXT PRIMARY KEY, length INTEGER NOT NULL,
     dropped INTEGER NOT NULL DEFAULT 0);     -- 1: removed on purpose, its name is not used again
@@ -48,7 +58,8 @@ CREATE TABLE urls (
 CREATE TABLE hosts (
     host TEXT PRIMARY KEY, robots TEXT, robots_at REAL, -- robots.txt as fetched, NULL: not asked yet
     due_at REAL,                             -- the earliest of its URLs, kept by the triggers; NULL: none
-    links INTEGER NOT NULL DEFAULT 0);       -- URLs of it that were found by following links
+    links INTEGER NOT NULL DEFAULT 0,        -- URLs of it that were found by following links
+    feed TEXT);                              -- that its pages announce; NULL: none
 CREATE TABLE answers (                       -- what a provider was asked, so that it is not asked again too soon
     provider TEXT NOT NULL, query TEXT NOT NULL, page INTEGER NOT NULL,
     asked_at REAL NOT NULL, results INTEGER NOT NULL, new INTEGER NOT NULL, PRIMARY KEY (provider, query, page));
@@ -111,12 +122,13 @@ INSERT INTO state VALUES ('urls.spelled_since', strftime('%s', 'now'));
 FROM_5_TO_6 = """
 ALTER TABLE documents ADD COLUMN license TEXT;
 """
-FROM_6_TO_7 = """
+FROM_6_TO_7 = SHELLS + LOCAL_FILES + """
+ALTER TABLE hosts ADD COLUMN feed TEXT;
 ALTER TABLE documents ADD COLUMN topic_fit REAL;
 """
+FROM_5 = FROM_5_TO_6 + FROM_6_TO_7
 # Version found -> what makes it the newest
-STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5_TO_6 + FROM_6_TO_7,
-         4: FROM_4_TO_5 + FROM_5_TO_6 + FROM_6_TO_7, 5: FROM_5_TO_6 + FROM_6_TO_7, 6: FROM_6_TO_7}
+STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5, 4: FROM_4_TO_5 + FROM_5, 5: FROM_5, 6: FROM_6_TO_7}
 MIGRATES_1_AND_2 = "ed6c2ba"  # the last commit that brought catalogs of version 1 and 2 to version 3
 
 

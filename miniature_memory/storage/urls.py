@@ -148,6 +148,15 @@ def keep_robots(catalog: Catalog, host: str, text: str) -> None:
                     "SET robots = excluded.robots, robots_at = excluded.robots_at", [host, text, time.time()])
 
 
+def feed(catalog: Catalog, host: str) -> str:
+    """The feed that a page of this host announced last; '' if none did."""
+    return catalog.value("SELECT feed FROM hosts WHERE host = ?", [host]) or ""
+
+
+def keep_feed(catalog: Catalog, host: str, url: str) -> None:
+    catalog.execute("UPDATE hosts SET feed = ? WHERE host = ? AND feed IS NOT ?", [url, host, url])
+
+
 def links_added(catalog: Catalog, host: str) -> int:
     """How many URLs of a host were found by following links, ever."""
     return catalog.value("SELECT links FROM hosts WHERE host = ?", [host]) or 0

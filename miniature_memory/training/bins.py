@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import command
+from miniature_memory.core.paths import command, shown
 from miniature_memory.training import tokenizer as tokenizers
 
 
@@ -67,8 +67,9 @@ def count_tokens(path: Path) -> int:
     try:
         n_bytes = path.stat().st_size
     except FileNotFoundError:
-        raise StageError(f"There is no {path}.", "token bins.",
-                         f"{prepare}, or if nothing was collected yet: {command('run.py', root)}") from None
+        raise StageError(f"There is no {shown(path)}: no text was prepared for training yet.", "token bins.",
+                         f"{command('run.py', root)}, which runs all stages; or learn from your own texts: "
+                         + command("run.py", root, "--texts FILE...")) from None
     if n_bytes % 2:
         raise StageError(f"{path} has {n_bytes} bytes.", "an even number, two per token.", prepare)
     return n_bytes // 2

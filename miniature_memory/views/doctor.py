@@ -145,6 +145,18 @@ def check_cores() -> Finding:
     return Finding("CPU cores", OK, f"{n}")
 
 
+def check_browser(tables: Tables) -> list[Finding]:
+    """The browser, if pages are to be rendered."""
+    if tables["scrape"]["render"] != "auto":
+        return []
+    from miniature_memory.crawl import browser
+
+    found = browser.find()
+    if found.trouble:
+        return [Finding("browser", NOTE, f"pages that need JavaScript are skipped: {found.trouble}.", found.fix)]
+    return [Finding("browser", OK, f"{found.program}, kept off the network")]
+
+
 # --- what needs the packages ---------------------------------------------------------------------
 
 
@@ -240,19 +252,19 @@ def model_files(root: Path) -> list[Finding]:
 # --- the web -------------------------------------------------------------------------------------
 
 
-def check_web(root: Path, tables: Tables) -> list[Finding]:
+def check_web(root: Path, tables: Tables, ask_paid: bool = False) -> list[Finding]:
     try:
         from miniature_memory.views import doctor_web
     except ImportError:
         return [Finding("network", NOTE, "not checked: packages are missing.", install())]
-    return doctor_web.check_web(root, tables)
+    return doctor_web.check_web(root, tables, ask_paid)
 
 
 def check_contact(root: Path, tables: Tables) -> Finding:
     if contact := tables["web"]["contact"]:
         return Finding("contact", OK, contact)
-    return Finding("contact", NOTE, "web.contact is empty: site owners cannot reach you, and Wikipedia is not "
-                   "searched.", status.set_in(root, "web", 'contact = "you@example.org"') + ", with your own address")
+    return Finding("contact", NOTE, "web.contact is empty: site owners cannot reach you, and Wikipedia may "
+                   "refuse.", status.set_in(root, "web", 'contact = "you@example.org"') + ", with your own address")
 
 
 # --- the dataset ---------------------------------------------------------------------------------
@@ -296,13 +308,14 @@ def check_files(root: Path, counts: Counts) -> list[Finding]:
 # --- everything -----------------------------------------------------------------------------------
 
 
-def examine(root: Path, tables: Tables, config_file: Path | None, overrides: list[str], demo: bool) -> list[Finding]:
+def examine(root: Path, tables: Tables, config_file: Path | None, overrides: list[str], demo: bool,
+            ask_paid: bool = False) -> list[Finding]:
     """Every finding; what takes time runs in parallel."""
     with ThreadPoolExecutor(2) as pool:
         child = pool.submit(check_in_child, root, config_file, overrides)
-        web = None if demo else pool.submit(check_web, root, tables)
+        web = None if demo else pool.submit(check_web, root, tables, ask_paid)
         findings = [check_python(), *check_packages(), check_disk(root),
-                    check_memory(root, tables["train"]["memory_limit_mb"]), check_cores()]
+                    check_memory(root, tables["train"]["memory_limit_mb"]), check_cores(), *check_browser(tables)]
         findings += child.result()
         findings += [*web.result(), check_contact(root, tables)] if web else [
             Finding("network", OK, "not needed: the demonstration has its own web")]

@@ -1,10 +1,15 @@
 """Outcome: what a run has made, and where it is, as its last lines show it."""
 
 import os
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from miniature_memory.core.paths import shown
+from miniature_memory.core.errors import StageError
+from miniature_memory.core.paths import command, shown
+from miniature_memory.core.stage import StageStats
+from miniature_memory.crawl.outcomes import reason_in_words
 from miniature_memory.storage import clean_documents
 from miniature_memory.storage.catalog import Catalog
 
@@ -22,3 +27,18 @@ def rows(root: Path, facts: dict[str, Any], again: str) -> str:
              "history": f"{os.path.join(data, 'runs.jsonl')}; messages in {os.path.join(data, 'run.log')}",
              "more": f"{again} continues from here; with --status it shows the progress"}
     return "\n".join(f"{name:<12}{value}" for name, value in lines.items() if value)
+
+
+def check_texts(root: Path, stats: Mapping[str, StageStats]) -> None:
+    """Raise StageError, which says why, if none of one's own texts is left to train on. stats: of this run's stages."""
+    with Catalog(root, read_only=True) as catalog:
+        if clean_documents.count(catalog):
+            return
+    reasons = sum((one.dropped for one in stats.values()), Counter[str]())
+    why = ", ".join(f"{n:,} {reason_in_words(reason)}" for reason, n in reasons.most_common())
+    fix = f"name other files or folders: {command('run.py', root, '--texts FILE...')}"
+    if reasons["wrong_language"]:
+        fix = (f"set languages = [\"*\"] under [validate] in {shown(root / 'config/default.toml')}, then "
+               f"{command('clean.py', root, '--rebuild')}; {command('run.py', root)}")
+    raise StageError(f"There is no text to train on ({why or 'none was found'}).",
+                     "texts of the kinds that docs/commands.md lists.", fix)

@@ -31,6 +31,8 @@ STYLE = f"""
 .plot path{{fill:none;stroke-width:2;stroke-linejoin:round}}
 .plot .rule{{stroke:var(--rule);stroke-width:1}}
 .plot .axis{{stroke:var(--soft);stroke-width:1}}
+.plot .s2,.plot .s4,.plot .s6{{stroke-dasharray:7 5}}
+.plot .s3,.plot .s5{{stroke-dasharray:2 4}}
 .plot .level{{stroke:var(--soft);stroke-width:1.5;stroke-dasharray:5 4}}
 .plot .mark{{stroke:var(--ink)}}
 .plot .area{{fill:var(--c1);fill-opacity:.12}}
@@ -148,13 +150,13 @@ def lines(title: str, series: Mapping[str, Points], x_name: str, y_name: str,
     whole = sorted(set(xs)) if len(set(xs)) <= 4 else ticks(low_x, high_x, 5, whole=True)
     body += [text(place((x, low_y))[0], floor + 17, short(x), "middle") for x in whole]
     body += [path("level", [(left, place((0, y))[1]), (right, place((0, y))[1])]) for y in levels.values()]
-    for n, points in reversed(list(enumerate(series.values(), 1))):  # the first on top
+    for n, points in enumerate(series.values(), 1):  # dashes and smaller dots over the first: none is hidden
         placed = [place(point) for point in points]
         if from_zero and n == 1 and len(points) > 1:
             body.append(path("area", placed, f"V{floor}H{placed[0][0]:.1f}Z"))
         body.append(path(f"s{n}", placed) if len(points) > 1 else "")
         dots = placed if len(points) <= MOST_DOTS else placed[-1:]
-        body += [f'<circle class="f{n}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in dots]
+        body += [f'<circle class="f{n}" cx="{x:.1f}" cy="{y:.1f}" r="{max(4.5 - n, 1.5)}"/>' for x, y in dots]
     places = spread([place((0, y))[1] for _, y in ends], TOP, floor)
     for n, (words, y) in enumerate(zip(named, places, strict=True), 1):
         body.append(text(right + 8, y + 4, words, kind=f"name f{n}" if n <= len(series) else ""))

@@ -231,8 +231,8 @@ def on_topic(found: FitSummary) -> str:
     both = (("Kept with the least fit", found.worst_kept), ("Rejected with the most", found.best_rejected))
     lists = "".join(f"<p class=note>{head}:</p><ul>{''.join(map(fit_line, documents))}</ul>"
                     for head, documents in both if documents)
-    note = (f"Of {counted(found.judged, 'document')}, with a fit of {found.least:g} or more. 1 means as much in the words "
-            "of the topic as its best pages.")
+    note = (f"Of {counted(found.judged, 'document')}, with a fit of {found.least:g} or more. 1 means as much in the "
+            "words of the topic as its best pages.")
     return figure("On topic", numbers, note, lists)
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from miniature_memory.cleaning.config import THRESHOLDS, CleanConfig
@@ -14,6 +15,8 @@ from miniature_memory.core.config import Tables, build_config
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.run_config import RunConfig
 from miniature_memory.crawl.config import ScrapeConfig, SearchConfig, WebConfig
+from miniature_memory.crawl.engine_keys import with_keys
+from miniature_memory.crawl.engines import Engine
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.storage.config import StorageConfig
@@ -42,6 +45,14 @@ the nearest right one.
 
 This page is generated: `.venv/bin/python -m miniature_memory.views.settings`.
 """
+ENGINES_HEAD = """\
+### Fields of an engine with a key
+
+Of a table `[search.engines.NAME]`: see [engines.md](engines.md). For an engine that is known already, it changes
+the fields that it names.
+
+| field | default | meaning |
+|---|---|---|"""
 THRESHOLDS_HEAD = """\
 ### Thresholds of the quality rules
 
@@ -70,13 +81,14 @@ def settings_of(config: type) -> Iterator[dataclasses.Field[Any]]:
             yield field
 
 
-def check(tables: Tables, trains: bool) -> None:
-    """Raise ConfigError for the first value that a stage would reject, whichever stage that is.
+def check(tables: Tables, trains: bool, root: Path = PROJECT) -> None:
+    """Raise ConfigError for the first value that a stage would reject, whichever stage that is, or a key of `root`.
 
     trains: whether a model is to be trained, on a device that must be there.
     """
     for table, config in CONFIGS.items():
         build_config(config, table, tables)
+    with_keys(build_config(SearchConfig, "search", tables), root)
     if trains:
         must_be_there(tables["train"]["device"])
 
@@ -126,8 +138,15 @@ def configuration_md() -> str:
                 lines.append(f"| | | *{heading}* |")
             doc = field.metadata["doc"].replace("|", "\\|")
             lines.append(f"| `{field.name}` | `{toml(default_of(field))}` | {doc} |")
-        lines += ["", *(thresholds() if config is CleanConfig else ())]
+        lines += ["", *(thresholds() if config is CleanConfig else engine_fields() if config is SearchConfig else ())]
     return "\n".join(lines)
+
+
+def engine_fields() -> Iterator[str]:
+    yield ENGINES_HEAD
+    for field in settings_of(Engine):
+        yield f"| `{field.name}` | `{toml(default_of(field))}` | {field.metadata['doc']} |"
+    yield ""
 
 
 def thresholds() -> Iterator[str]:

@@ -17,12 +17,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from miniature_memory.core.config import Tables
-from miniature_memory.core.errors import EXIT_DONE, StageError
+from miniature_memory.core.config import Tables, build_config
+from miniature_memory.core.errors import EXIT_DONE, ConfigError, StageError
 from miniature_memory.core.findings import BAD, NOTE, Finding
 from miniature_memory.core.paths import command, shown
 from miniature_memory.core.process import lock_holder
-from miniature_memory.core.text import counted, strip_control
+from miniature_memory.core.text import counted, rounded, strip_control
+from miniature_memory.crawl.config import SearchConfig
+from miniature_memory.crawl.engine_keys import Spending, spending, with_keys
 from miniature_memory.crawl.outcomes import in_words, reason_in_words
 from miniature_memory.storage import counts
 from miniature_memory.storage.catalog import Catalog
@@ -99,6 +101,23 @@ def read_disk(root: Path, dataset: Counts | None) -> Usage:
         return usage(root, known=committed(catalog))
 
 
+def read_search(root: Path, tables: Tables, problems: list[Finding]) -> tuple[list[str], Facts]:
+    """The providers with the engines that there is a key for, and what was spent by keys; {} where there is none."""
+    where = shown(root / "config/default.toml")
+    try:
+        config = with_keys(build_config(SearchConfig, "search", tables), root)
+    except ConfigError as error:
+        found, _, fix = str(error).partition(" Fix: ")
+        problems.append(Finding("search", BAD, found, fix or f"correct it in {where}, or in --set"))
+        return tables["search"]["providers"], {}
+    try:
+        spent = spending(config)
+        return config.providers, spent._asdict() if config.keys or spent.used else {}
+    except StageError as error:
+        problems += [Finding("paid queries", NOTE, error.found, error.fix)] if config.keys else []
+        return config.providers, {}
+
+
 def missing_checkpoint(root: Path) -> Finding:
     """ckpt.json describes a ckpt.pt that is gone."""
     folder, train = root / "checkpoints", command("run.py", root, "--only train")
@@ -128,10 +147,13 @@ def collect(root: Path, tables: Tables, demo: bool = False) -> Facts:
         facts["last_run"] = {"started": last.started, "finished": last.finished, "exit_code": last.exit_code,
                              "stages": {stage: {"in": stats.n_in, "out": stats.n_out, "dropped": dict(stats.dropped)}
                                         for stage, stats in last.stages.items()}}
+        if "scrape" in last.stages and "rendering" in last.stages["scrape"].facts:
+            facts["last_run"]["rendering"] = last.stages["scrape"].facts["rendering"]
+    providers, facts["paid_queries"] = read_search(root, tables, problems)
     search, train = history.last_stats(runs, "search"), history.last_stats(runs, "train")
     outcomes = search.facts.get("providers") if search else None
     if not isinstance(outcomes, dict):
-        outcomes = dict.fromkeys(tables["search"]["providers"], "")
+        outcomes = dict.fromkeys(providers, "")
     facts["providers"] = {name: {"outcome": in_words(outcome), **backoffs.get(name, {})}
                           for name, outcome in outcomes.items()}
     disk = read_disk(root, dataset)
@@ -144,6 +166,7 @@ def collect(root: Path, tables: Tables, demo: bool = False) -> Facts:
 def next_step(facts: Facts, root: Path, stop_reason: str, demo: bool) -> str:
     """What to do now, in a sentence. stop_reason: why the last training was skipped, if it was."""
     dataset, last, queries = facts["dataset"], facts["last_run"], shown(root / "config/queries.txt")
+    searches = bool(facts["providers"])  # else it learns from its owner's texts alone
     run, doctor, train, texts = (command("run.py", root, *["--demo"] * demo, *options)
                                  for options in ((), ("--doctor",), ("--only train",), ("--texts FILE...",)))
     if facts["at_work"]:
@@ -152,6 +175,8 @@ def next_step(facts: Facts, root: Path, stop_reason: str, demo: bool) -> str:
     if facts["problems"]:
         return f"Fix the problems above; {doctor} checks everything else."
     if not dataset.get("raw_documents"):
+        if not searches:
+            return f"Nothing could be read yet: name other texts, {texts}"
         if last:
             return (f"No page could be read yet: find out why with {doctor}, or add addresses of pages or feeds to "
                     f"{shown(root / 'config/seeds.txt')}, then run {run} again; or learn from your own texts: {texts}")
@@ -165,13 +190,15 @@ def next_step(facts: Facts, root: Path, stop_reason: str, demo: bool) -> str:
         return f"Work is waiting ({listed}); {run} continues with it."
     if not dataset["documents"]:
         why = command("clean.py", root, "--histograms")
-        return f"No document passed the quality rules: see why with {why}, or try other queries in {queries}"
+        other = f"try other queries in {queries}" if searches else f"name other texts: {texts}"
+        return f"No document passed the quality rules: see why with {why}, or {other}"
     if not facts["model"] or not facts["model"]["has_release"]:
         return f"There is no finished model yet; {train} makes one."
     if stop_reason:
-        return (f"The last training was skipped: {stop_reason}. For more text, add queries to {queries}, then run "
-                f"{run}")
-    return f"{run} collects and learns more; {command('sample.py', root)} writes text."
+        more = f"add queries to {queries}, then run {run}" if searches else texts
+        return f"The last training was skipped: {stop_reason}. For more text, {more}"
+    more = "collects and learns more" if searches else f"learns more from the same texts; {texts} adds others"
+    return f"{run} {more}; {command('sample.py', root)} writes text."
 
 
 # --- for people ----------------------------------------------------------------------------------
@@ -222,7 +249,21 @@ def last_run_rows(facts: Facts) -> dict[str, str]:
             listed += f"; {more} more reason{'s' * (more != 1)}" if more > 0 else ""
             rows[f"  {stage}"] = (f"{sum(flow['dropped'].values()):,} of {flow['in']:,} "
                                   f"{'rejected' if stage in REJECTING else 'skipped'} ({listed})")
+        if stage == "scrape" and (listed := rendering_in_words(run.get("rendering"))):
+            rows["  rendered"] = listed
     return rows
+
+
+def rendering_in_words(facts: object) -> str:
+    """What became of the pages that need JavaScript; '' if there were none."""
+    counts = history.numbers(facts)
+    if not isinstance(facts, dict) or not counts:
+        return ""
+    rendered, still_empty, waiting = (int(counts.get(name, 0)) for name in ("rendered", "still_empty", "waiting"))
+    reasons = history.numbers(facts.get("given_up"))
+    given_up = ", ".join(f"{int(n):,} {reason_in_words(reason)}" for reason, n in reasons.items())
+    return (f"{counted(rendered, 'page')} in a browser; {still_empty:,} still empty; given up: {given_up or 'none'}; "
+            f"{waiting:,} waiting")
 
 
 def how_it_ended(code: int | None) -> str:
@@ -260,19 +301,20 @@ def clock(seconds: float) -> str:
 def screen(facts: Facts) -> str:
     """The facts in lines of a name and a text."""
     dataset, model = facts["dataset"], facts["model"]
-    rows = {"folder": facts["root"]}
+    rows = {"folder": facts["root"], "documents": "unknown" if facts["problems"] else "none yet"}
     if dataset:
         tokens = f"{dataset['tokens']:,} tokens ({dataset['val_tokens']:,} for validation)"
         rows["documents"] = f"{dataset['documents']:,} kept of {dataset['raw_documents']:,} extracted; {tokens}"
+    if dataset and (dataset["urls"] or facts["providers"]):  # not for own texts, which come from no web
         rows["web"] = (f"{counted(dataset['pages'], 'page')} from {counted(dataset['hosts'], 'host')}; "
                        f"{counted(dataset['urls'], 'URL')} known, {dataset['urls_due']:,} due now")
-    else:
-        rows["documents"] = "unknown" if facts["problems"] else "none yet"
     rows |= last_run_rows(facts) | provider_rows(facts)
+    if facts["paid_queries"]:
+        rows["paid queries"] = Spending(**facts["paid_queries"]).in_words()
     if model:
         size = f"{model['parameters'] / 1e6:.1f} M parameters" if model["parameters"] else "of unknown size"
         rows["model"] = (f"{model['n_layer']} layers of {model['n_embd']}, {size}; {model['iter_num']:,} iterations, "
-                         f"{model['tokens_seen'] / 1e6:.1f} M tokens read"
+                         f"{rounded(model['tokens_seen'])} tokens read"
                          + ("" if model["has_release"] else "; not finished yet"))
     else:
         rows["model"] = "none yet"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from miniature_memory.core import paths
 from miniature_memory.core.paths import DEMO, PROJECT, command, shown
 
 MENTION = re.compile(r"\b(run|search|scrape|extract|validate|clean|prepare|train|sample)\.py -|python3 |--root \{")
@@ -30,8 +31,7 @@ def test_another_root_is_named_for_a_shell(tmp_path: Path, name: str) -> None:
 
 
 def test_a_root_below_the_current_folder_is_named_from_there() -> None:
-    assert command("run.py", PROJECT / "topics/bread-baking", "--only train") == (
-        "python3 run.py --only train --root topics/bread-baking")
+    assert command("run.py", PROJECT / "own/bread", "--only train") == "python3 run.py --only train --root own/bread"
     assert shown(PROJECT / "-x") == "./-x"
 
 
@@ -39,7 +39,21 @@ def test_the_demonstration_stays_the_demonstration(tmp_path: Path) -> None:
     assert command("run.py", DEMO, "--status") == "python3 run.py --demo --status"
     assert command("run.py", DEMO, "--demo") == "python3 run.py --demo"
     assert command("run.py", tmp_path, "--demo") == f"python3 run.py --demo --root {tmp_path}"
-    assert command("sample.py", DEMO) == "python3 sample.py --root demo"
+    assert command("sample.py", DEMO) == "python3 sample.py --demo"
+
+
+@pytest.mark.parametrize(("folder", "option"), [("bread-baking", "--topic bread-baking"), ("北-京", "--topic '北-京'"),
+                                                ("Bread", "--root topics/Bread"), ("none", "--root topics/none")])
+def test_a_topic_is_named_where_its_name_leads_to_its_folder(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, option: str) -> None:
+    monkeypatch.setattr(paths, "PROJECT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "topics" / folder
+    if folder != "none":  # which is no topic yet
+        (root / "config").mkdir(parents=True)
+        (root / "config/queries.txt").touch()
+    line = command("sample.py", root, "--serve")
+    assert line in (f"python3 sample.py {option} --serve", f"python3 sample.py --serve {option}")
 
 
 def test_from_another_folder_the_script_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

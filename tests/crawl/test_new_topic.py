@@ -91,6 +91,12 @@ def test_wikipedia_is_asked_in_the_topics_language(tmp_path: Path) -> None:
     assert len(site.log) == 1 and len(read_seeds(tmp_path / "config/seeds.txt")) == 1
 
 
+def test_the_name_of_own_texts_is_not_sent_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new_topic, "suggestions", lambda *_: pytest.fail("Wikipedia was asked"))
+    new_topic.begin(tmp_path, "my diary", read_tables(tmp_path), texts=True)
+    assert not new_topic.begin(tmp_path, "my diary", read_tables(tmp_path))  # python3 run.py --topic "my diary"
+
+
 def test_own_texts_may_have_a_language(tmp_path: Path) -> None:
     new_topic.begin(tmp_path / "any", "book", read_tables(tmp_path), texts=True)
     new_topic.begin(tmp_path / "tr", "kitap", read_tables(tmp_path), texts=True, language="tr")

@@ -141,11 +141,13 @@ def test_outcomes_in_words(outcome, words):
     assert in_words(outcome).startswith(words)
 
 
-@pytest.mark.parametrize("name, setting", [("mediawiki", "web.contact"), ("searxng", "search.searxng_url")])
-def test_a_provider_is_off_until_its_setting_is_set(root, name, setting):
-    stats = run(SearchConfig(providers=[name]), root)
+@pytest.mark.parametrize("name, why", [
+    ("searxng", "search.searxng_url is not set"), *((name, "its pages are in English, search.language is another")
+                                                    for name in ("marginalia", "hackernews", "stackexchange"))])
+def test_a_provider_is_off_where_it_cannot_be_asked(root, name, why):
+    stats = run(SearchConfig(providers=[name], language="de"), root)
     assert stats.facts["providers"][name]["status"] == "off"
-    assert outcomes(stats) == {name: f"off: {setting} is not set"}
+    assert outcomes(stats) == {name: f"off: {why}"}
 
 
 def test_common_crawl_is_asked_for_the_hosts_of_the_seeds_a_page_per_run(root, monkeypatch):

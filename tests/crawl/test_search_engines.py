@@ -1,48 +1,28 @@
 """Search engines: a stand-in server answers as the real ones do."""
 
-import dataclasses
 import json
 
 import ddgs.base as ddgs_base
 import googlesearch
 import pytest
+from api_world import ODD_ROWS, ask, json_page, urls_of
 from local_server import page, serve
 
-from miniature_memory.crawl import search_engines, web
-from miniature_memory.crawl.config import SearchConfig, WebConfig
+from miniature_memory.crawl import commoncrawl as commoncrawl_module
+from miniature_memory.crawl import web
+from miniature_memory.crawl.commoncrawl import commoncrawl
+from miniature_memory.crawl.config import SearchConfig
 from miniature_memory.crawl.feed_reader import Listing
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError
-from miniature_memory.crawl.search_engines import commoncrawl, ddgs, google, mediawiki, searxng
+from miniature_memory.crawl.search_engines import ddgs, google, searxng
 from miniature_memory.crawl.web import Web
 from miniature_memory.storage.urls import Archived
 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch):
-    monkeypatch.setattr(search_engines, "COMMONCRAWL_PAUSE_SEC", 0.0)
-
-
-@pytest.fixture
-def world(monkeypatch):
-    """A server that stands in for every host: the host is the first part of the path."""
-    with serve() as server:
-        real = web.Web._exchange
-
-        def exchange(self, url, *rest):
-            here = f"{server.url}/{url.partition('://')[2]}"
-            return dataclasses.replace(real(self, here, *rest), url=url)
-        monkeypatch.setattr(web.Web, "_exchange", exchange)
-        yield server
-
-
-def ask(server, what="sea storms", page=0, n=10, **settings) -> Ask:
-    web = WebConfig(allow_private=[f"127.0.0.1:{server.port}"], contact=settings.pop("contact", ""))
-    return Ask(what, n, page, SearchConfig(web=web, **settings), Web(web), Listing)
-
-
-def urls_of(found: list[Found]) -> list[str]:
-    return [result.url for result in found]
+    monkeypatch.setattr(commoncrawl_module, "COMMONCRAWL_PAUSE_SEC", 0.0)
 
 
 GOOGLE_RESULT = ('<div class="ezO2md"><a href="/url?q=http://a.example/{0}&amp;sa=U"><span class="CVA68e">Storms {0}'
@@ -141,10 +121,6 @@ def test_a_library_that_sent_nothing_through_our_client_is_off(world, monkeypatc
             provider(ask(world))
 
 
-def json_page(content: object, status: int = 200, **headers):
-    return status, {"Content-Type": "application/json", **headers}, json.dumps(content).encode()
-
-
 @pytest.mark.parametrize("answer, reason", [
     (page(status=429, Retry_After="60"), "too_many_requests"), (page(status=403), "json_disabled"),
     (page("<p>no JSON"), "wrong_type"), (json_page([]), "bad_answer"), (json_page({"results": [{}]}), "bad_answer"),
@@ -166,20 +142,13 @@ def test_searxng_is_asked_for_json_at_its_own_address(path):
         assert server.paths == ["/search?q=a+b&format=json&language=en&pageno=2&safesearch=2"]
 
 
-ODD_ROWS = [None, 7, "x", [], {}, {"url": None}, {"url": 7}, {"url": ""}, {"url": {}}]
-
-
 def test_a_bad_row_of_searxng_costs_itself_alone():
     good = {"url": "http://a.example/1", "title": None, "content": "storms"}
     with serve(default=json_page({"results": [*ODD_ROWS, good]})) as server:
         assert searxng(ask(server, searxng_url=server.url)) == [Found("http://a.example/1", "storms")]
 
 
-def test_a_bad_row_of_a_wiki_or_an_engine_costs_itself_alone(world, monkeypatch):
-    rows = [{"index": 2, "fullurl": "http://b.example/2"}, None, {"fullurl": "http://b.example/3"}, {"index": 1}, 7,
-            {"index": "x", "fullurl": 7}, {"index": 1, "fullurl": "http://b.example/1"}]
-    world.default = json_page({"query": {"pages": rows}})
-    assert urls_of(mediawiki(ask(world, contact="me")))[:3] == [f"http://b.example/{n}" for n in (1, 2, 3)]
+def test_a_bad_row_of_an_engine_costs_itself_alone(world, monkeypatch):
     results = [None, {"body": "x"}, {"href": None}, {"href": "http://c.example/", "title": 7, "body": "y"}]
     world.default = page("<p>0")
     monkeypatch.setattr("ddgs.DDGS.text", lambda self, *args, **kwargs: [
@@ -193,40 +162,6 @@ def test_a_bad_line_of_the_index_costs_itself_alone(world):
     lines = "\n".join(json.dumps(row) for row in [None, 7, [], {}, *(good | change for change in odd), good])
     world.routes |= {"/index.commoncrawl.org/collinfo.json": CRAWLS, INDEX: page(lines)}
     assert urls_of(commoncrawl(ask(world, "https://a.example/"))) == ["https://a.example/"]
-
-
-WIKI = json_page({"query": {"pages": [{"index": 2, "title": "B", "fullurl": "https://en.wikipedia.org/wiki/B"},
-                                      {"index": 1, "title": "A", "fullurl": "https://en.wikipedia.org/wiki/A"}]}})
-
-
-def test_wikis_are_asked_one_after_the_other(world):
-    world.routes |= {"/de.wikipedia.org/w/api.php": WIKI,
-                     "/de.wikisource.org/w/api.php": json_page({"batchcomplete": True})}
-    found = mediawiki(ask(world, language="de", contact="me@example.org", page=1))
-    assert urls_of(found) == ["https://en.wikipedia.org/wiki/A", "https://en.wikipedia.org/wiki/B"]
-    assert len(world.log) == 2 and world.log[1].began >= world.log[0].ended
-    assert all("maxlag=5" in request.path and "gsroffset=10" in request.path for request in world.log)
-    assert world.log[0].headers["User-Agent"].endswith("(+me@example.org)")
-
-
-@pytest.mark.parametrize("answer, reason, wait", [
-    (json_page({"error": {"code": "maxlag"}}), "too_many_requests", None),
-    (json_page({"error": {"code": "ratelimited"}}, **{"Retry-After": "30"}), "too_many_requests", 30.0),
-    (json_page({"error": {"code": "badvalue\x1b"}}), "api_badvalue", None), (page(status=403), "denied", None),
-    (json_page({"query": {"pages": [{"index": "x"}]}}), "bad_answer", None),
-    (json_page({"query": []}), "bad_answer", None), (json_page([]), "bad_answer", None),
-    (page(status=503, Retry_After="7"), "too_many_requests", 7.0)])
-def test_how_wikis_refuse(world, answer, reason, wait):
-    world.default = answer
-    with pytest.raises(ProviderError) as caught:
-        mediawiki(ask(world))
-    assert (caught.value.reason, caught.value.retry_after_sec) == (reason, wait)
-
-
-def test_one_wiki_that_is_busy_does_not_spoil_the_other(world):
-    world.routes |= {"/en.wikipedia.org/w/api.php": json_page({"error": {"code": "maxlag"}}),
-                     "/en.wikisource.org/w/api.php": WIKI}
-    assert len(mediawiki(ask(world))) == 2
 
 
 INDEX = "/index.commoncrawl.org/CC-MAIN-2026-43-index"

@@ -3,8 +3,10 @@
 import gzip
 import io
 import json
+import os
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,8 @@ from miniature_memory.extraction import reading
 from miniature_memory.extraction.archives import read_warc
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.inputs import read_files, read_stdin
+from miniature_memory.extraction.page import Extracted
+from miniature_memory.extraction.workers import extract_job
 
 PAGE = f"<html><head><title>A page</title></head><body><article><p>{PROSE}</p><p>{PROSE}</p></article></body></html>"
 ONE = ExtractConfig(workers=1)
@@ -99,13 +103,72 @@ def test_files_and_folders_are_read(tmp_path):
     assert stats.n_out == 4 and stats.dropped == {"bad_json": 2, "no_text": 1, "duplicate_text": 1, "unknown_kind": 1}
 
 
+@pytest.fixture
+def in_process(monkeypatch):
+    """Without the start of a worker, which takes half a second."""
+    monkeypatch.setattr(extract, "extract_all", lambda jobs, config: (
+        (key, extract_job(job, config)) for key, job in jobs))
+
+
+@pytest.mark.usefixtures("in_process")
+def test_an_unchanged_file_is_read_once(tmp_path, caplog):
+    caplog.set_level("INFO")
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for name, text in (("a.txt", PROSE), ("b.html", PAGE), ("c.xyz", "")):
+        (folder / name).write_text(text)
+
+    def n_read(config=ONE, *settled):
+        for name in settled:
+            os.utime(folder / name, (1e9, 1e9))
+        return extract.run(config, tmp_path, files=[folder]).n_in - 1  # c.xyz is counted each time
+
+    assert n_read() == n_read() == 2  # so new that they may change within one tick of the file system's clock
+    assert n_read(ONE, "a.txt", "b.html") == 2 and n_read() == 0
+    assert "skipped: 2 unchanged files" in caplog.text
+    assert n_read(replace(ONE, mode="readability")) == 2
+    (folder / "a.txt").write_text(PROSE.swapcase())  # of the same size
+    assert n_read() == 2 and n_read(ONE, "a.txt") == 1 and n_read() == 0  # b.html: the mode is another one again
+    assert len(lines(tmp_path / "data/raw/000000.jsonl")) == 3
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_file_is_remembered_once_all_its_documents_are_stored(tmp_path, monkeypatch):
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_text("".join(json.dumps({"text": f"{name} {n}"}) + "\n" for n in range(5)))
+        os.utime(tmp_path / name, (1e9, 1e9))
+    files, store = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"], extract._store
+
+    def stopped(catalog, extracted, origin, stats):
+        if extracted.text == "b.jsonl 3":
+            raise KeyboardInterrupt
+        store(catalog, extracted, origin, stats)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(extract, "_store", stopped)
+        extract.run(ONE, tmp_path, files=files)
+    stats = extract.run(ONE, tmp_path, files=files)
+    assert (stats.n_in, stats.n_out, stats.dropped) == (5, 2, {"duplicate_text": 3})  # a.jsonl is skipped
+
+
+@pytest.mark.usefixtures("in_process")
+def test_what_could_not_be_read_is_read_again(tmp_path, monkeypatch):
+    (tmp_path / "a.html").write_text(PAGE)
+    os.utime(tmp_path / "a.html", (1e9, 1e9))
+    with monkeypatch.context() as patch:
+        patch.setattr(extract, "extract_all", lambda jobs, config: (
+            (key, Extracted(reason="extraction_timeout")) for key, _ in jobs))
+        assert extract.run(ONE, tmp_path, files=[tmp_path / "a.html"]).dropped == {"extraction_timeout": 1}
+    assert extract.run(ONE, tmp_path, files=[tmp_path / "a.html"]).n_out == 1
+
+
 def test_a_book_becomes_documents_that_know_their_place(tmp_path):
-    days = (f"# Day {n}\n\n" + f"The ferry {n} crossed twice.\n\n" * 300 for n in "123")
+    days = (f"# Day {n}\n\n" + f"The ferry {n} crossed twice.\n\n" * 90 for n in range(10))
     (tmp_path / "ferry.md").write_text("".join(days))
     extract.run(ONE, tmp_path, files=[tmp_path / "ferry.md"])
     found = [line["metadata"] for line in lines(tmp_path / "data/raw/000000.jsonl")]
     assert [(one["title"], one["url"].partition("#")[2]) for one in found] == [
-        ("ferry, Day 1", "part=1"), ("ferry, Day 2", "part=2"), ("ferry, Day 3", "part=3")]
+        (f"ferry, Day {n}", f"part={n + 1}") for n in range(10)]
 
 
 def test_files_that_are_too_big_or_missing(tmp_path, monkeypatch):

@@ -332,9 +332,9 @@ def test_an_option_takes_the_place_of_its_setting(arguments: list[str], expected
 @pytest.mark.parametrize(("arguments", "sentence"), [
     (["--temperature", "-1"], "temperature = -1.0; expected 0 or more"),
     (["--temperature", "nan"], "temperature = nan; expected 0 or more"),
-    (["--temperature", "hot"], "argument --temperature: invalid float value: 'hot'"),
+    (["--temperature", "hot"], "argument --temperature: 'hot'; expected a number"),
     (["--repetition-penalty", "inf"], "repetition_penalty = inf"), (["-n", "0"], "num_samples = 0; expected 1 or more"),
-    (["-n", "1.5"], "invalid int value"), (["--top_p=2"], "top_p = 2.0; expected more than 0"),
+    (["-n", "1.5"], "'1.5'; expected a whole number"), (["--top_p=2"], "top_p = 2.0; expected more than 0"),
     (["--temprature=1"], "Did you mean --temperature?"), (["a", "--prompt", "b"], "not allowed with argument"),
     (["--interactive", "--prompt", "b"], "not allowed with argument"),
     (["--interactive", "--serve"], "not allowed with argument --serve"), (["-i", "-n", "0"], "num_samples = 0")])

@@ -17,7 +17,7 @@ import pytest
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.crawl.frontier import due_urls
-from miniature_memory.storage import append_log, backoffs, rejections, schema, urls
+from miniature_memory.storage import append_log, backoffs, pages, rejections, schema, shells, urls
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import append_line, read_lines
 from miniature_memory.storage.rejections import Rejection
@@ -355,7 +355,7 @@ def test_a_catalog_of_version_3_is_migrated_and_loses_nothing(tmp_path: Path) ->
         assert catalog.state("search.next_query") == 7 and [row["url"] for row in due_urls(catalog, 9, 9)] == [
             "http://b/"]
         append_rows(catalog, [b"two\n"])
-    assert after["hosts"] == [("a", "x", None, 7.0, 0), ("b", None, None, 8.0, 0)]
+    assert after["hosts"] == [("a", "x", None, 7.0, 0, None), ("b", None, None, 8.0, 0, None)]
     assert [row[:-2] for row in after.pop("urls")] == before.pop("urls")
     moved = {"settings", "breakers", "hosts", "documents"}
     assert [row[:-2] for row in after["documents"]] == before["documents"]
@@ -379,8 +379,36 @@ def test_a_catalog_of_version_4_is_migrated_and_loses_nothing(tmp_path: Path) ->
     assert [row[-2:] for row in after["urls"]] == [(None, row[1]) for row in before["urls"]]
     assert after["documents"] == [(*row, None, None) for row in before["documents"]]
     assert after.pop("state").pop(0)[0] in ("search.next_query", "urls.spelled_since") and before.pop("state")
-    changed: dict[str, list[tuple[object, ...]]] = {"urls": [], "documents": []}
+    assert after["hosts"] == [(*row, None) for row in before["hosts"]]
+    changed: dict[str, list[tuple[object, ...]]] = {
+        "urls": [], "documents": [], "hosts": [], "local_files": [], "shells": []}
     assert after | changed == before | changed
+
+
+def test_a_file_in_which_a_page_waits_for_a_browser_is_kept(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog:
+        with catalog.record():
+            urls.add(catalog, "http://a/", "t")
+            place = catalog.append(pages.FOLDER, pages.SUFFIX, b"a response")
+            shells.add(catalog, 1, "http://a/", place)
+        catalog.commit()
+        assert not pages.extracted_files(catalog)
+        [row] = shells.waiting(catalog, 9)
+        assert (row["url"], row["answered_url"], row["file"], row["length"]) == (*["http://a/"] * 2, place.file, 10)
+        with catalog.record():
+            shells.remove(catalog, 1)
+        assert pages.extracted_files(catalog) == [place.file]
+
+
+def test_a_catalog_of_version_6_is_migrated_and_loses_nothing(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as new, new.record():
+        urls.add(new, "http://a/", "t")
+        schema_now, rows_now = schema_of(new), all_rows(new)
+    with contextlib.closing(sqlite3.connect(tmp_path / "data/catalog.sqlite3")) as db:
+        db.executescript("ALTER TABLE hosts DROP COLUMN feed; DROP TABLE local_files; DROP TABLE shells; "
+                         "PRAGMA user_version = 6;")
+    with Catalog(tmp_path) as old:
+        assert schema_of(old) == schema_now and all_rows(old) == rows_now
 
 
 def test_a_migrated_url_that_never_gave_a_page_gets_the_spelling_in_which_it_is_found(tmp_path: Path) -> None:

@@ -49,6 +49,14 @@ def test_each_byte_belongs_to_a_part(root: Path) -> None:
     assert not disk.usage(root, 3).is_whole and not disk.usage(root / "none").parts
 
 
+def test_where_there_are_too_many_files_the_large_ones_are_seen(tmp_path: Path) -> None:
+    for name in ("data/catalog.sqlite3", "checkpoints/ckpt.pt", *(f"checkpoints/history/{n}.pt" for n in range(20))):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(1000))
+    found = disk.usage(tmp_path, 10)
+    assert found.parts["catalog"] == found.parts["checkpoints"] == 1000 and not found.is_whole
+
+
 def test_earlier_models_go_first_and_only_as_many_as_must(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     total = disk.usage(root).total

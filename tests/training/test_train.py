@@ -178,7 +178,7 @@ def test_run_ends_in_time(root: Path) -> None:
 
 def test_training_stops_when_the_text_was_read_often_enough(root: Path) -> None:
     config = dataclasses.replace(TINY, max_iters=0, max_epochs=2)
-    run(config, root)
+    assert "the text was read 2 times" in run(config, root).facts["summary"]
     assert checkpoint(root)["position"]["epoch"] == 2
     assert "max_epochs" in run(config, root).facts["stop_reason"]
 

@@ -10,14 +10,17 @@ import threading
 from pathlib import Path
 
 import pytest
-from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, run_py
-from local_server import serve
+from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, copy_project, follow, run_py
+from local_server import Answer, serve
 
 import validate
 from miniature_memory.core.config import Tables, read_tables
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import run_lock
+from miniature_memory.crawl import browser
+from miniature_memory.crawl.provider import Ask, Found, ProviderError
+from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import doctor, doctor_web
@@ -86,15 +89,6 @@ def test_every_required_package_can_be_imported_by_its_name() -> None:
             if not importlib.util.find_spec(doctor.IMPORTED_AS.get(name, name.replace("-", "_")))] == []
 
 
-def copy_project(folder: Path) -> Path:
-    for path in [*PROJECT.glob("*.py"), *PROJECT.glob("*.txt"), *PROJECT.glob("config/*"),
-                 *PROJECT.glob("miniature_memory/**/*.py")]:
-        target = folder / path.relative_to(PROJECT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-    return folder / "run.py"
-
-
 @pytest.mark.parametrize("view", ["--doctor", "--status", "--topics"])
 def test_the_views_run_where_nothing_is_installed(tmp_path: Path, view: str) -> None:
     script = copy_project(tmp_path)
@@ -133,37 +127,126 @@ def test_settings_and_checkpoints_are_tried(tmp_path: Path, monkeypatch: pytest.
     assert apply(device)["train"]["device"] == "auto"
 
 
+def test_the_browser_is_checked_only_where_pages_are_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not doctor.check_browser(read_tables(tmp_path))
+    tables = read_tables(tmp_path, None, ['scrape.render="auto"'])
+    [finding] = doctor.check_browser(tables)
+    found = browser.find()
+    assert (finding.level, finding.fix) == ((NOTE, found.fix) if found.trouble else (OK, ""))
+    monkeypatch.setattr(browser, "PROGRAMS", ("no-such-browser",))
+    [finding] = doctor.check_browser(tables)
+    assert finding.level == NOTE and finding.fix.endswith("apt-get install no-such-browser")
+
+
 def test_the_contact_that_the_fix_names_is_accepted(tmp_path: Path) -> None:
     finding = doctor.check_contact(tmp_path, read_tables(tmp_path))
     assert finding.level == NOTE and doctor.check_contact(tmp_path, apply(finding)).level == OK
 
 
-def test_providers_that_answer_and_one_that_does_not() -> None:
-    with serve({"/robots.txt": (404, {}, b"")}) as site:
-        findings = check_web(Path("/nowhere"), 'search.providers=["searxng", "mediawiki", "seeds"]',
-                             'search.searxng_url="http://searx.test/search"', 'web.contact="me@example.org"',
-                             'search.wikis=["http://wiki.test/api.php"]',
+def results(url: str) -> Answer:
+    return 200, {"Content-Type": "application/json"}, json.dumps({"results": [{"url": url, "title": ""}]}).encode()
+
+
+def test_each_provider_has_a_line_with_what_it_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(ask: Ask) -> list[Found]:
+        raise ProviderError("captcha")
+
+    def breaks(ask: Ask) -> list[Found]:
+        raise ZeroDivisionError
+
+    answers = {"google": refuses, "ddgs": lambda ask: [], "commoncrawl": breaks}
+    for name, answer in answers.items():
+        monkeypatch.setitem(PROVIDERS, name, PROVIDERS[name]._replace(ask=answer, takes="query"))
+    with serve({"/search": results("http://a.example/"),
+                "/robots.txt": (404, {}, b"")}) as site:
+        findings = check_web(Path("/nowhere"), 'search.providers=["google", "ddgs", "commoncrawl", "searxng", '
+                             '"mediawiki"]', 'web.contact="me@example.org"',
+                             'search.searxng_url="http://searx.test"', 'search.wikis=["http://wiki.test/api.php"]',
                              f'web.connect_to=["searx.test=127.0.0.1:{site.port}", "wiki.test=127.0.0.1:1"]')
-    assert site.paths == ["/robots.txt"]
-    assert of(findings, "searxng") == [(OK, "reachable")] and of(findings, "network")[0][0] == OK
-    assert of(findings, "mediawiki") == [(NOTE, "wiki.test: unreachable")]
+    assert {finding.name: (finding.level, finding.found) for finding in findings[1:]} == {
+        "network": (OK, "4 of 5 providers answered"), "searxng": (OK, '1 result for "wikipedia"'),
+        "google": (NOTE, "captcha"), "ddgs": (NOTE, "no results, even for a common query"),
+        "commoncrawl": (NOTE, "unexpected error; a run keeps its traceback in data/run.log"),
+        "mediawiki": (NOTE, "unreachable")}
+
+
+def test_hosts_of_seeds_are_asked_for_robots_txt_alone(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/seeds.txt").write_text("page http://a.test/x\npage http://b.test/\n")
+    with serve({"/robots.txt": (404, {}, b"")}) as site:
+        findings = check_web(tmp_path, 'search.providers=["seeds"]', f'web.connect_to=["a.test=127.0.0.1:{site.port}", '
+                             '"b.test=127.0.0.1:1"]')
+    assert site.paths == ["/robots.txt"] and of(findings, "seeds") == [(OK, "reachable, except b.test: unreachable")]
+
+
+def test_each_open_source_is_looked_at_where_it_is_asked() -> None:
+    names = ["mediawiki", "wikilinks", "marginalia", "hackernews", "internetarchive", "stackexchange"]
+    hosts = ["wiki.test", "wiki.test", "api2.marginalia-search.com", "hn.algolia.com", "archive.org",
+             "api.stackexchange.com"]
+    with serve({"/robots.txt": (404, {}, b"")}) as site:
+        findings = check_web(Path("/nowhere"), f"search.providers={json.dumps(['searxng', *names])}",
+                             'search.searxng_url="http://searx.test/search"',
+                             'search.wikis=["http://wiki.test/api.php"]',
+                             f"web.connect_to={json.dumps([f'{host}=127.0.0.1:1' for host in set(hosts)])[:-1]}, "
+                             f'"searx.test=127.0.0.1:{site.port}"]')
+    assert [of(findings, name) for name in names] == [[(NOTE, "unreachable")]] * len(names)
 
 
 def test_a_silent_host_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_web, "ANSWER_SEC", 0.3)
     checked = threading.Event()
+    (tmp_path / "config").mkdir()
     with serve(default=lambda handler: checked.wait()) as site:
-        findings = check_web(tmp_path, 'search.providers=["searxng"]', f'search.searxng_url="{site.url}"')
+        (tmp_path / "config/seeds.txt").write_text("page http://a.test/\n")
+        findings = check_web(tmp_path, 'search.providers=["searxng", "seeds"]', f'search.searxng_url="{site.url}"',
+                             f'web.connect_to=["a.test=127.0.0.1:{site.port}"]')
         checked.set()
-    assert of(findings, "network")[0][0] == BAD and "no valid answer" in of(findings, "network")[0][1]
+    (network,) = of(findings, "network")
+    assert network == (BAD, "none of 2 providers answered (searxng: timeout; seeds: a.test: no valid answer).")
 
 
 def test_a_private_address_is_asked_only_where_the_user_named_it(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
-    with serve({"/robots.txt": (200, {}, b"")}) as site:
+    with serve(default=results("http://a.example/")) as site:
         (tmp_path / "config/seeds.txt").write_text(f"page http://localhost:{site.port + 1}/\n")
         findings = check_web(tmp_path, 'search.providers=["searxng", "seeds"]', f'search.searxng_url="{site.url}"')
     assert of(findings, "searxng")[0][0] == OK and "blocked address" in of(findings, "seeds")[0][1]
+
+
+def test_an_engine_with_a_key_is_asked_only_if_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("BRAVE_API_KEY", "0123456789")
+    answer = b'{"query": {}, "web": {"results": [{"url": "http://a.example/"}]}}'
+    with serve({"/brave": (200, {}, answer)}) as site:
+        overrides = ['search.providers=["keyed"]', f'search.engines.brave={{url="{site.url}/brave"}}',
+                     f'web.allow_private=["127.0.0.1:{site.port}"]']
+
+        def look(ask_paid: bool, *more: str) -> tuple[str, str]:
+            tables = read_tables(tmp_path, None, [*overrides, *more])
+            findings = {finding.name: finding for finding in doctor_web.check_web(tmp_path, tables, ask_paid)}
+            assert findings["brave"].level == OK or findings["brave"].fix
+            return findings["brave"].found + findings["brave"].fix, findings["paid queries"].found
+        assert "BRAVE_API_KEY, not asked" in look(False)[0] and site.paths == []
+        assert look(True)[0] == "key found in BRAVE_API_KEY; 1 result" and len(site.paths) == 1
+        site.routes["/brave"] = (422, {}, b'{"error": {"code": "SUBSCRIPTION_TOKEN_INVALID"}}')
+        assert "which comes from BRAVE_API_KEY. Expected: a valid one.get one at https" in look(True)[0]
+        used_up, spent = look(True, "search.monthly_queries=2")
+        assert used_up == "off: search.monthly_queries is used up for this month" and spent.startswith("2 of 2 used")
+        with Catalog(tmp_path) as catalog, catalog.record():
+            backoffs.extend(catalog, "provider", "brave", 3600, "too_many_requests")
+        assert look(True)[0].startswith("paused until") and len(site.paths) == 2
+    assert run_py("--ask-paid").returncode == 2
+
+
+def test_keys_that_others_may_read_are_a_finding_whose_fix_works(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    path = tmp_path / "config/keys.toml"
+    path.write_text('brave = "0123456789"\n')
+    path.chmod(0o644)
+    (finding,) = (one for one in check_web(tmp_path, 'search.providers=["keyed"]') if one.name == "keys")
+    assert finding.level == BAD and "others may read it" in finding.found
+    follow(finding.fix)
+    assert of(check_web(tmp_path, 'search.providers=["keyed"]'), "brave")[0][0] == OK
 
 
 def test_a_paused_provider_is_not_asked(tmp_path: Path) -> None:
@@ -194,7 +277,7 @@ def test_queries_that_cannot_be_used(tmp_path: Path, content: bytes, message: st
     (level, found), = of(check_web(tmp_path, NOWHERE), "queries")
     assert level == BAD and message in found
     (tmp_path / "config/queries.txt").write_text("ships\n")
-    assert of(check_web(tmp_path, NOWHERE), "queries") == [(OK, "queries: 1, seeds: 0")]
+    assert of(check_web(tmp_path, NOWHERE), "queries") == [(OK, "1; addresses in seeds.txt: 0")]
 
 
 def test_a_whole_dataset(tmp_path: Path) -> None:

@@ -59,6 +59,16 @@ def test_a_line_is_named_at_its_end_with_its_last_value() -> None:
     assert "none" not in svg and "2.500 at 1, 2.000 at 2" in svg
 
 
+def test_lines_that_coincide_do_not_hide_each_other() -> None:
+    same = [(1.0, 2.5), (2.0, 2.0)]
+    drawn = plots.lines("Loss", {"validation": same, "training": same}, "run", "nats")
+    assert drawn.index('class="s1"') < drawn.index('class="s2"')  # the second is dashed, over the first
+    dashed = " ".join(re.findall(r"(.*)\{stroke-dasharray", plots.STYLE))
+    assert ".s2" in dashed and ".s1" not in dashed
+    radii = re.findall(r'class="f(\d)" cx="[\d.]+" cy="[\d.]+" r="([\d.]+)"', drawn)
+    assert dict(radii)["1"] > dict(radii)["2"]
+
+
 def test_whole_numbers_keep_no_decimals() -> None:
     assert "7" in words(plots.lines("Title", {"": [(1, 5), (2, 7)]}, "run", "documents", from_zero=True))
 

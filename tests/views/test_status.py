@@ -16,6 +16,7 @@ from miniature_memory.core.config import read_tables
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import run_lock
 from miniature_memory.core.stage import StageStats
+from miniature_memory.crawl.new_topic import begin_texts
 from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import history, status
@@ -63,6 +64,19 @@ def test_reasons_are_words_the_most_common_first(tmp_path: Path) -> None:
     text = " ".join(status.screen(facts_of(tmp_path)).split())
     assert "search 9 of 9 skipped (already known)" in text
     assert "clean 21 of 30 rejected (7 too few words, 6 c, 4 d, 3 e; 1 more reason)" in text
+
+
+def test_what_a_browser_made_of_pages_is_shown(tmp_path: Path) -> None:
+    scrape = StageStats("scrape", 9, 7, facts={"rendering": {
+        "rendered": 7, "still_empty": 1, "given_up": {"render_timeout": 1, "x": "damage"}, "waiting": 2}})
+    add_run(tmp_path, scrape)
+    text = " ".join(status.screen(facts_of(tmp_path)).split())
+    assert "rendered 7 pages in a browser; 1 still empty; given up: 1 timed out in the browser; 2 waiting" in text
+    for damage in ("x", {}, {"rendered": "x"}, {"rendered": 1, "given_up": 3}):
+        scrape.facts["rendering"] = damage
+        add_run(tmp_path, scrape)
+        text = " ".join(status.screen(facts_of(tmp_path)).split())
+        assert "in a browser" not in text or "1 page in a browser; 0 still empty; given up: none" in text
 
 
 def test_a_back_off_is_shown_until_it_ends(tmp_path: Path) -> None:
@@ -146,6 +160,20 @@ def test_training_that_was_skipped_gives_its_reason(tmp_path: Path) -> None:
     assert "skipped: the text was read 16 times. For more text, add queries" in facts_of(tmp_path)["next"]
     add_run(tmp_path, StageStats("train", facts={"stop_reason": ""}))
     assert "collects and learns more" in facts_of(tmp_path)["next"]
+
+
+def test_own_texts_are_followed_by_more_texts_and_not_by_queries(tmp_path: Path) -> None:
+    begin_texts(tmp_path, "letters")
+    assert "name other texts" in facts_of(tmp_path)["next"]
+    add_clean_documents(tmp_path, [PROSE])
+    with Catalog(tmp_path) as catalog, catalog.record():
+        catalog.advance("prepare", 1)
+    write_model(tmp_path)
+    for reason in ("the text was read 16 times", ""):
+        add_run(tmp_path, StageStats("train", facts={"stop_reason": reason}))
+        facts = facts_of(tmp_path)
+        assert "--texts FILE..." in facts["next"] and "queries" not in facts["next"]
+        assert "hosts" not in status.screen(facts)
 
 
 def write_model(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Topics in other scripts, from a local site to samples: python3 -m pytest -m slow tests/test_other_scripts.py"""
+"""Topics in other languages, from a local site to samples: python3 -m pytest -m slow tests/test_other_languages.py"""
 
 import unicodedata
 from pathlib import Path
@@ -27,10 +27,12 @@ class Site(NamedTuple):
     menu: str
     things: str
     sentences: str
+    named: tuple[str, ...] = ()  # the options that name the language; without them it is guessed
 
     def pages(self) -> list[str]:
         things, sentences = self.things.split(), self.sentences.strip().splitlines()
-        return [self.page(things[n:] + things[:n], [*sentences[n:], *sentences[:n]][:7]) for n in range(N_PAGES)]
+        turned = [things[5 * n % N_PAGES:] + things[:5 * n % N_PAGES] for n in range(N_PAGES)]  # no two alike
+        return [self.page(turned[n], [*sentences[n:], *sentences[:n]][:7]) for n in range(N_PAGES)]
 
     def page(self, things: list[str], sentences: list[str]) -> str:
         said = [sentence.format(a=things[0], b=things[n + 1], c=things[n + 2]) for n, sentence in enumerate(sentences)]
@@ -86,6 +88,21 @@ SITES = [
 शहर के लोग पुराने बाज़ार में {a} बेचते हैं और हमेशा {c} का दाम भी पूछते हैं।
 दिन के अंत में हम अपनी कॉपी में {a} के बारे में लिखते हैं और {b} को कल के लिए छोड़ देते हैं।
 """),
+    Site("Brot backen", "de", "LATIN", "Startseite Neuigkeiten Angebote Kontakt Impressum",
+         "Sauerteig Roggenmehl Hefe Backofen Kruste Krume Teigling Gärkorb Salz Wasser Schieber Backstein", """
+Wer zum ersten Mal mit {a} arbeitet, nimmt sich am besten einen Vormittag, stellt {b} bereit und legt {c} daneben.
+Meine Großmutter hat {a} immer neben {b} aufbewahrt, denn nur dort war es warm genug für {c}.
+Über {a} gibt es viele Meinungen, aber fast alle Bäcker sind sich einig, dass {b} und {c} dazugehören.
+Man erkennt gutes Handwerk daran, wie sorgfältig jemand {a} prüft, bevor er sich um {c} kümmert.
+Im Winter dauert es mit {b} länger, und deshalb ruht {a} über Nacht bei {c} unter einem Tuch.
+Früher wurde {a} im Dorf gemeinsam benutzt, und wer {b} besaß, brachte am Samstag auch {c} mit.
+Nach einer halben Stunde sieht man, ob {a} und {b} zueinander passen oder ob noch {c} fehlt.
+Ein häufiger Fehler besteht darin, {a} zu früh zu verwenden, {b} zu vergessen und {c} zu spät zu holen.
+Die Kinder durften zusehen, wie der Meister {a} langsam drehte und dabei von {c} erzählte.
+Ohne {a} wäre das Ergebnis kaum zu genießen, auch wenn {b} noch so sorgfältig ausgewählt wurde.
+Auf dem Markt fragte ein Kunde, warum {a} in diesem Jahr teurer sei als {b}, und bekam keine Antwort.
+Zum Schluss wird {a} gereinigt und getrocknet, damit es beim nächsten Mal wieder mit {c} verwendet werden kann.
+""", ("--language", "de")),
 ]
 
 
@@ -99,17 +116,18 @@ def test_a_topic_is_collected_learned_and_written_in_its_language(tmp_path: Path
         settings = ['search.providers=["seeds"]', "search.wikis=[]", "train.max_minutes=0.1", "prepare.vocab_size=512",
                     f'web.connect_to=["{HOST}=127.0.0.1:{server.port}"]']
         options = [word for setting in settings for word in ("--set", setting)]
-        first = run_py("--root", tmp_path, "--topic", site.topic, *options)
+        first = run_py("--root", tmp_path, "--topic", site.topic, *site.named, *options)
         second = run_py("--root", tmp_path, "--topic", site.topic, "--only", "search")  # without a word on the language
     assert first.returncode == 0, first.stderr
-    assert f"({site.language}), guessed" in first.stderr and "language" not in second.stderr
+    why = "as --language says" if site.named else "guessed"
+    assert f"({site.language}), {why}" in first.stderr and "language" not in second.stderr
     tables = read_tables(root)
     assert tables["search"]["language"] == site.language and tables["validate"]["languages"] == [site.language]
     assert len(read_lines(root / "config/queries.txt")) == 10
     with Catalog(root, read_only=True) as catalog:
         kept = clean_documents.count(catalog)
     assert kept == N_PAGES, lines(root / "data/rejected.jsonl")
-    samples = run_py("--root", tmp_path, "--topic", site.topic, "-n", "2", script="sample.py").stdout
-    letters = [char for char in samples if char.isalpha() and not char.isascii()]
+    samples = run_py("--root", tmp_path, "--topic", site.topic, "-n", "4", script="sample.py").stdout
+    letters = [char for char in samples if char.isalpha() and (site.script == "LATIN" or not char.isascii())]
     in_script = [char for char in letters if unicodedata.name(char).startswith(tuple(site.script.split()))]
     assert len(in_script) > 100 and len(in_script) > 0.9 * len(letters), samples
