@@ -44,7 +44,7 @@ class Sample(NamedTuple):
     originals: list[str]
 
 
-def read_dataset(root: Path, problems: list[Finding], min_topic_fit: float) -> Dataset | None:
+def read_dataset(root: Path, problems: list[Finding], min_topic_fit: float = 0.0) -> Dataset | None:
     """None, and a problem, if there is no catalog that can be read."""
     everything = status.read_counts(root, problems)
     if not everything:

@@ -405,8 +405,8 @@ def test_a_catalog_of_version_6_is_migrated_and_loses_nothing(tmp_path: Path) ->
         urls.add(new, "http://a/", "t")
         schema_now, rows_now = schema_of(new), all_rows(new)
     with contextlib.closing(sqlite3.connect(tmp_path / "data/catalog.sqlite3")) as db:
-        db.executescript("ALTER TABLE hosts DROP COLUMN feed; DROP TABLE local_files; DROP TABLE shells; "
-                         "PRAGMA user_version = 6;")
+        db.executescript("ALTER TABLE hosts DROP COLUMN feed; ALTER TABLE documents DROP COLUMN topic_fit; "
+                         "DROP TABLE local_files; DROP TABLE shells; PRAGMA user_version = 6;")
     with Catalog(tmp_path) as old:
         assert schema_of(old) == schema_now and all_rows(old) == rows_now
 
