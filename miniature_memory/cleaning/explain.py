@@ -12,7 +12,15 @@ from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.cleaning.filters import Check
 from miniature_memory.cleaning.measures import measure
 from miniature_memory.cleaning.privacy import mask
-from miniature_memory.cleaning.topic import FEWEST_PAGES, MIN_TERMS, Topic, document_terms, is_chosen, load_topic
+from miniature_memory.cleaning.topic import (
+    ASKED_SHARE,
+    FEWEST_PAGES,
+    MIN_TERMS,
+    Topic,
+    document_terms,
+    is_chosen,
+    load_topic,
+)
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import shown
 from miniature_memory.core.text import hostname
@@ -90,3 +98,5 @@ def _topic_fit(topic: Topic, document: dict[str, Any], text: str, row: sqlite3.R
     shown = ", ".join(f"{word} {share:.3f}" for word, share in list(counted.items())[:SHOWN_WORDS])
     yield (f"           by {len(counted)} of {len(profile.weights) if profile else 0} words of the topic, as {n_pages} "
            f"pages tell: {shown or 'none'}")
+    asked = ASKED_SHARE * topic.asked_for(terms, language)
+    yield f"           by the words of the title or of one query alone: {asked:.3f}; the higher figure counts"

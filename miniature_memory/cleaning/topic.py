@@ -11,7 +11,17 @@ from typing import Any, NamedTuple
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.core.common_words import rarity
 from miniature_memory.core.text import hostname
-from miniature_memory.core.topic_fit import Profile, Terms, fit, mention, profile_of, shares, terms_of, topic_words
+from miniature_memory.core.topic_fit import (
+    Profile,
+    Terms,
+    fit,
+    mention,
+    profile_of,
+    query_words,
+    shares,
+    terms_of,
+    topic_words,
+)
 from miniature_memory.storage import clean_documents, topic_pages
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.rejections import Rejection
@@ -21,6 +31,7 @@ MOST_PAGES = 10  # guess: 20 judge no better
 MIN_TERMS = 50  # of a document that is judged: less is no evidence. As many as min_words
 MIN_MENTION = 0.2  # of the topic's own words in a page of the topic. Guess
 MIN_ARTICLE_MENTION = 0.05  # in an article that a wiki found for the topic, or that its seeds name. Guess
+ASKED_SHARE = 0.5  # of a document's fit, that it gets for speaking of nothing but the words of one query. Guess
 LEARN_FIT = 0.5  # of a document that may become a page of the topic. Guess
 ARTICLES = ("mediawiki: ", "seeds: ")  # sources
 SEEDS = "seeds: "
@@ -41,6 +52,7 @@ class Topic:
         self.title, self.queries = title, list(queries)
         self.pages = {language: list(of_language) for language, of_language in (pages or {}).items()}
         self._own: dict[str, dict[str, float]] = {}
+        self._lines: dict[str, list[dict[str, float]]] = {}
         self._profiles: dict[str, Profile] = {}
 
     def own(self, language: str) -> dict[str, float]:
@@ -48,6 +60,12 @@ class Topic:
         if language not in self._own:
             self._own[language] = topic_words(self.title, self.queries, rarity(language))
         return self._own[language]
+
+    def asked_for(self, terms: Terms, language: str) -> float:
+        """How much a document speaks of what one of the queries, or the title, asks for."""
+        if language not in self._lines:
+            self._lines[language] = query_words(self.title, self.queries, rarity(language))
+        return max((mention(line, terms, in_any_form=False) for line in self._lines[language]), default=0.0)
 
     def profile(self, language: str) -> Profile | None:
         """None as long as too few pages are known in this language."""
@@ -61,7 +79,7 @@ class Topic:
         profile = self.profile(language)
         if profile is None or terms.total() < MIN_TERMS:
             return None
-        return round(fit(profile, terms, rarity(language)), 3)
+        return round(max(fit(profile, terms, rarity(language)), ASKED_SHARE * self.asked_for(terms, language)), 3)
 
     def words(self, terms: Terms, language: str) -> dict[str, float]:
         """What each word adds to the fit of a document, the most first."""

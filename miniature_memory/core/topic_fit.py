@@ -33,6 +33,8 @@ _NO_SPACES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\
 _TERM = re.compile(r"[^\s\d_\x00-\x40\x5b-\x60\x7b-\xbf\u02b0-\u02ff\u060c-\u061f\u0640\u066a-\u066d\u06d4\u0964-\u0970"
                    r"\u2000-\u2bff\u3000-\u303f\u30fb\ufe10-\ufe6f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
                    r"]{2,}|[\u3400-\u9fff]")  # no character beyond 16 bits: re would look for each by itself
+_MARKS = "’‘“”–—…•·®™\u00a0\u200b"  # the commonest beyond ASCII
+_LETTERS = bytes(byte if chr(byte).isalpha() else ord(" ") for byte in range(256))
 _RUN = re.compile(f"[{_NO_SPACES}]+|[^{_NO_SPACES}]{{2,}}")
 _HAS_RUN = re.compile(f"[{_NO_SPACES}]")
 
@@ -54,8 +56,17 @@ def terms_of(text: str, title: str = "") -> Terms:
     return terms
 
 
+def _words(text: str) -> list[str]:
+    """The words of a text in lower case, as _TERM has them; in a third of its time where all letters are ASCII."""
+    for mark in "" if text.isascii() else _MARKS:
+        text = text.replace(mark, " ")
+    if not text.isascii():
+        return _TERM.findall(text)
+    return [word for word in text.encode().translate(_LETTERS).decode().split(" ") if len(word) > 1]
+
+
 def _terms(text: str) -> Terms:
-    terms = Counter(_TERM.findall(text.lower()))
+    terms = Counter(_words(text.lower()))
     letters = "".join(terms)
     if not letters.isascii() and _HAS_RUN.search(letters):
         for word in [word for word in terms if _HAS_RUN.search(word)]:
@@ -102,11 +113,19 @@ def is_form(own: str, word: str) -> bool:
     return (rest <= MOST_ENDING and same >= max(SAME_CHARS, rest + 1)) or (same == 3 and rest == 3 and len(word) >= 5)
 
 
-def mention(own: Mapping[str, float], terms: Terms) -> float:
+def mention(own: Mapping[str, float], terms: Terms, in_any_form: bool = True) -> float:
     """How much a text speaks of a topic's own words, 0 to 1: HALF_RATE of them is one half."""
     total = terms.total()
-    counts = {word: sum(n for term, n in terms.items() if is_form(word, term)) for word in own}
+    counts = {word: sum(n for term, n in terms.items() if is_form(word, term)) if in_any_form else terms[word]
+              for word in own}
     return sum(own[word] * n / (n + HALF_RATE * total) for word, n in counts.items() if n)
+
+
+def query_words(title: str, queries: Iterable[str], rare: Mapping[str, float]) -> list[dict[str, float]]:
+    """The words of the title and of each query that says something else, with weights as topic_words() gives."""
+    lines = [title, *(" ".join(_terms(query).keys() - _template_words()) for query in queries)]
+    found = {" ".join(sorted(words)): words for line in lines if (words := topic_words(line, (), rare))}
+    return list(found.values())
 
 
 def _length(terms: Terms, rare: Mapping[str, float]) -> float:

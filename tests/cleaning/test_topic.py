@@ -11,6 +11,7 @@ import clean
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.cleaning.explain import explain
 from miniature_memory.cleaning.topic import FEWEST_PAGES, MOST_PAGES, Topic
+from miniature_memory.core.languages import language_of
 from miniature_memory.core.run_config import RunConfig
 from miniature_memory.core.topic_fit import terms_of
 from miniature_memory.storage import documents, topic_pages
@@ -141,6 +142,16 @@ def test_a_topic_of_any_length_judges_or_lets_be(title: str) -> None:
     fits = [topic.fit(terms_of(text), "en") for text in (*texts(STEPS, 7)[5:], *texts(SEA, 2))]
     assert fits == [None] * 4 or (min(fits[:2]) > 0.5 and max(fits[2:]) < 0.2)  # type: ignore[type-var]
     assert (fits[0] is None) == (len(title) < 3)
+
+
+def test_a_query_for_a_part_of_the_topic_keeps_what_speaks_of_it() -> None:
+    whales = terms_of(" ".join(f"{sentence} Whales!" for sentence in SEA))
+    usual = [query.format("bread baking") for query in language_of("en").queries]
+    for queries, fits in (([], False), (usual, False), ([*usual, "whales"], True)):
+        topic = Topic("bread baking", queries)
+        for i, text in enumerate(texts(STEPS, FEWEST_PAGES)):
+            topic.learn(str(i), terms_of(text), "en", "", None)
+        assert ((topic.fit(whales, "en") or 0) >= 0.2) == fits
 
 
 def test_an_article_of_a_wiki_comes_before_other_pages() -> None:

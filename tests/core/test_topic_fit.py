@@ -1,10 +1,12 @@
 """python3 -m pytest tests/core/test_topic_fit.py"""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from miniature_memory.core.common_words import RAREST, rarity
 from miniature_memory.core.languages import languages
-from miniature_memory.core.topic_fit import fit, is_form, mention, profile_of, terms_of, topic_words
+from miniature_memory.core.topic_fit import _TERM, _words, fit, is_form, mention, profile_of, terms_of, topic_words
 
 BREAD = ("Knead the dough until it is smooth and let it rise in a warm place. Shape the loaf, slash the crust and bake "
          "the bread in a hot oven. A sourdough starter of flour and water makes the crumb open and the crust crisp. ",
@@ -22,6 +24,11 @@ def test_terms_are_words_in_lower_case_and_pairs_where_there_are_no_spaces() -> 
     assert terms_of("茶道の茶道") == {"茶道": 2, "道の": 1, "の茶": 1}
     assert terms_of("हिन्दी में चाय।") == {"हिन्दी": 1, "में": 1, "चाय": 1}  # no letter loses its signs
     assert terms_of("خبز، خبز؟ “rye”—bread…") == {"خبز": 2, "rye": 1, "bread": 1}
+
+
+@given(st.text(st.sampled_from("ab Z09'’“—…\n\t-_é茶।"), max_size=40))
+def test_the_short_way_to_words_finds_the_same(text: str) -> None:
+    assert _words(text.lower()) == _TERM.findall(text.lower())
 
 
 def test_a_long_text_is_known_by_its_beginning() -> None:
