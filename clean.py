@@ -23,7 +23,7 @@ if __name__ == "__main__":
 import argparse
 from pathlib import Path
 
-from miniature_memory.cleaning.cleaner import Cleaner, read_document
+from miniature_memory.cleaning.cleaner import Cleaner
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.cleaning.explain import explain
 from miniature_memory.cleaning.filters import c4_quality, fineweb_quality, gopher_quality, gopher_repetition
@@ -31,8 +31,8 @@ from miniature_memory.cleaning.histograms import histograms
 from miniature_memory.cleaning.rebuild import rebuild_clean
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
+from miniature_memory.storage import documents
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.documents import VALID
 from miniature_memory.storage.files import QUERIES, read_list
 
 __all__ = ["c4_quality", "fineweb_quality", "gopher_quality", "gopher_repetition", "main", "run"]
@@ -54,8 +54,8 @@ def clean_new_documents(catalog: Catalog, config: CleanConfig, stats: StageStats
     rows = catalog.new_rows("clean", "documents", until)
     for row in Progress(rows, "clean", catalog.count_new("clean", "documents", until), unit=" documents"):
         judged = None
-        if row["validation"] == VALID:
-            judged = cleaner.judge(read_document(catalog, row), row["url"], row["language"])
+        if row["validation"] == documents.VALID:
+            judged = cleaner.judge(documents.read(catalog, row), row["url"], row["language"])
         with catalog.record():
             if judged:
                 cleaner.add(judged)

@@ -39,8 +39,8 @@ from miniature_memory.cleaning.topic import MOST_PAGES, Page, Topic
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.topic_fit import terms_of
 from miniature_memory.storage import clean_documents, documents
-from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 from miniature_memory.validation.config import ValidateConfig
 from miniature_memory.validation.documents import validate as validate_line
 

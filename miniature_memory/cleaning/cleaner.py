@@ -1,7 +1,6 @@
 """The way of one document through all steps of clean."""
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -167,11 +166,6 @@ class Cleaner:
         """Of clean documents that came into the catalog by another way than this."""
         while rows := duplicates.unsigned(self.catalog, GROUP):
             for row in rows:
-                text = read_document(self.catalog, row)["text"]
+                text = clean_documents.read_text(self.catalog, row)
                 with self.catalog.record():
                     self.index.add(row["seq"], keys_of(text))
-
-
-def read_document(catalog: Catalog, row: sqlite3.Row) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(catalog.read(row["file"], row["offset"], row["length"]))
-    return document

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from miniature_memory.cleaning.boilerplate import Site, load_site
-from miniature_memory.cleaning.cleaner import clean_text, config_checks, license_rejection, read_document
+from miniature_memory.cleaning.cleaner import clean_text, config_checks, license_rejection
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.cleaning.filters import Check
 from miniature_memory.cleaning.measures import measure
@@ -48,7 +48,7 @@ def explain(config: CleanConfig, root: Path, wanted: str) -> str:
                   for line in read_lines(root / REJECTED, 1 << 62) if line.get("id") == row["id"]]
         if row["validation"] == documents.VALID:
             site = load_site(catalog, hostname(row["url"]))
-            document = read_document(catalog, row)
+            document = documents.read(catalog, row)
             if rejection := license_rejection(document, config.require_license):
                 lines.append(f"license    {rejection.value}, not one of {rejection.threshold}")
             lines += _steps(document["text"], row["language"], config_checks(config), site)

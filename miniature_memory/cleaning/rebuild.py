@@ -11,7 +11,7 @@ from miniature_memory.cleaning.cleaner import Cleaner
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats
-from miniature_memory.storage import rebuilt
+from miniature_memory.storage import documents, rebuilt
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.documents import DAMAGED, VALID
 from miniature_memory.storage.files import QUERIES, read_list
@@ -67,12 +67,13 @@ def rebuild_document(catalog: Catalog, row: sqlite3.Row, cleaner: Cleaner, valid
     outcome, language = row["validation"], row["language"]
     document: dict[str, Any] = {}
     rejection = None
-    revalidate = validate is not None and outcome != DAMAGED
-    line = catalog.read(row["file"], row["offset"], row["length"]) if revalidate or outcome == VALID else b""
-    if validate and revalidate:
+    if validate and outcome != DAMAGED:
+        line = catalog.read(row["file"], row["offset"], row["length"])
         document, rejection, language = validation.validate(line, row["id"], validate)
         outcome = rejection.reason if rejection else VALID
-    judged = cleaner.judge(json.loads(line), row["url"], language) if outcome == VALID else None
+    elif outcome == VALID:
+        document = documents.read(catalog, row)
+    judged = cleaner.judge(document, row["url"], language) if outcome == VALID else None
     new = cleaner.catalog
     with new.record():
         if rejection:
@@ -126,5 +127,5 @@ def _keep_other_rejections(old: Path, new: Path, repeated: set[str]) -> None:
 def _stage_of(line: bytes) -> object:
     try:
         return json.loads(line)["stage"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None  # damaged or edited by hand

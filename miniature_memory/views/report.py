@@ -66,7 +66,7 @@ def write(root: Path, tables: Tables, quiet: bool) -> int:
     path = root / "data/report.html"
     content = page(root, tables)
     try:
-        write_aside(path, content.encode())
+        write_aside(path, content.encode(errors="replace"))
     except OSError as error:
         raise cannot_write(path, error) from None
     print(path)

@@ -10,7 +10,7 @@ from helpers import add_raw_line, document, lines
 import clean
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.cleaning.explain import explain
-from miniature_memory.cleaning.topic import FEWEST_PAGES, MOST_PAGES, Topic
+from miniature_memory.cleaning.topic import FEWEST_PAGES, MOST_PAGES, Topic, load_topic
 from miniature_memory.core.languages import language_of
 from miniature_memory.core.run_config import RunConfig
 from miniature_memory.core.topic_fit import terms_of
@@ -107,6 +107,17 @@ def test_a_rebuild_brings_back_what_a_lower_threshold_keeps(tmp_path: Path) -> N
         assert catalog.value("SELECT count(topic_fit) FROM documents") == 8
         assert clean.run(config(0.0), tmp_path, rebuild=True).n_out == 11
         assert catalog.value("SELECT count(topic_fit) FROM documents") == 0 and not topic_pages.load(catalog)
+
+
+def test_a_damaged_topic_page_is_left_out(tmp_path: Path) -> None:
+    mixed(tmp_path)
+    clean.run(config(), tmp_path)
+    path = tmp_path / "data/clean/000000.jsonl"
+    first = path.read_bytes().index(b"\n")
+    path.write_bytes(b"?" * first + path.read_bytes()[first:])
+    with Catalog(tmp_path) as catalog:
+        topic = load_topic(catalog, config(), [])
+        assert topic and len(topic.pages["en"]) == len(topic_pages.load(catalog)["en"]) - 1
 
 
 def test_what_a_person_chose_stays(tmp_path: Path) -> None:

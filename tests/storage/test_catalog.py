@@ -17,7 +17,7 @@ import pytest
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.crawl.frontier import due_urls
-from miniature_memory.storage import append_log, backoffs, pages, rejections, schema, shells, urls
+from miniature_memory.storage import append_log, backoffs, clock, pages, rejections, schema, shells, urls
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import append_line, read_lines
 from miniature_memory.storage.rejections import Rejection
@@ -339,7 +339,9 @@ def schema_of(catalog: Catalog) -> dict[str, list[tuple[object, ...]]]:
 
 
 def all_rows(catalog: Catalog) -> dict[str, list[tuple[object, ...]]]:
+    """Of all tables, but for the time of the last commit."""
     tables = [row["name"] for row in catalog.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    catalog.execute("DELETE FROM state WHERE key = ?", [clock.KEY])
     return {table: [tuple(row) for row in catalog.execute(f"SELECT * FROM {table}")] for table in tables}
 
 

@@ -4,15 +4,17 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import DESKTOP, PHONE, Chromium
-from helpers import PROSE, add_clean_documents
+from helpers import PROSE, add_clean_documents, add_run
 
 import run
 from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.stage import StageStats
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.rejections import Rejection
 from miniature_memory.views import report_data
@@ -227,7 +229,7 @@ def test_a_report_that_cannot_be_written_ends_with_a_message(tmp_path: Path,
                                                              capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "data/report.html").mkdir(parents=True)
     assert run.main(["--report", "--root", str(tmp_path)]) == 1
-    assert "cannot be written" in capsys.readouterr().err
+    assert "report.html is a folder" in capsys.readouterr().err
 
 
 def test_a_long_history_makes_no_long_page(tmp_path: Path) -> None:
@@ -284,3 +286,8 @@ def test_an_empty_root_in_a_browser(tmp_path: Path, chromium: Chromium) -> None:
     page_of(tmp_path)
     with chromium.open(tmp_path / "data/report.html", PHONE) as view:
         assert not view.errors and not view.accessibility_faults() and view.overflow_px() == 0
+
+
+def test_half_a_pair_of_surrogates_in_the_history_is_no_traceback(tmp_path: Path) -> None:
+    add_run(tmp_path, StageStats("clean", n_in=1, dropped=Counter({"\ud800": 1})))
+    assert run.main(["--report", "--quiet", "--root", str(tmp_path)]) == 0
