@@ -14,6 +14,7 @@ from miniature_memory.core.stage import StageStats
 from miniature_memory.storage import documents, rebuilt
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.documents import DAMAGED, VALID
+from miniature_memory.storage.files import QUERIES, read_list
 from miniature_memory.storage.rejections import REJECTED
 from miniature_memory.validation import documents as validation
 from miniature_memory.validation.config import ValidateConfig
@@ -27,11 +28,12 @@ def rebuild_clean(catalog: Catalog, config: CleanConfig, stats: StageStats) -> N
     What validate has passed is validated again if its settings have changed since. The next prepare rebuilds the bins,
     with the same tokenizer and split.
     """
-    settings = json.loads(json.dumps(asdict(config)))
+    queries = read_list(catalog.root / QUERIES)
+    settings = json.loads(json.dumps({**asdict(config), "queries": queries}))
     until = catalog.cursor("validate")
     revalidate = catalog.state("validate.config") != settings["validate"]
     with _begin(catalog.root / FOLDER, settings) as new:
-        cleaner = Cleaner(new, config, stats)
+        cleaner = Cleaner(new, config, stats, queries)
         done = new.cursor("clean")
         rows = catalog.rows_after(done, "documents", until)
         for row in Progress(rows, "clean", catalog.count_after(done, "documents", until), unit=" documents"):
@@ -93,7 +95,7 @@ def _swap_in(catalog: Catalog, config: CleanConfig, until: int, revalidated: boo
         with catalog.record():
             if not is_same:
                 rebuilt.take_documents(catalog)
-            rebuilt.take_keys_and_lines(catalog)
+            rebuilt.take_what_was_learned(catalog)
             if revalidated:
                 rebuilt.take_validations(catalog)
                 catalog.set_state("validate.config", asdict(config.validate))

@@ -17,6 +17,7 @@ from miniature_memory.core.paths import make_folder
 
 logger = logging.getLogger(__name__)
 
+QUERIES = "config/queries.txt"
 CHUNK_BYTES = 1 << 20  # read at once of a file of any length
 
 
@@ -92,6 +93,14 @@ def append_line(path: Path, line: str) -> None:
         stream.write(line.encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def read_list(path: Path) -> list[str]:
+    """The lines of a list in config/, such as queries.txt, without comments; none if it cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return []
 
 
 def read_lines(path: Path, last_bytes: int) -> Iterator[dict[str, Any]]:

@@ -84,6 +84,7 @@ CREATE TABLE documents (                     -- raw documents, in the order they
     validation TEXT NOT NULL DEFAULT '',     -- '' not validated yet, 'valid', or the reason for rejection
     language TEXT NOT NULL DEFAULT '',
     license TEXT,                            -- '' if the page names none; NULL: from before licenses were read
+    topic_fit REAL,                          -- how well it fits the topic, 0 to 1; NULL: not judged
     page INTEGER);                           -- the row of pages that it was extracted from; NULL: none
 CREATE TABLE also_at (id TEXT NOT NULL, url TEXT NOT NULL, PRIMARY KEY (id, url));  -- further URLs of a document
 CREATE TABLE clean_documents (               -- kept documents, in raw order
@@ -133,6 +134,7 @@ ALTER TABLE documents ADD COLUMN license TEXT;
 """
 FROM_6_TO_7 = SHELLS + LOCAL_FILES + """
 ALTER TABLE hosts ADD COLUMN feed TEXT;
+ALTER TABLE documents ADD COLUMN topic_fit REAL;
 ALTER TABLE urls ADD COLUMN promise INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE pages ADD COLUMN promise INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE documents ADD COLUMN page INTEGER;

@@ -360,7 +360,7 @@ def test_a_catalog_of_version_3_is_migrated_and_loses_nothing(tmp_path: Path) ->
     assert after["hosts"] == [("a", "x", None, 7.0, 0, None), ("b", None, None, 8.0, 0, None)]
     assert [row[:-3] for row in after.pop("urls")] == before.pop("urls")
     moved = {"settings", "breakers", "hosts", "documents", "pages"}
-    assert [row[:-2] for row in after["documents"]] == before["documents"]
+    assert [row[:-3] for row in after["documents"]] == before["documents"]
     assert [row[:-1] for row in after["pages"]] == before["pages"]
     assert all(after[name] == before[name] for name in before.keys() - moved)
     with Catalog(tmp_path) as old, Catalog(tmp_path / "new") as new:
@@ -381,7 +381,7 @@ def test_a_catalog_of_version_4_is_migrated_and_loses_nothing(tmp_path: Path) ->
     assert [row[:-3] for row in after["urls"]] == before["urls"]
     assert [row[-3:] for row in after["urls"]] == [
         (None, row[1], -1 if row[6] != "new" else 0) for row in before["urls"]]
-    assert after["documents"] == [(*row, None, 1) for row in before["documents"]]  # extracted from the first page
+    assert after["documents"] == [(*row, None, None, 1) for row in before["documents"]]  # extracted from the first page
     assert after["pages"] == [(*row, 0) for row in before["pages"]]
     assert after.pop("state").pop(0)[0] in ("search.next_query", "urls.spelled_since") and before.pop("state")
     assert after.pop("yields") == []  # counted when clean runs next
@@ -414,6 +414,7 @@ def test_a_catalog_of_version_6_is_migrated_and_loses_nothing(tmp_path: Path) ->
         db.executescript("""ALTER TABLE hosts DROP COLUMN feed; DROP TABLE local_files; DROP TABLE shells;
             DROP TABLE yields; DROP INDEX urls_of_host; CREATE INDEX urls_of_host ON urls (host, due_at, id);
             DROP INDEX documents_of_page; ALTER TABLE urls DROP COLUMN promise; ALTER TABLE pages DROP COLUMN promise;
+            ALTER TABLE documents DROP COLUMN topic_fit;
             ALTER TABLE documents DROP COLUMN page; PRAGMA user_version = 6;""")
     with Catalog(tmp_path) as old:
         assert schema_of(old) == schema_now and all_rows(old) == rows_now

@@ -77,6 +77,20 @@ def page_of(root: Path) -> str:
     return (root / "data/report.html").read_text(encoding="utf-8")
 
 
+def test_the_share_on_topic_and_the_documents_next_to_the_line(tmp_path: Path) -> None:
+    fill(tmp_path)
+    assert "On topic" not in plain(page_of(tmp_path))
+    with Catalog(tmp_path) as catalog, catalog.record():
+        catalog.execute("UPDATE documents SET topic_fit = seq / 40.0, url = 'http://site.example/' || seq")
+        catalog.execute("DELETE FROM clean_documents WHERE id IN (SELECT id FROM documents WHERE topic_fit < 0.21)")
+    with open(tmp_path / "config/default.toml", "a") as stream:
+        stream.write("[clean]\nmin_topic_fit = 0.21\n")
+    found = plain(page_of(tmp_path))
+    assert "Of 40 documents, with a fit of 0.21 or more." in found and "fit the topic 80 %" in found
+    assert "Kept with the least fit: 0.23 · site.example/9 0.25 · site.example/10 0.28 · site.example/11" in found
+    assert "Rejected with the most: 0.20 · site.example/8 0.17 · site.example/7 0.15 · site.example/6" in found
+
+
 def plain(page: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", page.partition("<body>")[2]).split())
 
