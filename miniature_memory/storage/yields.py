@@ -20,7 +20,7 @@ class Gain(NamedTuple):
 
     visits: int
     kept: int  # documents
-    kept_bytes: int  # of their text
+    kept_bytes: int  # of their text, times its topic fit where that is known
 
 
 class HostGain(NamedTuple):
@@ -57,7 +57,8 @@ def count_kept_again(catalog: Catalog) -> None:
 def _count_pages(catalog: Catalog, start: int, end: int, visits: str) -> None:
     catalog.execute(
         f"INSERT INTO yields SELECT host, source, pages.promise, {visits}, clean_documents.id IS NOT NULL, "
-        "coalesce(text_bytes, 0) FROM pages JOIN urls ON urls.id = url_id LEFT JOIN documents ON page = pages.seq "
+        "CAST(coalesce(text_bytes * min(coalesce(topic_fit, 1), 1), 0) AS INTEGER) FROM pages "
+        "JOIN urls ON urls.id = url_id LEFT JOIN documents ON page = pages.seq "
         f"LEFT JOIN clean_documents ON clean_documents.id = documents.id WHERE pages.seq > ? AND pages.seq <= ? {_ADD}",
         [start, end])
 

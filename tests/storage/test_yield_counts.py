@@ -110,3 +110,13 @@ def test_hosts_that_give_and_hosts_that_only_cost(catalog):
         for host in "abc":
             urls.add(catalog, f"http://{host}/", "t")
     assert urls.enough_due(catalog, 1, 9) and not urls.enough_due(catalog, 2, 9)  # b and c only cost
+
+
+def test_text_counts_by_its_topic_fit_where_that_is_known(catalog):
+    for n, fit in enumerate((None, 0.5, 1.4)):
+        page = visit(catalog, f"http://{n}.example/")
+        clean(catalog, seq := extract(catalog, page, True), page, True)
+        with catalog.record():
+            catalog.execute("UPDATE documents SET topic_fit = ? WHERE seq = ?", [fit, seq])
+    yields.settle(catalog)
+    assert [row[-1] for row in counted(catalog)] == [700, 350, 700]
