@@ -35,9 +35,9 @@ from miniature_memory.core.process import catch_signals, run_lock
 from miniature_memory.core.run_options import STAGES, parse_args
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import counted, timestamp
-from miniature_memory.crawl import new_topic
 from miniature_memory.crawl.outcomes import attempts, private_seeds, unread_seeds
 from miniature_memory.demo_site.demo import demo_web
+from miniature_memory.providers import new_topic
 from miniature_memory.storage import counts, disk, documents, pages
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import history, outcome, status, topics

@@ -25,14 +25,14 @@ from pathlib import Path
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import PROJECT, command, shown
 from miniature_memory.core.stage import StageStats, stage_main
-from miniature_memory.crawl.config import SearchConfig
-from miniature_memory.crawl.discovery import Discovery
-from miniature_memory.crawl.engine_keys import announce, with_keys
 from miniature_memory.crawl.outcomes import in_words
-from miniature_memory.crawl.provider_registry import PROVIDERS
-from miniature_memory.crawl.query_search import QuerySearch
-from miniature_memory.crawl.seed_search import SeedFetcher, SeedSearch
 from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
+from miniature_memory.providers.config import SearchConfig
+from miniature_memory.providers.discovery import Discovery
+from miniature_memory.providers.engine_keys import announce, with_keys
+from miniature_memory.providers.provider_registry import PROVIDERS
+from miniature_memory.providers.query_search import QuerySearch
+from miniature_memory.providers.seed_search import SeedFetcher, SeedSearch
 from miniature_memory.storage import counts
 from miniature_memory.storage.catalog import Catalog
 

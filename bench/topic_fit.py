@@ -30,7 +30,7 @@ from miniature_memory.cleaning.topic import FEWEST_PAGES, Topic
 from miniature_memory.core.languages import language_of
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.topic_fit import terms_of
-from miniature_memory.crawl.new_topic import MIN_TOPIC_FIT
+from miniature_memory.providers.new_topic import MIN_TOPIC_FIT
 
 GOALS = {"on_kept": 0.95, "others_rejected": 0.80}
 KINDS = ("on", "near", "random")

@@ -42,14 +42,15 @@ from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.core.stage import StageStats
 from miniature_memory.crawl import frontier, page_signals
 from miniature_memory.crawl.blocklists import Blocklist
-from miniature_memory.crawl.config import ScrapeConfig, SearchConfig
-from miniature_memory.crawl.discovery import Discovery
-from miniature_memory.crawl.provider import Found
+from miniature_memory.crawl.config import ScrapeConfig
 from miniature_memory.crawl.recorder import Recorder
 from miniature_memory.crawl.visits import Network, Page, Visit
 from miniature_memory.crawl.warc import Exchange
 from miniature_memory.crawl.web import Fetched
 from miniature_memory.crawl.yields import Topic
+from miniature_memory.providers.config import SearchConfig
+from miniature_memory.providers.discovery import Discovery
+from miniature_memory.providers.provider import Found
 from miniature_memory.responses.signals import read_signals
 from miniature_memory.storage import clean_documents, documents, urls, yields
 from miniature_memory.storage.catalog import Catalog

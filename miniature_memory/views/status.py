@@ -23,9 +23,9 @@ from miniature_memory.core.findings import BAD, NOTE, Finding
 from miniature_memory.core.paths import command, shown
 from miniature_memory.core.process import lock_holder
 from miniature_memory.core.text import counted, rounded, strip_control
-from miniature_memory.crawl.config import SearchConfig
-from miniature_memory.crawl.engine_keys import Spending, spending, with_keys
 from miniature_memory.crawl.outcomes import in_words, reason_in_words
+from miniature_memory.providers.config import SearchConfig
+from miniature_memory.providers.engine_keys import Spending, spending, with_keys
 from miniature_memory.storage import counts, yields
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.counts import Counts

@@ -20,8 +20,8 @@ from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import run_lock
 from miniature_memory.crawl import browser
-from miniature_memory.crawl.provider import Ask, Found, ProviderError
-from miniature_memory.crawl.provider_registry import PROVIDERS
+from miniature_memory.providers.provider import Ask, Found, ProviderError
+from miniature_memory.providers.provider_registry import PROVIDERS
 from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import doctor, doctor_web

@@ -16,7 +16,7 @@ from miniature_memory.core.config import read_tables
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import run_lock
 from miniature_memory.core.stage import StageStats
-from miniature_memory.crawl.new_topic import begin_texts
+from miniature_memory.providers.new_topic import begin_texts
 from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import history, status

@@ -1,8 +1,8 @@
-"""The language of a topic's words.   python3 -m pytest tests/crawl/test_topic_language.py"""
+"""The language of a topic's words.   python3 -m pytest tests/providers/test_topic_language.py"""
 
 import pytest
 
-from miniature_memory.crawl.topic_language import language_of_topic
+from miniature_memory.providers.topic_language import language_of_topic
 
 
 @pytest.mark.parametrize(("topic", "language"), [

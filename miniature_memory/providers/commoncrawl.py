@@ -6,8 +6,8 @@ import time
 from urllib.parse import urlencode, urlsplit
 
 from miniature_memory.crawl.guard import FetchError
-from miniature_memory.crawl.json_api import fetch_json, result
-from miniature_memory.crawl.provider import Ask, Found, ProviderError
+from miniature_memory.providers.json_api import fetch_json, result
+from miniature_memory.providers.provider import Ask, Found, ProviderError
 from miniature_memory.storage.urls import Archived
 
 COMMONCRAWL = "https://index.commoncrawl.org/collinfo.json"

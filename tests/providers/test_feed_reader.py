@@ -1,4 +1,4 @@
-"""Feeds and sitemaps as people publish them.   .venv/bin/python -m pytest tests/crawl/test_feed_reader.py"""
+"""Feeds and sitemaps as people publish them.   .venv/bin/python -m pytest tests/providers/test_feed_reader.py"""
 
 import gzip
 import io
@@ -10,9 +10,9 @@ from html import escape
 import feedparser
 import pytest
 
-from miniature_memory.crawl import feed_markup
-from miniature_memory.crawl.feed_markup import CutOff, attributes_of, unescaped, utf8_blocks
-from miniature_memory.crawl.feed_reader import MAX_ADDRESSES, Listing
+from miniature_memory.providers import feed_markup
+from miniature_memory.providers.feed_markup import CutOff, attributes_of, unescaped, utf8_blocks
+from miniature_memory.providers.feed_reader import MAX_ADDRESSES, Listing
 
 URL = "http://a.example/news/feed"
 

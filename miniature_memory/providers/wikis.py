@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from miniature_memory.crawl.json_api import MOST_ROWS, fetch_json, inner, own_web, result, with_fields
-from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError
 from miniature_memory.crawl.urls import browser_url, joined
 from miniature_memory.crawl.web import Web
+from miniature_memory.providers.json_api import MOST_ROWS, fetch_json, inner, own_web, result, with_fields
+from miniature_memory.providers.provider import BACKOFF_SEC, Ask, Found, ProviderError
 
 CITING = 3  # articles whose links are asked for at a time: they have about a hundred each
 LINKS_REQUESTS = 3  # for these links; each brings up to 500 of a kind

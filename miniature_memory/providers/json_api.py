@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from miniature_memory.crawl.guard import FetchError
-from miniature_memory.crawl.provider import Ask, Found, ProviderError
 from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import Web, retry_after_sec
+from miniature_memory.providers.provider import Ask, Found, ProviderError
 from miniature_memory.responses.media_type import PAGE_STATUSES
 
 MOST_ROWS = 1000  # of one answer: more than any API here gives

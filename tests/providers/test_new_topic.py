@@ -1,4 +1,4 @@
-"""The files of a new topic.   .venv/bin/python -m pytest tests/crawl/test_new_topic.py"""
+"""The files of a new topic.   .venv/bin/python -m pytest tests/providers/test_new_topic.py"""
 
 import json
 import threading
@@ -9,8 +9,8 @@ from local_server import Answer, serve
 
 from miniature_memory.core.config import read_tables
 from miniature_memory.core.languages import language_of
-from miniature_memory.crawl import new_topic
 from miniature_memory.crawl.seeds import read_lines, read_seeds
+from miniature_memory.providers import new_topic
 
 NO_WIKIS = ["search.wikis=[]"]
 ENGLISH = language_of("en").queries

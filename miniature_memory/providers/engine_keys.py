@@ -15,8 +15,8 @@ from miniature_memory.core.config import nearest
 from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.log import hide
 from miniature_memory.core.paths import PROJECT, shown
-from miniature_memory.crawl.config import KEYED, PROVIDER_NAMES, SearchConfig
-from miniature_memory.crawl.engines import Engine, Key, engines_of
+from miniature_memory.providers.config import KEYED, PROVIDER_NAMES, SearchConfig
+from miniature_memory.providers.engines import Engine, Key, engines_of
 from miniature_memory.storage import paid_queries
 
 logger = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from typing import Any
 
 from miniature_memory.core.languages import language_of
 from miniature_memory.crawl.frontier import DAY_SEC
-from miniature_memory.crawl.json_api import fetch_json, inner, results, with_fields
-from miniature_memory.crawl.provider import Ask, Found, ProviderError, words_in
+from miniature_memory.providers.json_api import fetch_json, inner, results, with_fields
+from miniature_memory.providers.provider import Ask, Found, ProviderError, words_in
 
 MARGINALIA = "https://api2.marginalia-search.com/search"
 HACKERNEWS = "https://hn.algolia.com/api/v1/search"

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from miniature_memory.core.text import host_of
-from miniature_memory.crawl.config import SearchConfig
 from miniature_memory.crawl.frontier import DAY_SEC
 from miniature_memory.crawl.robots_txt import sitemaps_of
 from miniature_memory.crawl.seeds import Seed
 from miniature_memory.crawl.urls import browser_url
+from miniature_memory.providers.config import SearchConfig
 from miniature_memory.storage import clean_documents, provider_answers, urls
 from miniature_memory.storage.catalog import Catalog
 

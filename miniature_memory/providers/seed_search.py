@@ -8,22 +8,22 @@ from collections import Counter
 from collections.abc import Iterator
 
 from miniature_memory.core.text import host_of
-from miniature_memory.crawl.announced import PROVIDER_OF, announced, of_host
 from miniature_memory.crawl.blocklists import host_rejection
-from miniature_memory.crawl.discovery import Discovery
-from miniature_memory.crawl.feed_markup import MAX_BYTES
-from miniature_memory.crawl.feed_reader import Listing
 from miniature_memory.crawl.frontier import SETTLED_BY_PAGE
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.outcomes import NO_ANSWER, reason_in_words
-from miniature_memory.crawl.provider import Ask, Found
-from miniature_memory.crawl.provider_registry import PROVIDERS
-from miniature_memory.crawl.query_search import QuerySearch
 from miniature_memory.crawl.robots import Rules, fetch_rules, known_rules, remember_rules, robots_url
 from miniature_memory.crawl.scheduler import HOST_PAUSE_SEC, MAX_PAUSE_SEC, PAUSE_REASONS
 from miniature_memory.crawl.seeds import UNKNOWN, Seed
 from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import MAX_REDIRECTS
+from miniature_memory.providers.announced import PROVIDER_OF, announced, of_host
+from miniature_memory.providers.discovery import Discovery
+from miniature_memory.providers.feed_markup import MAX_BYTES
+from miniature_memory.providers.feed_reader import Listing
+from miniature_memory.providers.provider import Ask, Found
+from miniature_memory.providers.provider_registry import PROVIDERS
+from miniature_memory.providers.query_search import QuerySearch
 from miniature_memory.storage import backoffs, provider_answers, urls
 
 logger = logging.getLogger(__name__)

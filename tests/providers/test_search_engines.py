@@ -8,15 +8,15 @@ import pytest
 from api_world import ODD_ROWS, ask, json_page, urls_of
 from local_server import page, serve
 
-from miniature_memory.crawl import commoncrawl as commoncrawl_module
 from miniature_memory.crawl import web
-from miniature_memory.crawl.commoncrawl import commoncrawl
-from miniature_memory.crawl.config import SearchConfig
-from miniature_memory.crawl.feed_reader import Listing
 from miniature_memory.crawl.guard import FetchError
-from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError
-from miniature_memory.crawl.search_engines import ddgs, google, searxng
 from miniature_memory.crawl.web import Web
+from miniature_memory.providers import commoncrawl as commoncrawl_module
+from miniature_memory.providers.commoncrawl import commoncrawl
+from miniature_memory.providers.config import SearchConfig
+from miniature_memory.providers.feed_reader import Listing
+from miniature_memory.providers.provider import BACKOFF_SEC, Ask, Found, ProviderError
+from miniature_memory.providers.search_engines import ddgs, google, searxng
 from miniature_memory.storage.urls import Archived
 
 

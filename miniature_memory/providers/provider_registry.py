@@ -12,15 +12,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from miniature_memory.crawl.commoncrawl import commoncrawl
-from miniature_memory.crawl.config import ProviderConfig
-from miniature_memory.crawl.keyed_engines import ask_engine, max_pages, why_off
-from miniature_memory.crawl.listings import listings, seeds
-from miniature_memory.crawl.open_sources import hackernews, internetarchive, marginalia, stackexchange
-from miniature_memory.crawl.provider import Ask, Found
-from miniature_memory.crawl.search_engines import ddgs, google, searxng
 from miniature_memory.crawl.seeds import UNKNOWN
-from miniature_memory.crawl.wikis import mediawiki, wikilinks
+from miniature_memory.providers.commoncrawl import commoncrawl
+from miniature_memory.providers.config import ProviderConfig
+from miniature_memory.providers.keyed_engines import ask_engine, max_pages, why_off
+from miniature_memory.providers.listings import listings, seeds
+from miniature_memory.providers.open_sources import hackernews, internetarchive, marginalia, stackexchange
+from miniature_memory.providers.provider import Ask, Found
+from miniature_memory.providers.search_engines import ddgs, google, searxng
+from miniature_memory.providers.wikis import mediawiki, wikilinks
 
 
 class Provider(NamedTuple):

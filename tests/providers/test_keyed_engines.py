@@ -1,6 +1,6 @@
 """Engines with a key, before a server that answers as each of them does.
 
-    .venv/bin/python -m pytest tests/crawl/test_keyed_engines.py
+    .venv/bin/python -m pytest tests/providers/test_keyed_engines.py
 """
 
 import json
@@ -17,16 +17,17 @@ from local_server import LocalServer, page, serve
 import search
 from miniature_memory.core.errors import ConfigError
 from miniature_memory.core.paths import PROJECT
-from miniature_memory.crawl import query_search
-from miniature_memory.crawl.config import SearchConfig, WebConfig
-from miniature_memory.crawl.engines import Key, engines_of, presets
-from miniature_memory.crawl.feed_reader import Listing
+from miniature_memory.crawl.config import WebConfig
 from miniature_memory.crawl.guard import FetchError
-from miniature_memory.crawl.keyed_engines import ask_engine
 from miniature_memory.crawl.outcomes import REASONS, in_words
-from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError
-from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.web import Web
+from miniature_memory.providers import query_search
+from miniature_memory.providers.config import SearchConfig
+from miniature_memory.providers.engines import Key, engines_of, presets
+from miniature_memory.providers.feed_reader import Listing
+from miniature_memory.providers.keyed_engines import ask_engine
+from miniature_memory.providers.provider import BACKOFF_SEC, Ask, Found, ProviderError
+from miniature_memory.providers.provider_registry import PROVIDERS
 from miniature_memory.storage import paid_queries
 
 KEY, ID = "k3y-of-this.test_01", "cx:0123456789"

@@ -1,4 +1,4 @@
-"""search.py before stand-ins for engines and sites.   .venv/bin/python -m pytest tests/crawl/test_search.py"""
+"""search.py before stand-ins for engines and sites.   .venv/bin/python -m pytest tests/providers/test_search.py"""
 
 import gzip
 import signal
@@ -19,12 +19,14 @@ from miniature_memory.core.errors import StageError, Stopped
 from miniature_memory.core.log import DETAIL
 from miniature_memory.core.process import catch_signals
 from miniature_memory.core.stage import StageStats
-from miniature_memory.crawl import discovery, listings, query_search, seed_search, seeds
-from miniature_memory.crawl.config import ScrapeLimits, SearchConfig, WebConfig
+from miniature_memory.crawl import seeds
+from miniature_memory.crawl.config import ScrapeLimits, WebConfig
 from miniature_memory.crawl.outcomes import Outcome, in_words, unread_seeds
-from miniature_memory.crawl.provider import Ask, Found, ProviderError
-from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.demo_site import site as site_module
+from miniature_memory.providers import discovery, listings, query_search, seed_search
+from miniature_memory.providers.config import SearchConfig
+from miniature_memory.providers.provider import Ask, Found, ProviderError
+from miniature_memory.providers.provider_registry import PROVIDERS
 from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.urls import Archived

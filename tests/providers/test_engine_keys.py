@@ -1,6 +1,6 @@
 """Keys of engines: where they are found, and that nobody else ever sees one.
 
-    .venv/bin/python -m pytest tests/crawl/test_engine_keys.py
+    .venv/bin/python -m pytest tests/providers/test_engine_keys.py
 """
 
 import gzip
@@ -21,10 +21,10 @@ from local_server import OK_HEAD, page, raw, serve
 from miniature_memory.core import log
 from miniature_memory.core.errors import ConfigError
 from miniature_memory.core.paths import PROJECT
-from miniature_memory.crawl import engine_keys
-from miniature_memory.crawl.config import SearchConfig
-from miniature_memory.crawl.engine_keys import read_keys, with_keys
-from miniature_memory.crawl.engines import engines_of
+from miniature_memory.providers import engine_keys
+from miniature_memory.providers.config import SearchConfig
+from miniature_memory.providers.engine_keys import read_keys, with_keys
+from miniature_memory.providers.engines import engines_of
 from miniature_memory.storage import paid_queries
 
 KEY = "s3cret+/Key-0123456789abcdef="

@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from miniature_memory.core.log import DETAIL
-from miniature_memory.crawl.discovery import Discovery
-from miniature_memory.crawl.feed_reader import Listing
 from miniature_memory.crawl.frontier import DAY_SEC
 from miniature_memory.crawl.guard import FetchError, bounded
-from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError, words_in
-from miniature_memory.crawl.provider_registry import PROVIDERS
+from miniature_memory.providers.discovery import Discovery
+from miniature_memory.providers.feed_reader import Listing
+from miniature_memory.providers.provider import BACKOFF_SEC, Ask, Found, ProviderError, words_in
+from miniature_memory.providers.provider_registry import PROVIDERS
 from miniature_memory.storage import backoffs, provider_answers
 
 logger = logging.getLogger(__name__)

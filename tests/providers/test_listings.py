@@ -1,13 +1,14 @@
-"""Seeds as providers read them.   .venv/bin/python -m pytest tests/crawl/test_listings.py"""
+"""Seeds as providers read them.   .venv/bin/python -m pytest tests/providers/test_listings.py"""
 
 import pytest
 
-from miniature_memory.crawl.config import SearchConfig, WebConfig
-from miniature_memory.crawl.feed_reader import Listing
+from miniature_memory.crawl.config import WebConfig
 from miniature_memory.crawl.guard import FetchError
-from miniature_memory.crawl.listings import listings, seeds
-from miniature_memory.crawl.provider import Ask
 from miniature_memory.crawl.web import Web
+from miniature_memory.providers.config import SearchConfig
+from miniature_memory.providers.feed_reader import Listing
+from miniature_memory.providers.listings import listings, seeds
+from miniature_memory.providers.provider import Ask
 
 HOST = "http://a.example"
 HTML = "<!DOCTYPE html><html><body><p>A page"

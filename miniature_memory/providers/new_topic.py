@@ -12,8 +12,8 @@ from miniature_memory.core.languages import language_of
 from miniature_memory.core.paths import command, shown
 from miniature_memory.core.text import counted
 from miniature_memory.core.topic_folders import MAX_TOPIC_CHARS, similar, words_of
-from miniature_memory.crawl.config import PROVIDER_NAMES
-from miniature_memory.crawl.topic_language import language_of_topic
+from miniature_memory.providers.config import PROVIDER_NAMES
+from miniature_memory.providers.topic_language import language_of_topic
 from miniature_memory.storage.files import is_blank, write_aside
 
 logger = logging.getLogger(__name__)
@@ -131,14 +131,14 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (),
 
 def suggestions(topic: str, tables: Tables, language: str) -> dict[str, str]:
     """Titles and addresses of the articles that Wikipedia's search suggests; none if it does not answer."""
-    from miniature_memory.crawl.config import ProviderConfig
-    from miniature_memory.crawl.feed_reader import Listing
     from miniature_memory.crawl.guard import FetchError, bounded
     from miniature_memory.crawl.outcomes import reason_in_words
-    from miniature_memory.crawl.provider import Ask, ProviderError
     from miniature_memory.crawl.urls import browser_url
     from miniature_memory.crawl.web import Web
-    from miniature_memory.crawl.wikis import mediawiki
+    from miniature_memory.providers.config import ProviderConfig
+    from miniature_memory.providers.feed_reader import Listing
+    from miniature_memory.providers.provider import Ask, ProviderError
+    from miniature_memory.providers.wikis import mediawiki
 
     config = build_config(ProviderConfig, "search", tables)
     wikipedia = [wiki for wiki in config.wikis if ".wikipedia.org" in wiki][:1]

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from miniature_memory.crawl.config import ProviderConfig
-from miniature_memory.crawl.feed_reader import Listing
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.web import Web
+from miniature_memory.providers.config import ProviderConfig
+from miniature_memory.providers.feed_reader import Listing
 from miniature_memory.storage.urls import Archived
 
 # Seconds of the first back-off after a refusal, doubled on repeats: SearXNG's suspended_times (settings.yml)

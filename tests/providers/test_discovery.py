@@ -1,6 +1,6 @@
 """Discovery without engines: open sources in their turn, and what hosts of kept pages announce.
 
-.venv/bin/python -m pytest tests/crawl/test_discovery.py
+.venv/bin/python -m pytest tests/providers/test_discovery.py
 """
 
 import shutil
@@ -18,12 +18,13 @@ from scraping import run as scrape
 import search
 from bench import discovery as simulated
 from miniature_memory.core.stage import StageStats
-from miniature_memory.crawl import discovery, query_search, seed_search
-from miniature_memory.crawl.config import ScrapeLimits, SearchConfig, WebConfig
+from miniature_memory.crawl.config import ScrapeLimits, WebConfig
 from miniature_memory.crawl.page_signals import feed_of
-from miniature_memory.crawl.provider import Found, ProviderError
-from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.robots_txt import sitemaps_of
+from miniature_memory.providers import discovery, query_search, seed_search
+from miniature_memory.providers.config import SearchConfig
+from miniature_memory.providers.provider import Found, ProviderError
+from miniature_memory.providers.provider_registry import PROVIDERS
 from miniature_memory.responses.signals import read_signals
 from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog

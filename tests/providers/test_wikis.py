@@ -1,4 +1,4 @@
-"""Wikis: a stand-in server answers as they do.   .venv/bin/python -m pytest tests/crawl/test_wikis.py"""
+"""Wikis: a stand-in server answers as they do.   .venv/bin/python -m pytest tests/providers/test_wikis.py"""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -6,11 +6,12 @@ import pytest
 from api_world import ask, json_page, urls_of
 from local_server import page
 
-from miniature_memory.crawl import web, wikis
+from miniature_memory.crawl import web
 from miniature_memory.crawl.config import WebConfig
-from miniature_memory.crawl.provider import ProviderError
 from miniature_memory.crawl.web import Web
-from miniature_memory.crawl.wikis import cited_page, mediawiki, wikilinks
+from miniature_memory.providers import wikis
+from miniature_memory.providers.provider import ProviderError
+from miniature_memory.providers.wikis import cited_page, mediawiki, wikilinks
 
 WIKIPEDIA, WIKISOURCE = "/en.wikipedia.org/w/api.php", "/en.wikisource.org/w/api.php"
 ARTICLES = json_page({"query": {"pages": [{"index": 2, "title": "B", "fullurl": "https://en.wikipedia.org/wiki/B"},

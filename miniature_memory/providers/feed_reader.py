@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 from w3lib.encoding import resolve_encoding
 
-from miniature_memory.crawl.feed_markup import (
+from miniature_memory.crawl.urls import joined
+from miniature_memory.providers.feed_markup import (
     DOCTYPE,
     END,
     START,
@@ -27,7 +28,6 @@ from miniature_memory.crawl.feed_markup import (
     unescaped,
     utf8_blocks,
 )
-from miniature_memory.crawl.urls import joined
 
 FEED, SITEMAP, HTML = "feed", "sitemap", "html"
 MAX_ADDRESSES = 50_000  # in one file (sitemaps.org/protocol.html)

@@ -5,11 +5,11 @@ import re
 from collections import deque
 from urllib.parse import urlsplit
 
-from miniature_memory.crawl.feed_reader import FEED, SITEMAP, Listing
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.outcomes import reason_in_words
-from miniature_memory.crawl.provider import Ask, Found
 from miniature_memory.crawl.seeds import UNKNOWN
+from miniature_memory.providers.feed_reader import FEED, SITEMAP, Listing
+from miniature_memory.providers.provider import Ask, Found
 
 logger = logging.getLogger(__name__)
 

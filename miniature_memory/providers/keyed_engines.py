@@ -10,11 +10,11 @@ from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.crawl.config import ProviderConfig
-from miniature_memory.crawl.engines import Engine, Key, engines_of
 from miniature_memory.crawl.guard import FetchError
-from miniature_memory.crawl.provider import Ask, Found, ProviderError
 from miniature_memory.crawl.web import Fetched, retry_after_sec
+from miniature_memory.providers.config import ProviderConfig
+from miniature_memory.providers.engines import Engine, Key, engines_of
+from miniature_memory.providers.provider import Ask, Found, ProviderError
 from miniature_memory.storage import paid_queries
 
 ANSWER_SEC = 10.0

@@ -8,14 +8,14 @@ from itertools import islice
 
 from miniature_memory.core.stage import StageStats
 from miniature_memory.crawl.blocklists import Blocklist, url_rejection
-from miniature_memory.crawl.config import SearchConfig
 from miniature_memory.crawl.frontier import DAY_SEC
 from miniature_memory.crawl.outcomes import BACKED_OFF, FAILED, NOT_ASKED, OFF, OK, Outcome, in_words, reason_in_words
-from miniature_memory.crawl.provider import BACKOFF_SEC, Found
-from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import Web
 from miniature_memory.crawl.yields import Topic
+from miniature_memory.providers.config import SearchConfig
+from miniature_memory.providers.provider import BACKOFF_SEC, Found
+from miniature_memory.providers.provider_registry import PROVIDERS
 from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
 

@@ -10,9 +10,9 @@ from urllib.parse import urlencode, urlsplit
 from miniature_memory.core.log import DETAIL
 from miniature_memory.core.text import host_of
 from miniature_memory.crawl.guard import FetchError
-from miniature_memory.crawl.json_api import fetch_json, inner, own_web, result, results
-from miniature_memory.crawl.provider import BACKOFF_SEC, Ask, Found, ProviderError
 from miniature_memory.crawl.urls import browser_url
+from miniature_memory.providers.json_api import fetch_json, inner, own_web, result, results
+from miniature_memory.providers.provider import BACKOFF_SEC, Ask, Found, ProviderError
 
 DDGS_BACKENDS = {"duckduckgo": "html.duckduckgo.com", "brave": "search.brave.com", "mojeek": "www.mojeek.com"}
 DDGS_TIMEOUT_SEC = 5.0  # of each backend

@@ -1,4 +1,4 @@
-"""Open sources: a stand-in server answers as they do.   .venv/bin/python -m pytest tests/crawl/test_open_sources.py"""
+"""Open sources: a stand-in server answers as they do.  python3 -m pytest tests/providers/test_open_sources.py"""
 
 import math
 import time
@@ -9,14 +9,14 @@ from api_world import ODD_ROWS, ask, json_page, urls_of
 from local_server import page
 
 from miniature_memory.crawl.frontier import DAY_SEC
-from miniature_memory.crawl.open_sources import (
+from miniature_memory.providers.open_sources import (
     STACKEXCHANGE_SITES,
     hackernews,
     internetarchive,
     marginalia,
     stackexchange,
 )
-from miniature_memory.crawl.provider import ProviderError
+from miniature_memory.providers.provider import ProviderError
 
 PATHS = {marginalia: "/api2.marginalia-search.com/search", hackernews: "/hn.algolia.com/api/v1/search",
          internetarchive: "/archive.org/advancedsearch.php",
