@@ -50,7 +50,8 @@ def run(config: SearchConfig, root: Path) -> StageStats:
         discovery = Discovery(config, catalog, stats)
         ask_in_order(discovery, queries, seeds)
         stats.facts["providers"] = {name: discovery.outcome(name) for name in config.providers}
-    logger.info("%s", "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in stats.facts["providers"].items()))
+    if asked := stats.facts["providers"]:
+        logger.info("%s", "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in asked.items()))
     return stats
 
 

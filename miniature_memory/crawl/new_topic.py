@@ -108,7 +108,7 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (),
     if articles:
         logger.info("Wikipedia suggests %s on %s; see %s", counted(len(articles), "article"), words, shown(seeds))
     if not is_blank(queries):
-        logger.info("continuing the topic %s in %s", words, shown(root))
+        logger.info("continuing the topic %s in %s", tables["run"]["topic"] or words, shown(root))
         return False
     if is_blank(settings):
         own = {"run": {"topic": json.dumps(words, ensure_ascii=False)}} | language_settings(language, tables)

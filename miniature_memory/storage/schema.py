@@ -10,7 +10,7 @@ from miniature_memory.storage.errors import explained
 CACHE_KB = 32_000  # of the database; SQLite's own 2 MB make a million URLs slow
 WAL_PAGES = 10_000  # of 4 KB, between two checkpoints; SQLite's own 1000 write what is written often more often
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 BACKOFFS = """
 CREATE TABLE backoffs (                      -- who refused or failed, and is left alone for a while
     kind TEXT NOT NULL, name TEXT NOT NULL,  -- kind: provider or host
@@ -124,9 +124,12 @@ ALTER TABLE documents ADD COLUMN license TEXT;
 FROM_6_TO_7 = SHELLS + LOCAL_FILES + """
 ALTER TABLE hosts ADD COLUMN feed TEXT;
 """
-FROM_5 = FROM_5_TO_6 + FROM_6_TO_7
+# Version 7 had fewer tables for some days
+FROM_7_TO_8 = (SHELLS + LOCAL_FILES).replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS")
+FROM_6 = FROM_6_TO_7 + FROM_7_TO_8
+FROM_5 = FROM_5_TO_6 + FROM_6
 # Version found -> what makes it the newest
-STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5, 4: FROM_4_TO_5 + FROM_5, 5: FROM_5, 6: FROM_6_TO_7}
+STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5, 4: FROM_4_TO_5 + FROM_5, 5: FROM_5, 6: FROM_6, 7: FROM_7_TO_8}
 MIGRATES_1_AND_2 = "ed6c2ba"  # the last commit that brought catalogs of version 1 and 2 to version 3
 
 

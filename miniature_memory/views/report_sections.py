@@ -285,7 +285,7 @@ def cost(runs: Sequence[Run]) -> str:
     unit, size = ("minutes", 60.0) if longest >= 300 else ("seconds", 1.0)
     return section("What it cost", bars_of_stages("Time per stage", times, unit, size),
                    bars_of_stages("Peak memory per stage", peaks, "MB", 1.0),
-                   over_runs("Training speed", "", "tokens per second", {"": curve(runs, "train", "tok_per_sec")}, runs,
+                   over_runs("Training speed", "", "tokens per second", {"": [(n, speed) for n, speed in curve(runs, "train", "tok_per_sec") if speed]}, runs,
                              from_zero=True), grid=True)
 
 
