@@ -39,7 +39,8 @@ def count_valid(catalog: Catalog) -> int:
 
 def validations(catalog: Catalog) -> dict[str, int]:
     """How many documents were validated with each outcome: 'valid', or the reason for rejection."""
-    return dict(catalog.execute("SELECT validation, count(*) FROM documents WHERE validation != '' GROUP BY 1").fetchall())
+    return dict(catalog.execute("SELECT validation, count(*) FROM documents WHERE validation != '' "
+                                "GROUP BY 1").fetchall())
 
 
 def valid(catalog: Catalog, step: int = 1) -> Iterator[sqlite3.Row]:

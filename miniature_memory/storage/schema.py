@@ -129,7 +129,8 @@ FROM_7_TO_8 = (SHELLS + LOCAL_FILES).replace("CREATE TABLE", "CREATE TABLE IF NO
 FROM_6 = FROM_6_TO_7 + FROM_7_TO_8
 FROM_5 = FROM_5_TO_6 + FROM_6
 # Version found -> what makes it the newest
-STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5, 4: FROM_4_TO_5 + FROM_5, 5: FROM_5, 6: FROM_6, 7: FROM_7_TO_8}
+STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5, 4: FROM_4_TO_5 + FROM_5, 5: FROM_5, 6: FROM_6,
+         7: FROM_7_TO_8}
 MIGRATES_1_AND_2 = "ed6c2ba"  # the last commit that brought catalogs of version 1 and 2 to version 3
 
 

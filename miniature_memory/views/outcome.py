@@ -36,8 +36,10 @@ def check_kept(root: Path, stats: Mapping[str, StageStats], texts: bool) -> None
 
     stats: of this run's stages. texts: it learns from one's own texts.
     """
+    if "clean" not in stats:
+        return
     with Catalog(root, read_only=True) as catalog:
-        if "clean" not in stats or clean_documents.count(catalog) or not (texts or documents.count(catalog)):
+        if clean_documents.count(catalog) or not (texts or documents.count(catalog)):
             return
         reasons = Counter(documents.validations(catalog))  # of earlier runs, too
     n_valid = reasons.pop(documents.VALID, 0)
@@ -51,8 +53,7 @@ def check_kept(root: Path, stats: Mapping[str, StageStats], texts: bool) -> None
     if texts:
         fix = f"name other files or folders: {command('run.py', root, '--texts FILE...')}"
     if reasons["wrong_language"]:
-        fix = (f"if the language is right, add it to languages under [validate] in "
-               f"{shown(root / 'config/default.toml')} ([\"*\"]: all), then {command('clean.py', root, '--rebuild')}; "
-               f"{command('run.py', root)}")
+        fix = (f"set languages = [\"*\"] under [validate] in {shown(root / 'config/default.toml')}, then "
+               f"{command('clean.py', root, '--rebuild')}; {command('run.py', root)}")
     raise StageError(f"There is no text to train on ({why or 'none was found'}).",
                      "texts of the kinds that docs/commands.md lists." if texts else "one document that is kept.", fix)

@@ -411,6 +411,15 @@ def test_a_catalog_of_version_6_is_migrated_and_loses_nothing(tmp_path: Path) ->
         assert schema_of(old) == schema_now and all_rows(old) == rows_now
 
 
+def test_a_catalog_of_an_early_version_7_gets_the_tables_it_lacks(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as new:
+        schema_now = schema_of(new)
+    with contextlib.closing(sqlite3.connect(tmp_path / "data/catalog.sqlite3")) as db:
+        db.executescript("DROP TABLE local_files; DROP TABLE shells; PRAGMA user_version = 7;")
+    with Catalog(tmp_path) as old:
+        assert schema_of(old) == schema_now
+
+
 def test_a_migrated_url_that_never_gave_a_page_gets_the_spelling_in_which_it_is_found(tmp_path: Path) -> None:
     make_version_4(tmp_path)
     with Catalog(tmp_path) as catalog:
