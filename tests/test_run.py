@@ -71,7 +71,7 @@ def test_nothing_to_search_for(tmp_path: Path) -> None:
 def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run_py("--root", tmp_path / "file")
-    assert done.returncode == 1 and "cannot be written" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1 and f"{tmp_path}/file is a file" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_no_network_and_no_fallback(tmp_path: Path) -> None:
@@ -182,11 +182,12 @@ def test_every_run_writes_a_report_and_a_single_stage_does_not(tmp_path: Path) -
     assert failed.returncode == 1 and "exit code 1" in page.read_text(encoding="utf-8")
 
 
-def test_a_report_that_cannot_be_written_does_not_fail_the_run(tmp_path: Path) -> None:
+def test_a_report_and_a_history_that_cannot_be_written_do_not_fail_the_run(tmp_path: Path) -> None:
     add_raw_documents(tmp_path, [PROSE])
-    (tmp_path / "data/report.html").mkdir()
+    for name in ("report.html", "runs.jsonl"):
+        (tmp_path / "data" / name).mkdir()
     done = run_py("--root", tmp_path, "--skip-search", "--skip-scraping", "--skip-training")
-    assert done.returncode == 0 and "report.html cannot be written" in done.stderr
+    assert done.returncode == 0 and all(f"{name} is a folder" in done.stderr for name in ("report.html", "runs.jsonl"))
     assert "Traceback" not in done.stderr
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from miniature_memory.cleaning.boilerplate import remove_boilerplate
-from miniature_memory.cleaning.cleaner import config_checks, read_document
+from miniature_memory.cleaning.cleaner import config_checks
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.cleaning.filters import Check
 from miniature_memory.cleaning.measures import measure
@@ -29,7 +29,7 @@ def histograms(config: CleanConfig, root: Path, value: str = "") -> str:
         total, is_judged = documents.count_valid(catalog), bool(documents.validations(catalog))
         for row in documents.valid(catalog, max(1, total // SAMPLE_DOCUMENTS)):
             n += 1
-            text, _ = remove_boilerplate(normalize_text(read_document(catalog, row)["text"]))
+            text, _ = remove_boilerplate(normalize_text(documents.read(catalog, row)["text"]))
             for check, of_check in zip(checks, values, strict=True):
                 if check.rule.applies(row["language"]):
                     of_check.append(float(check.rule.measure(measure(text, row["language"]))))

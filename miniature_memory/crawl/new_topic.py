@@ -26,6 +26,7 @@ SETTINGS_HEAD = """\
 # Settings of this topic. They override config/default.toml next to run.py, which lists all settings.
 # commoncrawl is no provider here: it would add everything else that the hosts in seeds.txt publish.
 """
+MIN_TOPIC_FIT = 0.21  # the most that keeps 95 % of what is on the topic in the tuned half of bench/topic_fit.py
 TEXTS_HEAD = """\
 # Settings of these texts. They override config/default.toml next to run.py, which lists all settings.
 # You chose the texts: no rule judges their quality. Repetitions are still found, and personal data is masked.
@@ -113,6 +114,7 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (),
     if is_blank(settings):
         own = {"run": {"topic": json.dumps(words, ensure_ascii=False)}} | language_settings(language, tables)
         own["search"]["providers"] = json.dumps([name for name in PROVIDER_NAMES if name != "commoncrawl"])
+        own["clean"] = {"min_topic_fit": str(MIN_TOPIC_FIT)}
         write_aside(settings, settings_text(SETTINGS_HEAD, own, overrides).encode())
         if overrides:
             logger.info("what --set says is kept for this topic in %s", shown(settings))

@@ -12,8 +12,8 @@ from miniature_memory.crawl.frontier import next_visit
 from miniature_memory.crawl.visits import Network, Page, Visit
 from miniature_memory.crawl.warc import info_record, revisit_record
 from miniature_memory.storage import pages, shells, urls
-from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 from miniature_memory.storage.urls import NextVisit, Seen
 
 LINKS_PER_RECORD = 100  # a signal waits for the end of a record

@@ -1,11 +1,14 @@
 """Raw documents, and the further URLs that each was found at."""
 
+import hashlib
+import json
 import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 from miniature_memory.core.text import hostname
-from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 from miniature_memory.storage.url_keys import url_key
 
 # Values of the column validation; any other is the reason for rejection
@@ -27,6 +30,18 @@ def has(catalog: Catalog, document_id: str) -> bool:
 def add_url(catalog: Catalog, document_id: str, url: str) -> None:
     """Remember a further URL of a known document, within a record() block."""
     catalog.execute("INSERT OR IGNORE INTO also_at VALUES (?, ?)", [document_id, url])
+
+
+def read(catalog: Catalog, row: sqlite3.Row) -> dict[str, Any]:
+    """A document that validate has passed. Raises StageError if its text is another one by now."""
+    try:
+        document: dict[str, Any] = json.loads(catalog.read(row["file"], row["offset"], row["length"]))
+        if hashlib.sha256(document["text"].encode()).hexdigest() == document["id"] == row["id"]:
+            return document
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    raise catalog.log.reader.changed(f"{row['file']}, byte {row['offset']}: the document {row['id']} has changed "
+                                     "since it was validated.")
 
 
 def count(catalog: Catalog) -> int:

@@ -2,8 +2,8 @@
 
 import sqlite3
 
-from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 
 FOLDER, SUFFIX = "data/pages", ".warc.gz"
 

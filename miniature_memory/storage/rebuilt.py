@@ -8,6 +8,7 @@ from pathlib import Path
 
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.duplicates import MERGED, VERSION
+from miniature_memory.storage.topic_pages import PAGES
 
 
 def add_validated(catalog: Catalog, row: sqlite3.Row, validation: str, language: str) -> None:
@@ -53,13 +54,16 @@ def take_documents(catalog: Catalog) -> None:
         catalog.log.drop(path)
 
 
-def take_keys_and_lines(catalog: Catalog) -> None:
-    """The rebuilt duplicate keys and site lines for the old ones, within a record() block."""
+def take_what_was_learned(catalog: Catalog) -> None:
+    """The rebuilt duplicate keys, site lines and topic for the old ones, within a record() block."""
     for table in ("duplicate_keys", "site_lines"):
         catalog.execute(f"DELETE FROM {table}")
         catalog.execute(f"INSERT INTO {table} SELECT * FROM rebuilt.{table}")
-    catalog.execute("INSERT OR REPLACE INTO state SELECT key, value FROM rebuilt.state WHERE key IN (?, ?)",
-                    [MERGED, VERSION])
+    for key in (MERGED, VERSION, PAGES):
+        catalog.execute("DELETE FROM state WHERE key = ?", [key])
+        catalog.execute("INSERT INTO state SELECT key, value FROM rebuilt.state WHERE key = ?", [key])
+    catalog.execute("UPDATE documents SET topic_fit = new.topic_fit FROM rebuilt.documents AS new "
+                    "WHERE new.seq = documents.seq AND new.topic_fit IS NOT documents.topic_fit")
 
 
 def take_validations(catalog: Catalog) -> None:

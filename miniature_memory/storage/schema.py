@@ -73,7 +73,8 @@ CREATE TABLE documents (                     -- raw documents, in the order they
     file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
     validation TEXT NOT NULL DEFAULT '',     -- '' not validated yet, 'valid', or the reason for rejection
     language TEXT NOT NULL DEFAULT '',
-    license TEXT);                           -- '' if the page names none; NULL: from before licenses were read
+    license TEXT,                            -- '' if the page names none; NULL: from before licenses were read
+    topic_fit REAL);                         -- how well it fits the topic, 0 to 1; NULL: not judged
 CREATE TABLE also_at (id TEXT NOT NULL, url TEXT NOT NULL, PRIMARY KEY (id, url));  -- further URLs of a document
 CREATE TABLE clean_documents (               -- kept documents, in raw order
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
@@ -123,6 +124,7 @@ ALTER TABLE documents ADD COLUMN license TEXT;
 """
 FROM_6_TO_7 = SHELLS + LOCAL_FILES + """
 ALTER TABLE hosts ADD COLUMN feed TEXT;
+ALTER TABLE documents ADD COLUMN topic_fit REAL;
 """
 # Version 7 had fewer tables for some days
 FROM_7_TO_8 = (SHELLS + LOCAL_FILES).replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from miniature_memory.core.config import Tables, build_config
-from miniature_memory.core.errors import EXIT_DONE, ConfigError, StageError
+from miniature_memory.core.errors import EXIT_DONE, ConfigError, StageError, cannot_read
 from miniature_memory.core.findings import BAD, NOTE, Finding
 from miniature_memory.core.paths import command, shown
 from miniature_memory.core.process import lock_holder
@@ -81,7 +81,11 @@ def read_model(root: Path, runs: list[Run], problems: list[Finding]) -> Facts | 
         model |= {name: int(state[name]) for name in ("iter_num", "tokens_seen")}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
+    except OSError as error:
+        known = cannot_read(path, error)
+        problems.append(Finding("model", NOTE, known.found, known.fix))
+        return None
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
         problems.append(Finding("model", NOTE, f"{shown(path)}, a description of the model, cannot be read.",
                                 "rewrite it with " + command("run.py", root, "--only train")))
         return None

@@ -22,6 +22,15 @@ def test_a_new_topic_has_queries_without_a_network(tmp_path: Path) -> None:
     assert queries[:2] == ["bread baking", "introduction to bread baking"] and len(queries) == len(ENGLISH)
     assert read_seeds(tmp_path / "config/seeds.txt") == []
     assert "commoncrawl" not in read_tables(tmp_path)["search"]["providers"]
+    assert read_tables(tmp_path)["clean"]["min_topic_fit"] == new_topic.MIN_TOPIC_FIT > 0
+
+
+def test_the_topic_fit_is_off_for_ones_own_texts_and_as_set_says(tmp_path: Path) -> None:
+    new_topic.begin(tmp_path / "texts", "book", read_tables(tmp_path), texts=True)
+    off = [read_tables(root)["clean"]["min_topic_fit"] for root in (tmp_path, tmp_path / "texts")]
+    assert off == [0, 0]
+    begin(tmp_path / "set", "bread baking", "clean.min_topic_fit=0.4")
+    assert read_tables(tmp_path / "set")["clean"]["min_topic_fit"] == 0.4
 
 
 def begin(root: Path, topic: str, *overrides: str, language: str | None = None) -> None:

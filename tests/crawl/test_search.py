@@ -618,7 +618,7 @@ def test_nothing_to_search_for_is_an_error_whose_fix_works(root):
     with pytest.raises(StageError, match=r"no queries in .*Expected.*Fix:") as caught:
         search.run(config_for(), root)
     fix, command = caught.value.fix.rsplit("; ", 1)
-    assert command == f"python3 run.py --only search --root {root}"
+    assert command == f"python3 run.py --root {root}"
     subprocess.run(fix, shell=True, check=True)
     assert run(config_for(providers=["google"], max_minutes=0.0), root).n_in == 0
 
