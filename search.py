@@ -69,7 +69,7 @@ def ask_in_order(discovery: Discovery, queries: list[str], seeds: list[Seed]) ->
         else:
             for name in names:
                 seed_search.work_through(name, seeds)
-    seed_search.follow_announced()
+    seed_search.follow_announced(seeds)
 
 
 def nothing_to_search_for(root: Path) -> StageError:
