@@ -31,7 +31,7 @@ from miniature_memory.cleaning.histograms import histograms
 from miniature_memory.cleaning.rebuild import rebuild_clean
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
-from miniature_memory.storage import documents
+from miniature_memory.storage import documents, yields
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import QUERIES, read_list
 
@@ -60,6 +60,7 @@ def clean_new_documents(catalog: Catalog, config: CleanConfig, stats: StageStats
             if judged:
                 cleaner.add(judged)
             catalog.advance("clean", row["seq"])
+    yields.settle(catalog)
     stats.facts = cleaner.facts()
 
 

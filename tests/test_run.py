@@ -130,6 +130,12 @@ def test_a_second_run_does_nothing_and_names_the_first(tmp_path: Path) -> None:
     assert done.returncode == 75 and str(os.getpid()) in done.stderr
 
 
+def test_own_texts_have_the_name_of_their_file_as_their_title(tmp_path: Path) -> None:
+    (tmp_path / "Der-Bäcker.txt").write_text(PROSE)
+    args = run.parse_args(["--texts", str(tmp_path / "Der-Bäcker.txt")])
+    assert (args.root.name, args.topic) == ("der-bäcker", "Der Bäcker")
+
+
 # --- what is run -----------------------------------------------------------------------------
 
 

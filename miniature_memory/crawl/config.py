@@ -132,6 +132,7 @@ class BlocklistConfig:
 
     blocklists: list[str] = field(default_factory=list)
     block_adult: bool = True
+    language: str = "en"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from miniature_memory.crawl.provider import BACKOFF_SEC, Found
 from miniature_memory.crawl.provider_registry import PROVIDERS
 from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import Web
+from miniature_memory.crawl.yields import Topic
 from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
 
@@ -58,6 +59,7 @@ class Discovery:
         self.config, self.catalog, self.stats = config, catalog, stats
         self.web = Web(config.web)
         self.blocklist = Blocklist.load(catalog.root, config.blocklists, config.block_adult)
+        self.topic = Topic.load(catalog.root, config.language)
         self.time = TimeBudget(config.max_minutes)
         self.asked: set[str] = set()  # providers
         self.found: Counter[str] = Counter()  # provider -> results
@@ -83,12 +85,13 @@ class Discovery:
         before, left = self.stats.n_out, iter(found)
         while block := list(islice(left, URLS_PER_RECORD)):
             with self.catalog.record():
-                for url, _, archived in block:
+                for url, text, archived in block:
                     if self.stats.n_out - before == most_new:
                         return most_new
                     url = browser_url(url)
                     reason = url_rejection(url, self.blocklist)
-                    reason = reason or urls.add(self.catalog, url, provider, query, archived=archived)
+                    reason = reason or urls.add(self.catalog, url, provider, query, archived=archived,
+                                                promise=self.topic.promise(url, text))
                     self.found[provider] += 1
                     self.stats.n_in += 1
                     if reason:

@@ -7,6 +7,7 @@ Where is ...?
     schema.py        the tables, and how an older catalog is migrated
     url_keys.py      which spellings of a URL mean one page
     errors.py        which errors of SQLite a person can fix
+    yields.py        what the visits to each host have given
     clock.py         times from the future, after the system's clock was ahead
     backoffs.py      providers and hosts that are left alone for a while
     records.py       what audits and repairs need of all tables

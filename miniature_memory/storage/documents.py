@@ -17,10 +17,12 @@ LICENSE = "CASE license WHEN '' THEN 'none named' ELSE coalesce(license, 'not re
 DAMAGED = "damaged"  # whole once, and set aside by a repair since
 
 
-def add(catalog: Catalog, document_id: str, url: str, place: Place, license: str | None = None) -> int:
+def add(catalog: Catalog, document_id: str, url: str, place: Place, license: str | None = None,
+        page: int | None = None) -> int:
     """Add a raw document that is not known yet, within a record() block. Returns its sequence number."""
-    return catalog.execute("INSERT INTO documents (id, url, file, offset, length, license) VALUES (?, ?, ?, ?, ?, ?)",
-                           [document_id, url, *place, license]).lastrowid or 0
+    return catalog.execute("INSERT INTO documents (id, url, file, offset, length, license, page) "
+                           "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                           [document_id, url, *place, license, page]).lastrowid or 0
 
 
 def has(catalog: Catalog, document_id: str) -> bool:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from miniature_memory.storage import yields
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.duplicates import MERGED, VERSION
 from miniature_memory.storage.topic_pages import PAGES
@@ -13,10 +14,10 @@ from miniature_memory.storage.topic_pages import PAGES
 
 def add_validated(catalog: Catalog, row: sqlite3.Row, validation: str, language: str) -> None:
     """Copy a row of the old catalog's documents, with its validation of today, within a record() block."""
-    catalog.execute("INSERT INTO documents (seq, id, url, file, offset, length, license, validation, language) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [*(row[key] for key in ("seq", "id", "url", "file", "offset", "length", "license")), validation,
-                     language])
+    catalog.execute("INSERT INTO documents (seq, id, url, file, offset, length, license, page, validation, language) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [*(row[key] for key in ("seq", "id", "url", "file", "offset", "length", "license", "page")),
+                     validation, language])
 
 
 @contextlib.contextmanager
@@ -52,6 +53,7 @@ def take_documents(catalog: Catalog) -> None:
                     "FROM rebuilt.clean_documents AS new")
     for path in shards(catalog, "main"):
         catalog.log.drop(path)
+    yields.count_kept_again(catalog)
 
 
 def take_what_was_learned(catalog: Catalog) -> None:

@@ -358,9 +358,10 @@ def test_a_catalog_of_version_3_is_migrated_and_loses_nothing(tmp_path: Path) ->
             "http://b/"]
         append_rows(catalog, [b"two\n"])
     assert after["hosts"] == [("a", "x", None, 7.0, 0, None), ("b", None, None, 8.0, 0, None)]
-    assert [row[:-2] for row in after.pop("urls")] == before.pop("urls")
-    moved = {"settings", "breakers", "hosts", "documents"}
-    assert [row[:-2] for row in after["documents"]] == before["documents"]
+    assert [row[:-3] for row in after.pop("urls")] == before.pop("urls")
+    moved = {"settings", "breakers", "hosts", "documents", "pages"}
+    assert [row[:-3] for row in after["documents"]] == before["documents"]
+    assert [row[:-1] for row in after["pages"]] == before["pages"]
     assert all(after[name] == before[name] for name in before.keys() - moved)
     with Catalog(tmp_path) as old, Catalog(tmp_path / "new") as new:
         assert schema_of(old) == schema_of(new)
@@ -377,13 +378,16 @@ def test_a_catalog_of_version_4_is_migrated_and_loses_nothing(tmp_path: Path) ->
         assert schema_of(old) == schema_of(new)
         assert [row["url"] for row in due_urls(old, 9, 9)] == ["http://a/?x=&y=1"]
         append_rows(old, [b"two\n"])
-    assert [row[:-2] for row in after["urls"]] == before["urls"]
-    assert [row[-2:] for row in after["urls"]] == [(None, row[1]) for row in before["urls"]]
-    assert after["documents"] == [(*row, None, None) for row in before["documents"]]
+    assert [row[:-3] for row in after["urls"]] == before["urls"]
+    assert [row[-3:] for row in after["urls"]] == [
+        (None, row[1], -1 if row[6] != "new" else 0) for row in before["urls"]]
+    assert after["documents"] == [(*row, None, None, 1) for row in before["documents"]]  # extracted from the first page
+    assert after["pages"] == [(*row, 0) for row in before["pages"]]
     assert after.pop("state").pop(0)[0] in ("search.next_query", "urls.spelled_since") and before.pop("state")
+    assert after.pop("yields") == []  # counted when clean runs next
     assert after["hosts"] == [(*row, None) for row in before["hosts"]]
-    changed: dict[str, list[tuple[object, ...]]] = {
-        "urls": [], "documents": [], "hosts": [], "local_files": [], "shells": []}
+    changed: dict[str, list[tuple[object, ...]]] = {"urls": [], "documents": [], "pages": [], "hosts": [],
+                                                    "local_files": [], "shells": []}
     assert after | changed == before | changed
 
 
@@ -407,19 +411,13 @@ def test_a_catalog_of_version_6_is_migrated_and_loses_nothing(tmp_path: Path) ->
         urls.add(new, "http://a/", "t")
         schema_now, rows_now = schema_of(new), all_rows(new)
     with contextlib.closing(sqlite3.connect(tmp_path / "data/catalog.sqlite3")) as db:
-        db.executescript("ALTER TABLE hosts DROP COLUMN feed; ALTER TABLE documents DROP COLUMN topic_fit; "
-                         "DROP TABLE local_files; DROP TABLE shells; PRAGMA user_version = 6;")
+        db.executescript("""ALTER TABLE hosts DROP COLUMN feed; DROP TABLE local_files; DROP TABLE shells;
+            DROP TABLE yields; DROP INDEX urls_of_host; CREATE INDEX urls_of_host ON urls (host, due_at, id);
+            DROP INDEX documents_of_page; ALTER TABLE urls DROP COLUMN promise; ALTER TABLE pages DROP COLUMN promise;
+            ALTER TABLE documents DROP COLUMN topic_fit;
+            ALTER TABLE documents DROP COLUMN page; PRAGMA user_version = 6;""")
     with Catalog(tmp_path) as old:
         assert schema_of(old) == schema_now and all_rows(old) == rows_now
-
-
-def test_a_catalog_of_an_early_version_7_gets_the_tables_it_lacks(tmp_path: Path) -> None:
-    with Catalog(tmp_path) as new:
-        schema_now = schema_of(new)
-    with contextlib.closing(sqlite3.connect(tmp_path / "data/catalog.sqlite3")) as db:
-        db.executescript("DROP TABLE local_files; DROP TABLE shells; PRAGMA user_version = 7;")
-    with Catalog(tmp_path) as old:
-        assert schema_of(old) == schema_now
 
 
 def test_a_migrated_url_that_never_gave_a_page_gets_the_spelling_in_which_it_is_found(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_earlier_models_go_first_and_only_as_many_as_must(root: Path, caplog: py
     assert not caplog.text and disk.usage(root).total == total
     disk.keep_within(root, (total - 500_000) / 1e9)
     assert sorted(path.name for path in (root / "checkpoints/history").iterdir()) == ["2.pt", "3.pt"]
-    assert "removed 1 earlier model; 4.1 MB are left\n" in caplog.text
+    assert f"removed 1 earlier model; {disk.in_words(disk.usage(root).total)} are left\n" in caplog.text
 
 
 def test_then_extracted_pages_go_and_nothing_else_and_the_audit_misses_none(root: Path,
