@@ -46,6 +46,7 @@ def check_kept(root: Path, stats: Mapping[str, StageStats], texts: bool) -> None
     reasons.update(stats["clean"].dropped or {"rejected_by_the_quality_rules": n_valid})
     if texts:
         reasons.update(stats["extract"].dropped)
+        del reasons["duplicate_text"]  # of what was rejected before
     why = ", ".join(f"{n:,} {reason_in_words(reason)}" for reason, n in reasons.most_common() if n)
     fix = (f"see how far each is from the threshold with {command('clean.py', root, '--histograms')}, or name other "
            f"pages in {shown(root / 'config/seeds.txt')}" if n_valid else
