@@ -35,7 +35,7 @@ def as_a_user(work: Callable[[], None]) -> None:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A folder of that user, whose name needs quotes in a shell."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *(above for above in tmp_path.parents if above.name.startswith(("pytest-", "popen-")))):
         folder.chmod(0o755)
     root = tmp_path / "it's mine"
     root.mkdir()
