@@ -75,6 +75,7 @@ def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Seq
                     with catalog.record():
                         _store(catalog, part, origin_of_input(source)._replace(url=url), stats)
             known.end()
+            stats.facts["came"] = "text" if files else "page"  # what a file gives: a chapter, a row, a page
         elif total := catalog.count_new("extract", "pages"):
             for page, extracted in Progress(extract_all(_new_pages(catalog), config), "extract", total, unit=" pages"):
                 with catalog.record():

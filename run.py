@@ -113,8 +113,8 @@ def run_all(run: Run, stages: list[str]) -> int:
             continue
         if stage == "validate" and {"search", "scrape"} <= run.stats.keys() and is_empty(run.args.root):
             return fall_back(run)
-        if stage == "train" and run.args.texts:
-            outcome.check_texts(run.args.root, run.stats)
+        if stage == "train":
+            outcome.check_kept(run.args.root, run.stats, bool(run.args.texts))
         logger.info("--- %s", stage)
         command = [*run.command_line(f"{stage}.py"), "--json", *time_limit(run, stage)]
         for flag, paths in (("--warc", run.args.warc), ("--import", run.args.files or run.args.texts)):
@@ -193,7 +193,7 @@ def show_result(run: Run) -> int:
     code, _ = scripts.run_script([*run.command_line("sample.py"), "--keep"])
     if run.args.quiet:
         return code
-    print("\n" + outcome.rows(root, facts, run.again()), flush=True)
+    print("\n" + outcome.rows(root, facts, run.again(), bool(run.tables["search"]["providers"])), flush=True)
     return code
 
 

@@ -38,7 +38,7 @@ def run(config: ScrapeConfig, root: Path) -> StageStats:
         crawler, started = Crawler(config, catalog, stats), time.monotonic()
         stand_ins = list(crawler.web.guard.connect_to)
         rows = due_urls(catalog, config.max_pages, most_per_host(config), stand_ins)
-        if not rows:
+        if not rows and urls.count(catalog):
             logger.info("No URL is due: search found no new one, and the known ones are due later.")
         crawler.run(rows)
         seconds = max(time.monotonic() - started, 1e-9)

@@ -50,7 +50,8 @@ def run(config: SearchConfig, root: Path) -> StageStats:
         discovery = Discovery(config, catalog, stats)
         ask_in_order(discovery, queries, seeds)
         stats.facts["providers"] = {name: discovery.outcome(name) for name in config.providers}
-    logger.info("%s", "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in stats.facts["providers"].items()))
+    if asked := stats.facts["providers"]:
+        logger.info("%s", "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in asked.items()))
     return stats
 
 
@@ -68,7 +69,7 @@ def ask_in_order(discovery: Discovery, queries: list[str], seeds: list[Seed]) ->
         else:
             for name in names:
                 seed_search.work_through(name, seeds)
-    seed_search.follow_announced()
+    seed_search.follow_announced(seeds)
 
 
 def nothing_to_search_for(root: Path) -> StageError:

@@ -51,10 +51,10 @@ def run(config: ValidateConfig, root: Path, full: bool = False, repair: bool = F
 
 def validate_new(catalog: Catalog, config: ValidateConfig) -> StageStats:
     stats = StageStats("validate")
-    if catalog.state("validate.config") != asdict(config):
-        with catalog.record():
-            catalog.set_state("validate.config", asdict(config))
     total = catalog.count_new("validate", "documents")
+    if total and catalog.state("validate.config") != asdict(config):
+        with catalog.record():  # of all documents; none if they were judged by different ones: clean.py --rebuild
+            catalog.set_state("validate.config", None if catalog.cursor("validate") else asdict(config))
     for row in Progress(catalog.new_rows("validate", "documents"), "validate", total, unit=" documents"):
         stats.n_in += 1
         if row["validation"] == DAMAGED:  # set aside by a repair before it was validated

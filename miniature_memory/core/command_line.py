@@ -67,7 +67,8 @@ class ArgumentParser(argparse.ArgumentParser):
             f"{found[2]}; expected a {'whole ' * (found[1] == 'int')}number"), message)
         unknown = re.match(r"unrecognized arguments: (\S+)", message)
         flags = [flag for action in self._actions if action.help != argparse.SUPPRESS for flag in action.option_strings]
-        hint = nearest(unknown[1], flags) if unknown else ""
+        begun = [flag for flag in flags if unknown and flag.startswith(f"--{unknown[1].lstrip('-')}")]
+        hint = f" Did you mean {' or '.join(begun)}?" if begun else nearest(unknown[1], flags) if unknown else ""
         if self.begins_topics and unknown and not unknown[1].startswith("-"):
             words = message.partition(": ")[2].partition(" -")[0]  # without the options that follow
             option = "--texts" if Path(words).exists() else "--topic"

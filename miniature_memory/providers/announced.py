@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from miniature_memory.core.text import host_of
@@ -27,18 +27,21 @@ class Announced(NamedTuple):
     turn: int  # how often it was read
 
 
-def announced(catalog: Catalog, config: SearchConfig) -> Iterator[Announced]:
-    """One listing of each host; the hosts of most kept pages come first.
+def announced(catalog: Catalog, config: SearchConfig, seeds: Iterable[Seed]) -> Iterator[Announced]:
+    """One listing of each host; the hosts of most kept pages come first. What is among the seeds is read as one.
 
     A listing that was read rests for search.requery_days, like a query; then the host's next one has its turn.
     """
     kept = Counter(host_of(url) for address in clean_documents.newest_urls(catalog, KEPT_DOCUMENTS)
                    if (url := browser_url(address)))
+    listed = {browser_url(seed.url) for seed in seeds}
     n_hosts, since = 0, time.time() - config.requery_days * DAY_SEC
     for host, n in kept.most_common():
         if n < LEAST_KEPT or n_hosts == HOSTS_PER_RUN:
             return
         for seed in listings_of(catalog, host):
+            if browser_url(seed.url) in listed:
+                continue
             last = provider_answers.last(catalog, PROVIDER_OF[seed.kind], seed.url)
             if PROVIDER_OF[seed.kind] in config.providers and (not last or last.asked_at < since):
                 yield Announced(host, seed, last.page + 1 if last else 0)

@@ -49,6 +49,9 @@ def read_keys(engines: Mapping[str, Engine], root: Path) -> dict[str, Key]:
         second, place = _look_up(files, f"{name}_id", f"{name}_id")
         parts = [(origin, value), (place, second)] if engine.needs_id else [(origin, value)]
         if not all(part for _, part in parts):
+            if name in files:  # the environment may mean another program
+                raise ConfigError(f"{files[name][1]} has a key for {name}, but no {name}_id. Expected: both. "
+                                  f'Fix: add a line such as {name}_id = "ID"')
             continue
         if wrong := [where for where, part in parts if not re.fullmatch(SHAPE, part, re.ASCII)]:
             raise ConfigError(f"{wrong[0]}: what it holds for {name} cannot be a key. Expected: 8 to 500 letters, "

@@ -98,7 +98,8 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (),
     is_new, configured = is_blank(settings) and is_blank(queries), tables["search"]["language"]
     if language and not is_new:
         logger.info("the topic's language stays %s; --language is for a new one. To change it: language and region in "
-                    "[search] and languages in [validate] of %s", configured, shown(settings))
+                    "[search] and languages in [validate] of %s, and the words of %s", configured, shown(settings),
+                    shown(queries))
     language, why = choose_language(root, words, tables, overrides, language) if is_new else (configured, "")
     if is_new:
         logger.info("language: %s (%s), %s", language_of(language).name, language, why)
@@ -109,7 +110,7 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (),
     if articles:
         logger.info("Wikipedia suggests %s on %s; see %s", counted(len(articles), "article"), words, shown(seeds))
     if not is_blank(queries):
-        logger.info("continuing the topic %s in %s", words, shown(root))
+        logger.info("continuing the topic %s in %s", tables["run"]["topic"] or words, shown(root))
         return False
     if is_blank(settings):
         own = {"run": {"topic": json.dumps(words, ensure_ascii=False)}} | language_settings(language, tables)

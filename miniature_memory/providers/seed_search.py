@@ -178,10 +178,10 @@ class SeedSearch:
         self.discovery.asked.add(name)
         return PROVIDERS[name].ask(Ask(seed.url, 0, turn, self.config, self.discovery.web, self.fetch, kind=seed.kind))
 
-    def follow_announced(self) -> None:
+    def follow_announced(self, seeds: list[Seed]) -> None:
         """Read the listings that the hosts of kept pages announce, for as many of their pages as one run visits."""
         most_new = min(self.config.urls_per_seed, self.config.scrape.max_pages_per_host)
-        for host, seed, turn in announced(self.catalog, self.config):
+        for host, seed, turn in announced(self.catalog, self.config, seeds):
             if self.has_enough() or self.is_hopeless():
                 return
             name, found = PROVIDER_OF[seed.kind], list[Found]()

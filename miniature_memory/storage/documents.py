@@ -54,6 +54,12 @@ def count_valid(catalog: Catalog) -> int:
     return int(catalog.value("SELECT count(*) FROM documents WHERE validation = 'valid'"))
 
 
+def validations(catalog: Catalog) -> dict[str, int]:
+    """How many documents were validated with each outcome: 'valid', or the reason for rejection."""
+    return dict(catalog.execute("SELECT validation, count(*) FROM documents WHERE validation != '' "
+                                "GROUP BY 1").fetchall())
+
+
 def valid(catalog: Catalog, step: int = 1) -> Iterator[sqlite3.Row]:
     """The rows of the valid documents, one in `step` of them."""
     yield from catalog.execute("SELECT * FROM documents WHERE validation = 'valid' AND seq % ? = 0", [step])

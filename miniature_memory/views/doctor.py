@@ -41,7 +41,7 @@ LOW_DISK_MB, NO_DISK_MB = 2000, 300  # some runs' pages and the three checkpoint
 RUN_MB = 450  # memory of a whole run at its peak, that of training, as README.md has it
 CHILD_SEC = 45.0  # for importing everything from a cold disk
 MAX_FILES = 3  # named in one finding
-LABEL = 20  # width of the column of names
+LABEL = 22  # width of the column of names, the longest of which is that of a provider
 
 
 def install() -> str:

@@ -298,14 +298,14 @@ def example_list(reason: str, n: int, found: Iterable[dict[str, Any]], is_open: 
 
 
 def cost(runs: Sequence[Run]) -> str:
+    speeds = [(n, speed) for n, speed in curve(runs, "train", "tok_per_sec") if speed]  # 0: training was skipped
     times = {stage: [run.stages[stage].elapsed_sec for run in runs if stage in run.stages] for stage in STAGES}
     peaks = {stage: [run.stages[stage].peak_mb for run in runs if stage in run.stages] for stage in STAGES}
     longest = max((value for values in times.values() for value in values), default=0.0)
     unit, size = ("minutes", 60.0) if longest >= 300 else ("seconds", 1.0)
     return section("What it cost", bars_of_stages("Time per stage", times, unit, size),
                    bars_of_stages("Peak memory per stage", peaks, "MB", 1.0),
-                   over_runs("Training speed", "", "tokens per second", {"": curve(runs, "train", "tok_per_sec")}, runs,
-                             from_zero=True), grid=True)
+                   over_runs("Training speed", "", "tokens per second", {"": speeds}, runs, from_zero=True), grid=True)
 
 
 def bars_of_stages(caption: str, values: dict[str, list[float]], unit: str, size: float) -> str:

@@ -198,7 +198,7 @@ def next_step(facts: Facts, root: Path, stop_reason: str, demo: bool) -> str:
         if demo:
             return f"{run} runs all stages on built-in pages."
         return f"Write your topic into {queries}, one query per line, then run {run}"
-    if last and last["exit_code"] != 0:
+    if last and last["exit_code"] != 0 and (dataset["documents"] or dataset["waiting"]):
         return f"The last run ended early; {run} continues from there."
     if dataset["waiting"]:
         listed = ", ".join(f"{n:,} for {stage}" for stage, n in dataset["waiting"].items())
@@ -336,7 +336,8 @@ def screen(facts: Facts) -> str:
         rows["paid queries"] = Spending(**facts["paid_queries"]).in_words()
     if model:
         size = f"{model['parameters'] / 1e6:.1f} M parameters" if model["parameters"] else "of unknown size"
-        rows["model"] = (f"{model['n_layer']} layers of {model['n_embd']}, {size}; {model['iter_num']:,} iterations, "
+        rows["model"] = (f"{model['n_layer']} layers of {model['n_embd']}, {size}; "
+                         f"{counted(model['iter_num'], 'iteration')}, "
                          f"{rounded(model['tokens_seen'])} tokens read"
                          + ("" if model["has_release"] else "; not finished yet"))
     else:

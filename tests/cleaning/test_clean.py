@@ -294,6 +294,15 @@ def test_a_rebuild_with_other_settings_replaces_the_old_set(tmp_path: Path) -> N
     assert kept_texts(tmp_path) == [STORY]
 
 
+def test_a_rebuild_validates_again_although_a_run_has_seen_the_new_settings(tmp_path: Path) -> None:
+    add_at(tmp_path, [GERMAN * 3])
+    validate.run(ValidateConfig(), tmp_path)
+    clean.run(CONFIG, tmp_path)
+    assert "None of the documents is valid" in histograms(CONFIG, tmp_path)
+    validate.run(ALL_LANGUAGES, tmp_path)  # nothing is new
+    assert clean.run(CleanConfig(preset="off", validate=ALL_LANGUAGES), tmp_path, rebuild=True).n_out == 1
+
+
 def test_an_interrupted_rebuild_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add_at(tmp_path, [STORY.replace("captain", f"{'abcdefgh'[n] * 9} {n}") for n in range(6)])
     validate_and_clean(tmp_path)

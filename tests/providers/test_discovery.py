@@ -264,6 +264,16 @@ def test_robots_txt_and_the_limit_of_a_feed_hold_for_what_is_announced(root):
         assert run(few, root).n_out == 2  # what one run visits of a host
 
 
+def test_what_is_announced_and_a_seed_is_read_once(root):
+    with serve() as server:
+        server.routes["/feed"] = feed_with("/1")
+        keep_documents(root, f"{server.url}/a", f"{server.url}/b")
+        announce(root, f"{server.url}/a", f"{server.url}/feed")
+        (root / "config/seeds.txt").write_text(f"feed {server.url}/feed\n")
+        run(config_for(server, providers=LISTINGS), root)
+        assert server.paths.count("/feed") == 1
+
+
 def test_nothing_announced_is_followed_if_enough_was_due(root):
     with serve() as server:
         keep_documents(root, f"{server.url}/a", f"{server.url}/b")

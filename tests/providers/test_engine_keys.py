@@ -118,7 +118,8 @@ def test_a_folder_in_its_place_is_an_error_whose_fix_works(tmp_path):
     (f'serpr = "{KEY}"', "a name that is no engine. Did you mean serper?"), (f'"{KEY}" = "serper"', "no engine"),
     (f'serper = "{KEY} x"', "cannot be a key"), (f'serper = "{KEY}\\r\\nX: y"', "cannot be a key"),
     (f'serper = "{KEY}"\nserper = "{KEY}"', r"not TOML \(at end of document\)"),
-    ("x = " + "[" * 5000, "is not TOML"), (b'serper = "\xff"', "is not TOML"), ('serper = "x"', "cannot be a key")])
+    ("x = " + "[" * 5000, "is not TOML"), (f'google_cse = "{KEY}"', "but no google_cse_id"),
+    (b'serper = "\xff"', "is not TOML"), ('serper = "x"', "cannot be a key")])
 def test_a_file_that_cannot_be_used_is_an_error_without_the_key(text, message):
     keep("root", text)
     with pytest.raises(ConfigError, match=message) as caught:

@@ -73,6 +73,8 @@ def test_the_language_of_an_existing_topic_stays(tmp_path: Path, caplog: pytest.
     begin(tmp_path, "tea", language="nl")
     begin(tmp_path, "tea", language="de")
     assert read_tables(tmp_path)["search"]["language"] == "nl"
+    begin(tmp_path, "TEA!")
+    assert "continuing the topic tea in" in caplog.text
     assert "stays nl" in caplog.text and "languages in [validate]" in caplog.text
 
 

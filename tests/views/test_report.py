@@ -201,6 +201,12 @@ def test_an_empty_report_shows_why_and_what_to_do(tmp_path: Path) -> None:
     assert all(words in text for words in ("--doctor --root", "Set contact under [web]", "--texts FILE...", "--demo"))
 
 
+def test_a_run_that_trained_nothing_has_no_speed(tmp_path: Path) -> None:
+    write_lines(tmp_path / "data/runs.jsonl", [a_run(1), a_run(2), a_run(3, tok_per_sec=0)])
+    speed = page_of(tmp_path).partition("Training speed")[2].partition("</figure>")[0]
+    assert "10 k at 1, 10 k at 2." in plain("<body>" + speed) and "2026-01-04" not in speed
+
+
 def test_one_run_makes_numbers_and_two_make_lines(tmp_path: Path) -> None:
     fill(tmp_path, 1)
     page = page_of(tmp_path)
