@@ -9,8 +9,8 @@ Alone   python3 clean.py --set clean.thresholds.min_words=30
 
 Four steps, in miniature_memory/cleaning/: the text is normalized (normalize.py) and loses its boilerplate
 (boilerplate.py), the quality rules judge it (filters.py), personal data is masked (privacy.py), and what an earlier
-document has already said is rejected (minhash.py). Every decision depends on the document and on earlier ones in raw
-order alone, never on where a run ended.
+document has already said is rejected (minhash.py). In a topic, so is what is not about it (topic.py). Every decision
+depends on the document and on earlier ones in raw order alone, never on where a run ended.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if __name__ == "__main__":
 import argparse
 from pathlib import Path
 
-from miniature_memory.cleaning.cleaner import Cleaner, read_document
+from miniature_memory.cleaning.cleaner import Cleaner
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.cleaning.explain import explain
 from miniature_memory.cleaning.filters import c4_quality, fineweb_quality, gopher_quality, gopher_repetition
@@ -31,8 +31,9 @@ from miniature_memory.cleaning.histograms import histograms
 from miniature_memory.cleaning.rebuild import rebuild_clean
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
+from miniature_memory.storage import documents, yields
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.documents import VALID
+from miniature_memory.storage.files import QUERIES, read_list
 
 __all__ = ["c4_quality", "fineweb_quality", "gopher_quality", "gopher_repetition", "main", "run"]
 
@@ -48,17 +49,18 @@ def run(config: CleanConfig, root: Path, rebuild: bool = False) -> StageStats:
 
 
 def clean_new_documents(catalog: Catalog, config: CleanConfig, stats: StageStats) -> None:
-    cleaner = Cleaner(catalog, config, stats)
+    cleaner = Cleaner(catalog, config, stats, read_list(catalog.root / QUERIES))
     until = catalog.cursor("validate")
     rows = catalog.new_rows("clean", "documents", until)
     for row in Progress(rows, "clean", catalog.count_new("clean", "documents", until), unit=" documents"):
         judged = None
-        if row["validation"] == VALID:
-            judged = cleaner.judge(read_document(catalog, row), row["url"], row["language"])
+        if row["validation"] == documents.VALID:
+            judged = cleaner.judge(documents.read(catalog, row), row["url"], row["language"])
         with catalog.record():
             if judged:
                 cleaner.add(judged)
             catalog.advance("clean", row["seq"])
+    yields.settle(catalog)
     stats.facts = cleaner.facts()
 
 

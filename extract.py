@@ -75,10 +75,11 @@ def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Seq
                     with catalog.record():
                         _store(catalog, part, origin_of_input(source)._replace(url=url), stats)
             known.end()
+            stats.facts["came"] = "text" if files else "page"  # what a file gives: a chapter, a row, a page
         elif total := catalog.count_new("extract", "pages"):
             for page, extracted in Progress(extract_all(_new_pages(catalog), config), "extract", total, unit=" pages"):
                 with catalog.record():
-                    _store(catalog, extracted, origin_of_page(catalog, page), stats)
+                    _store(catalog, extracted, origin_of_page(catalog, page), stats, page["seq"])
                     catalog.advance("extract", page["seq"])
     return stats
 
@@ -156,7 +157,8 @@ def origin_of_page(catalog: Catalog, page: sqlite3.Row) -> Origin:
     return Origin(page["url"], page["fetched_at"], source, page["file"], str(page["offset"]))
 
 
-def _store(catalog: Catalog, extracted: Extracted, origin: Origin, stats: StageStats) -> None:
+def _store(catalog: Catalog, extracted: Extracted, origin: Origin, stats: StageStats,
+           page: int | None = None) -> None:
     """Append the document, or count why there is none. A known text is not stored again; its further URL is noted."""
     stats.n_in += 1
     if extracted.reason:
@@ -168,7 +170,7 @@ def _store(catalog: Catalog, extracted: Extracted, origin: Origin, stats: StageS
         stats.dropped["duplicate_text"] += 1
         return
     place = catalog.append("data/raw", ".jsonl", line)
-    documents.add(catalog, document_id, origin.url, place, extracted.license)
+    documents.add(catalog, document_id, origin.url, place, extracted.license, page)
     stats.n_out += 1
     stats.bytes_written += len(line)
 

@@ -35,13 +35,12 @@ from miniature_memory.core.process import catch_signals, run_lock
 from miniature_memory.core.run_options import STAGES, parse_args
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import counted, timestamp
-from miniature_memory.crawl import new_topic
 from miniature_memory.crawl.outcomes import attempts, private_seeds, unread_seeds
 from miniature_memory.demo_site.demo import demo_web
+from miniature_memory.providers import new_topic
 from miniature_memory.storage import counts, disk, documents, pages
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.files import append_line
-from miniature_memory.views import outcome, status, topics
+from miniature_memory.views import history, outcome, status, topics
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +77,7 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
     """One run under the root's lock, with one line in data/runs.jsonl, whatever comes of it."""
     with run_lock(args.root) as lock, contextlib.ExitStack() as stack:
         start_logging(args.root, args.quiet)
-        began = timestamp()
-        run = Run(args, tables, lock, started)
+        run, began = Run(args, tables, lock, started), timestamp()
         code: int | None = None
         try:
             if args.demo:
@@ -90,11 +88,9 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
             code = getattr(error, "exit_code", EXIT_DONE)
             raise
         finally:
-            line = {"started": began, "finished": timestamp(), "exit_code": code,
-                    "stages": [stats.to_dict() for stats in run.stats.values()]}
-            append_line(args.root / "data" / "runs.jsonl", json.dumps(line, ensure_ascii=False))
+            history.write(args.root, began, code, run.stats.values())
             if not args.only:
-                write_report(run)
+                write_report(run, code)
     return code
 
 
@@ -117,8 +113,8 @@ def run_all(run: Run, stages: list[str]) -> int:
             continue
         if stage == "validate" and {"search", "scrape"} <= run.stats.keys() and is_empty(run.args.root):
             return fall_back(run)
-        if stage == "train" and run.args.texts:
-            outcome.check_texts(run.args.root, run.stats)
+        if stage == "train":
+            outcome.check_kept(run.args.root, run.stats, bool(run.args.texts))
         logger.info("--- %s", stage)
         command = [*run.command_line(f"{stage}.py"), "--json", *time_limit(run, stage)]
         for flag, paths in (("--warc", run.args.warc), ("--import", run.args.files or run.args.texts)):
@@ -194,21 +190,20 @@ def show_result(run: Run) -> int:
         return EXIT_DONE
     if not run.args.quiet:
         print(flush=True)
-    code = subprocess.run([*run.command_line("sample.py"), "--keep"], check=False).returncode
+    code, _ = scripts.run_script([*run.command_line("sample.py"), "--keep"])
     if run.args.quiet:
         return code
-    print("\n" + outcome.rows(root, facts, run.again()), flush=True)
+    print("\n" + outcome.rows(root, facts, run.again(), bool(run.tables["search"]["providers"])), flush=True)
     return code
 
 
-def write_report(run: Run) -> None:
+def write_report(run: Run, code: int | None) -> None:
     """Write data/report.html in an interpreter of its own; its failure does not fail the run."""
     try:
         subprocess.run([*run.command_line("run.py"), "--report"], stdout=subprocess.DEVNULL, start_new_session=True,
-                       check=False, timeout=REPORT_SEC)
+                       stderr=subprocess.DEVNULL if code else None, check=False, timeout=REPORT_SEC)
     except (OSError, subprocess.TimeoutExpired) as error:
-        logger.warning("the report was not written (%s). Fix: %s", type(error).__name__,
-                       run.again("--report"))
+        logger.warning("the report was not written (%s). Fix: %s", type(error).__name__, run.again("--report"))
 
 
 # --- the command -----------------------------------------------------------------------------------

@@ -37,8 +37,8 @@ def run(config: ScrapeConfig, root: Path) -> StageStats:
             remove_extracted(catalog)
         crawler, started = Crawler(config, catalog, stats), time.monotonic()
         stand_ins = list(crawler.web.guard.connect_to)
-        rows = due_urls(catalog, config.max_pages, config.max_pages_per_host, stand_ins)
-        if not rows:
+        rows = due_urls(catalog, config.max_pages, most_per_host(config), stand_ins)
+        if not rows and urls.count(catalog):
             logger.info("No URL is due: search found no new one, and the known ones are due later.")
         crawler.run(rows)
         seconds = max(time.monotonic() - started, 1e-9)
@@ -49,6 +49,12 @@ def run(config: ScrapeConfig, root: Path) -> StageStats:
         if crawler.rendering:
             stats.facts["rendering"] = crawler.rendering.facts()
     return stats
+
+
+def most_per_host(config: ScrapeConfig) -> int:
+    """URLs of one host that are planned: no more than its delay leaves time for, since others can use the rest."""
+    in_time = 1 + int(config.max_minutes * 60 / config.delay_sec) if config.delay_sec else config.max_pages_per_host
+    return min(config.max_pages_per_host, in_time)
 
 
 def remove_extracted(catalog: Catalog) -> None:

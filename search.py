@@ -25,14 +25,14 @@ from pathlib import Path
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import PROJECT, command, shown
 from miniature_memory.core.stage import StageStats, stage_main
-from miniature_memory.crawl.config import SearchConfig
-from miniature_memory.crawl.discovery import Discovery
-from miniature_memory.crawl.engine_keys import announce, with_keys
 from miniature_memory.crawl.outcomes import in_words
-from miniature_memory.crawl.provider_registry import PROVIDERS
-from miniature_memory.crawl.query_search import QuerySearch
-from miniature_memory.crawl.seed_search import SeedFetcher, SeedSearch
 from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
+from miniature_memory.providers.config import SearchConfig
+from miniature_memory.providers.discovery import Discovery
+from miniature_memory.providers.engine_keys import announce, with_keys
+from miniature_memory.providers.provider_registry import PROVIDERS
+from miniature_memory.providers.query_search import QuerySearch
+from miniature_memory.providers.seed_search import SeedFetcher, SeedSearch
 from miniature_memory.storage import counts
 from miniature_memory.storage.catalog import Catalog
 
@@ -50,7 +50,8 @@ def run(config: SearchConfig, root: Path) -> StageStats:
         discovery = Discovery(config, catalog, stats)
         ask_in_order(discovery, queries, seeds)
         stats.facts["providers"] = {name: discovery.outcome(name) for name in config.providers}
-    logger.info("%s", "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in stats.facts["providers"].items()))
+    if asked := stats.facts["providers"]:
+        logger.info("%s", "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in asked.items()))
     return stats
 
 
@@ -68,7 +69,7 @@ def ask_in_order(discovery: Discovery, queries: list[str], seeds: list[Seed]) ->
         else:
             for name in names:
                 seed_search.work_through(name, seeds)
-    seed_search.follow_announced()
+    seed_search.follow_announced(seeds)
 
 
 def nothing_to_search_for(root: Path) -> StageError:

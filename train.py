@@ -35,7 +35,7 @@ import torch
 
 from miniature_memory.core.errors import Stopped
 from miniature_memory.core.stage import StageStats, stage_main
-from miniature_memory.core.text import rounded
+from miniature_memory.core.text import counted, rounded
 from miniature_memory.training.bins import open_bins
 from miniature_memory.training.checkpoint import State, rename_history
 from miniature_memory.training.config import TrainConfig
@@ -160,7 +160,7 @@ def make_stats(trainer: Trainer, released: State, reason: str = "") -> StageStat
         "threads": torch.get_num_threads(), "memory_estimate_mb": trainer.memory_mb, "stop_reason": reason,
     }
     facts["summary"] = f"skipped: {reason}" if reason else (
-        f"{trainer.iter_num:,} iterations, {rounded(trainer.tokens_seen)} tokens, "
+        f"{counted(trainer.iter_num, 'iteration')}, {rounded(trainer.tokens_seen)} tokens, "
         f"{rate / 1000:.1f} k tokens/s, validation {format_scores(released['scores'])}"
         + f"; ended early: the text was read {position.epoch} times (train.max_epochs)" * is_text_read(trainer))
     return StageStats("train", bytes_written=trainer.bytes_written, facts=facts)

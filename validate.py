@@ -51,10 +51,10 @@ def run(config: ValidateConfig, root: Path, full: bool = False, repair: bool = F
 
 def validate_new(catalog: Catalog, config: ValidateConfig) -> StageStats:
     stats = StageStats("validate")
-    if catalog.state("validate.config") != asdict(config):
-        with catalog.record():
-            catalog.set_state("validate.config", asdict(config))
     total = catalog.count_new("validate", "documents")
+    if total and catalog.state("validate.config") != asdict(config):
+        with catalog.record():  # of all documents; none if they were judged by different ones: clean.py --rebuild
+            catalog.set_state("validate.config", None if catalog.cursor("validate") else asdict(config))
     for row in Progress(catalog.new_rows("validate", "documents"), "validate", total, unit=" documents"):
         stats.n_in += 1
         if row["validation"] == DAMAGED:  # set aside by a repair before it was validated
@@ -84,9 +84,11 @@ def store(catalog: Catalog, row: sqlite3.Row, judged: tuple[dict[str, Any], Reje
 def audit(catalog: Catalog, repair: bool) -> StageStats:
     """Report every problem and the statistics. Raises StageError if a problem is left that was not fixed."""
     walk, n_found, n_left, log = Audit(catalog), 0, 0, shown(catalog.root / "data/run.log")
+    can_repair = False
     for problem in walk.problems():
         n_found += 1
         n_left += not (repair and problem.repair)
+        can_repair = can_repair or bool(problem.repair)
         logger.log(logging.WARNING if n_found <= MAX_PRINTED else DETAIL, "%s",
                    strip_control(f"{problem.found} Fix: {problem.fix}"))
         if repair and problem.repair:
@@ -102,7 +104,7 @@ def audit(catalog: Catalog, repair: bool) -> StageStats:
     logger.info("%s", strip_control(screen(stats.facts)))
     if n_left:
         raise StageError(f"The dataset has {n_left} problem{'s' * (n_left != 1)}, listed above and in {log}.",
-                         "none.", "follow the fix of each; --repair cannot do it." if repair else
+                         "none.", "follow the fix of each; --repair cannot do it." if repair or not can_repair else
                          f"run {repair_command(catalog.root)}, which sets aside what is damaged and deletes nothing.")
     stats.facts["summary"] = (f"{stats.n_in:,} documents read, {n_whole:,} of them whole; {n_found:,} "
                               f"problem{'s' * (n_found != 1)}{', all fixed' * (n_found > 0)}")

@@ -2,8 +2,8 @@
 
     .venv/bin/python -m bench.clean_stage --data wcxb-dev.jsonl.xz     some minutes
 
-1. Steps: each step of validate and clean on its own over the main_content texts of WCXB (see extraction.py), in CPU
-   seconds on one core.
+1. Steps: each step of validate and clean, that of topics included, on its own over the main_content texts of WCXB (see
+   extraction.py), in CPU seconds on one core.
 2. A run: clean.py over 1,000 new documents after 2,000 old ones and after 200,000, in turns, median of the ratios.
 3. Ten runs of 1,000 documents, of 40 hosts with lines of their own and with near duplicates, and one run of 10,000: the
    clean sets are compared byte by byte.
@@ -35,10 +35,12 @@ from miniature_memory.cleaning.filters import first_broken
 from miniature_memory.cleaning.minhash import BANDS, Index, keys_of
 from miniature_memory.cleaning.normalize import normalize_text
 from miniature_memory.cleaning.privacy import mask
+from miniature_memory.cleaning.topic import MOST_PAGES, Page, Topic
 from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.topic_fit import terms_of
 from miniature_memory.storage import clean_documents, documents
-from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 from miniature_memory.validation.config import ValidateConfig
 from miniature_memory.validation.documents import validate as validate_line
 
@@ -72,6 +74,7 @@ def steps(texts: list[str], root: Path) -> dict[str, float]:
 
     validate_line(line_of(texts[0], "")[1], "", validate)  # the language model is loaded by its first text
     site = Site()
+    topic = Topic("history", (), {"en": [Page(1.0, "", terms_of(text)) for text in texts[:MOST_PAGES]]})
     with Catalog(root) as catalog:
         index = Index(catalog)
         for n, text in enumerate(texts):
@@ -81,6 +84,7 @@ def steps(texts: list[str], root: Path) -> dict[str, float]:
             text = timed("boilerplate", lambda: remove_boilerplate(text, site))[0]  # type: ignore[index] # noqa: B023
             timed("rules", lambda: first_broken(checks, text, "en"))  # noqa: B023
             text = timed("privacy", lambda: mask(text))[0]  # type: ignore[index] # noqa: B023
+            timed("topic_fit", lambda: topic.fit(terms_of(text), "en"))  # noqa: B023
             keys = timed("minhash", lambda: keys_of(text))  # noqa: B023
             timed("index", lambda: _add(catalog, index, n, keys))  # type: ignore[arg-type] # noqa: B023
     return {step: round(1e3 * sec / len(texts), 3) for step, sec in spent.items()}
@@ -195,9 +199,11 @@ def main() -> None:
         cost = cost_of_run(Path(folder), args.runs)
         print(f"a run: {cost}", file=sys.stderr)
         ten = ten_runs(Path(folder), args.per_run)
+    topic_share = ms["topic_fit"] / (sum(ms.values()) - ms["topic_fit"] - ms["validate"])
     mean_chars = round(sum(map(len, texts)) / len(texts))
     print(json.dumps({"bench": "clean_stage", "documents": len(texts), "mean_chars": mean_chars,
                       "docs_per_sec": round(1e3 / sum(ms.values())), "ms": ms, "slowest": max(ms, key=ms.__getitem__),
+                      "topic_fit_to_the_rest_of_clean": round(topic_share, 3),
                       "run": cost, "ten_runs": ten}))
 
 

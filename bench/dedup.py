@@ -24,8 +24,8 @@ import numpy as np
 from miniature_memory.cleaning.minhash import BANDS, NGRAM, ROWS, Index, keys_of
 from miniature_memory.core.process import PeakMemory
 from miniature_memory.storage import clean_documents
-from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 
 SIMILARITIES = (0.2, 0.3, 0.39, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 WORDS, PAIRED = 300, 0.6

@@ -32,8 +32,8 @@ from urllib.parse import parse_qs, urlsplit
 import search
 from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.core.stage import StageStats
-from miniature_memory.crawl import new_topic
-from miniature_memory.crawl.config import SearchConfig
+from miniature_memory.providers import new_topic
+from miniature_memory.providers.config import SearchConfig
 from miniature_memory.storage import urls
 from miniature_memory.storage.catalog import Catalog
 

@@ -5,10 +5,11 @@ from typing import Any
 
 from local_server import LocalServer
 
-from miniature_memory.crawl.config import SearchConfig, WebConfig
-from miniature_memory.crawl.feed_reader import Listing
-from miniature_memory.crawl.provider import Ask, Found
+from miniature_memory.crawl.config import WebConfig
 from miniature_memory.crawl.web import Web
+from miniature_memory.providers.config import SearchConfig
+from miniature_memory.providers.feed_reader import Listing
+from miniature_memory.providers.provider import Ask, Found
 
 
 def ask(server: LocalServer, what: str = "sea storms", page: int = 0, n: int = 10, contact: str = "",

@@ -27,7 +27,7 @@ def log_level() -> Iterator[None]:
 def nothing_is_paid(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test finds a key of whoever runs it, nor counts a query as hers."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
-    for name in tomllib.loads((PROJECT / "miniature_memory/crawl/engines.toml").read_text()):
+    for name in tomllib.loads((PROJECT / "miniature_memory/providers/engines.toml").read_text()):
         for ending in ("_API_KEY", "_KEY"):
             monkeypatch.delenv(name.upper() + ending, raising=False)
 

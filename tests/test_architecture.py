@@ -13,6 +13,7 @@ from miniature_memory.core.paths import PROJECT
 PACKAGE = "miniature_memory"
 ROOMS = {  # room -> the rooms that it may import, or modules of them
     "core": [], "storage": ["core"], "responses": ["core"], "crawl": ["core", "storage", "responses"],
+    "providers": ["core", "storage", "responses", "crawl"],
     "extraction": ["core", "responses"],
     "validation": ["core", "storage"],
     "cleaning": ["core", "storage", "validation.documents", "validation.config"],

@@ -29,7 +29,7 @@ def last_run(root: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("arguments", "code", "message"), [
-    (["--skip-clening"], 2, "Did you mean --skip-cleaning"),
+    (["--skip-clening"], 2, "Did you mean --skip-cleaning"), (["--sta"], 2, "Did you mean --status?"),
     (["--files", "x", "--only", "clean"], 2, "--files is now --import"),
     (["--only", "clean", "--set", "clean.min_words=1"], 2, "is now clean.thresholds.min_words"),
     (["--only", "cleen"], 2, "invalid choice"),
@@ -71,7 +71,7 @@ def test_nothing_to_search_for(tmp_path: Path) -> None:
 def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run_py("--root", tmp_path / "file")
-    assert done.returncode == 1 and "cannot be written" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1 and f"{tmp_path}/file is a file" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_no_network_and_no_fallback(tmp_path: Path) -> None:
@@ -101,16 +101,40 @@ def test_own_texts_of_which_none_is_left_end_with_the_reason(
         tmp_path: Path, name: str, options: list[str], why: str, fix: str) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / name).write_text(PROSE)
-    done = run_py("--root", tmp_path / "root", "--texts", tmp_path / "texts", *options)
-    assert done.returncode == 1 and "train.py" not in done.stderr
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith(f"run.py: There is no text to train on ({why}).") and fix in last
+    for _ in range(2):
+        done = run_py("--root", tmp_path / "root", "--texts", tmp_path / "texts", *options)
+        assert done.returncode == 1 and "train.py" not in done.stderr
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith(f"run.py: There is no text to train on ({why}).") and fix in last
+
+
+def test_a_topic_whose_documents_were_all_rejected_ends_with_the_reason_each_time(tmp_path: Path) -> None:
+    (tmp_path / "page.txt").write_text(PROSE)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/queries.txt").write_text("old ships\n")
+    settings = tmp_path / "config/default.toml"
+    settings.write_text('[search]\nproviders = ["feeds"]\n[validate]\nlanguages = ["de"]\n')
+    assert not run_py("--root", tmp_path, "--only", "extract", "--import", tmp_path / "page.txt").returncode
+    for _ in range(2):
+        done = run_py("--root", tmp_path)
+        last = done.stderr.splitlines()[-1]
+        assert done.returncode == 1 and last.startswith("run.py: There is no text to train on (1 wrong language).")
+    assert "No document passed" in run_py("--root", tmp_path, "--status").stdout
+    settings.write_text(settings.read_text().replace('["de"]', '["*"]') + '[clean]\npreset = "off"\n')
+    run_py("--root", tmp_path, "--quiet")  # sees the new settings, and nothing to validate
+    assert "1 kept" in run_py("--root", tmp_path, "--rebuild", script="clean.py").stderr
 
 
 def test_a_second_run_does_nothing_and_names_the_first(tmp_path: Path) -> None:
     with run_lock(tmp_path):
         done = run_py("--root", tmp_path)
     assert done.returncode == 75 and str(os.getpid()) in done.stderr
+
+
+def test_own_texts_have_the_name_of_their_file_as_their_title(tmp_path: Path) -> None:
+    (tmp_path / "Der-Bäcker.txt").write_text(PROSE)
+    args = run.parse_args(["--texts", str(tmp_path / "Der-Bäcker.txt")])
+    assert (args.root.name, args.topic) == ("der-bäcker", "Der Bäcker")
 
 
 # --- what is run -----------------------------------------------------------------------------
@@ -165,11 +189,12 @@ def test_every_run_writes_a_report_and_a_single_stage_does_not(tmp_path: Path) -
     assert failed.returncode == 1 and "exit code 1" in page.read_text(encoding="utf-8")
 
 
-def test_a_report_that_cannot_be_written_does_not_fail_the_run(tmp_path: Path) -> None:
+def test_a_report_and_a_history_that_cannot_be_written_do_not_fail_the_run(tmp_path: Path) -> None:
     add_raw_documents(tmp_path, [PROSE])
-    (tmp_path / "data/report.html").mkdir()
+    for name in ("report.html", "runs.jsonl"):
+        (tmp_path / "data" / name).mkdir()
     done = run_py("--root", tmp_path, "--skip-search", "--skip-scraping", "--skip-training")
-    assert done.returncode == 0 and "report.html cannot be written" in done.stderr
+    assert done.returncode == 0 and all(f"{name} is a folder" in done.stderr for name in ("report.html", "runs.jsonl"))
     assert "Traceback" not in done.stderr
 
 

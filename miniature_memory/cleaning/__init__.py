@@ -10,6 +10,7 @@ Where is ...?
     filters.py        the quality rules
     measures.py       what they measure; words.py, sentences.py and ngrams.py count for it
     privacy.py        masks for personal data; phone_numbers.py finds the telephone numbers
+    topic.py          what is known of a root's topic, and who is off it
     minhash.py        exact and near duplicates
     rebuild.py        clean.py --rebuild; explain.py and histograms.py: the options of these names
 """

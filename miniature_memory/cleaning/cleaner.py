@@ -1,7 +1,6 @@
 """The way of one document through all steps of clean."""
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +15,13 @@ from miniature_memory.cleaning.filters import Check, checks_of, first_broken
 from miniature_memory.cleaning.minhash import BANDS, Index, keys_of
 from miniature_memory.cleaning.normalize import normalize_text
 from miniature_memory.cleaning.privacy import mask
+from miniature_memory.cleaning.topic import document_terms, load_topic, rejection_of, store_topic
 from miniature_memory.core.errors import DeadlineError
 from miniature_memory.core.process import deadline
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import hostname
-from miniature_memory.storage import clean_documents, duplicates
+from miniature_memory.core.topic_fit import Terms
+from miniature_memory.storage import clean_documents, duplicates, topic_pages
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.rejections import Rejection
 
@@ -51,6 +52,8 @@ class Judged:
     removed: list[tuple[str, str]] = field(default_factory=list)
     masked: Counter[str] = field(default_factory=Counter)
     keys: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    terms: Terms = field(default_factory=Terms)  # none where no topic is asked for
+    topic_fit: float | None = None
 
 
 def clean_text(text: str, language: str, checks: Iterable[Check], site: Site | None) -> CleanedText:
@@ -76,8 +79,9 @@ def license_rejection(document: dict[str, Any], required: Sequence[str]) -> Reje
 class Cleaner:
     """Cleans one document after the other into `catalog`: its clean set, duplicate keys and site lines grow."""
 
-    def __init__(self, catalog: Catalog, config: CleanConfig, stats: StageStats) -> None:
+    def __init__(self, catalog: Catalog, config: CleanConfig, stats: StageStats, queries: Iterable[str] = ()) -> None:
         self.catalog, self.config, self.stats = catalog, config, stats
+        self.topic = load_topic(catalog, config, queries)
         self.checks = config_checks(config)
         self.index = Index(catalog)
         self.lines: Counter[str] = Counter()
@@ -103,8 +107,9 @@ class Cleaner:
                     if self.config.mask_personal_data:
                         text, judged.masked = mask(text, language)
                     judged.text, judged.keys = text, keys_of(text)
+                    self._judge_topic(judged)
         except DeadlineError:
-            judged.site = None  # half learned, perhaps
+            judged.site, judged.topic_fit = None, None  # half learned, perhaps
             judged.rejection = Rejection("cleaning_timeout", f"more than {self.config.document_deadline_sec:g} s",
                                          self.config.document_deadline_sec)
         return judged
@@ -114,6 +119,8 @@ class Cleaner:
         self.stats.n_in += 1
         if judged.site:
             store_site(self.catalog, judged.host, judged.site)
+        if judged.topic_fit is not None:
+            topic_pages.set_fit(self.catalog, judged.document["id"], judged.topic_fit)
         if rejection := judged.rejection or self._duplicate(judged.keys):
             self.stats.dropped[rejection.reason] += 1
             self.catalog.reject("clean", rejection, judged.document["id"], judged.url, judged.document["text"])
@@ -122,6 +129,7 @@ class Cleaner:
             self._append(judged)
             self.lines.update(reason for _, reason in judged.removed)
             self.masked.update(judged.masked)
+            self._learn_topic(judged)
 
     def facts(self) -> dict[str, Any]:
         return {"lines_dropped": dict(self.lines), "masked": dict(self.masked)}
@@ -132,9 +140,22 @@ class Cleaner:
             return None
         return Rejection("exact_duplicate" if first.exact else "near_duplicate", first.id, NO_DUPLICATE[first.exact])
 
+    def _judge_topic(self, judged: Judged) -> None:
+        if self.topic:
+            judged.terms = document_terms(judged.document, judged.text)
+            judged.topic_fit = self.topic.fit(judged.terms, judged.language)
+            judged.rejection = rejection_of(judged.topic_fit, judged.document, self.config)
+
+    def _learn_topic(self, judged: Judged) -> None:
+        source = judged.document["metadata"].get("source", "")
+        if self.topic and self.topic.learn(judged.document["id"], judged.terms, judged.language, source,
+                                           judged.topic_fit):
+            store_topic(self.catalog, self.topic)
+
     def _append(self, judged: Judged) -> None:
         document = {**judged.document, "text": judged.text,
-                    "metadata": {**judged.document["metadata"], "language": judged.language}}
+                    "metadata": {**judged.document["metadata"], "language": judged.language,
+                                 "topic_fit": "" if judged.topic_fit is None else str(judged.topic_fit)}}
         line = json.dumps(document, ensure_ascii=False).encode() + b"\n"
         place = self.catalog.append("data/clean", ".jsonl", line)
         seq = clean_documents.add(self.catalog, document["id"], place, len(judged.text.encode()))
@@ -145,11 +166,6 @@ class Cleaner:
         """Of clean documents that came into the catalog by another way than this."""
         while rows := duplicates.unsigned(self.catalog, GROUP):
             for row in rows:
-                text = read_document(self.catalog, row)["text"]
+                text = clean_documents.read_text(self.catalog, row)
                 with self.catalog.record():
                     self.index.add(row["seq"], keys_of(text))
-
-
-def read_document(catalog: Catalog, row: sqlite3.Row) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(catalog.read(row["file"], row["offset"], row["length"]))
-    return document

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from miniature_memory.core.config import setting
+from miniature_memory.core.run_config import RunConfig
 from miniature_memory.validation.config import ValidateConfig
 
 GOPHER = "Gopher (arXiv 2112.11446), appendix A"
@@ -116,7 +117,11 @@ class CleanConfig:
     require_license: list[str] = setting([],
         "keep only documents whose pages name one of these licenses, such as [\"CC0-*\", \"CC-BY-[0-9]*\"]; CC-BY-* "
         "includes -SA, -NC and -ND; []: keep all")
+    min_topic_fit: float = setting(0.0,
+        "keep only documents that fit the topic of [run] this well, from 0 to 1; --topic begins with 0.21; 0: keep all",
+        most=1)
     document_deadline_sec: float = setting(20.0, "of computing; reject a document that takes longer")  # as extract's
+    run: RunConfig = field(default_factory=RunConfig)  # for the topic
     validate: ValidateConfig = field(default_factory=ValidateConfig)  # for --rebuild, which detects languages again
 
     def __post_init__(self) -> None:

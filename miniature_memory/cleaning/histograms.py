@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from miniature_memory.cleaning.boilerplate import remove_boilerplate
-from miniature_memory.cleaning.cleaner import config_checks, read_document
+from miniature_memory.cleaning.cleaner import config_checks
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.cleaning.filters import Check
 from miniature_memory.cleaning.measures import measure
 from miniature_memory.cleaning.normalize import normalize_text
-from miniature_memory.core.paths import command
+from miniature_memory.core.paths import command, shown
 from miniature_memory.storage import documents
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.rejections import REJECTED
 
 SAMPLE_DOCUMENTS = 2000
 BINS = 32
@@ -25,15 +26,16 @@ def histograms(config: CleanConfig, root: Path, value: str = "") -> str:
     values: list[list[float]] = [[] for _ in checks]
     n = 0
     with Catalog(root, read_only=True) as catalog:
-        total = documents.count_valid(catalog)
+        total, is_judged = documents.count_valid(catalog), bool(documents.validations(catalog))
         for row in documents.valid(catalog, max(1, total // SAMPLE_DOCUMENTS)):
             n += 1
-            text, _ = remove_boilerplate(normalize_text(read_document(catalog, row)["text"]))
+            text, _ = remove_boilerplate(normalize_text(documents.read(catalog, row)["text"]))
             for check, of_check in zip(checks, values, strict=True):
                 if check.rule.applies(row["language"]):
                     of_check.append(float(check.rule.measure(measure(text, row["language"]))))
     if not n:
-        return f"There is no valid document yet. Fix: run {command('run.py', root)} first."
+        return (f"None of the documents is valid: {shown(root / REJECTED)} has each with its reason." if is_judged else
+                f"There is no valid document yet. Fix: run {command('run.py', root)} first.")
     lines = [f"{n} of {total} valid documents. Each histogram begins at 0 and ends at the number on its right; "
              "| marks the threshold.", ""]
     lines += [_histogram(check, np.array(of_check)) for check, of_check in zip(checks, values, strict=True) if of_check]

@@ -11,9 +11,10 @@ from miniature_memory.cleaning.cleaner import Cleaner
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats
-from miniature_memory.storage import rebuilt
+from miniature_memory.storage import documents, rebuilt
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.documents import DAMAGED, VALID
+from miniature_memory.storage.files import QUERIES, read_list
 from miniature_memory.storage.rejections import REJECTED
 from miniature_memory.validation import documents as validation
 from miniature_memory.validation.config import ValidateConfig
@@ -27,11 +28,12 @@ def rebuild_clean(catalog: Catalog, config: CleanConfig, stats: StageStats) -> N
     What validate has passed is validated again if its settings have changed since. The next prepare rebuilds the bins,
     with the same tokenizer and split.
     """
-    settings = json.loads(json.dumps(asdict(config)))
+    queries = read_list(catalog.root / QUERIES)
+    settings = json.loads(json.dumps({**asdict(config), "queries": queries}))
     until = catalog.cursor("validate")
     revalidate = catalog.state("validate.config") != settings["validate"]
     with _begin(catalog.root / FOLDER, settings) as new:
-        cleaner = Cleaner(new, config, stats)
+        cleaner = Cleaner(new, config, stats, queries)
         done = new.cursor("clean")
         rows = catalog.rows_after(done, "documents", until)
         for row in Progress(rows, "clean", catalog.count_after(done, "documents", until), unit=" documents"):
@@ -65,12 +67,13 @@ def rebuild_document(catalog: Catalog, row: sqlite3.Row, cleaner: Cleaner, valid
     outcome, language = row["validation"], row["language"]
     document: dict[str, Any] = {}
     rejection = None
-    revalidate = validate is not None and outcome != DAMAGED
-    line = catalog.read(row["file"], row["offset"], row["length"]) if revalidate or outcome == VALID else b""
-    if validate and revalidate:
+    if validate and outcome != DAMAGED:
+        line = catalog.read(row["file"], row["offset"], row["length"])
         document, rejection, language = validation.validate(line, row["id"], validate)
         outcome = rejection.reason if rejection else VALID
-    judged = cleaner.judge(json.loads(line), row["url"], language) if outcome == VALID else None
+    elif outcome == VALID:
+        document = documents.read(catalog, row)
+    judged = cleaner.judge(document, row["url"], language) if outcome == VALID else None
     new = cleaner.catalog
     with new.record():
         if rejection:
@@ -92,7 +95,7 @@ def _swap_in(catalog: Catalog, config: CleanConfig, until: int, revalidated: boo
         with catalog.record():
             if not is_same:
                 rebuilt.take_documents(catalog)
-            rebuilt.take_keys_and_lines(catalog)
+            rebuilt.take_what_was_learned(catalog)
             if revalidated:
                 rebuilt.take_validations(catalog)
                 catalog.set_state("validate.config", asdict(config.validate))
@@ -124,5 +127,5 @@ def _keep_other_rejections(old: Path, new: Path, repeated: set[str]) -> None:
 def _stage_of(line: bytes) -> object:
     try:
         return json.loads(line)["stage"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None  # damaged or edited by hand

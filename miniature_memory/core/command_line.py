@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shlex
+import signal
 import sys
 import traceback
 import typing
@@ -22,6 +23,8 @@ from miniature_memory.core.errors import (
     StageError,
     disk_error,
 )
+from miniature_memory.core.interpreter import ENDING, PARENT_VARIABLE
+from miniature_memory.core.log import DETAIL
 from miniature_memory.core.paths import DEMO, PROJECT
 from miniature_memory.core.process import LOCK_FD_VARIABLE
 from miniature_memory.core.text import strip_control
@@ -64,7 +67,8 @@ class ArgumentParser(argparse.ArgumentParser):
             f"{found[2]}; expected a {'whole ' * (found[1] == 'int')}number"), message)
         unknown = re.match(r"unrecognized arguments: (\S+)", message)
         flags = [flag for action in self._actions if action.help != argparse.SUPPRESS for flag in action.option_strings]
-        hint = nearest(unknown[1], flags) if unknown else ""
+        begun = [flag for flag in flags if unknown and flag.startswith(f"--{unknown[1].lstrip('-')}")]
+        hint = f" Did you mean {' or '.join(begun)}?" if begun else nearest(unknown[1], flags) if unknown else ""
         if self.begins_topics and unknown and not unknown[1].startswith("-"):
             words = message.partition(": ")[2].partition(" -")[0]  # without the options that follow
             option = "--texts" if Path(words).exists() else "--topic"
@@ -119,28 +123,44 @@ def drop_output() -> None:
 
 def guarded(prog: str, work: Callable[[], int]) -> int:
     """Run `work`; turn what a person can fix into a message and an exit code. Bugs keep their traceback."""
-    ends_here = False
     try:
         prepare_output()
         code = work()
+        _let_nothing_stop_the_end(prog)
         if sys.stdout:
             sys.stdout.flush()  # here, where a closed pipe is no error
         return code
-    except (ConfigError, StageError, LockedError) as error:
-        code, message = error.exit_code, str(error)
-    except KeyboardInterrupt as stop:  # Stopped, and Ctrl-C before signals are caught
-        code = getattr(stop, "exit_code", 130)
-        message = f"stopped by {str(stop) or 'SIGINT'}; run the same command again to resume"
-        ends_here = getattr(stop, "leaves_thread", False)
-    except BrokenPipeError:  # the reader of our output has seen enough
-        drop_output()
-        return EXIT_DONE
-    except Exception as error:
-        code = EXIT_STAGE
-        known = disk_error(error) if isinstance(error, OSError) else None
-        message = str(known or f"this is a bug: {type(error).__name__}\n{traceback.format_exc().rstrip()}")
-    logger.error("%s", strip_control(f"{prog}: {message}"))
+    except (Exception, KeyboardInterrupt) as error:
+        _let_nothing_stop_the_end(prog)
+        if isinstance(error, BrokenPipeError):  # the reader of our output has seen enough
+            drop_output()
+            return EXIT_DONE
+        return _explain(prog, error)
+
+
+def _explain(prog: str, error: BaseException) -> int:
+    """Log what ended the program; return its exit code."""
+    level, code = logging.ERROR, getattr(error, "exit_code", EXIT_STAGE)
+    if isinstance(error, KeyboardInterrupt):  # Stopped, and Ctrl-C before signals are caught
+        code = getattr(error, "exit_code", 130)
+        message = f"stopped by {str(error) or 'SIGINT'}; run the same command again to resume"
+        level = DETAIL if PARENT_VARIABLE in os.environ else level  # run.py prints the line
+    elif known := disk_error(error) if isinstance(error, OSError) else None:
+        message = str(known)
+    elif isinstance(error, ConfigError | StageError | LockedError):
+        message = str(error)
+    else:
+        lines = "".join(traceback.format_exception(error)).rstrip()
+        message = f"this is a bug: {type(error).__name__}\n{lines}"
+    logger.log(level, "%s", strip_control(f"{prog}: {message}"))
     drop_output()
-    if ends_here:
+    if getattr(error, "leaves_thread", False):
         os._exit(code)
     return code
+
+
+def _let_nothing_stop_the_end(prog: str) -> None:
+    """A second signal, while a script says why it ends, would end it with a traceback."""
+    if Path(sys.argv[0]).name == prog:  # this process is that script
+        for signum in ENDING:
+            signal.signal(signum, signal.SIG_IGN)

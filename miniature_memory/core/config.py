@@ -5,18 +5,22 @@ import dataclasses
 import difflib
 import json
 import math
+import re
 import shlex
 import tomllib
 import typing
 from pathlib import Path
 from typing import Any
 
-from miniature_memory.core.errors import ConfigError
+from miniature_memory.core.errors import ConfigError, cannot_read
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.renamed_settings import RENAMED_SETTINGS
 
 Tables = dict[str, dict[str, Any]]
 T = typing.TypeVar("T")
+MAX_BYTES = 1 << 20  # of a file of settings; default.toml has 20,000
+# Twenty names with dots between, for which tomllib takes quadratic time and memory
+_DEEP_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){20}""")
 
 
 def setting(default: T, doc: str, heading: str = "", least: float = 0, most: float = math.inf) -> T:
@@ -54,12 +58,17 @@ def read_tables(root: Path, config_file: Path | None = None, overrides: list[str
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
         if "\0" in text:
             raise ConfigError(f"{path} is not UTF-8, or damaged. Fix: save it as UTF-8 in your editor.")
+        if len(data) > MAX_BYTES or _DEEP_KEY.search(text):
+            raise ConfigError(f"{path} is larger than {MAX_BYTES:,} bytes, or nests tables very deep. Expected: "
+                              "settings, as in config/default.toml.")
         return tomllib.loads(text)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}). Expected: a TOML file.") from None
+        raise ConfigError(str(cannot_read(path, error))) from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8. Fix: save it as UTF-8 in your editor.") from None
     except (ValueError, RecursionError) as error:  # of tomllib: also for numbers and lists without end

@@ -1,13 +1,19 @@
 """Errors that a person can fix, and the exit codes that they end with."""
 
+import contextlib
 import errno
+import itertools
 import os
 import shlex
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 EXIT_DONE, EXIT_STAGE, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 75  # 75: EX_TEMPFAIL of sysexits.h
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+OF_THE_DISK = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EIO,
+               errno.ELOOP, errno.ENAMETOOLONG)
+CHECK_DISK = "check the disk (df -h; sudo dmesg | tail), then run the same command again; everything committed is kept."
 
 
 class ConfigError(Exception):
@@ -45,27 +51,75 @@ class Stopped(KeyboardInterrupt):
         self.leaves_thread = False  # a thread of other languages is running, which the interpreter's end would crash
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of writing, which the system does not say the file of, name `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def cannot_write(path: Path | str, error: OSError) -> StageError:
     if error.errno in NO_SPACE or "full" in (error.strerror or ""):
         return StageError(f"There is no space left for {path}.", "free space on its disk.",
                           "make room, then run the same command again; everything committed is kept.")
-    return StageError(f"{path} cannot be written ({error.strerror}).", "a folder that this user may write to.",
-                      f"check its owner and free space ({_look_at(path)}), or choose another folder with --root.")
+    if error.errno == errno.EFBIG:
+        return StageError(f"{path} is as large as a file of this process may be.", "no limit.",
+                          "ulimit -f unlimited, then run the same command again; everything committed is kept.")
+    return _other_kind(path, error) or StageError(
+        f"{path} cannot be written ({error.strerror}).", "a file or folder that this user may write to.",
+        f"{_remedy(Path(path), error)}, or choose another folder with --root.")
+
+
+def cannot_read(path: Path | str, error: OSError) -> StageError:
+    return _other_kind(path, error) or StageError(
+        f"{path} cannot be read ({error.strerror}).", "a file that this user may read.",
+        f"{_remedy(Path(path), error)}, then run again.")
 
 
 def disk_error(error: OSError) -> StageError | None:
     """`error` as a person can fix it; None if the disk has nothing to do with it."""
-    if error.errno in NO_SPACE:
-        return cannot_write(error.filename or "the files of this run", error)
-    if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM) or not isinstance(error.filename, str):
+    path = error.filename2 if error.errno == errno.EISDIR and error.filename2 else error.filename  # of a renaming
+    if error.errno in (*NO_SPACE, errno.EFBIG):
+        return cannot_write(path or "the files of this run", error)
+    if error.errno not in OF_THE_DISK or not isinstance(path, str):
         return None
-    if os.path.exists(error.filename) and not os.access(error.filename, os.R_OK):
-        return StageError(f"{error.filename} cannot be read ({error.strerror}).", "a file that this user may read.",
-                          f"check its owner and permissions ({_look_at(error.filename)}).")
-    return cannot_write(error.filename, error)
+    if error.errno == errno.EIO:
+        return StageError(f"{path} cannot be read or written ({error.strerror}).", "a disk without errors.", CHECK_DISK)
+    return _other_kind(path, error) or StageError(
+        f"{path} cannot be opened ({error.strerror}).", "a file or folder that this user may read and write.",
+        f"{_remedy(Path(path), error)}, then run again.")
 
 
-def _look_at(path: Path | str) -> str:
-    """The commands that show who owns `path`, or the nearest folder above it, and how full its disk is."""
-    there = next(str(one) for one in (Path(path), *Path(path).absolute().parents) if os.path.exists(one))
-    return f"ls -ld {shlex.quote(there)}; df -h {shlex.quote(there)}"
+def _other_kind(path: Path | str, error: OSError) -> StageError | None:
+    """Where a file is expected stands a folder, or the other way round."""
+    if error.errno not in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
+        return None
+    there = next((one for one in (*reversed(Path(path).parents), Path(path)) if os.path.isfile(one)), Path(path))
+    is_folder = os.path.isdir(there)
+    names = itertools.chain([f"{there}.aside"], (f"{there}.aside.{n}" for n in itertools.count(1)))
+    aside = next(name for name in names if not os.path.lexists(name))
+    return StageError(f"{there} is a {'folder' if is_folder else 'file'}.", "a file." if is_folder else "a folder.",
+                      f"mv {shlex.quote(str(there))} {shlex.quote(aside)}")
+
+
+def _remedy(path: Path, error: OSError) -> str:
+    """What lets this user read and write `path`: a command for what is below a folder of their own."""
+    whole = path.absolute()
+    there = [one for one in (*reversed(whole.parents), whole) if os.path.lexists(one)]
+    closed = next((one for one in there if not os.access(one, os.R_OK | os.W_OK if one == whole else os.X_OK)),
+                  there[-1])
+    quoted, above = shlex.quote(str(closed)), closed.parent
+    if error.errno in (errno.EACCES, errno.EPERM) and not os.access(closed, os.R_OK | os.W_OK):
+        if _owner(closed) == os.geteuid():
+            return f"chmod u+rwX {quoted}"
+        if _owner(above) == os.geteuid():
+            return f'sudo chown -R "$(id -u)" {quoted} && chmod -R u+rwX {quoted}'
+    return f"check its owner, permissions and disk (ls -ld {quoted}; df -h {quoted})"
+
+
+def _owner(path: Path) -> int:
+    return os.stat(path, follow_symlinks=False).st_uid

@@ -13,6 +13,7 @@ from types import TracebackType
 PROJECT = Path(__file__).resolve().parents[2]
 NEEDED = (3, 11)
 ENDING = (signal.SIGINT, signal.SIGTERM)
+PARENT_VARIABLE = "MINIATURE_MEMORY_PARENT"  # the process id of the run.py that started this script
 
 
 def setup_command() -> str:
@@ -71,6 +72,7 @@ def _explain(kind: type[BaseException], error: BaseException, trace: TracebackTy
 
 
 def _stop(signum: int, _frame: object) -> None:
-    sys.stderr.write(f"{Path(sys.argv[0]).name}: stopped by {signal.Signals(signum).name}\n")
-    sys.stderr.flush()
+    if PARENT_VARIABLE not in os.environ:  # else run.py prints the line
+        sys.stderr.write(f"{Path(sys.argv[0]).name}: stopped by {signal.Signals(signum).name}\n")
+        sys.stderr.flush()
     os._exit(128 + signum)

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from miniature_memory.core.errors import DeadlineError, LockedError, Stopped, cannot_write
+from miniature_memory.core.interpreter import ENDING, PARENT_VARIABLE
 from miniature_memory.core.paths import make_folder
 
 LOCK_FD_VARIABLE = "MINIATURE_MEMORY_LOCK_FD"  # the descriptor on which run.py holds the lock for its stages
-PARENT_VARIABLE = "MINIATURE_MEMORY_PARENT"  # the process id of that run.py
 
 # --- signals -------------------------------------------------------------------------------------
 
@@ -47,7 +47,15 @@ def uninterrupted() -> Iterator[None]:
 
 
 def catch_signals() -> None:
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    """Let SIGINT and SIGTERM raise Stopped, also where a destructor would swallow it: then they come again."""
+    def again(unraisable: "sys.UnraisableHookArgs") -> None:
+        if isinstance(unraisable.exc_value, Stopped):
+            threading.Timer(0.05, os.kill, (os.getpid(), unraisable.exc_value.exit_code - 128)).start()
+        else:
+            sys.__unraisablehook__(unraisable)
+
+    sys.unraisablehook = again
+    for signum in ENDING:
         signal.signal(signum, _on_signal)
 
 

@@ -39,7 +39,8 @@ def parse_args(argv: list[str] | None, description: str | None = None) -> argpar
     if args.texts:
         check_texts(parser, args)
         if args.topic is None and args.root == PROJECT:
-            args.root = topic_folders.folder(PROJECT, args.texts[0].resolve().stem)
+            name = args.texts[0].resolve().stem
+            args.root, args.topic = topic_folders.folder(PROJECT, name), name.replace("-", " ")
     return args
 
 

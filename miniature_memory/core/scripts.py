@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from miniature_memory.core import paths
 from miniature_memory.core.errors import EXIT_DONE, StageError, Stopped
-from miniature_memory.core.interpreter import ENDING
+from miniature_memory.core.interpreter import ENDING, PARENT_VARIABLE
 from miniature_memory.core.paths import PROJECT
-from miniature_memory.core.process import LOCK_FD_VARIABLE, PARENT_VARIABLE
+from miniature_memory.core.process import LOCK_FD_VARIABLE, uninterrupted
 from miniature_memory.core.stage import StageStats
 
 
@@ -33,24 +33,39 @@ def command_line(script: str, options: Options) -> list[str]:
     return command + (["--quiet"] if options.quiet else [])
 
 
-def run_stage(stage: str, command: list[str], lock: int, root: Path) -> tuple[int, StageStats | None]:
-    """Run a stage that inherits the lock. Returns its exit code and, if that is 0, its StageStats."""
-    environment = {**os.environ, LOCK_FD_VARIABLE: str(lock), PARENT_VARIABLE: str(os.getpid())}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # the stage inherits that, and unblocks them once it catches them
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, pass_fds=[lock],
-                               start_new_session=True)
+def run_script(command: list[str], lock: int | None = None) -> tuple[int, bytes]:
+    """Run a script; return its exit code and, if it is a stage, what it printed. A stage inherits the lock.
+
+    It has a session of its own, so that it gets a signal once, from here; what comes after that waits for its end.
+    Raises Stopped also if somebody has stopped it alone.
+    """
+    environment, is_stage, output = {**os.environ, PARENT_VARIABLE: str(os.getpid())}, lock is not None, b""
+    environment |= {LOCK_FD_VARIABLE: str(lock)} if is_stage else {}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # the script inherits that, and unblocks them once it catches them
+    process = subprocess.Popen(command, stdout=subprocess.PIPE if is_stage else None, env=environment,
+                               pass_fds=[lock] if lock is not None else [], start_new_session=True)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-        output = process.communicate()[0]
-    except Stopped as stop:  # the stage has a session of its own, so that it gets the signal once, from here
-        process.send_signal(stop.exit_code - 128)
-        process.communicate()
+        output = process.stdout.read() if process.stdout else b""
+        process.wait()
+    except Stopped as stop:
+        with uninterrupted():
+            process.send_signal(stop.exit_code - 128)
+            process.wait()
         raise
-    if process.returncode < 0:
-        raise StageError(f"{stage} was ended by {signal.Signals(-process.returncode).name}; everything committed is "
+    if process.returncode in (128 + signum for signum in ENDING):
+        raise Stopped(process.returncode - 128)
+    return process.returncode, output
+
+
+def run_stage(stage: str, command: list[str], lock: int, root: Path) -> tuple[int, StageStats | None]:
+    """Run a stage. Returns its exit code and, if that is 0, its StageStats."""
+    code, output = run_script(command, lock)
+    if code < 0:
+        raise StageError(f"{stage} was ended by {signal.Signals(-code).name}; everything committed is "
                          "kept.", "a stage that ends by itself.",
                          "run the same command again to resume. If the system ran out of memory ("
                          f"{paths.command('run.py', root, '--doctor')} shows how much there is), choose a smaller "
                          "train.batch_size.")
-    stats = StageStats.from_json(output.decode().strip().split("\n")[-1]) if process.returncode == EXIT_DONE else None
-    return process.returncode, stats
+    stats = StageStats.from_json(output.decode().strip().split("\n")[-1]) if code == EXIT_DONE else None
+    return code, stats

@@ -56,6 +56,7 @@ class StageStats:
     def summary(self) -> str:
         """One line for people."""
         came, done, became = FLOWS.get(self.stage, ("document", "read", "written"))
+        came = str(self.facts.get("came", came))
         out = counted(self.n_out, became) if " " in became else f"{self.n_out:,} {became}"
         flow = f"{counted(self.n_in, came)} {done}, {out}" if self.n_in else "nothing new"
         if self.dropped:

@@ -1,1 +1,1 @@
-"""Crawl: everything that speaks to the web. Imports core, responses and storage."""
+"""Crawl: how pages are chosen, fetched, rendered and archived. Imports core, responses and storage."""

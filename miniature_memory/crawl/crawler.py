@@ -25,6 +25,7 @@ from miniature_memory.crawl.recorder import Recorder
 from miniature_memory.crawl.scheduler import Scheduler
 from miniature_memory.crawl.visits import Done, Job, Network, Page, RobotsFetch, Visit, work
 from miniature_memory.crawl.web import Web
+from miniature_memory.crawl.yields import Topic
 from miniature_memory.storage import shells
 from miniature_memory.storage.catalog import Catalog
 
@@ -60,6 +61,7 @@ class Crawler:
         self.rendering: Rendering | None = None  # the second round
         self.config, self.catalog, self.stats = config, catalog, stats
         self.web, self.network = Web(config.web), Network()
+        self.topic = Topic.load(catalog.root, config.search.language)
         self.blocklist = Blocklist.load(catalog.root, config.search.blocklists, config.search.block_adult)
         self.recorder = Recorder(config, catalog, stats, self.web.agent, self.blocklist, self.network)
         self.scheduler = Scheduler(config, catalog, self.web, self.blocklist, self.network, self.recorder.finish_visit)
@@ -91,7 +93,7 @@ class Crawler:
         from miniature_memory.crawl.rendering import Rendering  # of use to few
 
         self.rendering = Rendering(self.config, self.catalog, self.web, self.scheduler, self.recorder, self.blocklist,
-                                   browser)
+                                   browser, self.topic)
         self.rendering.run(deadline)
 
     def collect(self, until: float) -> None:
@@ -113,8 +115,9 @@ class Crawler:
         """The first round: without a browser."""
         for row in rows:
             self.scheduler.plan(row)
+        shared = (self.web, self.config, self.topic, self.jobs, self.done)
         for _ in range(min(self.config.workers, len(rows))):
-            threading.Thread(target=work, args=(self.web, self.config, self.jobs, self.done), daemon=True).start()
+            threading.Thread(target=work, args=shared, daemon=True).start()
         with Progress(desc="scrape", total=0, unit=" pages", leave=False) as progress:
             while time.monotonic() < (until := self.scheduler.deadline) and (
                     self.busy or self.scheduler.next_turn() < until):

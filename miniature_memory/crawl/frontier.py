@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection
 
 from miniature_memory.core.paths import command
+from miniature_memory.crawl import yields
 from miniature_memory.crawl.outcomes import reason_in_words
 from miniature_memory.storage import backoffs, urls
 from miniature_memory.storage.catalog import Catalog
@@ -23,13 +24,23 @@ MOST_HOSTS_SHOWN = 40
 
 
 def due_urls(catalog: Catalog, limit: int, per_host: int, unlimited: Collection[str] = ()) -> list[sqlite3.Row]:
-    """The URLs to visit next: one of each host, then a second of each, and so on, at most `per_host` of one.
+    """The URLs to visit next: those that are likely to give most, see yields.py; as long as nothing is known of that,
+    one of each host, then a second of each, and so on. At most `per_host` of one.
 
     The hosts in `unlimited` come on top, with all that they have.
     """
     now = time.time()
     rows = [row for host in unlimited for row in urls.due(catalog, host, now)]
-    hosts = list(urls.hosts_due(catalog, now, limit, unlimited))
+    chosen = yields.choose(catalog, now, limit, per_host, unlimited)
+    if chosen is None:
+        chosen = in_turn(catalog, now, limit, per_host, unlimited)
+    return rows + [row for *_, row in sorted((turn, row["due_at"], row["id"], row) for turn, row in chosen)]
+
+
+def in_turn(catalog: Catalog, now: float, limit: int, per_host: int,
+            without: Collection[str]) -> list[tuple[int, sqlite3.Row]]:
+    """The URLs of all hosts in turn, longest due first, each with its turn at its host."""
+    hosts = list(urls.hosts_due(catalog, now, limit, without))
     share = min(per_host, math.ceil(limit / max(len(hosts), 1)))
     found: list[list[sqlite3.Row]] = []
     while share > 0:
@@ -38,7 +49,7 @@ def due_urls(catalog: Catalog, limit: int, per_host: int, unlimited: Collection[
             break
         share = min(per_host, share * 4)  # some hosts had less to offer than their share
     turns = sorted((turn, row["due_at"], row["id"], row) for of_host in found for turn, row in enumerate(of_host))
-    return rows + [row for *_, row in turns[:limit]]
+    return [(turn, row) for turn, *_, row in turns[:limit]]
 
 
 def next_visit(row: sqlite3.Row, reason: str, first_days: float) -> NextVisit:

@@ -51,7 +51,8 @@ class FetchError(Exception):
 
 _FORBIDDEN_NETWORKS = [ipaddress.ip_network(network) for network in (
     "192.0.0.0/24", "168.63.129.16/32",  # protocol assignments; a cloud's metadata service at a public address
-    "64:ff9b:1::/48", "fec0::/10")]  # NAT64 within a network; site-local
+    "192.88.99.0/24",  # relays from IPv4 to IPv6, which are no more (RFC 7526)
+    "64:ff9b:1::/48", "fec0::/10", "3fff::/20")]  # NAT64 within a network; site-local; documentation (RFC 9637)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses as a network without IPv4 writes them
 
 

@@ -9,6 +9,7 @@ from lxml import html as lxml_html
 
 from miniature_memory.core.text import host_of
 from miniature_memory.crawl.urls import joined
+from miniature_memory.crawl.yields import Topic
 from miniature_memory.responses.charset import decode_page
 from miniature_memory.responses.media_type import media_type
 from miniature_memory.responses.signals import Signals
@@ -63,26 +64,34 @@ def _visible_chars(piece: bytes) -> int:
     return n
 
 
-def links(signals: Signals, headers: Iterable[tuple[str, str]], body: bytes, url: str) -> list[str]:
-    """The URLs of a page's links and frames, in order, each once, without those that robots must not follow."""
+def links(signals: Signals, headers: Iterable[tuple[str, str]], body: bytes, url: str, topic: Topic) -> dict[str, int]:
+    """The URLs of a page's links and frames, in order, without those that robots must not follow; with each the most
+    that any of its links promises."""
     if signals.nofollow:
-        return []
+        return {}
     charset = media_type(value for name, value in headers if name.lower() == "content-type")[1]
     text, encoding = decode_page(body, charset)
     data = text[:LINKS_CHARS].encode("utf-8", "replace")
     try:
         root = lxml_html.document_fromstring(data, parser=lxml_html.HTMLParser(encoding="utf-8"))
     except (etree.ParserError, ValueError):
-        return []
+        return {}
     etree.strip_elements(root, "template", with_tail=False)  # no part of the document until a script takes it
     bases = (element.get("href", "") for element in root.iter("base"))
     base = joined(url, next(filter(None, bases), "")) or url
-    found: dict[str, None] = {}
+    about, found = topic.about(visible_text(root)), dict[str, int]()
     for element in root.iter("a", "area", "frame"):
         if "nofollow" not in element.get("rel", "").lower().split():
-            found[joined(base, element.get("src" if element.tag == "frame" else "href", ""), encoding)] = None
+            target = joined(base, element.get("src" if element.tag == "frame" else "href", ""), encoding)
+            promise = topic.promise(target, "".join(map(str, element.itertext())), about)
+            found[target] = max(promise, found.get(target, 0))
     found.pop("", None)
-    return list(found)
+    return found
+
+
+def visible_text(root: etree._Element) -> str:
+    found = root.xpath("//body//text()[not(parent::script or parent::style)]")
+    return " ".join(map(str, found)) if isinstance(found, list) else ""
 
 
 def feed_of(signals: Signals, body: bytes, url: str) -> str:

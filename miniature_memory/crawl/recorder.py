@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 from miniature_memory.core.stage import StageStats
@@ -11,9 +12,9 @@ from miniature_memory.crawl.config import ScrapeConfig
 from miniature_memory.crawl.frontier import next_visit
 from miniature_memory.crawl.visits import Network, Page, Visit
 from miniature_memory.crawl.warc import info_record, revisit_record
-from miniature_memory.storage import pages, shells, urls
-from miniature_memory.storage.append_log import Place
+from miniature_memory.storage import pages, shells, urls, yields
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 from miniature_memory.storage.urls import NextVisit, Seen
 
 LINKS_PER_RECORD = 100  # a signal waits for the end of a record
@@ -82,12 +83,14 @@ class Recorder:
             return []
         host, added = host_of(page.answer.url), list[str]()
         room = self.config.max_links_per_host - urls.links_added(self.catalog, host)
-        for start in range(0, len(page.links), LINKS_PER_RECORD):
+        left = iter(page.links.items())
+        while block := list(islice(left, LINKS_PER_RECORD)):
             before = len(added)
             with self.catalog.record():
-                for url in page.links[start:start + LINKS_PER_RECORD]:
+                for url, promise in block:
                     reason = "too_many_links" if len(added) >= room else url_rejection(url, self.blocklist)
-                    reason = reason or urls.add(self.catalog, url, "links", page.answer.url, visit.row["depth"] + 1)
+                    reason = reason or urls.add(self.catalog, url, "links", page.answer.url, visit.row["depth"] + 1,
+                                                promise=promise)
                     self.links[reason or "added"] += 1
                     added += [url] if not reason else []
                 urls.count_links(self.catalog, host, len(added) - before)
@@ -106,7 +109,8 @@ class Recorder:
     def _update(self, visit: Visit, reason: str, page: Page | None) -> None:
         """Note how a visit ended, within a record() block."""
         row, following = visit.row, next_visit(visit.row, reason, self.config.revisit_days)
-        if reason == "unreachable" and not self.network.answered:
+        no_network = reason == "unreachable" and not self.network.answered
+        if no_network:
             # not this page's fault, but it goes to the end of the line: there may be a network after all
             following = NextVisit(time.time(), row["revisit_days"], row["failures"])
         seen = None
@@ -114,6 +118,8 @@ class Recorder:
             etag, modified = _short(page.answer.header("ETag")), _short(page.answer.header("Last-Modified"))
             seen = Seen(page.body_hash, "", "") if visit.refreshed else Seen(page.body_hash, etag, modified)
         urls.finish_visit(self.catalog, row["id"], reason, following, seen)
+        if not no_network:
+            yields.end_visit(self.catalog, row["id"], counts=reason != "fetched")
         shells.remove(self.catalog, row["id"])  # of this visit or an earlier one
         self.shells.discard(row["id"])
 

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import Any
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.text import counted, host_of, timestamp
+from miniature_memory.core.text import counted, timestamp
 from miniature_memory.crawl import page_signals
 from miniature_memory.crawl.blocklists import Blocklist, url_rejection
 from miniature_memory.crawl.browser import BrowserError, Found
@@ -23,9 +23,10 @@ from miniature_memory.crawl.page_parts import PageParts
 from miniature_memory.crawl.recorder import Recorder
 from miniature_memory.crawl.scheduler import Scheduler
 from miniature_memory.crawl.tab import LOOK_SEC, Tab
-from miniature_memory.crawl.visits import Page, Visit
+from miniature_memory.crawl.visits import Page, Visit, links_to_follow
 from miniature_memory.crawl.warc import RENDERED_TYPE, Exchange, archived_page, conversion_record, digest
 from miniature_memory.crawl.web import Fetched, Web
+from miniature_memory.crawl.yields import Topic
 from miniature_memory.responses.signals import read_signals
 from miniature_memory.storage import shells, urls
 from miniature_memory.storage.catalog import Catalog
@@ -41,7 +42,8 @@ class Rendering:
     """The second round: which page is next, and what becomes of it."""
 
     def __init__(self, config: ScrapeConfig, catalog: Catalog, web: Web, scheduler: Scheduler, recorder: Recorder,
-                 blocklist: Blocklist, browser_found: Found) -> None:
+                 blocklist: Blocklist, browser_found: Found, topic: Topic) -> None:
+        self.topic = topic
         self.config, self.catalog, self.web = config, catalog, web
         self.scheduler, self.recorder, self.blocklist, self.found = scheduler, recorder, blocklist, browser_found
         self.parts = PageParts(config, web, scheduler, blocklist)
@@ -98,12 +100,10 @@ class Rendering:
         at, row = timestamp(), visit.row
         headers = [pair for pair in page.headers if pair[0].lower() != "content-type"]
         headers.append(("Content-Type", RENDERED_TYPE))
-        signals, links = read_signals(headers, html), list[str]()
-        if self.config.follow_links and row["depth"] < self.config.max_link_depth:
-            links = [url for url in page_signals.links(signals, headers, html, page.url)
-                     if host_of(url) == host_of(page.url)]
+        signals = read_signals(headers, html)
+        links = links_to_follow(self.config, self.topic, row, signals, headers, html, page.url)
         rendered = Page(page, at, hashlib.sha256(html).hexdigest(),
-                        Exchange(conversion_record(response, page.url, at, html), b"", digest(html)), tuple(links),
+                        Exchange(conversion_record(response, page.url, at, html), b"", digest(html)), links,
                         is_shell=True, feed=page_signals.feed_of(signals, html, page.url))
         if self.config.respect_noai and signals.rejection:
             self._finish(visit, signals.rejection)

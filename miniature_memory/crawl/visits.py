@@ -7,6 +7,7 @@ import queue
 import sqlite3
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -17,8 +18,9 @@ from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.robots import Rules, fetch_rules
 from miniature_memory.crawl.warc import Exchange, archived_page, exchange_records
 from miniature_memory.crawl.web import Fetched, Web
+from miniature_memory.crawl.yields import Topic
 from miniature_memory.responses.media_type import HTML_TYPES
-from miniature_memory.responses.signals import read_signals
+from miniature_memory.responses.signals import Signals, read_signals
 
 ARCHIVE = "https://data.commoncrawl.org/"
 NO_NETWORK_HOSTS = 5  # unreachable before anything has answered: there is no network
@@ -93,7 +95,7 @@ class Page(NamedTuple):
     fetched_at: str = ""
     body_hash: str = ""  # sha256, in hex
     records: Exchange | None = None
-    links: tuple[str, ...] = ()
+    links: Mapping[str, int] = {}  # URL -> what it promises
     rejection: str = ""  # why only its links are of use
     feed: str = ""  # that it announces
     is_shell: bool = False  # it says nothing until a browser has run its scripts, or has said nothing until then
@@ -112,7 +114,8 @@ class Done(NamedTuple):
     ended: float
 
 
-def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[Job], done: queue.SimpleQueue[Done]) -> None:
+def work(web: Web, config: ScrapeConfig, topic: Topic, jobs: queue.SimpleQueue[Job],
+         done: queue.SimpleQueue[Done]) -> None:
     """A worker thread: fetch pages and robots.txt files."""
     while True:
         host, request = jobs.get()
@@ -120,7 +123,7 @@ def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[Job], done: que
         outcome: Page | Rules | str | Exception
         try:
             if isinstance(request, Visit):
-                outcome = fetch_page(web, config, request)
+                outcome = fetch_page(web, config, topic, request)
             else:
                 outcome = fetch_rules(web, request.url, request.hops)
         except Exception as error:  # a FetchError, or a bug, which the main thread raises again
@@ -128,7 +131,7 @@ def work(web: Web, config: ScrapeConfig, jobs: queue.SimpleQueue[Job], done: que
         done.put(Done(host, request, outcome, began, time.monotonic()))
 
 
-def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
+def fetch_page(web: Web, config: ScrapeConfig, topic: Topic, visit: Visit) -> Page:
     """Fetch one page and prepare its records. Raises FetchError with the reason if there is no page to keep."""
     at = timestamp()
     row, source = visit.row, {}
@@ -158,11 +161,17 @@ def fetch_page(web: Web, config: ScrapeConfig, visit: Visit) -> Page:
         if config.render == "off" or row["archive"]:  # the archive does not have what its scripts ask for
             raise FetchError("needs_js")
         return Page(answer, at, records=exchange_records(answer, at), is_shell=True)
-    found: list[str] = []
-    if config.follow_links and row["depth"] < config.max_link_depth:
-        found = [url for url in page_signals.links(signals, answer.headers, body, answer.url)
-                 if host_of(url) == host_of(answer.url)]
+    found = links_to_follow(config, topic, row, signals, answer.headers, body, answer.url)
     if rejection:  # which says nothing of what it leads to
-        return Page(answer, links=tuple(found), rejection=rejection)
-    return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), tuple(found),
+        return Page(answer, links=found, rejection=rejection)
+    return Page(answer, at, hashlib.sha256(body).hexdigest(), exchange_records(answer, at, source), found,
                 feed=page_signals.feed_of(signals, body, answer.url))
+
+
+def links_to_follow(config: ScrapeConfig, topic: Topic, row: sqlite3.Row, signals: Signals,
+                    headers: list[tuple[str, str]], body: bytes, url: str) -> dict[str, int]:
+    """The URLs on its own host that a page leads to, each with what it promises; none if links are not followed."""
+    if not config.follow_links or row["depth"] >= config.max_link_depth:
+        return {}
+    found = page_signals.links(signals, headers, body, url, topic)
+    return {target: promise for target, promise in found.items() if host_of(target) == host_of(url)}

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import zstandard
 from warcio.archiveiterator import ArchiveIterator
-from warcio.bufferedreaders import ChunkedDataReader
+from warcio.bufferedreaders import BufferedReader, ChunkedDataReader
 from warcio.exceptions import ArchiveLoadFailed
 from warcio.limitreader import LimitReader
 from warcio.recordloader import ArcWarcRecord
@@ -24,6 +24,7 @@ from miniature_memory.responses.coding import UnpackError, unpack
 from miniature_memory.responses.media_type import PAGE_STATUSES, media_type, page_rejection
 
 MAX_URL_CHARS = 4096  # as crawl/urls.py
+MAX_HEADER_LINES, MAX_HEADER_BYTES = 10_000, 1 << 20  # of a record; servers allow some 64 KB. Guess
 MAX_DICTIONARY_BYTES = 20_000_000  # of a .warc.zst file; guess
 _ZSTD, _ZSTD_DICTIONARY = b"\x28\xb5\x2f\xfd", b"\x5d\x2a\x4d\x18"
 
@@ -55,11 +56,31 @@ def split_warc(stream: BinaryIO, origin: Input) -> Iterator[Input]:
 
 def _inputs_of(stream: BinaryIO, origin: Input) -> Iterator[Input]:
     records = ArchiveIterator(_unpacked(stream))
+    headers = _HeaderLimit(records.reader)
     for record in records:
+        headers.begin()
         offset = str(records.offset) if records.fh is stream else ""  # else of what was unpacked
         yield _input_of(record)._replace(source=origin.source, warc_offset=offset)
     if records.fh is stream and _is_left(stream, records.offset):
         yield origin._replace(reason="record_cut_short")
+
+
+class _HeaderLimit:
+    """Ends a file of which one record has more headers than can be meant: warcio keeps them all in memory."""
+
+    def __init__(self, reader: BufferedReader) -> None:
+        self._readline, reader.readline = reader.readline, self
+        self.begin()
+
+    def begin(self) -> None:
+        self._lines, self._bytes = MAX_HEADER_LINES, MAX_HEADER_BYTES
+
+    def __call__(self, length: int | None = None) -> bytes:
+        line: bytes = self._readline(min(length or self._bytes, self._bytes))
+        self._lines, self._bytes = self._lines - 1, self._bytes - len(line)
+        if self._lines <= 0 or self._bytes <= 0:
+            raise ArchiveLoadFailed("a record with too many headers")
+        return line
 
 
 def _damaged(path: Path, what: str) -> StageError:

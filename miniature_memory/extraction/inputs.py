@@ -80,11 +80,16 @@ def _read_file(file: Path, is_known: Callable[[Input], bool], in_folder: bool = 
     except OSError as error:
         if not in_folder:
             raise unreadable(file, error, f"a folder, or a file that ends in {', '.join(ENDINGS)}") from None
-        yield Input(file.absolute().as_uri(), timestamp(), None, reason="cannot_be_read")
+        yield Input(address_of(file), timestamp(), None, reason="cannot_be_read")
+
+
+def address_of(file: Path) -> str:
+    """file:///... without the dots of a relative path, so that a file has one address from wherever it is named."""
+    return Path(os.path.abspath(file)).as_uri()
 
 
 def _origin(file: Path) -> Input:
-    name, found = file.absolute().as_uri(), file.stat()
+    name, found = address_of(file), file.stat()
     mark = f"{found.st_size} {found.st_mtime_ns}" if time.time() - found.st_mtime > SETTLED_SEC else ""
     return Input(name, timestamp(found.st_mtime), None, title=file.stem, source=name, mark=mark)
 

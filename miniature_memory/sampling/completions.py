@@ -77,7 +77,7 @@ def read_request(request: object, config: SampleConfig) -> Asked:
     try:
         checked = settings_of(settings, config)
     except ConfigError as error:
-        raise ConfigError(str(error).replace("max_new_tokens", "max_tokens")) from None
+        raise ConfigError(str(error).replace("max_new_tokens", "max_tokens").removeprefix("sample.")) from None
     return Asked(checked, model, n, stream, options.get("include_usage") is True)
 
 

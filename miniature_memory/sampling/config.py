@@ -42,5 +42,5 @@ class SampleConfig:
             raise ValueError(f"top_p = {self.top_p}; expected more than 0 and at most 1")
         if not 0 <= self.min_p <= 1:
             raise ValueError(f"min_p = {self.min_p}; expected 0 to 1")
-        if not 0 < self.repetition_penalty < math.inf:
-            raise ValueError(f"repetition_penalty = {self.repetition_penalty}; expected more than 0, 1 for none")
+        if not 0.01 <= self.repetition_penalty <= 100:  # beyond, logits would be no numbers
+            raise ValueError(f"repetition_penalty = {self.repetition_penalty}; expected 0.01 to 100, 1 for none")

@@ -21,7 +21,7 @@ from miniature_memory.sampling.decoder import Decoder, softmax
 from miniature_memory.storage import clean_documents, documents
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.training import tokenizer as tokenizers
-from miniature_memory.training.checkpoint import PREVIOUS, State, load_state
+from miniature_memory.training.checkpoint import PREVIOUS, State, load_state, load_weights
 from model import GPT, GPTConfig
 
 logger = logging.getLogger(__name__)
@@ -119,9 +119,10 @@ def load_model(root: Path, path: Path | None = None) -> Loaded:
     """The released model, or the one in `path`, with its tokenizer and figures. Raises StageError if there is none or
     the two do not match."""
     folder = root / "checkpoints"
-    state: State | None = load_state(path or folder / "release.pt")
+    source = path or folder / "release.pt"
+    state: State | None = load_state(source)
     for name in ("ckpt.pt", PREVIOUS):
-        if state is None and path is None and (state := load_state(folder / name)):
+        if state is None and path is None and (state := load_state(source := folder / name)):
             logger.warning("no release.pt yet: using %s, which is still in training", name)
     if state is None:
         raise no_model(root)
@@ -132,7 +133,7 @@ def load_model(root: Path, path: Path | None = None) -> Loaded:
         raise StageError(f"The model in {shown(path or folder)} was trained with an earlier tokenizer.",
                          f"the one in {shown(root / 'data/tokenizer')}.", fix)
     model = GPT(GPTConfig(**state["model_args"]))
-    model.load_state_dict(state["model"])
+    load_weights(model, state, source)
     return Loaded(model, tokenizer, state.get("iter_num", 0), state.get("scores", {}).get("val_bpb"))
 
 

@@ -3,9 +3,12 @@
 Where is ...?
     catalog.py       rows, cursors, state, and the one commit rule
     append_log.py    files that only grow, and their checksums
+    record_reader.py what was committed, read again and verified
     schema.py        the tables, and how an older catalog is migrated
     url_keys.py      which spellings of a URL mean one page
     errors.py        which errors of SQLite a person can fix
+    yields.py        what the visits to each host have given
+    clock.py         times from the future, after the system's clock was ahead
     backoffs.py      providers and hosts that are left alone for a while
     records.py       what audits and repairs need of all tables
     files.py         small files written as a whole, lines appended, checksums

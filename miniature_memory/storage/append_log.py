@@ -12,23 +12,16 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from miniature_memory.core.errors import StageError, cannot_write
-from miniature_memory.core.paths import command, make_folder
+from miniature_memory.core.errors import StageError, cannot_write, naming
+from miniature_memory.core.paths import make_folder
 from miniature_memory.storage.files import crc32_of, free_name, fsync_folder
+from miniature_memory.storage.record_reader import Place, RecordReader, damage_fix
 from miniature_memory.storage.rejections import REJECTED
 
 logger = logging.getLogger(__name__)
 
 EXTENT_BYTES = 1 << 18  # of a file that is replaced as a whole: some 64 documents, as in a group
 SHARD_BYTES = {"data/raw": 64 << 20, "data/clean": 64 << 20, "data/pages": 256 << 20}
-
-
-class Place(NamedTuple):
-    """Where a record is: file relative to the root, byte offset, byte length."""
-
-    file: str
-    offset: int
-    length: int
 
 
 class Mark(NamedTuple):
@@ -47,24 +40,7 @@ class AppendLog:
         self._lengths: dict[str, int] = {}  # path -> length including what is not committed yet
         self._crcs: dict[str, int] = {}  # path -> CRC-32 of what is not committed yet
         self._shards: dict[str, str] = {}  # folder -> its last shard
-        self._reading: tuple[str, BinaryIO] | None = None
-
-    def read(self, place: Place) -> bytes:
-        """One committed record. Raises StageError if its bytes are not there any more."""
-        if self._reading is None or self._reading[0] != place.file:
-            self._stop_reading()
-            try:
-                self._reading = (place.file, open(self.root / place.file, "rb"))  # noqa: SIM115 (for the next record)
-            except OSError as error:
-                raise StageError(f"{place.file} cannot be read ({error.strerror}).", "the file that the catalog names.",
-                                 self._fix()) from None
-        stream = self._reading[1]
-        stream.seek(place.offset)
-        data = stream.read(place.length)
-        if len(data) != place.length:
-            raise StageError(f"{place.file} ends before byte {place.offset + place.length}.",
-                             "a file that is at least as long.", self._fix())
-        return data
+        self.reader = RecordReader(root, db)
 
     def length(self, path: str) -> int:
         """Committed and pending bytes of a file, 0 if there is none."""
@@ -92,7 +68,8 @@ class AppendLog:
             self.db.execute("INSERT OR IGNORE INTO files (path, length) VALUES (?, 0)", [path])
         self._lengths[path] = offset + len(data)
         self._crcs[path] = zlib.crc32(data, self._crcs.get(path, 0))
-        self._appending[path].write(data)
+        with naming(self.root / path):
+            self._appending[path].write(data)
         return Place(path, offset, len(data))
 
     def _open(self, path: str, offset: int) -> BinaryIO:
@@ -111,7 +88,7 @@ class AppendLog:
         stream.truncate(min(offset, stream.tell()))  # bytes of a group that was abandoned
         if stream.tell() < offset:
             raise StageError(f"{path} holds {stream.tell()} bytes.", f"the {offset} bytes that were committed.",
-                             self._fix())
+                             damage_fix(self.root))
         return stream
 
     def mark(self) -> Mark:
@@ -122,7 +99,8 @@ class AppendLog:
         grown = [path for path in self._appending if self._lengths[path] != mark.lengths.get(path)]
         self._lengths, self._crcs = mark
         for path in grown:
-            self._appending[path].truncate(self.length(path))
+            with naming(self.root / path):
+                self._appending[path].truncate(self.length(path))
 
     def sync(self) -> None:
         """Bring what was appended onto the disk, then write its lengths and checksums."""
@@ -130,8 +108,9 @@ class AppendLog:
             committed, length = self._committed(path) or 0, self.length(path)
             if committed == length:
                 continue
-            stream.flush()
-            os.fsync(stream.fileno())
+            with naming(self.root / path):
+                stream.flush()
+                os.fsync(stream.fileno())
             if not committed:
                 fsync_folder((self.root / path).parent)
             self.db.execute("UPDATE files SET length = ? WHERE path = ?", [length, path])
@@ -164,12 +143,14 @@ class AppendLog:
                 logger.info("%s is shorter than it was; it continues from byte %d.", path, found)
                 self.db.execute("UPDATE files SET length = ? WHERE path = ?", [found, path])
             elif found < committed:
-                logger.warning("%s holds %d bytes; %d were committed. Fix: %s", path, found, committed, self._fix())
+                logger.warning("%s holds %d bytes; %d were committed. Fix: %s", path, found, committed,
+                               damage_fix(self.root))
 
     def close(self) -> None:
-        for stream in self._appending.values():
-            stream.close()
-        self._stop_reading()
+        for path, stream in self._appending.items():
+            with naming(self.root / path):
+                stream.close()
+        self.reader.stop()
 
     def drop(self, path: str) -> None:
         """Take a file out of the log; its name is not used again."""
@@ -190,7 +171,7 @@ class AppendLog:
 
     def rename(self, new_files: dict[str, str]) -> None:
         """Put new files in the places of the old ones; those that are there already are skipped."""
-        self._stop_reading()
+        self.reader.stop()
         for path, new in new_files.items():
             if (self.root / new).exists():
                 make_folder((self.root / path).parent)
@@ -218,20 +199,11 @@ class AppendLog:
         """Close a file that is another one from now on, or a shorter one."""
         if path in self._appending:
             self._appending.pop(path).close()
-        self._stop_reading()
+        self.reader.stop()
         self._lengths[path] = length
         self._crcs.pop(path, None)
         self._shards.clear()
 
-    def _stop_reading(self) -> None:
-        if self._reading:
-            self._reading[1].close()
-        self._reading = None
-
     def _committed(self, path: str) -> int | None:
         row = self.db.execute("SELECT length FROM files WHERE path = ?", [path]).fetchone()
         return row[0] if row else None
-
-    def _fix(self) -> str:
-        return ("put the file back from a copy, or set aside what is damaged: "
-                + command("validate.py", self.root, "--repair"))

@@ -29,8 +29,10 @@ from typing import Any
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import command, make_folder, shown
 from miniature_memory.core.process import uninterrupted
-from miniature_memory.storage.append_log import AppendLog, Place
-from miniature_memory.storage.errors import stage_error
+from miniature_memory.storage import clock
+from miniature_memory.storage.append_log import AppendLog
+from miniature_memory.storage.errors import explained, stage_error
+from miniature_memory.storage.record_reader import Place
 from miniature_memory.storage.rejections import REJECTED, Rejection
 from miniature_memory.storage.schema import open_database
 
@@ -58,6 +60,7 @@ class Catalog:
         if not read_only:
             self._finish_swap()
             self.log.cut_back()
+            clock.forget_the_future(self.db)
 
     # --- rows, cursors and state ---------------------------------------------
 
@@ -111,7 +114,7 @@ class Catalog:
 
     def read(self, file: str, offset: int, length: int) -> bytes:
         """One committed record. Raises StageError if its bytes are not there any more."""
-        return self.log.read(Place(file, offset, length))
+        return self.log.reader.read(Place(file, offset, length))
 
     def length(self, path: str) -> int:
         """Committed and pending bytes of an append-only file, 0 if there is none."""
@@ -172,6 +175,8 @@ class Catalog:
         if self.db.in_transaction:
             with uninterrupted(), self._abandoning():
                 self.log.sync()
+                if self._group_records:
+                    clock.note(self.db)
                 self.db.execute("COMMIT")
                 self._group_records = 0
 
@@ -229,7 +234,10 @@ class Catalog:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        try:
-            self.commit()  # records are whole even when the loop around them failed
-        finally:
-            self.close()
+        with explained(self.path):
+            try:
+                self.commit()  # records are whole even when the loop around them failed
+            finally:
+                self.close()
+            if isinstance(error, sqlite3.Error):  # of reading a damaged catalog, for one
+                raise error

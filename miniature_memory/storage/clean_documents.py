@@ -1,12 +1,14 @@
 """Clean documents: what clean kept, in raw order."""
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from miniature_memory.storage.append_log import Place
+from miniature_memory.core.errors import StageError
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 
 
 def add(catalog: Catalog, document_id: str, place: Place, text_bytes: int) -> int:
@@ -22,6 +24,16 @@ def count(catalog: Catalog) -> int:
 def find(catalog: Catalog, document_id: str) -> sqlite3.Row | None:
     row: sqlite3.Row | None = catalog.execute("SELECT * FROM clean_documents WHERE id = ?", [document_id]).fetchone()
     return row
+
+
+def read(catalog: Catalog, document_id: str) -> dict[str, Any] | None:
+    """A clean document; None if it is not there any more, or damaged, which is for an audit to report."""
+    if row := find(catalog, document_id):
+        with contextlib.suppress(StageError, ValueError, LookupError, TypeError, RecursionError):
+            document: dict[str, Any] = json.loads(catalog.read(row["file"], row["offset"], row["length"]))
+            if document["id"] == document_id and document["text"] + document["metadata"]["title"]:
+                return document
+    return None
 
 
 def newest_urls(catalog: Catalog, most: int) -> list[str]:
@@ -60,8 +72,18 @@ def last_by_id(catalog: Catalog) -> int:
 
 
 def read_text(catalog: Catalog, row: sqlite3.Row) -> str:
-    text: str = json.loads(catalog.read(row["file"], row["offset"], row["length"]))["text"]
-    return text
+    """The text of a clean document. Raises StageError if it is not as it was written: by the checksum of its extent, or
+    where there is none, by its line."""
+    place = Place(row["file"], row["offset"], row["length"])
+    catalog.log.reader.verify(place)
+    try:
+        text: str = json.loads(catalog.read(*place))["text"]
+        if len(text.encode()) == row["text_bytes"]:
+            return text
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    raise catalog.log.reader.changed(f"{place.file}, byte {place.offset}: the document {row['id']} has changed "
+                                     "since it was written.")
 
 
 def set_splits(catalog: Catalog, splits: Iterable[tuple[int, str]]) -> None:

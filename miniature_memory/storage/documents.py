@@ -1,11 +1,14 @@
 """Raw documents, and the further URLs that each was found at."""
 
+import hashlib
+import json
 import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 from miniature_memory.core.text import hostname
-from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 from miniature_memory.storage.url_keys import url_key
 
 # Values of the column validation; any other is the reason for rejection
@@ -14,10 +17,12 @@ LICENSE = "CASE license WHEN '' THEN 'none named' ELSE coalesce(license, 'not re
 DAMAGED = "damaged"  # whole once, and set aside by a repair since
 
 
-def add(catalog: Catalog, document_id: str, url: str, place: Place, license: str | None = None) -> int:
+def add(catalog: Catalog, document_id: str, url: str, place: Place, license: str | None = None,
+        page: int | None = None) -> int:
     """Add a raw document that is not known yet, within a record() block. Returns its sequence number."""
-    return catalog.execute("INSERT INTO documents (id, url, file, offset, length, license) VALUES (?, ?, ?, ?, ?, ?)",
-                           [document_id, url, *place, license]).lastrowid or 0
+    return catalog.execute("INSERT INTO documents (id, url, file, offset, length, license, page) "
+                           "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                           [document_id, url, *place, license, page]).lastrowid or 0
 
 
 def has(catalog: Catalog, document_id: str) -> bool:
@@ -29,12 +34,30 @@ def add_url(catalog: Catalog, document_id: str, url: str) -> None:
     catalog.execute("INSERT OR IGNORE INTO also_at VALUES (?, ?)", [document_id, url])
 
 
+def read(catalog: Catalog, row: sqlite3.Row) -> dict[str, Any]:
+    """A document that validate has passed. Raises StageError if its text is another one by now."""
+    try:
+        document: dict[str, Any] = json.loads(catalog.read(row["file"], row["offset"], row["length"]))
+        if hashlib.sha256(document["text"].encode()).hexdigest() == document["id"] == row["id"]:
+            return document
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    raise catalog.log.reader.changed(f"{row['file']}, byte {row['offset']}: the document {row['id']} has changed "
+                                     "since it was validated.")
+
+
 def count(catalog: Catalog) -> int:
     return int(catalog.value("SELECT count(*) FROM documents"))
 
 
 def count_valid(catalog: Catalog) -> int:
     return int(catalog.value("SELECT count(*) FROM documents WHERE validation = 'valid'"))
+
+
+def validations(catalog: Catalog) -> dict[str, int]:
+    """How many documents were validated with each outcome: 'valid', or the reason for rejection."""
+    return dict(catalog.execute("SELECT validation, count(*) FROM documents WHERE validation != '' "
+                                "GROUP BY 1").fetchall())
 
 
 def valid(catalog: Catalog, step: int = 1) -> Iterator[sqlite3.Row]:

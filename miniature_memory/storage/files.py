@@ -1,18 +1,23 @@
 """Small files written as a whole, lines appended, checksums."""
 
+import contextlib
 import itertools
 import json
 import logging
 import os
+import struct
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from miniature_memory.core.errors import naming
 from miniature_memory.core.paths import make_folder
 
 logger = logging.getLogger(__name__)
 
+QUERIES = "config/queries.txt"
 CHUNK_BYTES = 1 << 20  # read at once of a file of any length
 
 
@@ -25,6 +30,20 @@ def crc32_of(path: Path, offset: int, length: int) -> int:
             crc = zlib.crc32(chunk, crc)
             length -= len(chunk)
     return crc
+
+
+def zip_fault(path: Path) -> str:
+    """What the CRC-32 of its entries shows to be wrong with a ZIP file that is not compressed, such as a checkpoint of
+    torch; "" if nothing is. torch itself does not look at them. Raises OSError for a file that cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if any(entry.compress_type for entry in entries) or sum(
+                    entry.file_size for entry in entries) > path.stat().st_size:
+                return "its entries are not stored as they are"  # and might be larger than the file
+            return "its checksums are wrong" if archive.testzip() else ""
+    except (zipfile.BadZipFile, ValueError, RuntimeError, EOFError, LookupError, ArithmeticError, struct.error):
+        return "its table of contents cannot be read"
 
 
 def fsync_folder(path: Path) -> None:
@@ -46,11 +65,16 @@ def write_aside(path: Path, data: bytes) -> None:
     """Write a small derived file as a whole: aside, fsync, rename."""
     make_folder(path.parent)
     aside = path.with_name(path.name + ".tmp")
-    with open(aside, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(aside, path)
+    try:
+        with naming(path), open(aside, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(aside, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise
     fsync_folder(path.parent)
 
 
@@ -61,7 +85,7 @@ def is_blank(path: Path) -> bool:
 
 def append_line(path: Path, line: str) -> None:
     """Append one line to a file that no cursor follows (the run history), fixing a torn last line first."""
-    with open(path, "ab+") as stream:
+    with naming(path), open(path, "ab+") as stream:
         if stream.tell():
             stream.seek(-1, os.SEEK_END)
             if stream.read(1) != b"\n":
@@ -69,6 +93,14 @@ def append_line(path: Path, line: str) -> None:
         stream.write(line.encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def read_list(path: Path) -> list[str]:
+    """The lines of a list in config/, such as queries.txt, without comments; none if it cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return []
 
 
 def read_lines(path: Path, last_bytes: int) -> Iterator[dict[str, Any]]:

@@ -2,8 +2,8 @@
 
 import sqlite3
 
-from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 
 FOLDER, SUFFIX = "data/pages", ".warc.gz"
 
@@ -17,9 +17,10 @@ def count_urls(catalog: Catalog) -> int:
 
 
 def add(catalog: Catalog, url_id: int, url: str, fetched_at: str, place: Place, payload_digest: str) -> None:
-    """Add a response record, within a record() block."""
-    catalog.execute("INSERT INTO pages (url_id, url, fetched_at, file, offset, length, payload_hash) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)", [url_id, url, fetched_at, *place, payload_digest])
+    """Add a response record, within a record() block and before the visit to its URL ends."""
+    catalog.execute("INSERT INTO pages (url_id, url, fetched_at, file, offset, length, payload_hash, promise) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, coalesce((SELECT promise FROM urls WHERE id = ?), 0))",
+                    [url_id, url, fetched_at, *place, payload_digest, url_id])
 
 
 def with_payload(catalog: Catalog, payload_digest: str) -> sqlite3.Row | None:

@@ -6,16 +6,18 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from miniature_memory.storage import yields
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.duplicates import MERGED, VERSION
+from miniature_memory.storage.topic_pages import PAGES
 
 
 def add_validated(catalog: Catalog, row: sqlite3.Row, validation: str, language: str) -> None:
     """Copy a row of the old catalog's documents, with its validation of today, within a record() block."""
-    catalog.execute("INSERT INTO documents (seq, id, url, file, offset, length, license, validation, language) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [*(row[key] for key in ("seq", "id", "url", "file", "offset", "length", "license")), validation,
-                     language])
+    catalog.execute("INSERT INTO documents (seq, id, url, file, offset, length, license, page, validation, language) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [*(row[key] for key in ("seq", "id", "url", "file", "offset", "length", "license", "page")),
+                     validation, language])
 
 
 @contextlib.contextmanager
@@ -51,15 +53,19 @@ def take_documents(catalog: Catalog) -> None:
                     "FROM rebuilt.clean_documents AS new")
     for path in shards(catalog, "main"):
         catalog.log.drop(path)
+    yields.count_kept_again(catalog)
 
 
-def take_keys_and_lines(catalog: Catalog) -> None:
-    """The rebuilt duplicate keys and site lines for the old ones, within a record() block."""
+def take_what_was_learned(catalog: Catalog) -> None:
+    """The rebuilt duplicate keys, site lines and topic for the old ones, within a record() block."""
     for table in ("duplicate_keys", "site_lines"):
         catalog.execute(f"DELETE FROM {table}")
         catalog.execute(f"INSERT INTO {table} SELECT * FROM rebuilt.{table}")
-    catalog.execute("INSERT OR REPLACE INTO state SELECT key, value FROM rebuilt.state WHERE key IN (?, ?)",
-                    [MERGED, VERSION])
+    for key in (MERGED, VERSION, PAGES):
+        catalog.execute("DELETE FROM state WHERE key = ?", [key])
+        catalog.execute("INSERT INTO state SELECT key, value FROM rebuilt.state WHERE key = ?", [key])
+    catalog.execute("UPDATE documents SET topic_fit = new.topic_fit FROM rebuilt.documents AS new "
+                    "WHERE new.seq = documents.seq AND new.topic_fit IS NOT documents.topic_fit")
 
 
 def take_validations(catalog: Catalog) -> None:

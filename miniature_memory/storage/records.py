@@ -10,7 +10,8 @@ from miniature_memory.storage.documents import DAMAGED
 from miniature_memory.storage.rejections import REJECTED
 
 TABLES = {"data/raw": "documents", "data/clean": "clean_documents", "data/pages": "pages"}
-READS = {"extract": "pages", "validate": "documents", "clean": "documents", "prepare": "clean_documents"}
+READS = {"extract": "pages", "yields": "pages", "validate": "documents", "clean": "documents",
+         "prepare": "clean_documents"}
 
 
 class Extent(NamedTuple):
@@ -84,6 +85,8 @@ def pass_over(catalog: Catalog, rows: Rows) -> None:
         catalog.execute(f"UPDATE documents SET validation = '{DAMAGED}' WHERE {rows.where}", rows.parameters)
         return
     if rows.table == "pages":  # what extract has not read yet is fetched again
+        catalog.execute(f"UPDATE documents SET page = NULL WHERE page IN (SELECT seq FROM pages WHERE {rows.where})",
+                        rows.parameters)
         catalog.execute("UPDATE urls SET due_at = ?, etag = '', last_modified = '', payload_hash = '' WHERE id IN "
                         f"(SELECT url_id FROM pages WHERE {rows.where} AND seq > ?)",
                         [time.time(), *rows.parameters, catalog.cursor("extract")])

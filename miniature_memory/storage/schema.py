@@ -18,6 +18,14 @@ CREATE TABLE backoffs (                      -- who refused or failed, and is le
     repeats INTEGER NOT NULL,                -- in a row; each doubles the next pause
     PRIMARY KEY (kind, name)) WITHOUT ROWID;
 """
+YIELDS = """
+CREATE TABLE yields (                        -- what visits have given, see yields.py
+    host TEXT NOT NULL, source TEXT NOT NULL, promise INTEGER NOT NULL,
+    visits INTEGER NOT NULL, kept INTEGER NOT NULL, kept_bytes INTEGER NOT NULL,  -- documents, and bytes of their text
+    PRIMARY KEY (host, source, promise)) WITHOUT ROWID;
+CREATE INDEX documents_of_page ON documents (page) WHERE page IS NOT NULL;
+CREATE INDEX urls_of_host ON urls (host, due_at, id, source, promise);  -- all that the choice of a URL asks
+"""
 SHELLS = """
 CREATE TABLE shells (                        -- WARC response records that say nothing without scripts, see shells.py
     seq INTEGER PRIMARY KEY, url_id INTEGER NOT NULL UNIQUE, url TEXT NOT NULL,
@@ -54,7 +62,8 @@ CREATE TABLE urls (
     revisit_days REAL,                       -- from one visit to the next; NULL: not visited yet
     archive TEXT, archive_offset INTEGER, archive_length INTEGER,  -- where Common Crawl keeps it; NULL: at its origin
     spelling TEXT,                           -- in which the URL was found and is requested; NULL: that of its key
-    url TEXT AS (coalesce(spelling, key)));
+    url TEXT AS (coalesce(spelling, key)),
+    promise INTEGER NOT NULL DEFAULT 0);     -- see crawl/yields.py; -1: it was visited
 CREATE TABLE hosts (
     host TEXT PRIMARY KEY, robots TEXT, robots_at REAL, -- robots.txt as fetched, NULL: not asked yet
     due_at REAL,                             -- the earliest of its URLs, kept by the triggers; NULL: none
@@ -67,13 +76,16 @@ CREATE TABLE answers (                       -- what a provider was asked, so th
 CREATE TABLE pages (                         -- WARC response records, in the order they were fetched
     seq INTEGER PRIMARY KEY, url_id INTEGER NOT NULL, url TEXT NOT NULL, fetched_at TEXT NOT NULL,
     file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
-    payload_hash TEXT NOT NULL DEFAULT '');  -- WARC-Payload-Digest: sha1 of what came over the wire
+    payload_hash TEXT NOT NULL DEFAULT '',   -- WARC-Payload-Digest: sha1 of what came over the wire
+    promise INTEGER NOT NULL DEFAULT 0);     -- that of its URL before this visit
 CREATE TABLE documents (                     -- raw documents, in the order they were extracted
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, url TEXT NOT NULL,
     file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
     validation TEXT NOT NULL DEFAULT '',     -- '' not validated yet, 'valid', or the reason for rejection
     language TEXT NOT NULL DEFAULT '',
-    license TEXT);                           -- '' if the page names none; NULL: from before licenses were read
+    license TEXT,                            -- '' if the page names none; NULL: from before licenses were read
+    topic_fit REAL,                          -- how well it fits the topic, 0 to 1; NULL: not judged
+    page INTEGER);                           -- the row of pages that it was extracted from; NULL: none
 CREATE TABLE also_at (id TEXT NOT NULL, url TEXT NOT NULL, PRIMARY KEY (id, url));  -- further URLs of a document
 CREATE TABLE clean_documents (               -- kept documents, in raw order
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
@@ -89,7 +101,6 @@ CREATE TABLE duplicate_keys (                -- the keys of older clean document
 CREATE TABLE site_lines (                    -- which lines recur on the pages of a host: boilerplate.py
     host TEXT PRIMARY KEY, documents INTEGER NOT NULL, lines BLOB NOT NULL);
 
-CREATE INDEX urls_of_host ON urls (host, due_at, id);
 CREATE INDEX hosts_due ON hosts (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX unsigned ON clean_documents (seq) WHERE signature IS NULL;
 CREATE INDEX pages_payload ON pages (payload_hash) WHERE payload_hash != '';
@@ -101,7 +112,7 @@ CREATE TRIGGER url_rescheduled AFTER UPDATE OF due_at ON urls BEGIN
     UPDATE hosts SET due_at = (SELECT min(due_at) FROM urls WHERE host = new.host AND due_at IS NOT NULL)
     WHERE host = new.host;
 END;
-"""
+""" + YIELDS
 FROM_3_TO_4 = BACKOFFS + """
 ALTER TABLE settings RENAME TO state;
 ALTER TABLE documents RENAME COLUMN verdict TO validation;
@@ -123,7 +134,16 @@ ALTER TABLE documents ADD COLUMN license TEXT;
 """
 FROM_6_TO_7 = SHELLS + LOCAL_FILES + """
 ALTER TABLE hosts ADD COLUMN feed TEXT;
-"""
+ALTER TABLE documents ADD COLUMN topic_fit REAL;
+ALTER TABLE urls ADD COLUMN promise INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE pages ADD COLUMN promise INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE documents ADD COLUMN page INTEGER;
+UPDATE urls SET promise = -1 WHERE state != 'new';
+CREATE INDEX pages_url ON pages (url);
+UPDATE documents SET page = (SELECT min(seq) FROM pages WHERE pages.url = documents.url);
+DROP INDEX pages_url;
+DROP INDEX urls_of_host;
+""" + YIELDS
 FROM_5 = FROM_5_TO_6 + FROM_6_TO_7
 # Version found -> what makes it the newest
 STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5, 4: FROM_4_TO_5 + FROM_5, 5: FROM_5, 6: FROM_6_TO_7}

@@ -5,8 +5,8 @@ Functions that write are called within a record() block.
 
 import sqlite3
 
-from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 
 
 def add(catalog: Catalog, url_id: int, url: str, place: Place) -> None:

@@ -5,6 +5,7 @@ Every query here is as fast with a million URLs as with a thousand: triggers kee
 URLs is due. Functions that write are called within a record() block.
 """
 
+import json
 import sqlite3
 import time
 from collections.abc import Collection, Iterator
@@ -13,6 +14,7 @@ from typing import NamedTuple
 from miniature_memory.core.text import host_of
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.url_keys import url_key
+from miniature_memory.storage.yields import ONLY_COSTS, VISITED
 
 _NOT_PAUSED = "host NOT IN (SELECT name FROM backoffs WHERE kind = 'host' AND until > ?)"  # parameter: now
 
@@ -40,10 +42,11 @@ class Seen(NamedTuple):
 
 
 def add(catalog: Catalog, url: str, source: str, query: str = "", depth: int = 0,
-        archived: Archived | None = None) -> str:
+        archived: Archived | None = None, promise: int = 0) -> str:
     """Add a URL as crawl/urls.py spells it, due at once. Returns '', or 'already_known'.
 
-    query: what `source` was asked for, or the address of the seed or page in which the URL stands.
+    query: what `source` was asked for, or the address of the seed or page in which the URL stands. promise: see
+    crawl/yields.py.
 
     A known URL is due again in two cases: it came from an archive that has a newer copy, or its key, which is all that
     older catalogs kept, never gave a page, and now its spelling is found. There it also replaces the key of what was
@@ -53,8 +56,9 @@ def add(catalog: Catalog, url: str, source: str, query: str = "", depth: int = 0
     spelling = None if url == key else url
     if catalog.execute(
             "INSERT OR IGNORE INTO urls (key, spelling, host, source, query, found_at, due_at, depth, archive, "
-            "archive_offset, archive_length) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (key, spelling, host_of(url), source, query, now, now, depth, *(archived or (None, None, None)))).rowcount:
+            "archive_offset, archive_length, promise) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (key, spelling, host_of(url), source, query, now, now, depth, *(archived or (None, None, None)),
+             promise)).rowcount:
         return ""
     if spelling:
         catalog.execute("UPDATE urls SET spelling = ?, due_at = ? WHERE key = ? AND spelling IS NULL "
@@ -106,12 +110,29 @@ def due(catalog: Catalog, host: str, now: float, limit: int = -1) -> list[sqlite
                            (host, now, limit)).fetchall()
 
 
+def promises_due(catalog: Catalog, host: str, now: float, limit: int) -> list[sqlite3.Row]:
+    """(id, source, promise) of the URLs of a host that are due, longest due first. The index has all of it."""
+    return catalog.execute("SELECT id, source, promise FROM urls WHERE host = ? AND due_at <= ? ORDER BY due_at, id "
+                           "LIMIT ?", [host, now, limit]).fetchall()
+
+
+def rows(catalog: Catalog, ids: list[int]) -> list[sqlite3.Row]:
+    """The URLs with these ids, in this order."""
+    found = {row["id"]: row for row in catalog.execute(
+        "SELECT * FROM urls WHERE id IN (SELECT value FROM json_each(?))", [json.dumps(ids)])}
+    return [found[id] for id in ids]
+
+
 def enough_due(catalog: Catalog, enough: int, per_host: int) -> bool:
-    """Whether at least `enough` URLs are due, where `per_host` of one host count at most."""
+    """Whether at least `enough` URLs that were never visited are due, where `per_host` of one host count at most, and
+    none of a host that has only cost visits."""
     now, n = time.time(), 0
+    costly = {host for (host,) in catalog.execute(f"SELECT host FROM yields GROUP BY host HAVING {ONLY_COSTS}")}
     for host in hosts_due(catalog, now):
-        n += catalog.value("SELECT count(*) FROM (SELECT 1 FROM urls WHERE host = ? AND due_at <= ? LIMIT ?)",
-                           (host, now, per_host))
+        if host in costly:
+            continue
+        n += catalog.value("SELECT count(*) FROM (SELECT 1 FROM urls WHERE host = ? AND due_at <= ? AND promise != ? "
+                           "LIMIT ?)", (host, now, VISITED, per_host))
         if n >= enough:
             return True
     return n >= enough

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from miniature_memory.core.errors import naming
 from miniature_memory.core.paths import make_folder
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats
@@ -201,7 +202,7 @@ def write_new_bins(catalog: Catalog, tokenizer: Tokenizer, moved: dict[int, str]
     """Write and fsync data/train.bin.new and val.bin.new; return their bytes."""
     make_folder(catalog.root / "data")
     paths = [catalog.root / f"{name}.new" for name in (TRAIN_BIN, VAL_BIN)]
-    with open(paths[0], "wb") as train, open(paths[1], "wb") as val:
+    with naming(paths[0]), open(paths[0], "wb") as train, open(paths[1], "wb") as val:
         for batch in encode_rows(catalog, tokenizer, clean_documents.in_order(catalog), total):
             for split, ids in bytes_by_split(batch, moved).items():
                 (val if split == "val" else train).write(ids)

@@ -1,6 +1,6 @@
-"""Checkpoint: files of tensors and plain values, written so that nobody sees half of one, and checked when read."""
+"""Checkpoint: files of tensors and plain values, written so that nobody sees half of one, and checked when read: by the
+checksums of their entries, by what a state must hold, and by the shapes of its model before memory is taken for it."""
 
-import errno
 import logging
 import os
 import pickle
@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from miniature_memory.core.errors import StageError, cannot_write
+from miniature_memory.core.errors import StageError, cannot_read, cannot_write
 from miniature_memory.core.paths import command, make_folder, shown
-from miniature_memory.storage.files import free_name, fsync_folder
+from miniature_memory.storage.files import free_name, fsync_folder, zip_fault
 from miniature_memory.training.bins import Bins
-from model import GPTConfig
+from model import GPT, GPTConfig
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,14 @@ State = dict[str, Any]
 PREVIOUS = "ckpt.prev.pt"  # next to ckpt.pt: the checkpoint before
 CONTINUED = ("optimizer", "iter_num", "tokens_seen", "position", "rng", "tokenizer_provisional")  # by training
 
-# What torch.load raises for a file that is torn, empty or no checkpoint at all
+# What every state holds, and what a checkpoint or a release holds besides
+KINDS = {"model": dict, "model_args": dict, "tokenizer_hash": str, "optimizer": dict, "iter_num": int,
+         "tokens_seen": int, "position": dict, "rng": dict, "tokenizer_provisional": bool, "scores": dict,
+         "entry": dict, "history": list}
+# Of a model's sizes, as the settings have it; the file is larger than the others
+MOST = {"block_size": 1 << 20, "ngram_order": 16, "match_order": 64, "ngram_rows": 1 << 62}
+MOST_ROTARY = 1 << 28  # numbers of all positions' rotations, which no file holds
+# What torch.load raises for a file whose entries are whole and yet hold no checkpoint
 DAMAGED = (RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError,
            MemoryError, struct.error, pickle.UnpicklingError)
 
@@ -78,21 +85,23 @@ def load_state(path: Path, *names: str, mmap: bool = False) -> State | None:
     """The state in `path`, None if there is no such file. Raises StageError if it cannot be read, is damaged or lacks a
     name, or was made by another release.
 
-    mmap: leave the tensors on the disk until they are looked at.
+    mmap: leave the tensors on the disk until they are looked at, without a look at their checksums.
     """
     try:
         if not path.exists():
             return None
+        if not mmap and (fault := zip_fault(path)):
+            raise damaged(path, fault)
         state: State = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except (OSError, *DAMAGED) as error:
-        if not isinstance(error, OSError) or error.errno == errno.EINVAL:  # a seek to before the start of a torn file
-            raise DamagedCheckpoint(f"{path} is damaged ({type(error).__name__}).", "a whole checkpoint.",
-                                    recover(path)) from None
-        raise StageError(f"{path} cannot be read ({error.strerror}).", "a file that this user may read.",
-                         f"chmod u+r {quoted(path)} (with sudo if another user owns it), then run again") from None
+    except DAMAGED as error:
+        raise damaged(path, type(error).__name__) from None
+    except OSError as error:
+        raise cannot_read(path, error) from None
     wanted = {"model", "model_args", "tokenizer_hash", *names}
-    if not isinstance(state, dict) or not wanted <= state.keys() or not isinstance(state["model_args"], dict):
-        raise DamagedCheckpoint(f"{path} is damaged (entries are missing).", "a whole checkpoint.", recover(path))
+    if not isinstance(state, dict) or not wanted <= state.keys():
+        raise damaged(path, "entries are missing")
+    if wrong := [name for name, kind in KINDS.items() if not isinstance(state.get(name, kind()), kind)]:
+        raise damaged(path, f"{', '.join(wrong)} cannot be of that kind")
     state["model_args"].setdefault("match_order", 0)  # models made before there were matches
     known, found = {field.name for field in fields(GPTConfig)}, state["model_args"].keys()
     if found != known:
@@ -100,7 +109,46 @@ def load_state(path: Path, *names: str, mmap: bool = False) -> State | None:
         raise StageError(f"{path} holds a model of {age} release ({', '.join(sorted(found ^ known))}).",
                          "a model of this release.",
                          f"use the release that made it, or start a new model: {move_aside(path)}")
+    if fault := model_fault(state, path.stat().st_size):
+        raise damaged(path, fault)
     return state
+
+
+def damaged(path: Path, why: str) -> DamagedCheckpoint:
+    return DamagedCheckpoint(f"{path} is damaged ({why}).", "a whole checkpoint.", recover(path))
+
+
+def load_weights(model: GPT, state: State, path: Path) -> None:
+    """Raises StageError for weights of other names or shapes than the model's."""
+    try:
+        model.load_state_dict(state["model"])
+    except (RuntimeError, TypeError) as error:
+        raise damaged(path, _in_short(error)) from None
+
+
+def _in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def model_fault(state: State, file_bytes: int) -> str:
+    """Why no model can have this shape and these weights; "" if one can. Nothing is allocated for it."""
+    args, weights = state["model_args"], state["model"].values()
+    kinds = {field.name: type(field.default) for field in fields(GPTConfig)}
+    if wrong := [name for name, kind in kinds.items() if not isinstance(args[name], kind)]:
+        return f"{', '.join(wrong)} cannot be of that kind"
+    sizes = {name: args[name] for name, kind in kinds.items() if kind is int}
+    if (any(not (name != "match_order") <= value <= MOST.get(name, file_bytes) for name, value in sizes.items())
+            or args["n_embd"] % (2 * args["n_head"]) or not 0 <= args["dropout"] < 1
+            or args["n_layer"] * args["block_size"] * args["n_embd"] // args["n_head"] > MOST_ROTARY):
+        return "no model has this shape"
+    if not all(isinstance(one, torch.Tensor) and one.is_floating_point() and one.layout is torch.strided
+               for one in weights):
+        return "its weights are no numbers"
+    shape = GPTConfig(**args)
+    expected = shape.matrix_parameters + shape.table_rows * shape.n_embd
+    if sum(one.numel() for one in weights) != expected or sum(one.nbytes for one in weights) > file_bytes:
+        return "its weights do not have the shape of its model"
+    return ""
 
 
 def root_of(path: Path) -> Path:
@@ -127,8 +175,11 @@ def recover(path: Path) -> str:
     train = command("run.py", root_of(path), "--only train")
     if path.name == "ckpt.pt" and previous_of(path).exists():
         return f"{train}, which continues from {PREVIOUS}"
-    aside = f"mv {quoted(path)} {quoted(free_name(path.with_name(f'{path.name}.damaged')))}"
-    return aside if path.parent.name == "history" else f"{aside} && {train}"
+    return put_aside(path) if path.parent.name == "history" else f"{put_aside(path)} && {train}"
+
+
+def put_aside(path: Path) -> str:
+    return f"mv {quoted(path)} {quoted(free_name(path.with_name(f'{path.name}.damaged')))}"
 
 
 # --- the checkpoint of a root --------------------------------------------------------------------
@@ -179,6 +230,14 @@ def load_checkpoint(root: Path, bins: Bins) -> State | None:
     raise StageError(f"{path} was trained with the tokenizer {state['tokenizer_hash'][:12] or 'of other bins'}.",
                      f"{bins.tokenizer_hash[:12] or 'none'}, as the bins have.",
                      f"restore the old data/ from a copy, or start a new model: {move_aside(path)}")
+
+
+def does_not_fit(root: Path, error: Exception) -> StageError:
+    """What to do about a checkpoint that load_checkpoint() accepted and whose values fit no optimizer or no bins."""
+    path = root / "checkpoints/ckpt.pt"
+    path = path if path.exists() else previous_of(path)
+    return DamagedCheckpoint(f"{path} is damaged ({_in_short(error)}).", "a whole checkpoint.",
+                             f"{put_aside(path)} && {command('run.py', root, '--only train')}")
 
 
 def rename_history(root: Path) -> None:

@@ -124,9 +124,12 @@ def load(folder: Path) -> Tokenizer:
         found = tokenizer.hash
         if sorted(ranks.values()) != list(range(len(ranks))) or len(ranks) >= MAX_VOCAB_SIZE:
             raise ValueError(f"its ids are not 0 to {len(ranks) - 1}, or too many for uint16")
+        if any(bytes([byte]) not in ranks for byte in range(256)):
+            raise ValueError("a byte is no token, so that not every text can be encoded")
+        tokenizer.encode("a text")  # whose pattern may be none
     except FileNotFoundError as error:
         raise StageError(f"There is no {error.filename}.", "the tokenizer that made the bins.", fix) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise StageError(f"{folder} holds no readable tokenizer ({error}).", f"{RANKS_FILE} and {META_FILE}.",
                          fix) from None
     if found != meta["hash"]:

@@ -20,7 +20,7 @@ from miniature_memory.core.progress import Progress
 from miniature_memory.storage.files import write_aside
 from miniature_memory.training.batches import Batches, Position, position_for
 from miniature_memory.training.bins import Bins
-from miniature_memory.training.checkpoint import State, load_checkpoint, save_state
+from miniature_memory.training.checkpoint import State, does_not_fit, load_checkpoint, save_state
 from miniature_memory.training.config import TrainConfig
 from miniature_memory.training.evaluation import Scores, evaluate
 from miniature_memory.training.optim import LossScale, make_optimizer, rate_at
@@ -99,16 +99,22 @@ class Trainer:
             layers = {name: value for name, value in state["model"].items() if name.startswith("blocks.")}
             self.model.load_state_dict(layers, strict=False)
             return None
-        self._restore_weights(state)
-        self.tokens_seen = state["tokens_seen"]
-        torch.set_rng_state(state["rng"]["cpu"])
-        if self.device.startswith("cuda") and state["rng"]["cuda"] is not None:
-            torch.cuda.set_rng_state(state["rng"]["cuda"])
+        try:
+            self._restore_weights(state)
+            self.tokens_seen = state["tokens_seen"]
+            torch.set_rng_state(state["rng"]["cpu"])
+            if self.device.startswith("cuda") and state["rng"]["cuda"] is not None:
+                torch.cuda.set_rng_state(state["rng"]["cuda"])
+            position = Position(**state["position"])
+        except torch.OutOfMemoryError:
+            raise
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:  # whole, and yet of no training of ours
+            raise does_not_fit(self.root, error) from None
         for name, now in (("threads", torch.get_num_threads()), ("torch", str(torch.__version__))):
-            if state[name] != now:
+            if state.get(name) != now:
                 logger.info("%s: %s now, %s in the run before; the losses may differ in their last digits from those "
-                            "of an uninterrupted run", name, now, state[name])
-        return Position(**state["position"])
+                            "of an uninterrupted run", name, now, state.get(name))
+        return position
 
     def _restore_weights(self, state: State) -> None:
         self.model.load_state_dict(state["model"])

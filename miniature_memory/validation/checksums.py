@@ -1,5 +1,7 @@
 """Checksums: which of the committed bytes are there, and which of those no checksum proves."""
 
+import contextlib
+import os
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -28,9 +30,11 @@ class Checksums:
         self.spans: dict[str, list[Span]] = {}  # file -> in their order
 
     def measure(self, path: str, length: int) -> int:
-        """How many of the `length` committed bytes of a file are there."""
-        file = self.catalog.root / path
-        self.there[path] = min(length, file.stat().st_size) if file.exists() else 0
+        """How many of the `length` committed bytes of a file are there. Raises OSError for one that is there and closed
+        to this user: it is not damaged."""
+        self.there[path] = 0
+        with contextlib.suppress(FileNotFoundError), open(self.catalog.root / path, "rb") as stream:
+            self.there[path] = min(length, stream.seek(0, os.SEEK_END))
         return self.there[path]
 
     def verify(self, path: str, length: int) -> None:

@@ -1,12 +1,16 @@
-"""Consistency: do tokenizer, bins and cursors agree with the catalog?"""
+"""Consistency: do tokenizer, bins and cursors agree with the catalog? And are the checkpoints whole?"""
 
+import errno
 import json
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 from miniature_memory.core.errors import StageError
+from miniature_memory.core.paths import command
 from miniature_memory.storage import documents, growth, records
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.files import zip_fault
 from miniature_memory.training import tokenizer as tokenizers
 from miniature_memory.training.config import MAX_VOCAB_SIZE
 from miniature_memory.validation import repairs
@@ -22,8 +26,7 @@ def tokenizer_and_bins(catalog: Catalog, checksums: Checksums) -> Iterator[Probl
         try:
             tokenizer = tokenizers.load(catalog.root / "data/tokenizer")
         except StageError as error:
-            yield Problem(error.found, f"put {tokenizers.RANKS_FILE} and {tokenizers.META_FILE} back from a copy; the "
-                          "bins and the model need this very tokenizer.", None)
+            yield Problem(error.found, error.fix, None)
         else:
             vocab_size = tokenizer.vocab_size
             yield from _tokenizer_changes(catalog, checksums, tokenizer.hash)
@@ -59,7 +62,7 @@ def _tokenizer_changes(catalog: Catalog, checksums: Checksums, tokenizer_hash: s
         yield Problem(message, "put back the tokenizer that the bins were made with.", None)
     else:
         yield Problem(message, f"run {repair}, which sets it aside, then {prepare_command(catalog.root)}, which writes "
-                      "it again.", partial(repairs.rename_aside, catalog, BINS_JSON))
+                      "it again.", partial(repairs.rename_aside, catalog.root, BINS_JSON))
 
 
 def _bin_fault(catalog: Catalog, checksums: Checksums, path: str, vocab_size: int) -> str:
@@ -87,6 +90,24 @@ def _growth(catalog: Catalog) -> Iterator[Problem]:
     elif not catalog.count_new("prepare", "clean_documents"):  # else a run was stopped, and continues by itself
         yield Problem(found, f"run {repair_command(catalog.root)}, which adds the growth step.",
                       partial(repairs.add_growth_step, catalog, train, val))
+
+
+def checkpoints(root: Path) -> Iterator[Problem]:
+    """Files of models whose own checksums are wrong. One that is set aside is as good as missing: training continues
+    from the other checkpoint, or writes a new one."""
+    for path in sorted((root / "checkpoints").glob("**/*.pt")):
+        name = path.relative_to(root).as_posix()
+        try:
+            fault = zip_fault(path)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise  # it is closed, and not damaged
+            fault = str(error.strerror)
+        if fault:
+            train = "" if path.parent.name == "history" else command("run.py", root, "--only train")
+            yield Problem(f"{name} is damaged ({fault}).", f"run {repair_command(root)}, which sets it aside"
+                          f"{f'; {train} then replaces it' if train else ''}.",
+                          partial(repairs.rename_aside, root, name))
 
 
 def cursors(catalog: Catalog) -> Iterator[Problem]:

@@ -61,7 +61,7 @@ def cut(catalog: Catalog, path: str, there: int) -> None:
 
 def set_bins_aside(catalog: Catalog) -> None:
     for path in BINS:
-        rename_aside(catalog, path)
+        rename_aside(catalog.root, path)
     with catalog.record():
         for path in BINS:
             catalog.log.shorten(path, 0)
@@ -79,8 +79,8 @@ def set_cursor(catalog: Catalog, stage: str, seq: int) -> None:
         catalog.advance(stage, seq)
 
 
-def rename_aside(catalog: Catalog, path: str) -> None:
-    file, folder = catalog.root / path, catalog.root / ASIDE
+def rename_aside(root: Path, path: str) -> None:
+    file, folder = root / path, root / ASIDE
     if file.exists():
         os.rename(file, free_name(make_folder(folder) / file.name))
         fsync_folder(folder)

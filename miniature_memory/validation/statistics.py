@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from miniature_memory.core.text import counted
 from miniature_memory.storage import clean_documents, counts, documents, pages
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.validation.audit import Tally
@@ -38,7 +39,7 @@ def screen(facts: dict[str, Any]) -> str:
             "languages": listed(facts["languages"]), "hosts": listed(facts["hosts"]),
             "licenses": listed(facts["licenses"]),
             "words each": listed(facts["words_per_document"]),
-            "growth": f"{facts['days']} days; documents per day: {listed(facts['documents_per_day'])}",
+            "growth": f"{counted(facts['days'], 'day')}; documents per day: {listed(facts['documents_per_day'])}",
             "files": (sizes or "none") + (f"; WARC files removed: {n:,}" if (n := facts["removed_warc_files"]) else ""),
             "problems": f"{facts['problems']:,}, {facts['fixed']:,} of them fixed"}
     return "\n".join(f"{name:<14}{value}" for name, value in rows.items())

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miniature_memory.core.config import Tables, build_config, read_tables
-from miniature_memory.core.errors import EXIT_DONE, EXIT_STAGE, ConfigError, StageError
+from miniature_memory.core.errors import EXIT_DONE, EXIT_STAGE, ConfigError, StageError, cannot_read
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.interpreter import setup_command
 from miniature_memory.core.paths import PROJECT, command, shown
@@ -35,12 +35,13 @@ from miniature_memory.views import history, status
 if TYPE_CHECKING:
     from miniature_memory.training.config import TrainConfig
 
-IMPORTED_AS = {"beautifulsoup4": "bs4", "googlesearch-python": "googlesearch", "readability-lxml": "readability"}
+IMPORTED_AS = {"beautifulsoup4": "bs4", "googlesearch-python": "googlesearch", "phonenumberslite": "phonenumbers",
+               "readability-lxml": "readability"}
 LOW_DISK_MB, NO_DISK_MB = 2000, 300  # some runs' pages and the three checkpoints; one run's. Guess
 RUN_MB = 450  # memory of a whole run at its peak, that of training, as README.md has it
 CHILD_SEC = 45.0  # for importing everything from a cold disk
 MAX_FILES = 3  # named in one finding
-LABEL = 20  # width of the column of names
+LABEL = 22  # width of the column of names, the longest of which is that of a provider
 
 
 def install() -> str:
@@ -291,7 +292,16 @@ def check_dataset(root: Path) -> list[Finding]:
 def check_files(root: Path, counts: Counts) -> list[Finding]:
     with Catalog(root, read_only=True) as catalog:
         lengths = dict(records.files(catalog))
-    sizes = {path: (root / path).stat().st_size if (root / path).exists() else 0 for path in lengths}
+    sizes = dict.fromkeys(lengths, 0)
+    for path in lengths:
+        try:
+            with open(root / path, "rb") as stream:
+                sizes[path] = stream.seek(0, os.SEEK_END)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            known = cannot_read(root / path, error)
+            return [Finding("dataset", BAD, known.found, known.fix)]
     short = [f"{path} has {sizes[path]:,} of {length:,} bytes" for path, length in lengths.items()
              if sizes[path] < length]
     audit, repair = (command("validate.py", root, option) for option in ("--full", "--repair"))

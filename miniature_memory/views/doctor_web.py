@@ -16,19 +16,19 @@ from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.paths import DEMO, command, shown
 from miniature_memory.core.text import counted, host_of
-from miniature_memory.crawl import open_sources
-from miniature_memory.crawl.commoncrawl import COMMONCRAWL
-from miniature_memory.crawl.config import KEYED, SearchConfig
-from miniature_memory.crawl.engine_keys import spending, with_keys
-from miniature_memory.crawl.feed_reader import Listing
 from miniature_memory.crawl.outcomes import NO_ANSWER, reason_in_words
-from miniature_memory.crawl.provider import Ask, ProviderError
-from miniature_memory.crawl.provider_registry import PROVIDERS
-from miniature_memory.crawl.query_search import CANARY, RESULTS_PER_PAGE, answer_of, related
 from miniature_memory.crawl.robots import Rules, fetch_rules, robots_url
 from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
 from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import Web
+from miniature_memory.providers import open_sources
+from miniature_memory.providers.commoncrawl import COMMONCRAWL
+from miniature_memory.providers.config import KEYED, SearchConfig
+from miniature_memory.providers.engine_keys import spending, with_keys
+from miniature_memory.providers.feed_reader import Listing
+from miniature_memory.providers.provider import Ask, ProviderError
+from miniature_memory.providers.provider_registry import PROVIDERS
+from miniature_memory.providers.query_search import CANARY, RESULTS_PER_PAGE, answer_of, related
 from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import status

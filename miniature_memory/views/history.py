@@ -1,17 +1,24 @@
-"""The run history, data/runs.jsonl, for status, topics, report and the notebook. Forgives whatever a line may hold."""
+"""The run history, data/runs.jsonl, for status, topics, report and the notebook. Forgives whatever a line holds."""
 
+import json
+import logging
 import math
-import shlex
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from miniature_memory.core.errors import cannot_read, disk_error
 from miniature_memory.core.findings import BAD, NOTE, Finding
+from miniature_memory.core.log import DETAIL
 from miniature_memory.core.paths import shown
+from miniature_memory.core.process import uninterrupted
 from miniature_memory.core.stage import StageStats
-from miniature_memory.storage.files import read_lines
+from miniature_memory.core.text import timestamp
+from miniature_memory.storage.files import append_line, read_lines
+
+logger = logging.getLogger(__name__)
 
 LAST_RUNS_BYTES = 1 << 20  # from the file's end: some 300 runs, read in a few milliseconds
 MOST = 1e15  # larger numbers are damage
@@ -34,6 +41,17 @@ class History(NamedTuple):
     problems: list[Finding]
 
 
+def write(root: Path, began: str, exit_code: int | None, stages: Iterable[StageStats]) -> None:
+    """Add the line of a run that ends now. That it cannot be written fails no run, and after a failure is no news."""
+    line = {"started": began, "finished": timestamp(), "exit_code": exit_code,
+            "stages": [stats.to_dict() for stats in stages]}
+    try:
+        with uninterrupted():
+            append_line(root / "data/runs.jsonl", json.dumps(line, ensure_ascii=False))
+    except OSError as error:
+        logger.log(DETAIL if exit_code else logging.WARNING, "%s", disk_error(error) or error)
+
+
 def read_history(root: Path, last_bytes: int = LAST_RUNS_BYTES) -> History:
     path = root / "data/runs.jsonl"
     try:
@@ -41,8 +59,8 @@ def read_history(root: Path, last_bytes: int = LAST_RUNS_BYTES) -> History:
     except FileNotFoundError:
         return History([], [])
     except OSError as error:
-        return History([], [Finding("history", BAD, f"{shown(path)} cannot be read ({error.strerror}).",
-                                    f"check its owner with ls -l {shlex.quote(shown(path))}")])
+        known = cannot_read(path, error)
+        return History([], [Finding("history", BAD, known.found, known.fix)])
     parsed = [parse_run(n, line) for n, line in enumerate(read_lines(path, last_bytes), 1)]
     runs = [run for run in parsed if run]
     if len(runs) == len(parsed):

@@ -16,7 +16,7 @@ from pathlib import Path
 from miniature_memory.core.config import Tables, read_tables
 from miniature_memory.core.errors import EXIT_DONE, cannot_write
 from miniature_memory.core.paths import PROJECT, command
-from miniature_memory.storage.files import write_aside
+from miniature_memory.storage.files import QUERIES, read_list, write_aside
 from miniature_memory.views import plots, report_data, report_empty, status
 from miniature_memory.views import report_sections as sections
 from miniature_memory.views.history import read_history
@@ -40,10 +40,10 @@ HEAD = """<!doctype html>
 def page(root: Path, tables: Tables) -> str:
     """The whole report. Damage is reported on it and raises nothing."""
     runs, problems = read_history(root, report_data.HISTORY_BYTES)
-    dataset = report_data.read_dataset(root, problems)
+    dataset = report_data.read_dataset(root, problems, tables["clean"]["min_topic_fit"])
     model = status.read_model(root, runs, problems)
     topic = tables["run"]["topic"]
-    title = sections.title([topic] if topic else report_data.read_list(root, "queries.txt"))
+    title = sections.title([topic] if topic else read_list(root / QUERIES))
     samples = report_data.read_samples(root)
     is_empty = not (model or problems or samples) and report_empty.is_empty(runs, dataset.counts if dataset else None)
     parts = [sections.notices(runs, [finding.found for finding in problems])]
@@ -66,7 +66,7 @@ def write(root: Path, tables: Tables, quiet: bool) -> int:
     path = root / "data/report.html"
     content = page(root, tables)
     try:
-        write_aside(path, content.encode())
+        write_aside(path, content.encode(errors="replace"))
     except OSError as error:
         raise cannot_write(path, error) from None
     print(path)

@@ -4,16 +4,16 @@ Of each file only the last bytes are read, and a large dataset is looked at thro
 over all of it, so that time and memory stay small.
 """
 
-import contextlib
 from collections import Counter, defaultdict, deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from miniature_memory.core.findings import Finding
-from miniature_memory.storage import counts
+from miniature_memory.storage import counts, topic_pages
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.counts import Counts
 from miniature_memory.storage.files import read_lines
+from miniature_memory.storage.topic_pages import FitSummary
 from miniature_memory.views import status
 from miniature_memory.views.history import Run, number
 
@@ -31,6 +31,7 @@ class Dataset(NamedTuple):
     languages: list[tuple[str, int]]
     licenses: list[tuple[str, int]]
     lengths: list[int]  # bytes of text of the documents looked at, in order
+    topic: FitSummary | None  # None where no document was judged by it
 
 
 class Sample(NamedTuple):
@@ -43,7 +44,7 @@ class Sample(NamedTuple):
     originals: list[str]
 
 
-def read_dataset(root: Path, problems: list[Finding]) -> Dataset | None:
+def read_dataset(root: Path, problems: list[Finding], min_topic_fit: float = 0.0) -> Dataset | None:
     """None, and a problem, if there is no catalog that can be read."""
     everything = status.read_counts(root, problems)
     if not everything:
@@ -55,7 +56,9 @@ def read_dataset(root: Path, problems: list[Finding]) -> Dataset | None:
             languages[language or "unknown"] += 1
             licenses[license[:100]] += 1
             hosts[host[:100] or "local files"] += 1
-    return Dataset(everything, hosts.most_common(), languages.most_common(), licenses.most_common(), sorted(lengths))
+        topic = topic_pages.summary(catalog, min_topic_fit, EXAMPLES) if min_topic_fit else None
+    return Dataset(everything, hosts.most_common(), languages.most_common(), licenses.most_common(), sorted(lengths),
+                   topic if topic and topic.judged else None)
 
 
 def count_dropped(runs: list[Run]) -> Counter[Reason]:
@@ -87,11 +90,3 @@ def read_samples(root: Path) -> list[Sample]:
             found.append(Sample(str(line.get("time", "")), number(line.get("val_bpb")), line["prompts"], line["texts"],
                                 line["originals"]))
     return found
-
-
-def read_list(root: Path, name: str) -> list[str]:
-    """The lines of a list in config/, such as queries.txt, without comments."""
-    with contextlib.suppress(OSError, ValueError):
-        lines = (root / "config" / name).read_text(encoding="utf-8-sig").splitlines()
-        return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    return []

@@ -8,8 +8,8 @@ from miniature_memory.core.paths import command, shown
 from miniature_memory.crawl import outcomes
 from miniature_memory.crawl.outcomes import in_words, reason_in_words
 from miniature_memory.storage.counts import Counts
+from miniature_memory.storage.files import read_list
 from miniature_memory.views.history import Run, last_stats
-from miniature_memory.views.report_data import read_list
 from miniature_memory.views.report_sections import clean, section
 
 NOT_ASKED = in_words({"status": outcomes.NOT_ASKED})
@@ -23,7 +23,7 @@ def is_empty(runs: Sequence[Run], counts: Counts | None) -> bool:
 
 
 def sections(runs: Sequence[Run], root: Path) -> str:
-    why_not = "" if read_list(root, "seeds.txt") else ": no address is in config/seeds.txt"
+    why_not = "" if read_list(root / "config/seeds.txt") else ": no address is in config/seeds.txt"
     rows = "".join(f"<tr><td>{clean(name)}</td><td>{clean(outcome + why_not * (outcome == NOT_ASKED))}</td></tr>"
                    for name, outcome in tried(runs))
     note = "<p class=note>What the last run asked for pages, and what came of it.</p>"

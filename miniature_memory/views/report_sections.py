@@ -10,8 +10,9 @@ from html import escape
 from typing import Any
 
 from miniature_memory.core.config import Tables
-from miniature_memory.core.text import strip_control
+from miniature_memory.core.text import counted, strip_control
 from miniature_memory.crawl.outcomes import reason_in_words
+from miniature_memory.storage.topic_pages import FitSummary
 from miniature_memory.views import plots
 from miniature_memory.views.history import Run
 from miniature_memory.views.plots import Points, short, thin
@@ -207,7 +208,8 @@ def dataset(runs: Sequence[Run], found: Dataset | None) -> str:
     if found and found.lengths:
         seen = len(found.lengths)
         note = "" if found.counts.documents <= seen else f"Based on {short(seen)} documents, evenly sampled."
-        parts += [funnel(found), lengths(found.lengths, note), shares("Sites", "site", found.hosts, seen, note),
+        parts += [funnel(found), on_topic(found.topic) if found.topic else "", lengths(found.lengths, note),
+                  shares("Sites", "site", found.hosts, seen, note),
                   shares("Languages", "language", found.languages, seen, note),
                   shares("Licenses", "license", found.licenses, seen, f"{note} {LICENSES_NOTE}".strip())]
     return section("What it has read", *parts, grid=True)
@@ -220,6 +222,23 @@ def funnel(found: Dataset) -> str:
     steps = [(name, n) for name, n in steps if n]  # no pages where documents came from files
     return figure("From found to kept", plots.bars("From found to kept", steps, ""), "What is left after each stage.",
                   table(["stage", "count"], [(name, f"{n:,}") for name, n in steps]))
+
+
+def on_topic(found: FitSummary) -> str:
+    """How many documents fit the topic, and those nearest to the line on both sides."""
+    share = f"{100 * found.fitting / found.judged:.0f} %"
+    numbers = f"<dl class='numbers first'><div><dt>fit the topic</dt><dd>{share}</dd></div></dl>"
+    both = (("Kept with the least fit", found.worst_kept), ("Rejected with the most", found.best_rejected))
+    lists = "".join(f"<p class=note>{head}:</p><ul>{''.join(map(fit_line, documents))}</ul>"
+                    for head, documents in both if documents)
+    note = (f"Of {counted(found.judged, 'document')}, with a fit of {found.least:g} or more. 1 means as much in the "
+            "words of the topic as its best pages.")
+    return figure("On topic", numbers, note, lists)
+
+
+def fit_line(document: tuple[str, float]) -> str:
+    address = document[0].partition("://")[2] or "local file"
+    return f"<li class=source>{document[1]:.2f} · {clean(address, 120)}</li>"
 
 
 def shares(caption: str, noun: str, counts: list[tuple[str, int]], total: int, note: str) -> str:
@@ -279,14 +298,14 @@ def example_list(reason: str, n: int, found: Iterable[dict[str, Any]], is_open: 
 
 
 def cost(runs: Sequence[Run]) -> str:
+    speeds = [(n, speed) for n, speed in curve(runs, "train", "tok_per_sec") if speed]  # 0: training was skipped
     times = {stage: [run.stages[stage].elapsed_sec for run in runs if stage in run.stages] for stage in STAGES}
     peaks = {stage: [run.stages[stage].peak_mb for run in runs if stage in run.stages] for stage in STAGES}
     longest = max((value for values in times.values() for value in values), default=0.0)
     unit, size = ("minutes", 60.0) if longest >= 300 else ("seconds", 1.0)
     return section("What it cost", bars_of_stages("Time per stage", times, unit, size),
                    bars_of_stages("Peak memory per stage", peaks, "MB", 1.0),
-                   over_runs("Training speed", "", "tokens per second", {"": curve(runs, "train", "tok_per_sec")}, runs,
-                             from_zero=True), grid=True)
+                   over_runs("Training speed", "", "tokens per second", {"": speeds}, runs, from_zero=True), grid=True)
 
 
 def bars_of_stages(caption: str, values: dict[str, list[float]], unit: str, size: float) -> str:

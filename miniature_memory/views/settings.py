@@ -14,10 +14,11 @@ from miniature_memory.cleaning.config import THRESHOLDS, CleanConfig
 from miniature_memory.core.config import Tables, build_config
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.run_config import RunConfig
-from miniature_memory.crawl.config import ScrapeConfig, SearchConfig, WebConfig
-from miniature_memory.crawl.engine_keys import with_keys
-from miniature_memory.crawl.engines import Engine
+from miniature_memory.crawl.config import ScrapeConfig, WebConfig
 from miniature_memory.extraction.config import ExtractConfig
+from miniature_memory.providers.config import SearchConfig
+from miniature_memory.providers.engine_keys import with_keys
+from miniature_memory.providers.engines import Engine
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.storage.config import StorageConfig
 from miniature_memory.training.config import PrepareConfig, TrainConfig

@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from miniature_memory.core.config import Tables, build_config
-from miniature_memory.core.errors import EXIT_DONE, ConfigError, StageError
+from miniature_memory.core.errors import EXIT_DONE, ConfigError, StageError, cannot_read
 from miniature_memory.core.findings import BAD, NOTE, Finding
 from miniature_memory.core.paths import command, shown
 from miniature_memory.core.process import lock_holder
 from miniature_memory.core.text import counted, rounded, strip_control
-from miniature_memory.crawl.config import SearchConfig
-from miniature_memory.crawl.engine_keys import Spending, spending, with_keys
 from miniature_memory.crawl.outcomes import in_words, reason_in_words
-from miniature_memory.storage import counts
+from miniature_memory.providers.config import SearchConfig
+from miniature_memory.providers.engine_keys import Spending, spending, with_keys
+from miniature_memory.storage import counts, yields
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.counts import Counts
 from miniature_memory.storage.disk import Usage, committed, usage
@@ -40,6 +40,7 @@ Facts = dict[str, Any]  # what --json prints
 MAX_JSON_BYTES = 1 << 20  # of ckpt.json, which has 1.3 KB
 WIDTH, LABEL = 80, 14  # columns of the screen, and of the names at its left
 MAX_REASONS = 4  # of one stage
+MAX_HOSTS = 5  # that give, and that only cost
 MAX_POINTS = 40  # of a sparkline
 BARS = "▁▂▃▄▅▆▇█"
 REJECTING = ("validate", "clean")  # what the other stages do not pass on, they skipped
@@ -81,7 +82,11 @@ def read_model(root: Path, runs: list[Run], problems: list[Finding]) -> Facts | 
         model |= {name: int(state[name]) for name in ("iter_num", "tokens_seen")}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
+    except OSError as error:
+        known = cannot_read(path, error)
+        problems.append(Finding("model", NOTE, known.found, known.fix))
+        return None
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
         problems.append(Finding("model", NOTE, f"{shown(path)}, a description of the model, cannot be read.",
                                 "rewrite it with " + command("run.py", root, "--only train")))
         return None
@@ -99,6 +104,15 @@ def read_disk(root: Path, dataset: Counts | None) -> Usage:
         return usage(root)
     with Catalog(root, read_only=True) as catalog:
         return usage(root, known=committed(catalog))
+
+
+def read_yields(root: Path, dataset: Counts | None) -> Facts:
+    """The hosts that gave most, and those that only cost visits."""
+    if dataset is None:
+        return {"give": [], "cost": []}
+    with Catalog(root, read_only=True) as catalog:
+        return {"give": [one._asdict() for one in yields.give_most(catalog, MAX_HOSTS)],
+                "cost": [one._asdict() for one in yields.only_cost(catalog, MAX_HOSTS)]}
 
 
 def read_search(root: Path, tables: Tables, problems: list[Finding]) -> tuple[list[str], Facts]:
@@ -158,6 +172,7 @@ def collect(root: Path, tables: Tables, demo: bool = False) -> Facts:
                           for name, outcome in outcomes.items()}
     disk = read_disk(root, dataset)
     facts["disk"] = {**disk.parts, "total": disk.total, "is_whole": disk.is_whole}
+    facts["hosts"] = read_yields(root, dataset)
     facts["problems"] = [finding._asdict() for finding in problems]
     facts["next"] = next_step(facts, root, str(train.facts.get("stop_reason", "")) if train else "", demo)
     return facts
@@ -183,7 +198,7 @@ def next_step(facts: Facts, root: Path, stop_reason: str, demo: bool) -> str:
         if demo:
             return f"{run} runs all stages on built-in pages."
         return f"Write your topic into {queries}, one query per line, then run {run}"
-    if last and last["exit_code"] != 0:
+    if last and last["exit_code"] != 0 and (dataset["documents"] or dataset["waiting"]):
         return f"The last run ended early; {run} continues from there."
     if dataset["waiting"]:
         listed = ", ".join(f"{n:,} for {stage}" for stage, n in dataset["waiting"].items())
@@ -283,6 +298,14 @@ def provider_rows(facts: Facts) -> dict[str, str]:
     return {"providers": "; ".join(lines) or "none configured (search.providers)"}
 
 
+def host_rows(hosts: Facts) -> dict[str, str]:
+    """Which hosts give, and which only cost."""
+    give = [f"{one['host']}: {one['kept_bytes'] / one['visits'] / 1000:.1f} kB of text per visit "
+            f"({counted(one['visits'], 'visit')}, {counted(one['kept'], 'document')} kept)" for one in hosts["give"]]
+    cost = [f"{one['host']}: {counted(one['visits'], 'visit')}, nothing kept" for one in hosts["cost"]]
+    return {name: "; ".join(lines) for name, lines in (("hosts give", give), ("  only cost", cost)) if lines}
+
+
 def disk_row(disk: dict[str, int]) -> dict[str, str]:
     parts = [f"{name} {in_words_of_bytes(n)}" for name, n in disk.items() if name not in ("total", "is_whole") and n]
     more = "" if disk["is_whole"] else "more than "
@@ -308,12 +331,13 @@ def screen(facts: Facts) -> str:
     if dataset and (dataset["urls"] or facts["providers"]):  # not for own texts, which come from no web
         rows["web"] = (f"{counted(dataset['pages'], 'page')} from {counted(dataset['hosts'], 'host')}; "
                        f"{counted(dataset['urls'], 'URL')} known, {dataset['urls_due']:,} due now")
-    rows |= last_run_rows(facts) | provider_rows(facts)
+    rows |= last_run_rows(facts) | provider_rows(facts) | host_rows(facts["hosts"])
     if facts["paid_queries"]:
         rows["paid queries"] = Spending(**facts["paid_queries"]).in_words()
     if model:
         size = f"{model['parameters'] / 1e6:.1f} M parameters" if model["parameters"] else "of unknown size"
-        rows["model"] = (f"{model['n_layer']} layers of {model['n_embd']}, {size}; {model['iter_num']:,} iterations, "
+        rows["model"] = (f"{model['n_layer']} layers of {model['n_embd']}, {size}; "
+                         f"{counted(model['iter_num'], 'iteration')}, "
                          f"{rounded(model['tokens_seen'])} tokens read"
                          + ("" if model["has_release"] else "; not finished yet"))
     else:

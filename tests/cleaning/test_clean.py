@@ -27,7 +27,8 @@ from miniature_memory.cleaning.privacy import mask
 from miniature_memory.core.errors import StageError, Stopped
 from miniature_memory.core.process import catch_signals
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.rejections import Rejection
+from miniature_memory.storage.files import read_lines
+from miniature_memory.storage.rejections import REJECTED, Rejection
 from miniature_memory.validation.config import ValidateConfig
 
 CONFIG = CleanConfig()
@@ -293,6 +294,15 @@ def test_a_rebuild_with_other_settings_replaces_the_old_set(tmp_path: Path) -> N
     assert kept_texts(tmp_path) == [STORY]
 
 
+def test_a_rebuild_validates_again_although_a_run_has_seen_the_new_settings(tmp_path: Path) -> None:
+    add_at(tmp_path, [GERMAN * 3])
+    validate.run(ValidateConfig(), tmp_path)
+    clean.run(CONFIG, tmp_path)
+    assert "None of the documents is valid" in histograms(CONFIG, tmp_path)
+    validate.run(ALL_LANGUAGES, tmp_path)  # nothing is new
+    assert clean.run(CleanConfig(preset="off", validate=ALL_LANGUAGES), tmp_path, rebuild=True).n_out == 1
+
+
 def test_an_interrupted_rebuild_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add_at(tmp_path, [STORY.replace("captain", f"{'abcdefgh'[n] * 9} {n}") for n in range(6)])
     validate_and_clean(tmp_path)
@@ -340,8 +350,9 @@ def test_rejections_of_other_stages_survive_a_rebuild(tmp_path: Path) -> None:
     validate_and_clean(tmp_path)
     with Catalog(tmp_path) as catalog, catalog.record():
         catalog.reject("extract", Rejection("too_short", 1, 2), "1", "", 'it says "stage": "clean"')
+        catalog.append_to(REJECTED, b"[" * 100_000 + b"\n")  # a line that is damaged
     clean.run(CONFIG, tmp_path, rebuild=True)
-    assert [line["stage"] for line in lines(tmp_path / "data/rejected.jsonl")] == ["extract", "clean"]
+    assert [line.get("stage") for line in read_lines(tmp_path / REJECTED, 1 << 20)] == ["extract", None, "clean"]
 
 
 def test_explain_shows_what_became_of_a_document(tmp_path: Path) -> None:

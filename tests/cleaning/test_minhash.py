@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from miniature_memory.cleaning import minhash
 from miniature_memory.cleaning.minhash import BANDS, Index, keys_of, normalized_words, shingles
 from miniature_memory.storage import clean_documents, duplicates
-from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 
 
 def prose(seed: int, n_words: int = 300) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from miniature_memory.core.command_line import ArgumentParser, OldSpelling, common_arguments, guarded
-from miniature_memory.core.errors import ConfigError, StageError, Stopped, cannot_write, disk_error
+from miniature_memory.core.errors import ConfigError, StageError, Stopped, cannot_write
 from miniature_memory.core.log import start_logging
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.text import strip_control
@@ -82,7 +82,7 @@ def test_every_script_has_a_version(capsys: pytest.CaptureFixture[str]) -> None:
     (Stopped(signal.SIGTERM), 143, "x.py: stopped by SIGTERM; run the same command again to resume"),
     (KeyboardInterrupt(), 130, "stopped by SIGINT"),
     (OSError(errno.ENOSPC, "No space left on device"), 1, "no space left for the files of this run"),
-    (PermissionError(errno.EACCES, "Permission denied", "/nowhere/x"), 1, "/nowhere/x cannot be written")])
+    (PermissionError(errno.EACCES, "Permission denied", "/nowhere/x"), 1, "/nowhere/x cannot be opened")])
 def test_what_a_person_can_fix_is_one_line(
         caplog: pytest.LogCaptureFixture, error: BaseException, code: int, message: str) -> None:
     assert guarded("x.py", raising(error)) == code
@@ -96,14 +96,6 @@ def test_a_bug_keeps_its_traceback_in_run_log(tmp_path: Path, error: Exception) 
     assert guarded("x.py", raising(error)) == 1
     log = (tmp_path / "data/run.log").read_text()
     assert f"this is a bug: {type(error).__name__}" in log and "Traceback" in log and str(error) in log
-
-
-def test_what_cannot_be_read_is_not_reported_as_unwritable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "secret"
-    path.write_text("")
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    found = disk_error(PermissionError(errno.EACCES, "Permission denied", str(path)))
-    assert found and "cannot be read" in str(found) and "written" not in str(found)
 
 
 def test_the_commands_of_a_fix_work(tmp_path: Path) -> None:

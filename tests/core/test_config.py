@@ -1,5 +1,6 @@
 """python3 -m pytest tests/core/test_config.py"""
 
+import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,3 +119,18 @@ def test_a_config_file_that_is_not_toml_is_an_error(tmp_path: Path) -> None:
 
 def test_an_integer_fits_a_float_key(tmp_path: Path) -> None:
     assert read_tables(tmp_path, None, ["scrape.max_minutes=2"])["scrape"]["max_minutes"] == 2.0
+
+
+@pytest.mark.parametrize("text", [".".join(["a"] * 20_000) + " = 1", "[" + " . ".join(["'a'"] * 20_000) + "]",
+                                  "a = " + "[" * 100_000, "[train]\nsize = '" + "x" * 2_000_000 + "'"],
+                         ids=["dots", "quoted", "deep", "huge"])
+def test_a_file_of_settings_that_is_deep_or_huge_is_rejected(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ConfigError, match=r"is (not TOML|larger than)"):
+            read_tables(tmp_path, path)
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    finally:
+        tracemalloc.stop()

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from miniature_memory.crawl.page_signals import links, needs_js, refresh_target
+from miniature_memory.crawl.yields import Topic
 from miniature_memory.responses.signals import read_signals
 
 
@@ -20,7 +21,7 @@ def test_what_needs_scripts(html, shell):
 
 
 def links_of(html: bytes, *headers: tuple[str, str], url: str = "http://a.example/x") -> list[str]:
-    return links(read_signals(headers, html), headers, html, url)
+    return list(links(read_signals(headers, html), headers, html, url, Topic([], "en")))
 
 
 def test_links_are_those_that_robots_may_follow():
@@ -34,6 +35,17 @@ def test_links_are_those_that_robots_may_follow():
     assert links_of(b"<!--<meta name=robots content='noai,nofollow'>-->" + html) != []
     assert links_of(html, ("X-Robots-Tag", "nofollow")) == []
     assert links_of(b"") == []
+
+
+def test_a_link_promises_what_its_text_its_address_and_its_page_say():
+    topic, about = Topic(["bread baking"], "en"), ("All that is new in town tonight", "How to bake a good bread")
+    html = b"""<a href="/1">Baking bread at home</a><a href="/2">The news of today</a><a href="/3">More</a>
+        <a href="/bread/baking-in-a-pot">More</a><a href="/2">Bread baking today</a>"""
+    pages = [f"<html><body><p>{99 * text}</p>".encode() + html for text in about]
+    promised = [links(read_signals((), page), (), page, "http://a.example/", topic) for page in pages]
+    plain, baking = ({url.rpartition("/")[2]: promise for url, promise in one.items()} for one in promised)
+    assert plain["1"] == plain["2"] == plain["baking-in-a-pot"] and len({*plain.values()}) == 2
+    assert all(baking[name] > plain[name] for name in plain)
 
 
 def test_areas_and_frames_lead_on_but_templates_are_no_part_of_a_page():

@@ -367,3 +367,9 @@ def test_the_status_of_nothing_names_the_command_that_helps(tmp_path, capsys):
 
 def test_nothing_due_is_no_failure(tmp_path):
     assert run(ScrapeConfig(), tmp_path).n_in == 0
+
+
+def test_no_more_urls_of_a_host_are_planned_than_its_delay_leaves_time_for():
+    assert scrape.most_per_host(ScrapeConfig(max_minutes=3, delay_sec=5, max_pages_per_host=50)) == 37
+    assert scrape.most_per_host(ScrapeConfig(max_minutes=60, delay_sec=5, max_pages_per_host=50)) == 50
+    assert scrape.most_per_host(ScrapeConfig(delay_sec=0, max_pages_per_host=50)) == 50

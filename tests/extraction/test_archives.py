@@ -45,6 +45,15 @@ def test_a_bomb_is_too_big(tmp_path):
     assert read(tmp_path, record("response", brotli.compress(bytes(50_000_000)), http)) == [("too_big", "")]
 
 
+@pytest.mark.parametrize("many", [[("X-A", "b")] * 20_000, [("X-A", "b" * 2_000_000)]], ids=["many", "long"])
+def test_headers_beyond_measure_are_not_kept_in_memory(tmp_path, many):
+    lines = "".join(f"{name}: {value}\r\n" for name, value in many).encode()
+    page = record("response", PAGE, [("Content-Type", "text/html")])
+    for data in (record("response", PAGE, many), page.replace(b"WARC-Date: ", lines + b"WARC-Date: ", 1)):
+        with pytest.raises(StageError, match="too many headers"):
+            read(tmp_path, page + data)
+
+
 def test_chunks_are_joined(tmp_path):
     http = [("Content-Type", "text/html"), ("Transfer-Encoding", "chunked")]
     assert read(tmp_path, record("response", b"%x\r\n%b\r\n0\r\n\r\n" % (len(PAGE), PAGE), http)) == [("", PAGE)]

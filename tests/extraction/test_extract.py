@@ -105,6 +105,15 @@ def test_a_document_from_elsewhere_knows_its_file(tmp_path: Path) -> None:
         ["http://a/2", (tmp_path / "two.jsonl").as_uri(), "CC-BY-SA-4.0", "", ""]]
 
 
+def test_a_file_has_one_address_from_wherever_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "one.txt").write_text(PROSE)
+    stats = run(ONE_WORKER, tmp_path, files=[tmp_path / "here/../one.txt"])
+    assert lines(tmp_path / "data/raw/000000.jsonl")[0]["metadata"]["url"] == (  # type: ignore[index]
+        tmp_path / "one.txt").as_uri()
+    assert "1 text read, 1 new document" in stats.summary()
+
+
 def test_a_second_run_adds_nothing(tmp_path: Path) -> None:
     add_pages(tmp_path, {"http://a/1": ARTICLE.encode()})
     run(ONE_WORKER, tmp_path)

@@ -91,18 +91,18 @@ def test_a_stream_holds_the_same_text(server: Server) -> None:
 
 @pytest.mark.parametrize(("parameters", "sentence"), [
     ({"prompt": ["a", "b"]}, "expected one text, or a list of one"), ({"prompt": [1, 2]}, "expected one text"),
-    ({"prompt": 7}, "sample.prompt = 7"), ({"prompt": "a" * 20_001}, "20,001 characters; expected at most 20,000"),
+    ({"prompt": 7}, "prompt = 7"), ({"prompt": "a" * 20_001}, "20,001 characters; expected at most 20,000"),
     ({"max_tokens": 0}, "max_tokens = 0; expected 1 or more"), ({"max_tokens": 10**9}, "max_tokens = 1000000000"),
-    ({"max_tokens": True}, "sample.max_tokens = True"), ({"temperature": "hot"}, "sample.temperature"),
+    ({"max_tokens": True}, "max_tokens = True"), ({"temperature": "hot"}, "temperature = "),
     ({"temperature": 6}, "expected at most 5.0"), ({"top_p": 0}, "top_p = 0"), ({"seed": -1}, "seed = -1"),
     ({"n": 0}, "n = 0; expected 1 to 8"), ({"n": 9}, "n = 9"), ({"n": "9" * 10_000}, "expected 1 to 8"),
-    ({"stop": ["a"] * 9}, "at most 8 texts"), ({"stop": [1]}, "sample.stop"), ({"stream": 1}, "true or false"),
+    ({"stop": ["a"] * 9}, "at most 8 texts"), ({"stop": [1]}, "stop = [1]"), ({"stream": 1}, "true or false"),
     ({"stream_options": []}, "an object"), ({"model": 1}, "model is a text"), ({"echo": True}, "echo is not supported"),
     ({"logprobs": 5}, "logprobs is not supported"), ({"messages": []}, "no parameter 'messages'"), ([], "JSON object")])
 def test_a_wrong_parameter_is_rejected_with_a_reason(parameters: object, sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
         completions.read_request(parameters, CONFIG)
-    assert sentence in str(caught.value) and len(str(caught.value)) < 300
+    assert sentence in str(caught.value) and "sample." not in str(caught.value) and len(str(caught.value)) < 300
 
 
 def test_openai_s_defaults_are_accepted() -> None:

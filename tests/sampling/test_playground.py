@@ -132,6 +132,9 @@ def test_two_models_side_by_side(server: Server, chromium: Chromium) -> None:
         assert ["2.000 bits per byte, 100 iterations, seed 7" in head for head in heads] == [False, True, False, False]
         assert boxes[0] and boxes[1] and boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] < boxes[1]["x"]
         assert len(set(page.locator(".text").all_text_contents())) > 2
+        page.get_by_label("Model", exact=True).select_option(EARLIER)
+        assert page.get_by_label("Compare with").input_value() == ""  # no model is compared with itself
+        assert page.locator(f"#other option[value='{EARLIER}']").is_disabled()
         assert not view.errors
 
 

@@ -5,11 +5,13 @@ import json
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,8 @@ def test_only_its_own_page_may_request_text(server: Server, origin: str | None) 
 
 @pytest.mark.parametrize(("headers", "status"), [
     ({"Content_Type": "text/plain"}, 415), ({"Content_Length": "1000001"}, 413), ({"Content_Length": "-1"}, 413),
-    ({"Content_Length": None}, 413), ({"Content_Length": "9" * 5000}, 413), ({"Content_Length": "²"}, 413)])
+    ({"Content_Length": None}, 413), ({"Content_Length": "9" * 5000}, 413),
+    ({"Content_Length": "0" * 12 + "9" * 20}, 413), ({"Content_Length": "²"}, 413)])
 def test_a_bad_header_is_rejected(server: Server, headers: dict[str, str | None], status: int) -> None:
     if headers.get("Content_Length") == "²":
         headers = {"Content_Length": "\xb2"}  # a digit of Latin-1, as which headers are read
@@ -88,6 +91,25 @@ def test_an_answer_ends_when_its_reader_disconnects(server: Server, monkeypatch:
     response.close()
     assert server.turn.acquire(timeout=10)
     server.turn.release()
+
+
+def test_a_client_that_leaves_within_its_request_is_no_traceback(
+        server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    for begun in (b"", b"POST /contin", b"POST /continue HTTP/1.1\r\nHost: "):
+        with socket.create_connection(("127.0.0.1", server.server_port)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+            client.sendall(begun)
+            time.sleep(0.05)
+    assert send(server, "/models").status == 200
+    assert capfd.readouterr().err == ""
+
+
+def test_a_hundred_at_once_are_all_answered(server: Server) -> None:
+    with ThreadPoolExecutor(100) as clients, server.turn:
+        answers = [clients.submit(send, server, "/v1/completions", {"max_tokens": 1}) for _ in range(100)]
+        while sum(answer.done() for answer in answers) < 100 - 9:  # one is written and eight wait
+            time.sleep(0.01)
+    assert sorted(answer.result().status for answer in answers) == [200] * 9 + [503] * 91
 
 
 def test_a_waiting_reader_that_disconnects_leaves_the_queue(server: Server) -> None:

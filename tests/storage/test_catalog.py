@@ -17,7 +17,7 @@ import pytest
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.crawl.frontier import due_urls
-from miniature_memory.storage import append_log, backoffs, pages, rejections, schema, shells, urls
+from miniature_memory.storage import append_log, backoffs, clock, pages, rejections, schema, shells, urls
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import append_line, read_lines
 from miniature_memory.storage.rejections import Rejection
@@ -339,7 +339,9 @@ def schema_of(catalog: Catalog) -> dict[str, list[tuple[object, ...]]]:
 
 
 def all_rows(catalog: Catalog) -> dict[str, list[tuple[object, ...]]]:
+    """Of all tables, but for the time of the last commit."""
     tables = [row["name"] for row in catalog.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    catalog.execute("DELETE FROM state WHERE key = ?", [clock.KEY])
     return {table: [tuple(row) for row in catalog.execute(f"SELECT * FROM {table}")] for table in tables}
 
 
@@ -356,9 +358,10 @@ def test_a_catalog_of_version_3_is_migrated_and_loses_nothing(tmp_path: Path) ->
             "http://b/"]
         append_rows(catalog, [b"two\n"])
     assert after["hosts"] == [("a", "x", None, 7.0, 0, None), ("b", None, None, 8.0, 0, None)]
-    assert [row[:-2] for row in after.pop("urls")] == before.pop("urls")
-    moved = {"settings", "breakers", "hosts", "documents"}
-    assert [row[:-1] for row in after["documents"]] == before["documents"]
+    assert [row[:-3] for row in after.pop("urls")] == before.pop("urls")
+    moved = {"settings", "breakers", "hosts", "documents", "pages"}
+    assert [row[:-3] for row in after["documents"]] == before["documents"]
+    assert [row[:-1] for row in after["pages"]] == before["pages"]
     assert all(after[name] == before[name] for name in before.keys() - moved)
     with Catalog(tmp_path) as old, Catalog(tmp_path / "new") as new:
         assert schema_of(old) == schema_of(new)
@@ -375,13 +378,16 @@ def test_a_catalog_of_version_4_is_migrated_and_loses_nothing(tmp_path: Path) ->
         assert schema_of(old) == schema_of(new)
         assert [row["url"] for row in due_urls(old, 9, 9)] == ["http://a/?x=&y=1"]
         append_rows(old, [b"two\n"])
-    assert [row[:-2] for row in after["urls"]] == before["urls"]
-    assert [row[-2:] for row in after["urls"]] == [(None, row[1]) for row in before["urls"]]
-    assert after["documents"] == [(*row, None) for row in before["documents"]]
+    assert [row[:-3] for row in after["urls"]] == before["urls"]
+    assert [row[-3:] for row in after["urls"]] == [
+        (None, row[1], -1 if row[6] != "new" else 0) for row in before["urls"]]
+    assert after["documents"] == [(*row, None, None, 1) for row in before["documents"]]  # extracted from the first page
+    assert after["pages"] == [(*row, 0) for row in before["pages"]]
     assert after.pop("state").pop(0)[0] in ("search.next_query", "urls.spelled_since") and before.pop("state")
+    assert after.pop("yields") == []  # counted when clean runs next
     assert after["hosts"] == [(*row, None) for row in before["hosts"]]
-    changed: dict[str, list[tuple[object, ...]]] = {
-        "urls": [], "documents": [], "hosts": [], "local_files": [], "shells": []}
+    changed: dict[str, list[tuple[object, ...]]] = {"urls": [], "documents": [], "pages": [], "hosts": [],
+                                                    "local_files": [], "shells": []}
     assert after | changed == before | changed
 
 
@@ -405,8 +411,11 @@ def test_a_catalog_of_version_6_is_migrated_and_loses_nothing(tmp_path: Path) ->
         urls.add(new, "http://a/", "t")
         schema_now, rows_now = schema_of(new), all_rows(new)
     with contextlib.closing(sqlite3.connect(tmp_path / "data/catalog.sqlite3")) as db:
-        db.executescript("ALTER TABLE hosts DROP COLUMN feed; DROP TABLE local_files; DROP TABLE shells; "
-                         "PRAGMA user_version = 6;")
+        db.executescript("""ALTER TABLE hosts DROP COLUMN feed; DROP TABLE local_files; DROP TABLE shells;
+            DROP TABLE yields; DROP INDEX urls_of_host; CREATE INDEX urls_of_host ON urls (host, due_at, id);
+            DROP INDEX documents_of_page; ALTER TABLE urls DROP COLUMN promise; ALTER TABLE pages DROP COLUMN promise;
+            ALTER TABLE documents DROP COLUMN topic_fit;
+            ALTER TABLE documents DROP COLUMN page; PRAGMA user_version = 6;""")
     with Catalog(tmp_path) as old:
         assert schema_of(old) == schema_now and all_rows(old) == rows_now
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from miniature_memory.storage import documents
-from miniature_memory.storage.append_log import Place
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.record_reader import Place
 
 
 def test_a_document_is_found_by_its_id_and_by_any_spelling_of_its_url(tmp_path: Path) -> None:

@@ -61,10 +61,26 @@ def test_a_read_only_catalog_is_for_a_person_to_open(tmp_path: Path) -> None:
             catalog.set_state("key", 1)
 
 
-def test_a_folder_in_the_place_of_the_catalog_cannot_be_opened(tmp_path: Path) -> None:
-    (tmp_path / "data/catalog.sqlite3").mkdir(parents=True)
-    with pytest.raises(StageError, match="cannot be opened"):
-        Catalog(tmp_path)
+def test_a_folder_in_the_place_of_the_catalog_is_moved_aside(tmp_path: Path) -> None:
+    root = tmp_path / "it's mine"
+    (root / "data/catalog.sqlite3").mkdir(parents=True)
+    with pytest.raises(StageError, match="is a folder") as caught:
+        Catalog(root)
+    subprocess.run(caught.value.fix, shell=True, check=True)
+    Catalog(root).close()
+
+
+def test_damage_that_reading_meets_is_reported(tmp_path: Path) -> None:
+    with Catalog(tmp_path) as catalog, catalog.record():
+        for n in range(2000):
+            catalog.set_state(f"key {n}", "x" * 100)
+    with sqlite3.connect(tmp_path / "data/catalog.sqlite3") as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray((tmp_path / "data/catalog.sqlite3").read_bytes())
+    data[-100_000:-50_000] = b"\xff" * 50_000
+    (tmp_path / "data/catalog.sqlite3").write_bytes(data)
+    with pytest.raises(StageError, match="is damaged"), Catalog(tmp_path, read_only=True) as catalog:
+        catalog.execute("SELECT * FROM state").fetchall()
 
 
 def test_a_damaged_catalog_is_reported_and_a_new_one_made_where_it_was_moved_away(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from helpers import TINY, add_clean_documents, follow, write_bins
 
 import prepare
 from miniature_memory.core.errors import StageError
+from miniature_memory.training import checkpoint
 from miniature_memory.training.bins import open_bins
 from miniature_memory.training.checkpoint import DamagedCheckpoint, load_state
 from miniature_memory.training.config import PrepareConfig, TrainConfig
@@ -83,7 +84,8 @@ def test_missing_or_torn_bins_are_rebuilt_by_prepare(prepared: Path, damage: str
     with pytest.raises(StageError) as error:
         open_bins(prepared, 0)
     command = error.value.fix.partition(",")[0]
-    assert command == f"python3 run.py --only prepare --root {prepared}"
+    only = "" if damage in ("none made", "lost") else "--only prepare "  # without bins there may be nothing to prepare
+    assert command == f"python3 run.py {only}--root {prepared}"
     prepare.run(PrepareConfig(tokenizer="byte", freeze_bytes=1000), prepared)
     open_bins(prepared, 0)
     if damage != "none made":
@@ -157,6 +159,47 @@ def test_whatever_is_no_checkpoint_is_damaged(tmp_path: Path, content: bytes) ->
         load_state(path)
 
 
+def test_a_flipped_bit_of_any_weight_is_found(root: Path) -> None:
+    path = trained(root)
+    whole = path.read_bytes()
+    for n, weights in enumerate(torch.load(path, weights_only=True)["model"].values()):
+        changed = bytearray(whole)
+        changed[whole.index(weights.numpy().tobytes()) + 7 * n] ^= 1 << n % 8
+        path.write_bytes(changed)
+        assert torch.load(path, weights_only=True)["iter_num"] == 16  # torch does not look
+        with pytest.raises(DamagedCheckpoint, match="its checksums are wrong"):
+            load_state(path)
+
+
+@pytest.mark.parametrize("args", [{"n_head": 0}, {"n_head": 3}, {"n_layer": 10**9}, {"n_layer": "1"}, {"n_embd": 10**9},
+                                  {"block_size": 10**9}, {"vocab_size": 258}, {"match_order": 10**9},
+                                  {"dropout": math.nan}])
+def test_a_shape_that_no_model_has_takes_no_memory(root: Path, args: dict[str, Any]) -> None:
+    path = trained(root)
+    change(path, model_args=torch.load(path, weights_only=True)["model_args"] | args)
+    with pytest.raises(DamagedCheckpoint):
+        load_state(path)
+
+
+@pytest.mark.parametrize("entries", [{"model": {"head.weight": torch.zeros(1).expand(10**12)}}, {"model": {"a": "b"}},
+                                     {"scores": 1}, {"iter_num": "1"}])
+def test_entries_that_no_state_has_are_rejected(root: Path, entries: dict[str, Any]) -> None:
+    path = trained(root)
+    change(path, **entries)
+    with pytest.raises(DamagedCheckpoint):
+        load_state(path)
+
+
+@pytest.mark.parametrize("entries", [{"optimizer": {}}, {"position": {"plan": 1}}, {"rng": {"cpu": torch.zeros(3)}}])
+def test_values_that_fit_no_training_are_put_aside(root: Path, entries: dict[str, Any]) -> None:
+    path = trained(root)
+    change(path, **entries)
+    error = error_of(MORE, root)
+    assert "ckpt.pt is damaged" in error.found
+    follow(error.fix.rsplit(" && ", 1)[0])
+    assert run(MORE, root).facts["iter_num"] == 40 and path.with_name("ckpt.pt.damaged").exists()
+
+
 def test_two_damaged_checkpoints_are_put_aside_one_by_one(root: Path) -> None:
     path = trained(root)
     run(MORE, root)
@@ -193,19 +236,14 @@ def test_damaged_release_is_moved_aside_and_written_again(root: Path) -> None:
 
 
 def test_checkpoint_that_may_not_be_read_is_not_called_damaged(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, load = trained(root), torch.load
-    os.chmod(path, 0)
+    trained(root)
 
-    def load_as_a_user(path: Path, **kwargs: Any) -> Any:
-        if not os.stat(path).st_mode & 0o400:  # root may read it all the same
-            raise PermissionError(13, "Permission denied", path)
-        return load(path, **kwargs)
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(torch, "load", load_as_a_user)
+    monkeypatch.setattr(checkpoint, "zip_fault", refuse)
     error = error_of(MORE, root)
-    assert "cannot be read (Permission denied)" in error.found
-    follow(error.fix.partition(" (")[0])
-    assert run(MORE, root).facts["iter_num"] == 40
+    assert "ckpt.pt cannot be read (Permission denied)" in error.found and not list(root.glob("**/*.damaged"))
 
 
 @pytest.mark.parametrize(("age", "args"), [("a newer", {"experts": 8}), ("an older", {"ngram_order": None})])

@@ -123,6 +123,23 @@ def test_a_damaged_tokenizer_is_rejected(tmp_path: Path, content: bytes) -> None
         load(tmp_path)
 
 
+@pytest.mark.parametrize("odd", [
+    Tokenizer("bpe", "(", BYTE.ranks), Tokenizer("bpe", BYTE.pattern, {bytes([i]): i for i in range(100)}),
+    Tokenizer("bpe", BYTE.pattern, {b"token %d" % i: i for i in range(300)})], ids=["pattern", "few", "no bytes"])
+def test_a_tokenizer_that_cannot_encode_every_text_is_rejected(tmp_path: Path, odd: Tokenizer) -> None:
+    save(tmp_path, odd)
+    with pytest.raises(StageError, match="holds no readable tokenizer"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("meta", ["[]", '{"kind": 1, "pattern": 2, "hash": "", "provisional": false}', "[" * 100_000])
+def test_a_description_of_another_form_is_rejected(tmp_path: Path, meta: str) -> None:
+    save(tmp_path, BYTE)
+    (tmp_path / tokenizers.META_FILE).write_text(meta)
+    with pytest.raises(StageError):
+        load(tmp_path)
+
+
 def test_a_missing_tokenizer_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="--retokenize"):
         load(tmp_path)

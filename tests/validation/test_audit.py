@@ -9,13 +9,16 @@ import re
 import shlex
 import shutil
 import sqlite3
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers import PROSE, add_clean_documents, add_raw_documents, decoded, run_py
 
+import clean
 import prepare
+from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.core.errors import StageError
 from miniature_memory.crawl.warc import exchange_records, info_record
 from miniature_memory.crawl.web import Fetched
@@ -86,6 +89,15 @@ def change(root: Path, path: str, offset: int) -> None:
     data = bytearray((root / path).read_bytes())
     data[offset] ^= 1
     (root / path).write_bytes(data)
+
+
+def write_checkpoints(root: Path) -> None:
+    """As torch writes them: ZIP files whose entries are not compressed."""
+    for name in ("ckpt.pt", "release.pt", "history/2026-01-01-020000.pt"):
+        path = root / "checkpoints" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data/0", bytes(1000))
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -204,6 +216,39 @@ def test_a_silent_change_of_clean_text_sets_its_extent_aside(root: Path, caplog:
     with Catalog(root, read_only=True) as catalog:
         kept = [tuple(row) for row in catalog.execute("SELECT offset FROM clean_documents")]
     assert 76 <= len(kept) < 80 and not any(begin <= offset < end for offset, in kept)
+
+
+def test_prepare_names_clean_text_that_has_changed_and_its_fix_mends_it(root: Path) -> None:
+    change(root, CLEAN, (root / CLEAN).read_bytes().index(b"number 70"))  # still JSON, and as long
+    with Catalog(root) as catalog, catalog.record():
+        catalog.set_state("prepare.stale", True)
+    with pytest.raises(StageError, match=rf"{CLEAN}, bytes \d+ to \d+: changed") as error:
+        prepare.run(BYTES, root)
+    follow(error.value.fix, root)
+    assert prepare.run(BYTES, root).n_out < 80
+
+
+@pytest.mark.parametrize("bad", [b"\xff", b"}"])
+def test_without_checksums_prepare_names_the_document(root: Path, bad: bytes) -> None:
+    row = row_of(root, "clean_documents", 70)
+    with open(root / CLEAN, "r+b") as stream:
+        stream.seek(row["offset"])
+        stream.write(bad)
+    with Catalog(root) as catalog, catalog.record():
+        catalog.set_state("prepare.stale", True)
+        catalog.execute("DELETE FROM extents")
+    with pytest.raises(StageError, match=f"{CLEAN}, byte {row['offset']}: the document {row['id']} has changed"):
+        prepare.run(BYTES, root)
+
+
+def test_a_raw_document_that_changed_after_it_was_validated_is_named_by_clean(tmp_path: Path) -> None:
+    add_raw_documents(tmp_path, [PROSE])
+    run(ValidateConfig(), tmp_path)
+    change(tmp_path, RAW, 100)
+    with pytest.raises(StageError, match=f"{RAW}, byte 0: the document .* has changed") as error:
+        clean.run(CleanConfig(), tmp_path)
+    follow(error.value.fix, tmp_path)
+    assert clean.run(CleanConfig(), tmp_path).n_out == 0
 
 
 @pytest.mark.parametrize(("seq", "is_fetched_again"), [(2, False), (8, True)])
@@ -329,12 +374,40 @@ def test_a_bins_json_that_does_not_fit_is_set_aside(root: Path, caplog: pytest.L
     assert path.exists() and audit(root, caplog) == ([], "")
 
 
-def test_a_damaged_tokenizer_is_for_a_person_to_put_back(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_tokenizer_is_put_back_by_a_person_or_made_anew(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     change(root, "data/tokenizer/ranks.tiktoken", 1)
     before = contents(root)
     found, message = audit(root, caplog, repair=True)
-    assert "ranks.tiktoken" in found[0] and "from a copy" in found[0] and "--repair cannot" in message
+    assert "data/tokenizer holds no readable" in found[0] and "from a copy" in found[0] and "--repair cannot" in message
     assert contents(root) == before
+    assert "--repair cannot" in audit(root, caplog)[1]  # nor does it name --repair as a fix
+    follow(found[0], root, "prepare")
+    assert audit(root, caplog) == ([], "")
+
+
+@pytest.mark.parametrize("path", [RAW, CLEAN, PAGES, "data/train.bin", "checkpoints/ckpt.pt"])
+def test_a_file_that_is_closed_is_not_called_damaged(root: Path, capsys: pytest.CaptureFixture[str], path: str) -> None:
+    write_checkpoints(root)
+    whole = (root / path).rename(root / "elsewhere")
+    (root / path).mkdir()
+    for option in ("--full", "--repair"):
+        assert main([option, "--root", str(root)]) == 1
+        assert f"{root / path} is a folder. Expected: a file. Fix: mv " in capsys.readouterr().err
+    (root / path).rmdir()
+    whole.rename(root / path)
+    assert main(["--full", "--root", str(root)]) == 0
+
+
+def test_damaged_checkpoints_are_set_aside(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_checkpoints(root)
+    assert audit(root, caplog) == ([], "")
+    change(root, "checkpoints/ckpt.pt", 500)
+    change(root, "checkpoints/history/2026-01-01-020000.pt", 500)
+    (root / "checkpoints/release.pt").write_bytes(b"")
+    found = check_and_repair(root, caplog)
+    assert [message.partition(" is")[0] for message in found] == [
+        "checkpoints/ckpt.pt", "checkpoints/history/2026-01-01-020000.pt", "checkpoints/release.pt"]
+    assert len(list((root / "data/damaged").glob("*.pt"))) == 3 and not list(root.glob("checkpoints/**/*.pt"))
 
 
 def test_a_damaged_catalog_is_named(root: Path) -> None:

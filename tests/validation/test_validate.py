@@ -1,6 +1,7 @@
 """python3 -m pytest tests/validation/test_validate.py"""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -112,8 +113,12 @@ def test_what_is_reported_of_a_hostile_line_is_bounded() -> None:
         assert rejection and len(str(rejection)) < 400 and language == ""
 
 
-def test_the_settings_of_the_last_validation_are_remembered(tmp_path: Path) -> None:
-    for config in (ValidateConfig(), ValidateConfig(min_chars=7)):
-        run(config, tmp_path)
+def test_the_settings_that_judged_all_documents_are_remembered(tmp_path: Path) -> None:
+    strict, loose, none = {"min_chars": 9}, {"min_chars": 7}, None
+    for text, config, of_all in ((PROSE, strict, strict), ("", loose, strict), (GERMAN, loose, none)):
+        if text:
+            add_raw_documents(tmp_path, [text])
+        run(ValidateConfig(**config), tmp_path)  # type: ignore[arg-type]
         with Catalog(tmp_path, read_only=True) as catalog:
-            assert ValidateConfig(**catalog.state("validate.config")) == config
+            kept = catalog.state("validate.config")
+        assert kept == (of_all and asdict(ValidateConfig(**of_all)))  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import run_lock
 from miniature_memory.crawl import browser
-from miniature_memory.crawl.provider import Ask, Found, ProviderError
-from miniature_memory.crawl.provider_registry import PROVIDERS
+from miniature_memory.providers.provider import Ask, Found, ProviderError
+from miniature_memory.providers.provider_registry import PROVIDERS
 from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import doctor, doctor_web
@@ -125,6 +126,16 @@ def test_settings_and_checkpoints_are_tried(tmp_path: Path, monkeypatch: pytest.
     assert of(findings, "device")[0][0] == BAD and "release.pt is damaged" in of(findings, "model")[0][1]
     (device,) = (finding for finding in findings if finding.name == "device")
     assert apply(device)["train"]["device"] == "auto"
+
+
+def test_a_checkpoint_with_a_flipped_bit_is_not_intact(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoints/release.pt"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data/0", b"weights")
+    path.write_bytes(path.read_bytes().replace(b"weights", b"veights"))
+    (finding,) = doctor.model_files(tmp_path)
+    assert finding.level == BAD and "release.pt is damaged (its checksums are wrong)" in finding.found
 
 
 def test_the_browser_is_checked_only_where_pages_are_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,6 +307,14 @@ def test_a_file_that_was_cut_off_or_is_gone(tmp_path: Path) -> None:
     assert f"validate.py --repair --root {tmp_path}" in finding.fix
     assert validate.main(["--full", "--root", str(tmp_path), "--repair", "--quiet"]) == 0
     assert doctor.check_dataset(tmp_path)[0].level == OK
+
+
+def test_a_folder_in_the_place_of_a_file_is_not_a_file_that_was_cut_off(tmp_path: Path) -> None:
+    add_clean_documents(tmp_path, [PROSE])
+    (tmp_path / "data/raw/000000.jsonl").rename(tmp_path / "elsewhere")
+    (tmp_path / "data/raw/000000.jsonl").mkdir()
+    (finding,) = doctor.check_dataset(tmp_path)
+    assert finding.level == BAD and finding.found.endswith("raw/000000.jsonl is a folder.")
 
 
 def test_a_damaged_history_is_a_note_and_a_foreign_catalog_is_bad(tmp_path: Path) -> None:

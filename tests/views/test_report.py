@@ -4,15 +4,17 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import DESKTOP, PHONE, Chromium
-from helpers import PROSE, add_clean_documents
+from helpers import PROSE, add_clean_documents, add_run
 
 import run
 from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.stage import StageStats
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.rejections import Rejection
 from miniature_memory.views import report_data
@@ -73,6 +75,20 @@ def fill(root: Path, n_runs: int = 12, words: str = "The captain spoke") -> None
 def page_of(root: Path) -> str:
     assert run.main(["--report", "--root", str(root)]) == 0
     return (root / "data/report.html").read_text(encoding="utf-8")
+
+
+def test_the_share_on_topic_and_the_documents_next_to_the_line(tmp_path: Path) -> None:
+    fill(tmp_path)
+    assert "On topic" not in plain(page_of(tmp_path))
+    with Catalog(tmp_path) as catalog, catalog.record():
+        catalog.execute("UPDATE documents SET topic_fit = seq / 40.0, url = 'http://site.example/' || seq")
+        catalog.execute("DELETE FROM clean_documents WHERE id IN (SELECT id FROM documents WHERE topic_fit < 0.21)")
+    with open(tmp_path / "config/default.toml", "a") as stream:
+        stream.write("[clean]\nmin_topic_fit = 0.21\n")
+    found = plain(page_of(tmp_path))
+    assert "Of 40 documents, with a fit of 0.21 or more." in found and "fit the topic 80 %" in found
+    assert "Kept with the least fit: 0.23 · site.example/9 0.25 · site.example/10 0.28 · site.example/11" in found
+    assert "Rejected with the most: 0.20 · site.example/8 0.17 · site.example/7 0.15 · site.example/6" in found
 
 
 def plain(page: str) -> str:
@@ -185,6 +201,12 @@ def test_an_empty_report_shows_why_and_what_to_do(tmp_path: Path) -> None:
     assert all(words in text for words in ("--doctor --root", "Set contact under [web]", "--texts FILE...", "--demo"))
 
 
+def test_a_run_that_trained_nothing_has_no_speed(tmp_path: Path) -> None:
+    write_lines(tmp_path / "data/runs.jsonl", [a_run(1), a_run(2), a_run(3, tok_per_sec=0)])
+    speed = page_of(tmp_path).partition("Training speed")[2].partition("</figure>")[0]
+    assert "10 k at 1, 10 k at 2." in plain("<body>" + speed) and "2026-01-04" not in speed
+
+
 def test_one_run_makes_numbers_and_two_make_lines(tmp_path: Path) -> None:
     fill(tmp_path, 1)
     page = page_of(tmp_path)
@@ -213,7 +235,7 @@ def test_a_report_that_cannot_be_written_ends_with_a_message(tmp_path: Path,
                                                              capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "data/report.html").mkdir(parents=True)
     assert run.main(["--report", "--root", str(tmp_path)]) == 1
-    assert "cannot be written" in capsys.readouterr().err
+    assert "report.html is a folder" in capsys.readouterr().err
 
 
 def test_a_long_history_makes_no_long_page(tmp_path: Path) -> None:
@@ -270,3 +292,8 @@ def test_an_empty_root_in_a_browser(tmp_path: Path, chromium: Chromium) -> None:
     page_of(tmp_path)
     with chromium.open(tmp_path / "data/report.html", PHONE) as view:
         assert not view.errors and not view.accessibility_faults() and view.overflow_px() == 0
+
+
+def test_half_a_pair_of_surrogates_in_the_history_is_no_traceback(tmp_path: Path) -> None:
+    add_run(tmp_path, StageStats("clean", n_in=1, dropped=Counter({"\ud800": 1})))
+    assert run.main(["--report", "--quiet", "--root", str(tmp_path)]) == 0

@@ -16,7 +16,7 @@ from miniature_memory.core.config import read_tables
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import run_lock
 from miniature_memory.core.stage import StageStats
-from miniature_memory.crawl.new_topic import begin_texts
+from miniature_memory.providers.new_topic import begin_texts
 from miniature_memory.storage import backoffs
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import history, status
@@ -293,3 +293,14 @@ def test_it_imports_nothing_heavy() -> None:
 def test_flags_that_exclude_each_other_are_rejected(arguments: list[str]) -> None:
     done = run_py(*arguments)
     assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_hosts_that_give_and_hosts_that_only_cost_are_shown(tmp_path: Path) -> None:
+    Catalog(tmp_path).close()
+    assert not status.host_rows(facts_of(tmp_path)["hosts"])
+    with Catalog(tmp_path) as catalog, catalog.record():
+        for host, visits, kept in (("good.example", 40, 30), ("bad.example", 12, 0), ("new.example", 1, 0)):
+            catalog.execute("INSERT INTO yields VALUES (?, 'ddgs', 1, ?, ?, ?)", [host, visits, kept, kept * 4000])
+    text = " ".join(status.screen(facts_of(tmp_path)).split())
+    assert "hosts give good.example: 3.0 kB of text per visit (40 visits, 30 documents kept)" in text
+    assert "only cost bad.example: 12 visits, nothing kept" in text and "new.example" not in text

@@ -10,7 +10,7 @@ from helpers import PROSE, add_clean_documents, add_run, run_py, trained
 from miniature_memory.core import topic_folders
 from miniature_memory.core.config import read_tables
 from miniature_memory.core.errors import ConfigError
-from miniature_memory.crawl import new_topic
+from miniature_memory.providers import new_topic
 from miniature_memory.views import topics
 
 NO_WIKIPEDIA = ["search.wikis=[]"]

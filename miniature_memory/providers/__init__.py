@@ -1,0 +1,1 @@
+"""Providers: where URLs come from, and how each is asked. Imports core, crawl, responses and storage."""

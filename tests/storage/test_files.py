@@ -1,0 +1,37 @@
+"""python3 -m pytest tests/storage/test_files.py: what a full disk leaves."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from miniature_memory.core.errors import disk_error
+from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.files import write_aside
+
+
+def fail(_descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_file_that_could_not_be_written_is_named_and_leaves_nothing(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_aside(path, b"old")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError) as error:
+        write_aside(path, b"new")
+    assert f"no space left for {path}." in str(disk_error(error.value))
+    assert [one.name for one in tmp_path.iterdir()] == ["file"] and path.read_bytes() == b"old"
+
+
+def test_the_file_of_the_append_log_that_could_not_be_written_is_named(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Catalog(tmp_path) as catalog, monkeypatch.context() as full:
+        with catalog.record():
+            catalog.append("data/raw", ".jsonl", b"{}\n")
+        full.setattr(os, "fsync", fail)
+        with pytest.raises(OSError) as error:
+            catalog.commit()
+    assert f"no space left for {tmp_path}/data/raw/000000.jsonl." in str(disk_error(error.value))
