@@ -21,8 +21,15 @@ _OTHER_LEAD = re.compile("[√‚Γ├┬╨╤ĐŃ]")
 _DOUBTFUL = re.compile("Ã |(?<=[A-ZÀÁÄ-Þ])[ÃÂ][”’»](?!\\w)|(?<![^\\W\\d_])Å[²³·°±]")
 _LEAD = re.compile(f"[Â-ôĂĹВ-п][{_MORE} ]")  # the same in short: one set of characters is found many times as fast
 # What UTF-8 makes of them, once ASCII is taken out: most pages have little else, and none of these
-_LEAD_BYTES = re.compile(rb"\xc3(?:[\x83\xa0]|[\x82-\xb4][\xc2\xc4-\xc6\xcb\xd0\xd1\xe2])|\xc4[\x82\x90\xb9]|\xc5\x83"
-                         rb"|\xce\x93|\xd0|\xe2(?:\x80\x9a|\x88\x9a|\x94[\x9c\xac]|\x95[\xa4\xa8])")
+_MORE_BYTES = rb"[\xc2\xc4-\xc6\xcb\xd0\xd1\xe2]"  # that begin one of _MORE
+_OTHER_BYTES = (rb"(?:\xc4[\x82\x90\xb9]|\xc5\x83|\xce\x93|\xd0[\x80-\xbf]"
+                rb"|\xe2(?:\x80\x9a|\x88\x9a|\x94[\x9c\xac]|\x95[\xa4\xa8]))")
+_LEAD_BYTES = re.compile(rb"\xc3(?:[\x83\xa0]|[\x82-\xb4]" + _MORE_BYTES + rb")|" + _OTHER_BYTES)
+# And with a space in the place of ASCII, so that what was apart is not side by side
+_APART = bytes(byte if byte >= 128 else 32 for byte in range(256))
+_LEAD_AND_MORE = re.compile(rb"\xc3(?:[\x82-\x9f]|[\xa0-\xb4]" + _MORE_BYTES + rb"[\x80-\xbf]+)" + _MORE_BYTES
+                            + rb"|" + _OTHER_BYTES + rb"[\x80-\xff]")
+_LEAD_AND_SPACE = re.compile(rb"\xc3[\xa0-\xb4] " + _MORE_BYTES)
 _ASCII = bytes(range(128))
 _CONFIG = ftfy.TextFixerConfig(unescape_html=False, explain=False)
 
@@ -40,7 +47,10 @@ def mend_encoding(text: str) -> str:
 
 
 def _may_have_sign(text: str) -> bool:
-    return bool(_LEAD_BYTES.search(text.encode("utf-8", "surrogatepass").translate(None, _ASCII)))
+    data = text.encode("utf-8", "surrogatepass")
+    if not _LEAD_BYTES.search(data.translate(None, _ASCII)):
+        return False
+    return bool(_LEAD_AND_SPACE.search(data) or _LEAD_AND_MORE.search(b" ".join(data.translate(_APART).split())))
 
 
 def _has_sign(line: str) -> bool:

@@ -26,7 +26,7 @@ LICENSE_METAS = {"license", "licence", "copyright-license", "dc.license", "dcter
                  "cc:license", "dc:license", "dct:license", "dcterms:license"}
 RIGHTS_METAS = {"dc.rights", "dcterms.rights", "dc.rights.uri"}
 # A page without them names none
-TELLING = (b"license", b"licence", b"creativecommons", b"dc.rights", b"dcterms.rights")
+TELLING = (b"licen", b"creativecommons", b".rights")
 LICENSE_NAMES = {"license", "cc:license", "dc:license", "dct:license", "dcterms:license", "xhv:license",
                  "schema:license"}  # in rel, property and itemprop
 # Things that a page is not, though it shows them: their licenses are not its text's (schema.org, dcmitype)

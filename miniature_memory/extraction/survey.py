@@ -7,9 +7,10 @@ from collections import defaultdict
 
 from lxml import etree
 
+VERSE_TAGS = ("div", "blockquote", "section", "p")
 TAGS = ("math", "m:math", "mml:math", "mjx-container", "script", "style", "img", "noscript", "rt", "rp", "rtc", "sup",
         "a", "pre", "code", "samp", "kbd", "tt", "listing", "xmp", "plaintext", "table", "ol", "ul", "br", "span",
-        "small", "cite")
+        "small", "cite", *VERSE_TAGS)
 
 
 class Survey:

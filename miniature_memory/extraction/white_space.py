@@ -4,12 +4,13 @@ Texts with white-space: pre, pre-wrap or pre-line, and verse of which each line 
 """
 
 import re
+from functools import lru_cache
 from itertools import takewhile
 
 from cssselect import HTMLTranslator
 from lxml import etree
 
-from miniature_memory.extraction.survey import Survey
+from miniature_memory.extraction.survey import VERSE_TAGS, Survey
 from miniature_memory.extraction.tree_edits import finder, text_in
 from miniature_memory.extraction.vocabulary import BLOCK_TAGS, SKIPPED
 
@@ -24,22 +25,18 @@ _SELECTOR = re.compile(r"(?:^|[\s>])[a-z]{0,20}([.#])([\w-]{1,60})\s*$", re.IGNO
 _OF_TAG = re.compile(r"(?:[\w.#-]{1,60}[\s>]{1,3}){0,2}[a-z]+", re.IGNORECASE)
 _CODE_TAGS = ("pre", "code", "kbd", "samp", "tt", "textarea", "xmp")
 _MOST_RULES, _MOST_OF_TAGS = 100, 10  # guess; of a page's own style sheets
-_VERSE_WORDS = ("poem", "poetry", "verse", "stanza", "strophe", "lyric", "line-block")
-_VERSE = finder("//*[self::div or self::blockquote or self::section or self::p]["
-                + " or ".join(f"contains(@class, '{word}')" for word in _VERSE_WORDS) + "]")
-_NO_VERSE = re.compile(r"[a-z]verse|inline-block")  # reverse, universe
-_IN_CLASS = re.compile(rb"class\s{0,5}=\s{0,5}[\"']?[^\"'<>]{0,200}"
-                       rb"(?:poem|poetry|stanza|strophe|lyric|(?<![a-z])(?:verse|line-block))")
+_VERSE = re.compile(r"poem|poetry|(?<![a-z])verse|stanza|strophe|lyric|(?<![a-z])line-block")
+_is_verse = lru_cache(1000)(_VERSE.search)  # most elements share their classes
 _MOST_OF_LINE = 120  # guess: characters
 _SKIPPED = SKIPPED | {"pre"}
 
 
 def break_kept_lines(root: etree._Element, found: Survey, html: bytes) -> None:
     """Put <br> for every line break that is kept. html: the page's source, which tells soonest that there is none."""
-    if _IN_CLASS.search(html) or b"CLASS=" in html:
-        for element in _VERSE(root):
-            if _is_of_lines(element):
-                _join_lines(element)
+    classed = ((each, names) for each in found.all(*VERSE_TAGS) if (names := each.get("class")))
+    for element in [each for each, names in classed if _is_verse(names[:200])]:
+        if _is_of_lines(element):
+            _join_lines(element)
     if _keeps_lines(html) and (sheet := _rules(root, found, html)) is not None:
         keeping = {element: None for element in root.iter() if _value_of(element, sheet) in _KEEPS_LINES}
         for element in keeping:
@@ -50,7 +47,7 @@ def break_kept_lines(root: etree._Element, found: Survey, html: bytes) -> None:
 
 def _keeps_lines(html: bytes) -> int:
     """How often a source says white-space: pre or the like."""
-    return len(_IN_SOURCE.findall(html)) + html.count(b"WHITE-SPACE") + html.count(b"White-Space")
+    return len(_IN_SOURCE.findall(html.lower()))
 
 
 def _rules(root: etree._Element, found: Survey, html: bytes) -> dict[str, str] | None:
@@ -158,7 +155,7 @@ def _put_breaks(node: etree._Element, is_tail: bool, keep_space: bool) -> None:
 
 def _is_of_lines(element: etree._Element) -> bool:
     """Whether an element is called verse, and each element in it is a line."""
-    if _NO_VERSE.search(element.get("class") or "") or len(element) < 2 or (element.text or "").strip():
+    if len(element) < 2 or (element.text or "").strip():
         return False
     return all(child.tag in ("div", "span") and not (child.tail or "").strip() and _is_one_line(child)
                for child in element if child.tag != "br")

@@ -69,7 +69,7 @@ class SearchConfig(ProviderConfig):
             if not re.fullmatch("[A-Za-z]{2,3}(-[A-Za-z]{2,8})?", code := getattr(self, name)):
                 raise ValueError(f"{name} = {code!r}: expected a code such as {'en' if name == 'language' else 'us'}")
         for key, url in [("searxng_url", self.searxng_url), *(("wikis", wiki) for wiki in self.wikis)]:
-            if url and not re.fullmatch(r"https?://[^\s/?#]+\S*", url):
+            if url and not re.fullmatch(r"https?://[^\s/?#]++\S*", url):
                 raise ValueError(f"{key} = {url!r}: expected a web address")
 
     def _check_engines(self, names: list[str]) -> None:
