@@ -16,7 +16,7 @@ MAX_NAME_BYTES = 60  # of a topic's folder; file systems take 255
 
 def shown(path: Path) -> str:
     """A path as a person would write it here."""
-    if not path.resolve().is_relative_to(Path.cwd()):
+    if not Path(os.path.realpath(path)).is_relative_to(Path.cwd()):  # resolve() fails where links go in circles
         return str(path)
     short = os.path.relpath(path)
     return f"./{short}" if short.startswith("-") else short

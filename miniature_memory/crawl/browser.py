@@ -27,8 +27,9 @@ from miniature_memory.core.process import process_tree, pss_kb
 
 PROGRAMS = ("chromium-headless-shell", "chrome-headless-shell")  # the whole Chromium takes 430 MB for one page
 MEMORY_MB = 240  # of all its processes, PSS: 180 with a small page, of which most is the program itself
+DOUBT_MB = 20  # beyond that, no exact look is needed: what its processes may share since they were forked
 SCRIPT_MB = 128  # of it for the page's JavaScript objects
-WATCH_SEC, LOOK_SEC = 0.02, 0.2  # between two looks at the clock; at the memory
+WATCH_SEC, LOOK_SEC = 0.01, 0.2  # between two looks at the clock; at the memory
 OFF = 'set render = "off" under [scrape] in config/default.toml'
 PROBE_SEC, END_SEC = 10.0, 2.0
 MESSAGE_BYTES = 64 << 20
@@ -108,8 +109,9 @@ class Browser:
         self._replies: dict[int, Message] = {}
         self._n_calls = 0
         self._ended = threading.Event()
-        self._folder = tempfile.TemporaryDirectory(prefix="render-", ignore_cleanup_errors=True)
-        if os.geteuid() == 0:
+        shared = "/tmp" if os.geteuid() == 0 else None  # a TMPDIR of root's own may be closed to others
+        self._folder = tempfile.TemporaryDirectory(prefix="render-", dir=shared, ignore_cleanup_errors=True)
+        if shared:
             os.chown(self._folder.name, NOBODY, NOBODY)
         command = [*found.walls, found.program, *FLAGS, f"--user-agent={agent}",
                    f"--user-data-dir={self._folder.name}/profile"]
@@ -209,15 +211,17 @@ class Browser:
         self.messages.put(None)
 
     def _watch(self) -> None:
-        """Kill the browser beyond its limits. Its PSS takes 10 ms to read: in between, what is resident tells whether
-        it grows, since a page may take hundreds of megabytes in a second."""
-        tree: list[int] = []
-        looked_at = used_mb = resident_mb = 0.0
+        """Kill the browser beyond its limits. Its PSS takes 10 ms to read, and far longer while it grows: in between,
+        what is resident tells whether to look again, and what no other process shares whether there is no need to: a
+        page may take a gigabyte in a second, and in a process that has just begun."""
+        looked_at = used_mb = resident_mb = own_mb = 0.0
         while not self._ended.wait(WATCH_SEC):
-            now, grown_mb = time.monotonic(), sum(map(_resident_mb, tree)) - resident_mb
-            if now - looked_at >= LOOK_SEC or used_mb + grown_mb > MEMORY_MB:
-                tree, looked_at = process_tree(self.process.pid), now
-                resident_mb = sum(map(_resident_mb, tree))
+            now, tree = time.monotonic(), process_tree(self.process.pid)
+            resident_now, own_now = map(sum, zip(*map(_memory_mb, tree), strict=True))
+            if used_mb + own_now - own_mb > MEMORY_MB + DOUBT_MB:
+                self.kill("render_memory")
+            if now - looked_at >= LOOK_SEC or used_mb + resident_now - resident_mb > MEMORY_MB:
+                looked_at, resident_mb, own_mb = now, resident_now, own_now
                 used_mb = sum(map(pss_kb, tree)) * 1024 / 1e6
                 self.peak_mb = max(self.peak_mb, used_mb)
             if used_mb > MEMORY_MB:
@@ -226,8 +230,10 @@ class Browser:
                 self.kill("render_timeout")
 
 
-def _resident_mb(pid: int) -> float:
-    """The resident set of a process, MB; 0 where it cannot be read."""
+def _memory_mb(pid: int) -> tuple[float, float]:
+    """The resident set of a process, and the part of it that is neither a file's nor shared memory, MB; 0 where it
+    cannot be read. What was not written to since a fork counts for both processes."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/statm", "rb") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    return 0.0
+        resident, shared = (int(n) * os.sysconf("SC_PAGE_SIZE") / 1e6 for n in statm.read().split()[1:3])
+        return resident, resident - shared
+    return 0.0, 0.0

@@ -29,6 +29,8 @@ from miniature_memory.responses.media_type import media_type
 KINDS = {"Script", "Stylesheet", "XHR", "Fetch", "Other"}  # DevTools' resource types; Other: of a worker, for example
 TEXT_TYPES = ("json", "javascript", "ecmascript", "xml", "html")  # within a media type, besides text/*
 SENT_HEADERS = ("accept", "origin")  # of the page's own, and x-... and hx-..., by which sites know requests of scripts
+# Of those, what would stand for another method, address or sender: some servers obey it, and robots.txt would not count
+NOT_SENT = re.compile(r"x-(http-)?method|x-(original|rewrite|forwarded)|x-host$|x-(.*-)?(ip|addr)$")
 HEADER_CHARS = 500
 MAX_PARTS = 100  # requested for one page. Guess, as are the next four
 MAX_HOSTS = 12  # asked for one page
@@ -98,6 +100,7 @@ def headers_to_send(headers: Mapping[str, str]) -> dict[str, str]:
     """Those of a page's own headers that are sent: what it accepts, where it is, and what its scripts add."""
     return {name: value for name, value in headers.items()
             if (name.lower() in SENT_HEADERS or name.lower().startswith(("x-", "hx-")))
+            and not NOT_SENT.match(name.lower())
             and len(value) <= HEADER_CHARS and value.isascii() and value.isprintable()}
 
 

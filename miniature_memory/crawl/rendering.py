@@ -34,7 +34,7 @@ from miniature_memory.storage.catalog import Catalog
 logger = logging.getLogger(__name__)
 
 PAGE_SEC = 20.0  # for one page. Guess
-MAX_CRASHES = 3  # in a row: it is not the pages' fault
+MAX_FAILURES = 3  # in a row, before it had a page
 MAX_WAITING = 1000  # pages looked at in one round
 
 
@@ -49,7 +49,7 @@ class Rendering:
         self.parts = PageParts(config, web, scheduler, blocklist)
         self.outcomes: Counter[str] = Counter()
         self.peak_mb = 0.0
-        self.crashes = 0  # of the browser, in a row
+        self.failures = 0  # of the browser, in a row
 
     def run(self, deadline: float) -> None:
         """Render what waits, until time.monotonic() is `deadline`; the rest waits on."""
@@ -63,9 +63,9 @@ class Rendering:
                 continue  # it wants a pause, and gets it
             if max(host.ready_at, time.monotonic()) + min(PAGE_SEC, 60 * self.config.max_minutes / 4) > deadline:
                 break
-            if self.crashes == MAX_CRASHES:
-                logger.warning("The browser has crashed %d times in a row; the other pages wait. Fix: see what it "
-                               "says: %s --dump-dom about:blank", MAX_CRASHES, self.found.program)
+            if self.failures == MAX_FAILURES:
+                logger.warning("The browser has failed %d times in a row; the other pages wait. Fix: see what it "
+                               "says: %s --dump-dom about:blank", MAX_FAILURES, self.found.program)
                 break
             while (wait := host.ready_at - time.monotonic()) > 0:
                 time.sleep(min(wait, LOOK_SEC))
@@ -90,9 +90,9 @@ class Rendering:
                 self.peak_mb = max(self.peak_mb, tab.browser.peak_mb)
                 self.parts.end()
         except (FetchError, BrowserError) as error:
-            self.crashes = self.crashes + 1 if error.reason in ("browser_crashed", "browser_failed") else 0
+            self.failures = self.failures + 1 if error.reason == "browser_failed" else 0
             return self._finish(visit, error.reason)
-        self.crashes = 0
+        self.failures = 0
         self._record(visit, tab, page, response, html)
 
     def _record(self, visit: Visit, tab: Tab, page: Fetched, response: bytes, html: bytes) -> None:

@@ -8,6 +8,7 @@ more, the document is taken as it is then, shadow roots included.
 import base64
 import time
 from collections.abc import Callable, Mapping
+from http.client import responses as PHRASES
 from typing import Any
 
 from miniature_memory.crawl import page_signals
@@ -102,10 +103,14 @@ class Tab:
 
     def document(self) -> bytes:
         """The document once its scripts are done. Raises BrowserError with the reason if there is none."""
-        with self.browser:
-            self._open()
-            self._settle()
-            text = self._evaluate(f"documentText({self.parts.web.config.max_bytes})")
+        try:
+            with self.browser:
+                self._open()
+                self._settle()
+                text = self._evaluate(f"documentText({self.parts.web.config.max_bytes})")
+        except BrowserError as error:
+            failed = error.reason == "browser_crashed" and not self.loads  # which is not the page's fault
+            raise BrowserError("browser_failed") if failed else error from None
         if not text:
             raise BrowserError("too_big" if text == "" else "render_timeout")
         html: bytes = text.encode("utf-8", "replace")
@@ -238,9 +243,9 @@ class Tab:
         headers = [{"name": name, "value": value} for name, value in answer.headers if name.isascii()
                    and name.lower().startswith(("content-type", "access-control-", "x-", "link"))]
         headers += [{"name": "Location", "value": answer.location}] if answer.location else []
-        self.browser.send("Fetch.fulfillRequest", {
-            "requestId": number, "responseCode": answer.status, "responseHeaders": headers,
-            "body": base64.b64encode(answer.body).decode()})
+        self.browser.send("Fetch.fulfillRequest", {  # without a phrase, an unusual status would never be answered
+            "requestId": number, "responseCode": answer.status, "responsePhrase": PHRASES.get(answer.status, "-"),
+            "responseHeaders": headers, "body": base64.b64encode(answer.body).decode()})
 
     def _allow(self, number: str, headers: Mapping[str, str]) -> None:
         """Answer the question whether a page may ask another origin. That protects what a browser has of its user:

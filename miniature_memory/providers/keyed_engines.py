@@ -14,6 +14,7 @@ from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.web import Fetched, retry_after_sec
 from miniature_memory.providers.config import ProviderConfig
 from miniature_memory.providers.engines import Engine, Key, engines_of
+from miniature_memory.providers.json_api import MOST_ROWS
 from miniature_memory.providers.provider import Ask, Found, ProviderError
 from miniature_memory.storage import paid_queries
 
@@ -116,7 +117,7 @@ def results(name: str, engine: Engine, key: Key, answer: Fetched) -> list[Found]
     if not isinstance(rows, list):
         problem = refusal(name, engine, key, answer)
         raise problem if problem.reason in engine.refusals.values() else ProviderError("bad_answer")
-    found = [one for row in rows for one in result(row, engine, key)]
+    found = [one for row in rows[:MOST_ROWS] for one in result(row, engine, key)]
     if rows and not found:
         raise ProviderError("bad_answer")
     return found

@@ -82,6 +82,8 @@ class SeedFetcher:
                 at, hops, self.time.answered = rules, hops + 1, True
                 continue
             self.time.answered |= rules.rejection not in ("unreachable", "blocked_address")
+            if rules.rejection == "robots_unavailable" and self.time.seconds_left() <= 0:
+                raise FetchError("no_time_left")  # our own time may have cut it short, and the answer holds for a day
             with self.catalog.record():
                 remember_rules(self.catalog, host_of(url), rules)
         return rules

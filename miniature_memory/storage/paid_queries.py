@@ -2,7 +2,7 @@
 
 They are counted in a small database in the user's own folder for state, and in no root's catalog. Each query is
 committed before its request is sent, so that the limit holds through kills, power cuts and several runs at once; one
-that was counted and never sent stays counted.
+that was counted and never sent stays counted. A clock that has gone back begins no earlier month: the last one goes on.
 """
 
 import contextlib
@@ -40,13 +40,19 @@ def this_month() -> str:
 
 def used() -> dict[str, int]:
     """The queries of this month by engine."""
+    return month_used()[1]
+
+
+def month_used() -> tuple[str, dict[str, int]]:
+    """The month that is counted, and its queries by engine."""
     if not os.path.exists(path()):
-        return {}
+        return this_month(), {}
     with _open() as db:
         if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            return {}  # a run was killed before it had counted anything
-        return dict(db.execute("SELECT engine, sent FROM paid_queries WHERE month = ? ORDER BY engine",
-                               [this_month()]).fetchall())
+            return this_month(), {}  # a run was killed before it had counted anything
+        month = _month(db)
+        return month, dict(db.execute("SELECT engine, sent FROM paid_queries WHERE month = ? ORDER BY engine",
+                               [month]).fetchall())
 
 
 def take(engine: str, limit: int) -> bool:
@@ -54,7 +60,7 @@ def take(engine: str, limit: int) -> bool:
     with _open() as db:
         db.execute("BEGIN IMMEDIATE")  # until COMMIT, no other run reads or counts
         db.execute(TABLE)
-        month = this_month()
+        month = _month(db)
         (sent,) = db.execute("SELECT coalesce(sum(sent), 0) FROM paid_queries WHERE month = ?", [month]).fetchone()
         if sent >= limit:
             return False
@@ -62,6 +68,12 @@ def take(engine: str, limit: int) -> bool:
                    [month, engine])
         db.execute("COMMIT")
         return True
+
+
+def _month(db: sqlite3.Connection) -> str:
+    """This month, or the last one that was counted if that is later."""
+    (last,) = db.execute("SELECT max(month) FROM paid_queries").fetchone()
+    return max(this_month(), last or "")
 
 
 @contextlib.contextmanager

@@ -179,6 +179,40 @@ def test_links_of_a_rendered_page_are_followed(tmp_path: Path) -> None:
         assert states(tmp_path)[server.url + "/next"] == "new"
 
 
+@pytest.mark.slow
+@needs_browser
+def test_pages_that_crash_the_browser_do_not_stop_the_others(tmp_path: Path) -> None:
+    deep = SHELL.replace("<script>", """<script>let inner = document.documentElement;
+for (let n = 0; n < 10000; n++) { const root = document.createElement("div"); inner.append(root); inner = root; }""")
+    names = [f"/{n}" for n in range(rendering.MAX_FAILURES + 1)]
+    with serve({name: page(deep) for name in names} | {"/last": page(SHELL)}) as server:
+        add(tmp_path, *(server.url + name for name in [*names, "/last"]))
+        stats = run(rendering_config(server), tmp_path)
+    assert stats.dropped == {"browser_crashed": len(names)} and stats.n_out == 1
+
+
+@needs_browser
+def test_a_browser_that_shows_no_page_stops_the_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                      caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(browser, "FLAGS", ("--version",))
+    with serve(default=page(SHELL)) as server:
+        add(tmp_path, *(f"{server.url}/{n}" for n in range(rendering.MAX_FAILURES + 1)))
+        stats = run(rendering_config(server), tmp_path)
+    assert stats.dropped == {"browser_failed": rendering.MAX_FAILURES, "needs_js": 1}
+    assert "The browser has failed 3 times in a row" in caplog.text
+
+
+@needs_browser
+def test_parts_with_an_unusual_status_are_answered(tmp_path: Path) -> None:
+    show = f"""Promise.all(["/520", "/999", "/299"].map(path => fetch(path))).then(all => {{
+document.body.innerHTML = `<p>${{all.map(one => one.status)}} {TEXT}</p>`; }})"""
+    with serve({"/": page(f"<body><script>{show}</script>"), "/520": (520, {}, b""),
+                **{f"/{n}": (n, {"Content-Type": "text/plain"}, b"x") for n in (299, 999)}}) as server:
+        add(tmp_path, server.url + "/")
+        run(rendering_config(server), tmp_path)
+        assert "<p>520,999,299 The ship" in conversions(tmp_path)[server.url + "/"]
+
+
 @needs_browser
 def test_the_first_round_leaves_time_for_the_second_once(tmp_path: Path) -> None:
     with Catalog(tmp_path) as catalog:
@@ -222,6 +256,23 @@ def test_a_browser_over_its_limits_is_killed(monkeypatch: pytest.MonkeyPatch, li
             pytest.raises(browser.BrowserError, match=reason):
         while True:
             started.pump(0.1)
+
+
+@pytest.mark.slow
+@needs_browser
+def test_memory_that_a_new_process_takes_is_seen_between_two_looks(site: AppSite, tmp_path: Path,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser, "LOOK_SEC", 60.0)
+    assert visit(site, tmp_path, "memory").dropped == {"render_memory": 1}
+
+
+@needs_browser
+@pytest.mark.skipif(os.geteuid() != 0, reason="the browser has this user's own rights")
+def test_roots_own_temporary_folder_may_be_closed_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with browser.Browser(browser.find(), "agent", time.monotonic() + 20, lambda _: None) as started:
+        started.call("Target.createTarget", {"url": "about:blank"})
 
 
 def test_without_namespaces_there_is_no_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +334,9 @@ def test_what_a_page_may_ask_for(asked: dict[str, object], kind: str, reason: st
 def test_only_what_says_what_a_page_accepts_is_passed_on() -> None:
     sent = headers_to_send({"Accept": "text/json", "Origin": "http://a.org", "User-Agent": "Other/1", "Cookie": "a=b",
                             "Authorization": "Bearer x", "X-Requested-With": "XMLHttpRequest", "X-Long": "x" * 501,
-                            "X-Split": "a\r\nHost: b"})
+                            "X-Split": "a\r\nHost: b", "X-HTTP-Method-Override": "DELETE", "X-Method-Override": "PUT",
+                            "X-Original-URL": "/private/", "x-rewrite-url": "/private/", "X-Forwarded-For": "10.0.0.1",
+                            "X-Real-IP": "127.0.0.1", "X-Host": "b.org"})
     assert sent == {"Accept": "text/json", "Origin": "http://a.org", "X-Requested-With": "XMLHttpRequest"}
 
 

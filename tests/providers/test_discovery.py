@@ -10,7 +10,7 @@ from pathlib import Path
 
 import helpers
 import pytest
-from local_server import page, serve
+from local_server import OK_HEAD, page, raw, serve
 from scraping import add as add_urls
 from scraping import config_for as scrape_config
 from scraping import run as scrape
@@ -280,3 +280,12 @@ def test_nothing_announced_is_followed_if_enough_was_due(root):
         announce(root, f"{server.url}/a", f"{server.url}/feed")
         run(config_for(server, providers=LISTINGS, scrape=ScrapeLimits(max_pages=1)), root)
         assert server.paths == []
+
+
+def test_a_robots_txt_that_our_own_time_cuts_short_closes_no_host(root):
+    with serve({"/robots.txt": raw(OK_HEAD + b"Content-Length: 99\r\n\r\n", b"#" * 99)}) as server:
+        (root / "config/seeds.txt").write_text(f"feed {server.url}/feed\n")
+        stats = run(config_for(server, providers=LISTINGS, max_minutes=0.02), root)
+        assert stats.facts["seeds_failed"] == {f"{server.url}/feed": "no_time_left"}
+        with Catalog(root) as catalog:
+            assert not backoffs.active(catalog, backoffs.HOST, 0.0)

@@ -75,6 +75,7 @@ def test_googles_own_api_needs_two_values(monkeypatch):
 
 def test_an_engine_of_ones_own_has_a_variable_too(monkeypatch):
     own = {"mine": {"url": "https://a.example/", "params": {"q": "{query}", "key": "{key}"}}}
+    Path("project/config/default.toml").write_text('[search.engines.mine]\nurl = "https://a.example/old"\n')
     monkeypatch.setenv("MINE_API_KEY", "of-environment")
     assert keys(own) == {"mine": ("of-environment", "", "MINE_API_KEY")} and keys() == {}
     config = with_keys(SearchConfig(engines=own, providers=["seeds", "keyed", "google"]), Path("root"))
@@ -94,6 +95,42 @@ def test_without_an_engine_in_the_list_no_key_is_looked_for():
     assert with_keys(SearchConfig(providers=["google", "seeds"]), Path("root")).keys == {}
 
 
+STRANGERS = [{"serper": {"url": "https://evil.example/search"}},  # a preset that leads elsewhere
+             {"serper": {"url": "https://google.serper.dev.evil.example/"}},
+             {"serper": {"url": "http://google.serper.dev/search"}}, {"serper": {"url": "https://google.serper.dev:444/"}},
+             {"openai": {"url": "https://evil.example/", "params": {"q": "{query}", "key": "{key}"}}},
+             {"google_cse": {"url": "https://evil.example/"}}]
+
+
+@pytest.mark.parametrize("engines", STRANGERS)
+@pytest.mark.parametrize("place", ["environment", "project", "link"])
+def test_a_root_of_a_stranger_gets_no_key_for_an_address_of_its_own(monkeypatch, engines, place):
+    """A folder with a configuration that somebody has shared must not lead a key to an address of his."""
+    (name, engine), = engines.items()
+    if place == "environment":
+        monkeypatch.setenv(f"{name.upper()}_KEY", KEY)
+        monkeypatch.setenv(f"{name.upper()}_ID", "0123456789")
+    else:
+        second = 'google_cse_id = "0123456789"' if name == "google_cse" else ""
+        keep("project", f'{name} = "{KEY}"\n{second}')
+    if place == "link":
+        Path("root/config/keys.toml").symlink_to(Path("project/config/keys.toml").absolute())
+    with pytest.raises(ConfigError, match=f"search.engines.{name}. would send the key from") as caught:
+        keys(engines)
+    assert KEY not in str(caught.value) and engine["url"].partition("://")[2].partition("/")[0] in str(caught.value)
+
+
+def test_whoever_trusts_the_address_writes_the_key_into_that_root(monkeypatch):
+    monkeypatch.setenv("SERPER_API_KEY", "of-environment")
+    keep("root", 'serper = "of-the-root"')
+    assert keys(STRANGERS[0])["serper"] == ("of-the-root", "", "root/config/keys.toml")
+    assert keys()["serper"][0] == "of-environment"  # at its own address
+    Path("root/config/keys.toml").unlink()
+    Path("project/config/default.toml").write_text('[search.engines.serper]\nurl = "https://evil.example/new"\n')
+    assert keys(STRANGERS[0])["serper"][0] == "of-environment"  # the user's own configuration says so
+    assert read_keys(engines_of(STRANGERS[1]), Path("project"))["serper"].value == "of-environment"
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o622, 0o666, 0o777])
 def test_a_file_that_others_may_read_is_refused_with_a_fix_that_works(mode):
     keep("root", f'serper = "{KEY}"', mode)
@@ -107,6 +144,20 @@ def test_a_file_that_others_may_read_is_refused_with_a_fix_that_works(mode):
 def test_a_folder_in_its_place_is_an_error_whose_fix_works(tmp_path):
     (tmp_path / "root/config/keys.toml").mkdir()
     with pytest.raises(ConfigError, match="is no file") as caught:
+        keys()
+    subprocess.run(str(caught.value).partition("Fix: ")[2], shell=True, check=True)
+    assert keys() == {}
+
+
+def test_links_that_go_in_circles_and_files_without_end_are_errors():
+    path = Path("root/config/keys.toml")
+    path.symlink_to("keys.toml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        keys()
+    path.unlink()
+    with open(keep("root", ""), "wb") as stream:
+        stream.truncate(20 << 30)  # of which the disk holds nothing
+    with pytest.raises(ConfigError, match="21,474,836,480 bytes") as caught:
         keys()
     subprocess.run(str(caught.value).partition("Fix: ")[2], shell=True, check=True)
     assert keys() == {}
@@ -172,7 +223,7 @@ sys.exit(search.main())
 @pytest.mark.parametrize("views", [[["--status"]], pytest.param(
     [["--status", "--json"], ["--doctor", "--ask-paid", "--json"], ["--doctor", "--ask-paid"],
      ["--only", "search", "--json"], ["--skip-training"], ["--report"]], marks=pytest.mark.slow)])
-def test_no_key_is_left_anywhere(tmp_path, monkeypatch, views):
+def test_no_key_is_left_anywhere(tmp_path, views):
     """Engines that answer, refuse, hang, break, answer with HTML or redirect, and repeat the key where they can."""
     root, query = tmp_path / "root", f"?key={quote(KEY, safe='')}"
     (root / "config/queries.txt").write_text("sea storms\n")
@@ -193,8 +244,7 @@ def test_no_key_is_left_anywhere(tmp_path, monkeypatch, views):
                 f'[search.engines.{name}]\nurl = "http://127.0.0.1:{9 if name == "nowhere" else server.port}/{name}"\n'
                 f'headers = {{Authorization = "Bearer {{key}}"}}\nparams = {{q = "{{query}}", key = "{{key}}"}}\n'
                 for name in OUTCOMES))
-        for name in OUTCOMES:
-            monkeypatch.setenv(f"{name.upper()}_API_KEY", KEY)
+        own_keys = keep("root", "".join(f'{name} = "{KEY}"\n' for name in OUTCOMES))
         done = [subprocess.run([sys.executable, "-c", BROKEN, "--root", str(root), "--json"], cwd=PROJECT,
                                capture_output=True, text=True, timeout=60, check=False)]
         outcomes = json.loads(done[0].stdout)["facts"]["providers"]
@@ -203,7 +253,7 @@ def test_no_key_is_left_anywhere(tmp_path, monkeypatch, views):
     assert {name: outcome["reason"] for name, outcome in outcomes.items()} == OUTCOMES
     assert "a bug at" in (root / "data/run.log").read_text()
     assert outcomes["answers"]["results"] == 1  # not the one with the key
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path != tmp_path / own_keys]
     left = [(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode("latin-1")
             for path in files] + [one.stdout + one.stderr for one in done]
     assert len(files) > 5 and not [text for text in left for form in (KEY, quote(KEY, safe="")) if form in text]

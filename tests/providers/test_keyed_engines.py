@@ -21,7 +21,7 @@ from miniature_memory.crawl.config import WebConfig
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.outcomes import REASONS, in_words
 from miniature_memory.crawl.web import Web
-from miniature_memory.providers import query_search
+from miniature_memory.providers import engine_keys, query_search
 from miniature_memory.providers.config import SearchConfig
 from miniature_memory.providers.engines import Key, engines_of, presets
 from miniature_memory.providers.feed_reader import Listing
@@ -105,6 +105,7 @@ REQUESTS = {
 @pytest.fixture(autouse=True)
 def own_count(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(engine_keys, "PROJECT", tmp_path)  # whose configuration may send keys anywhere
 
 
 @pytest.fixture
@@ -413,3 +414,8 @@ def test_the_page_about_engines_is_true():
     rows = re.findall(r"(?m)^\| `(\w+)` \|.*\| ([\d.]+)\b[^|]*\| (\d+)", text)
     assert rows == [(name, f"{engine.usd_per_query}", f"{engine.number}") for name, engine in engines_of({}).items()]
     assert all(engine.signup in text for engine in engines_of({}).values())
+
+
+def test_an_answer_with_more_rows_than_any_engine_gives_is_cut_short(server, not_counted):
+    server.routes["/brave"] = json_page({"web": {"results": [{"url": f"{URL}/{n}"} for n in range(5000)]}})
+    assert len(asked(server, "brave")) == 1000

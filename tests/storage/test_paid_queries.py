@@ -45,6 +45,16 @@ def test_queries_are_counted_by_engine_and_month(monkeypatch: pytest.MonkeyPatch
     assert paid_queries.used() == {} and paid_queries.take("kagi", 1) and not paid_queries.take("kagi", 1)
 
 
+def test_a_clock_that_goes_back_begins_no_month_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paid_queries, "this_month", lambda: "2026-11")
+    assert paid_queries.take("serper", 2)
+    monkeypatch.setattr(paid_queries, "this_month", lambda: "1970-01")  # no battery, no time server yet
+    assert paid_queries.take("serper", 2) and not paid_queries.take("brave", 2)
+    for month in ("1970-01", "2026-11"):
+        monkeypatch.setattr(paid_queries, "this_month", lambda month=month: month)
+        assert paid_queries.month_used() == ("2026-11", {"serper": 2}) and not paid_queries.take("serper", 2)
+
+
 def test_a_month_is_one_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Pacific/Kiritimati")  # 14 hours ahead
     time.tzset()

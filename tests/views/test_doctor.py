@@ -227,6 +227,7 @@ def test_a_private_address_is_asked_only_where_the_user_named_it(tmp_path: Path)
 def test_an_engine_with_a_key_is_asked_only_if_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("BRAVE_API_KEY", "0123456789")
+    monkeypatch.setattr("miniature_memory.providers.engine_keys.PROJECT", tmp_path)  # whose user may send keys anywhere
     answer = b'{"query": {}, "web": {"results": [{"url": "http://a.example/"}]}}'
     with serve({"/brave": (200, {}, answer)}) as site:
         overrides = ['search.providers=["keyed"]', f'search.engines.brave={{url="{site.url}/brave"}}',
