@@ -5,7 +5,7 @@
 The data are the development pages of WCXB (see extraction.py). topic_labels.json names pages of 21 topics, by their
 numbers: those on the topic, some that are near to it (hiking for running, sleep for meditation, Go for Rust) and 25 of
 any other kind, drawn by seed. They were read, title and beginning, before any rule was applied; what is neither on the
-topic nor off it (a kettle for coffee, VPNs for cybersecurity) was left out. Eleven topics, drawn by seed, are the half
+topic nor off it (a kettle for coffee, VPNs for cybersecurity) has no label. Eleven topics, drawn by seed, are the half
 on which the rule was tuned; the figures of the other ten were printed four times on the way, but decided nothing.
 
 Each topic is a root of its own: its title, the queries that a new topic begins with, and its documents in an order

@@ -9,7 +9,7 @@ share on topic is skewed: most hosts have next to nothing, a few are about nothi
 lead mostly to pages of the same kind. Search finds one to three pages of each host, with title and snippet, a hundred
 a night; three hosts in ten have a sitemap. The crawl runs the project's own code night after night, on a catalog on
 disk, a day apart by the clock: Discovery.add, due_urls, the recorder, next_visit, the rows of extract and clean. Only
-requests, parsing and training are left out. Clean keeps 95 % of the good on-topic pages and 20 % of the others.
+requests, parsing and training are not simulated. Clean keeps 95 % of the good on-topic pages and 20 % of the others.
 
 The orders: `found` is due_urls without any evidence; `breadth` takes the addresses fewest links away from what search
 found first; `greedy` knows what each address gives, but not where it leads; `estimate` is due_urls with the evidence of

@@ -39,7 +39,7 @@ def last_run(root: Path) -> dict[str, Any]:
     (["--language", "de"], 2, "needs --topic or --texts"),
     (["--max-minutes", "0"], 2, "more than 0"), (["--max-minutes", "two"], 2, "two; expected a number of minutes"),
     (["bread baking", "--quiet"], 2, "Did you mean --topic 'bread baking'?"),
-    (["README.md"], 2, "Did you mean --texts README.md?"), (["--texts", "."], 2, "there is no file in this folder"),
+    (["README.md"], 2, "Did you mean --texts README.md?"), (["--texts", "."], 2, "this folder has no files"),
     (["--set", "train.max_minuts=1"], 2, "Did you mean max_minutes"),
     (["--set", "train.max_minutes=\"1\""], 2, "of type str, expected float"),
     (["--config", "no-such-file.toml"], 2, "cannot be read"),

@@ -51,7 +51,7 @@ def check_texts(parser: ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(f"--texts {missing}: there is no such file or folder")
     if empty := next((path for path in args.texts if path.is_dir() and not any(map(Path.is_file, path.rglob("*")))),
                      None):
-        parser.error(f"--texts {empty}: there is no file in this folder")
+        parser.error(f"--texts {empty}: this folder has no files")
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -109,7 +109,7 @@ def _read_file(path: Path, engines: Mapping[str, Engine]) -> dict[str, tuple[str
             raise ConfigError(f"{name} holds keys, and others may read it. Expected: a file for you alone. "
                               f"Fix: chmod 600 {shlex.quote(name)}")
         if not stat.S_ISREG(mode):
-            raise ConfigError(f"{name} is no file. Expected: one with your keys, or none. "
+            raise ConfigError(f"{name} is not a file. Expected: one with your keys, or none. "
                               f"Fix: mv {shlex.quote(name)} {shlex.quote(name)}.old")
         if size > MOST_BYTES:
             raise ConfigError(f"{name} has {size:,} bytes. Expected: at most {MOST_BYTES:,}, one line per key. "

@@ -143,7 +143,7 @@ def test_a_file_that_others_may_read_is_refused_with_a_fix_that_works(mode):
 
 def test_a_folder_in_its_place_is_an_error_whose_fix_works(tmp_path):
     (tmp_path / "root/config/keys.toml").mkdir()
-    with pytest.raises(ConfigError, match="is no file") as caught:
+    with pytest.raises(ConfigError, match="is not a file") as caught:
         keys()
     subprocess.run(str(caught.value).partition("Fix: ")[2], shell=True, check=True)
     assert keys() == {}
