@@ -64,9 +64,10 @@ def conversions(root: Path) -> dict[str, str]:
 # --- the twenty and more applications ------------------------------------------------------------
 
 
-@pytest.mark.slow
+# Those with a framework are heavy: they need npm
 @needs_browser
-@pytest.mark.parametrize("name", APPS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.heavy if app.needs_npm else pytest.mark.slow)
+                                  for name, app in APPS.items()])
 def test_an_application_gives_its_text_or_a_reason(site: AppSite, tmp_path: Path, name: str) -> None:
     app = APPS[name]
     if app.needs_npm and (trouble := install()):
