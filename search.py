@@ -25,7 +25,7 @@ from pathlib import Path
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import PROJECT, command, shown
 from miniature_memory.core.stage import StageStats, stage_main
-from miniature_memory.crawl.outcomes import in_words
+from miniature_memory.crawl.outcomes import all_in_words
 from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
 from miniature_memory.providers.config import SearchConfig
 from miniature_memory.providers.discovery import Discovery
@@ -51,7 +51,7 @@ def run(config: SearchConfig, root: Path) -> StageStats:
         ask_in_order(discovery, queries, seeds)
         stats.facts["providers"] = {name: discovery.outcome(name) for name in config.providers}
     if asked := stats.facts["providers"]:
-        logger.info("%s", "; ".join(f"{name}: {in_words(outcome)}" for name, outcome in asked.items()))
+        logger.info("%s", all_in_words(asked))
     return stats
 
 

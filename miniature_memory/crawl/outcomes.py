@@ -69,9 +69,16 @@ def private_seeds(facts: Mapping[str, Any]) -> list[str]:
 
 def attempts(facts: Mapping[str, Any], rejected: Mapping[str, int]) -> str:
     """What was tried, and what became of it, if no page came. facts: of search; rejected: scrape's reasons."""
-    tried = [f"{name}: {in_words(outcome)}" for name, outcome in facts.get("providers", {}).items()]
     pages = ", ".join(f"{n:,} {reason_in_words(reason)}" for reason, n in rejected.items())
-    return ("; ".join(tried) or "no providers") + (f". Pages: {pages}" if pages else "")
+    return (all_in_words(facts.get("providers", {})) or "no providers") + (f". Pages: {pages}" if pages else "")
+
+
+def all_in_words(outcomes: Mapping[str, object]) -> str:
+    """How each provider answered, those together that answered alike."""
+    names: dict[str, list[str]] = {}
+    for name, outcome in outcomes.items():
+        names.setdefault(in_words(outcome), []).append(name)
+    return "; ".join(f"{', '.join(alike)}: {words}" for words, alike in names.items())
 
 
 def in_words(outcome: object) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 
+from miniature_memory.core.log import DETAIL
 from miniature_memory.core.stage import StageStats
 from miniature_memory.crawl.blocklists import Blocklist, url_rejection
 from miniature_memory.crawl.frontier import DAY_SEC
@@ -106,7 +107,7 @@ class Discovery:
         if reason == "library_changed":
             self.off.add(name)
         if reason not in BACKOFF_SEC:
-            logger.info("%s is not asked again in this run: %s", name, reason_in_words(reason))
+            logger.log(DETAIL, "%s is not asked again in this run: %s", name, reason_in_words(reason))
             return
         self.time.answered = True
         with self.catalog.record():
