@@ -1,7 +1,7 @@
 """Outcomes: how each provider answered, as fields in search's StageStats, and the same in words."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
@@ -74,10 +74,15 @@ def attempts(facts: Mapping[str, Any], rejected: Mapping[str, int]) -> str:
 
 
 def all_in_words(outcomes: Mapping[str, object]) -> str:
-    """How each provider answered, those together that answered alike."""
+    """How each provider answered."""
+    return grouped((name, in_words(outcome)) for name, outcome in outcomes.items())
+
+
+def grouped(said: Iterable[tuple[str, str]]) -> str:
+    """What is said of each name, those together of which the same is said."""
     names: dict[str, list[str]] = {}
-    for name, outcome in outcomes.items():
-        names.setdefault(in_words(outcome), []).append(name)
+    for name, words in said:
+        names.setdefault(words, []).append(name)
     return "; ".join(f"{', '.join(alike)}: {words}" for words, alike in names.items())
 
 

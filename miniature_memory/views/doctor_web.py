@@ -16,7 +16,7 @@ from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.paths import DEMO, command, shown
 from miniature_memory.core.text import counted, host_of
-from miniature_memory.crawl.outcomes import NO_ANSWER, reason_in_words
+from miniature_memory.crawl.outcomes import NO_ANSWER, grouped, reason_in_words
 from miniature_memory.crawl.robots import Rules, fetch_rules, robots_url
 from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
 from miniature_memory.crawl.urls import browser_url
@@ -123,7 +123,7 @@ def ask(asked: dict[str, list[str]], config: SearchConfig, root: Path) -> list[F
                    pool.submit(try_hosts, urls, web, pool) for name, urls in asked.items()}
         found = {name: answer.result() for name, answer in answers.items()}
     if not any(answer.has_answered for answer in found.values()):
-        listed = "; ".join(f"{name}: {answer.text}" for name, answer in list(found.items())[:MAX_HOSTS])
+        listed = grouped((name, answer.text) for name, answer in found.items())
         return [Finding("network", BAD, f"none of {counted(len(found), 'provider')} answered ({listed}).",
                         "connect this machine to a network, or "
                         + status.set_in(root, "web", 'proxy = "http://HOST:PORT"')

@@ -23,7 +23,7 @@ from miniature_memory.core.findings import BAD, NOTE, Finding
 from miniature_memory.core.paths import command, shown
 from miniature_memory.core.process import lock_holder
 from miniature_memory.core.text import counted, rounded, strip_control
-from miniature_memory.crawl.outcomes import in_words, reason_in_words
+from miniature_memory.crawl.outcomes import grouped, in_words, reason_in_words
 from miniature_memory.providers.config import SearchConfig
 from miniature_memory.providers.engine_keys import Spending, spending, with_keys
 from miniature_memory.storage import counts, yields
@@ -289,13 +289,11 @@ def how_it_ended(code: int | None) -> str:
 
 def provider_rows(facts: Facts) -> dict[str, str]:
     providers = facts["providers"]
-    lines = [f"{name}: {provider['outcome'] or 'not asked yet'}" for name, provider in providers.items()
-             if "until" not in provider]
-    if providers and not any(provider["outcome"] for provider in providers.values()):
-        lines = [f"{', '.join(providers)}; none asked yet"]
-    lines += [f"{name}: {reason_in_words(provider['reason'])}, paused until {clock(provider['until'])}"
-              for name, provider in providers.items() if "until" in provider]
-    return {"providers": "; ".join(lines) or "none configured (search.providers)"}
+    said = [(name, provider["outcome"] or "not asked yet") for name, provider in providers.items()
+            if "until" not in provider]
+    said += [(name, f"{reason_in_words(provider['reason'])}, paused until {clock(provider['until'])}")
+             for name, provider in providers.items() if "until" in provider]
+    return {"providers": grouped(said) or "none configured (search.providers)"}
 
 
 def host_rows(hosts: Facts) -> dict[str, str]:
