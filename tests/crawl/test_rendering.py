@@ -273,7 +273,7 @@ def test_roots_own_temporary_folder_may_be_closed_to_others(tmp_path: Path, monk
     tmp_path.chmod(0o700)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with browser.Browser(browser.find(), "agent", time.monotonic() + 20, lambda _: None) as started:
-        started.call("Target.createTarget", {"url": "about:blank"})
+        assert started.call("Target.createTarget", {"url": "about:blank"})["targetId"]
 
 
 def test_without_namespaces_there_is_no_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,13 @@ import pytest
 from local_server import LocalServer, serve
 
 from miniature_memory.crawl import web
+from miniature_memory.providers import discovery, seed_search
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seed_search, "SEED_DELAY_SEC", 0.0)
+    monkeypatch.setattr(discovery, "GIVE_UP_SEC", 2.0)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from miniature_memory.core.stage import StageStats
 from miniature_memory.crawl.config import ScrapeLimits, WebConfig
 from miniature_memory.crawl.page_signals import feed_of
 from miniature_memory.crawl.robots_txt import sitemaps_of
-from miniature_memory.providers import discovery, query_search, seed_search
+from miniature_memory.providers import query_search
 from miniature_memory.providers.config import SearchConfig
 from miniature_memory.providers.provider import Found, ProviderError
 from miniature_memory.providers.provider_registry import PROVIDERS
@@ -31,12 +31,6 @@ from miniature_memory.storage.catalog import Catalog
 
 SOURCES = [name for name, provider in PROVIDERS.items() if provider.is_open]
 ENGINES = ["google", "ddgs"]
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch):
-    monkeypatch.setattr(seed_search, "SEED_DELAY_SEC", 0.0)
-    monkeypatch.setattr(discovery, "GIVE_UP_SEC", 2.0)
 
 
 @pytest.fixture

@@ -35,12 +35,6 @@ SEED_LIST = ["feeds", "sitemaps", "seeds"]
 TRENDING = [Found(f"http://n{n}.example/", "Celebrity wedding of the year") for n in range(8)]
 
 
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch):
-    monkeypatch.setattr(seed_search, "SEED_DELAY_SEC", 0.0)
-    monkeypatch.setattr(discovery, "GIVE_UP_SEC", 2.0)
-
-
 @pytest.fixture
 def root(tmp_path) -> Path:
     """A root with three queries and no seeds."""
