@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from miniature_memory.core.text import hostname
 from miniature_memory.storage.catalog import Catalog
 
 PAGES = "topic.pages"  # state: language -> [rank, id] of each page that the topic is learned from, the best first
@@ -21,24 +20,6 @@ def store(catalog: Catalog, pages: Mapping[str, Sequence[tuple[float, str]]]) ->
 def set_fit(catalog: Catalog, document_id: str, fit: float) -> None:
     """Keep how well a document fits the topic, within a record() block."""
     catalog.execute("UPDATE documents SET topic_fit = ? WHERE id = ?", [fit, document_id])
-
-
-class HostFit(NamedTuple):
-    """What a host's documents were worth; of those whose fit is known."""
-
-    documents: int
-    kept: int
-    kept_bytes: int  # of text
-    mean_fit: float
-
-
-def by_host(catalog: Catalog) -> dict[str, HostFit]:
-    """How well the documents of each host fit the topic, and how many of them clean kept."""
-    catalog.db.create_function("hostname", 1, hostname, deterministic=True)
-    rows = catalog.execute(
-        "SELECT hostname(url), count(*), count(clean_documents.id), coalesce(sum(text_bytes), 0), avg(topic_fit) "
-        "FROM documents LEFT JOIN clean_documents USING (id) WHERE topic_fit IS NOT NULL GROUP BY 1")
-    return {host: HostFit(*of_host) for host, *of_host in rows}
 
 
 class FitSummary(NamedTuple):

@@ -1,7 +1,6 @@
 """python3 -m pytest tests/cleaning/test_topic.py"""
 
 import itertools
-import json
 from pathlib import Path
 
 import pytest
@@ -185,14 +184,11 @@ def test_explain_names_the_words_that_count(tmp_path: Path) -> None:
     assert "topic" not in explain(config(0.0), tmp_path, str(document(kept)["id"]))
 
 
-def test_the_fit_by_host_is_there_for_whoever_chooses_addresses(tmp_path: Path) -> None:
+def test_the_summary_counts_what_fits_and_names_both_ends(tmp_path: Path) -> None:
     mixed(tmp_path)
     clean.run(config(), tmp_path)
     with Catalog(tmp_path, read_only=True) as catalog:
-        by_host = topic_pages.by_host(catalog)
         summary = topic_pages.summary(catalog, 0.2, 2)
-    assert (by_host["bread.example"].documents, by_host["bread.example"].kept) == (5, 5)
-    assert by_host["sea.example"][:3] == (3, 0, 0)
-    assert by_host["bread.example"].mean_fit > 0.5 > by_host["sea.example"].mean_fit
-    assert (summary.judged, summary.fitting) == (8, 5) and summary.best_rejected[0][0] == "http://sea.example/"
-    assert len(json.dumps(summary.worst_kept)) > 0
+    assert (summary.judged, summary.fitting) == (8, 5)
+    assert {url for url, _ in summary.worst_kept} == {"http://bread.example/"}
+    assert summary.best_rejected[0][0] == "http://sea.example/"
