@@ -28,6 +28,7 @@ class Decoder:
         self.ring = np.zeros((c.n_layer, 2, c.n_head, c.block_size, c.n_embd // c.n_head), np.float32)
         self.recent = self.runs = np.empty(0, np.int64)  # the last block_size tokens; how long each matches the last
         self.length = 0  # tokens read so far
+        self.states = np.empty((0, c.n_embd), np.float32)  # the last block's, normalized, of the tokens read last
 
     def read(self, ids: list[int]) -> np.ndarray:
         """The logits of what follows `ids`, float32 (V,). Only the first call may give several, up to block_size."""
@@ -49,7 +50,8 @@ class Decoder:
             y = softmax(scores * qk.shape[-1] ** -0.5) @ ring[1, :, :n]  # (nh, T, hs)
             x = x + y.swapaxes(0, 1).reshape(T, -1) @ to_stream
             x = x + np.square(np.maximum(normalize(x) @ up, 0)) @ down
-        logits: np.ndarray = (normalize(x[-1:]) @ self.head)[0]
+        self.states = normalize(x)
+        logits: np.ndarray = (self.states[-1:] @ self.head)[0]
         return logits
 
     def _rows(self, token: int) -> list[int]:

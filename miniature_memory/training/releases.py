@@ -43,12 +43,12 @@ def stop_reason(trainer: Trainer, release: State) -> str:
 
 def make_release(trainer: Trainer) -> State:
     """Evaluate and write release.pt, unless the one there did better on the same text. Returns what it holds."""
-    scores, old = trainer.evaluate(), load_release(trainer.root, trainer.bins)
+    (mixture, scores), old = trainer.mix_and_evaluate(), load_release(trainer.root, trainer.bins)
     entry = {"growth_step": len(trainer.bins.growth), "tokens": trainer.bins.growth[-1], "iter_num": trainer.iter_num,
              "val_loss": scores["val_loss"], "val_bpb": scores["val_bpb"]}
     history = ([] if trainer.is_fresh or old is None else old["history"]) + [entry]
     new = {key: value for key, value in trainer.state().items() if key not in ("optimizer", "rng")}
-    new |= {"scores": scores, "entry": entry}
+    new |= {"scores": scores, "entry": entry, "gate": mixture.gate.state_dict() if mixture else {}}
     if old and old["entry"]["tokens"] == entry["tokens"] and figure(old["entry"]) < figure(entry):
         logger.info("this run reached %s; the earlier release was better, at %s, and stays", format_scores(scores),
                     format_scores(old["scores"]))
@@ -62,7 +62,7 @@ def make_release(trainer: Trainer) -> State:
 def keep_copy(root: Path, release: State, keep: int) -> int:
     """Keep a copy of the release without what only training needs, in float16; the oldest go. Returns its bytes."""
     folder, n_bytes = root / "checkpoints/history", 0
-    small = {key: release[key] for key in ("model_args", "iter_num", "tokenizer_hash", "scores")}
+    small = {key: release[key] for key in ("model_args", "iter_num", "tokenizer_hash", "scores", "gate")}
     small["model"] = {name: value.half() for name, value in release["model"].items()}
     if keep:
         n_bytes = save_state(folder / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.pt", small)

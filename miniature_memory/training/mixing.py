@@ -1,0 +1,147 @@
+"""Mixing: fits the gate between network and counts to text that the network is not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from miniature_memory.counting.experts import MEMORY
+from miniature_memory.counting.mixture import Evidence, Gate, Mixture, Stretch
+from miniature_memory.counting.suffixes import Suffixes
+from miniature_memory.training.optim import AdamW, Group
+from model import GPT
+
+HELD_BACK_FRAC = 0.02  # of the training text, for the gate
+MOST_HELD_BACK, LEAST_HELD_BACK = 32_768, 4096  # tokens of one growth step
+LEAST_TEXT = 10 * LEAST_HELD_BACK  # tokens of a growth step from which any are held back
+LEARNING_RATE = 1e-2
+FIT_STRETCH = 64  # tokens
+STRETCHES_PER_STEP = 4
+EPOCHS = 5
+STEPS_PER_MINUTE, FEWEST_STEPS, MOST_STEPS = 360, 60, 640
+COST = 1.2 * FIT_STRETCH * STRETCHES_PER_STEP  # of a step, in tokens of training that take as long
+
+
+# --- which text ----------------------------------------------------------------------------------
+
+
+def held_back(path: Path, growth: list[list[int]], end_of_text: int) -> np.ndarray:
+    """The documents, or beginnings of documents, of train.bin that only the gate learns from: int64 (n, 2), ascending.
+
+    Each growth step's are drawn from its own text alone, so that they stay the same as the bins grow.
+    """
+    found, first = [], 0
+    for last, _ in growth:
+        wanted = min(max(round(HELD_BACK_FRAC * (last - first)), LEAST_HELD_BACK), MOST_HELD_BACK)
+        if last - first >= LEAST_TEXT:
+            text = np.memmap(path, dtype="<u2", mode="r")[first:last]
+            ends = first + 1 + np.flatnonzero(text == end_of_text)
+            starts = np.append(first, ends[:-1])
+            for i in np.random.default_rng([first, last]).permutation(len(ends)):
+                length = min(int(ends[i] - starts[i]), wanted)
+                found.append((int(starts[i]), int(starts[i]) + length))
+                wanted -= length
+                if wanted <= 0:
+                    break
+        first = last
+    return np.array(sorted(found), np.int64).reshape(-1, 2)
+
+
+# --- from a text to stretches of documents -------------------------------------------------------
+
+
+class Stretches:
+    """Cuts a text, as the network reads it, into stretches of documents."""
+
+    def __init__(self, end_of_text: int, n_embd: int) -> None:
+        self.end_of_text, self.no_states = end_of_text, torch.zeros(0, n_embd)
+        self.begin(end_of_text)
+
+    def begin(self, token: int) -> None:
+        self.document, self.states, self.position = np.array([token], np.int32), self.no_states, 0
+
+    def cut(self, targets: np.ndarray, states: Tensor, logits: Tensor, most: int) -> Iterator[Stretch]:
+        """The stretches, of up to `most` tokens, of the next tokens: targets (n,), the state before each (n, C), and
+        the logits (n, V)."""
+        ends = 1 + np.flatnonzero(targets == self.end_of_text)
+        first = 0
+        while first < len(targets):
+            last = min(first + most, len(targets), *ends[np.searchsorted(ends, first, "right"):][:1])
+            n_before = len(self.document)
+            self.document = np.concatenate((self.document, targets[first:last].astype(np.int32)))
+            self.states = torch.cat((self.states, states[first:last]))
+            yield Stretch(self.document, n_before, self.states, logits[first:last], self.position)
+            if self.document[-1] == self.end_of_text:
+                self.begin(self.end_of_text)
+            elif (surplus := len(self.document) - MEMORY) > 0:
+                self.document, self.states = self.document[surplus:], self.states[surplus:]
+                self.position += surplus
+            first = last
+
+
+@torch.no_grad()
+def read_ranges(model: GPT, text: np.ndarray, ranges: np.ndarray, end_of_text: int) -> Iterator[Stretch]:
+    """The stretches of `ranges` of the text, of FIT_STRETCH tokens, without logits: they would take too much memory."""
+    no_logits, device = torch.empty(0), next(model.parameters()).device
+    for begin, end in ranges:
+        document = np.append(end_of_text, text[begin:end].astype(np.int32)).astype(np.int32)
+        tokens = torch.from_numpy(document[None, :-1].astype(np.int64))
+        states = torch.cat([model.stream(window.to(device))[0].float().cpu()
+                            for window in tokens.split(model.config.block_size, 1)])
+        for first in range(1, len(document), FIT_STRETCH):
+            last, oldest = min(first + FIT_STRETCH, len(document)), max(0, first - MEMORY)
+            yield Stretch(document[oldest:last], first - oldest, states[oldest:last - 1], no_logits, oldest)
+
+
+# --- the fit -------------------------------------------------------------------------------------
+
+
+def steps_for(max_minutes: float) -> int:
+    """How many steps the fit may take in a run of so many minutes; 0: no limit."""
+    return min(max(round(STEPS_PER_MINUTE * max_minutes), FEWEST_STEPS), MOST_STEPS) if max_minutes else MOST_STEPS
+
+
+def fit(model: GPT, suffixes: Suffixes, ranges: np.ndarray, end_of_text: int, seed: int, n_steps: int,
+        workers: Executor) -> Mixture:
+    """A mixture whose gate is fitted to the text in `ranges`, EPOCHS times to as much of it as n_steps allow, with the
+    counts of the rest. Then it counts all."""
+    random, head = np.random.default_rng(seed), model.head.weight.detach().float().cpu()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        gate = Gate()
+    rest = Mixture(suffixes.without(ranges), model.config.vocab_size, gate, end_of_text)
+    stretches = list(read_ranges(model, suffixes.text, ranges, end_of_text))
+    wanted = random.permutation(len(stretches))[:max(1, n_steps * STRETCHES_PER_STEP // EPOCHS)]
+    stretches = [stretches[i] for i in wanted]
+
+    def gather(i: int) -> Evidence:
+        with torch.no_grad():
+            stretch = stretches[i]
+            return rest.gather(stretch._replace(logits=F.linear(stretch.states[stretch.first - 1:], head)))
+
+    features = torch.cat([evidence.features for evidence in workers.map(gather, range(len(stretches)))])
+    gate.mean.copy_(features.mean(0))
+    gate.deviation.copy_(features.std(0) + 1e-2)
+    optimizer = AdamW([Group(list(gate.parameters()), LEARNING_RATE)])
+
+    def gradients(i: int) -> tuple[Tensor, ...]:
+        evidence = gather(i)
+        stretch = stretches[i]
+        log_p = rest.combine(evidence, *gate(evidence.features, evidence.is_empty))
+        loss = F.nll_loss(log_p, torch.from_numpy(stretch.document[stretch.first:].astype(np.int64)), reduction="sum")
+        return torch.autograd.grad(loss / (FIT_STRETCH * STRETCHES_PER_STEP), list(gate.parameters()))
+
+    draws = (i for _ in iter(int, 1) for i in random.permutation(len(stretches)))
+    for step in range(n_steps):
+        parts = workers.map(gradients, [next(draws) for _ in range(STRETCHES_PER_STEP)])
+        for part in parts:
+            for p, gradient in zip(gate.parameters(), part, strict=True):
+                p.grad = gradient if p.grad is None else p.grad.add_(gradient)
+        optimizer.step(1 - step / n_steps)
+    return Mixture(suffixes, model.config.vocab_size, gate, end_of_text)
