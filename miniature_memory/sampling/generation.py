@@ -63,22 +63,24 @@ def choose_next(logits: np.ndarray, config: SampleConfig, seen: set[int], rng: r
     return int(rng.choices(ids[:len(p)], p.tolist())[0])
 
 
-def generate(loaded: Loaded, prompt: list[int], config: SampleConfig) -> Iterator[tuple[int, np.ndarray]]:
-    """The tokens that continue `prompt` up to the end of text, each with the logits that it was chosen from.
+def generate(model: GPT, prompt: list[int], config: SampleConfig, eot_token: int,
+             mixture: Mixture | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """The tokens that continue `prompt` up to the end of text, each with the logits that it was chosen from: the
+    network's, or the mixture's.
 
     Of a prompt longer than the context, only the end is read.
     """
-    decoder, rng, end_of_text = Decoder(loaded.model), random.Random(config.seed), loaded.tokenizer.eot_token
-    document = Document(loaded.mixture) if loaded.mixture else None
-    new = prompt[-loaded.model.config.block_size:]
+    decoder, rng = Decoder(model), random.Random(config.seed)
+    document = Document(mixture) if mixture else None
+    new = prompt[-model.config.block_size:]
     for _ in range(config.max_new_tokens):
         logits = decoder.read(new)
         if document:
             logits = document.mix(new, decoder.states, logits)
             if config.max_copied_tokens:
                 document.avoid_copy(logits, config.max_copied_tokens)
-        token = choose_next(logits, config, set(decoder.recent.tolist()) - {end_of_text}, rng)
-        if token == end_of_text:
+        token = choose_next(logits, config, set(decoder.recent.tolist()) - {eot_token}, rng)
+        if token == eot_token:
             return
         yield token, logits
         new = [token]
@@ -118,7 +120,7 @@ def write(loaded: Loaded, config: SampleConfig) -> Iterator[Step]:
     prompt = [tokenizer.eot_token, *tokenizer.encode(config.prompt)]  # a document begins after the end of another
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     steps = (Step(token, strip_control(decode(tokenizer.decode_bytes([token]))), logits)
-             for token, logits in generate(loaded, prompt, config))
+             for token, logits in generate(loaded.model, prompt, config, tokenizer.eot_token, loaded.mixture))
     return until_stop(steps, [text for text in config.stop if text])
 
 

@@ -115,4 +115,6 @@ def figure(entry: dict[str, Any]) -> float:
 def format_scores(scores: Scores) -> str:
     if scores["val_bpb"] is None:
         return f"{scores['val_loss']:.3f} nats per token"
-    return f"{scores['val_bpb']:.3f} bits per byte ({scores['val_loss']:.3f} nats per token)"
+    network = scores.get("val_bpb_network")
+    alone = f"; the network alone {network:.3f}" if network else ""
+    return f"{scores['val_bpb']:.3f} bits per byte ({scores['val_loss']:.3f} nats per token{alone})"

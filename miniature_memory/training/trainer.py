@@ -24,7 +24,7 @@ from miniature_memory.training.batches import NOTHING, Batches, Position, positi
 from miniature_memory.training.bins import Bins
 from miniature_memory.training.checkpoint import State, does_not_fit, load_checkpoint, save_state
 from miniature_memory.training.config import TrainConfig
-from miniature_memory.training.evaluation import Scores, evaluate, evaluate_both
+from miniature_memory.training.evaluation import Scores, evaluate, evaluate_both, format_scores
 from miniature_memory.training.mixing import COST, fit, held_back, steps_for
 from miniature_memory.training.optim import LossScale, make_optimizer, rate_at
 from miniature_memory.training.sizing import check_memory, choose_device, model_args, with_model_args
@@ -227,7 +227,7 @@ class Trainer:
         return self.bins.val_tokens / MIXTURE_SPEED + COST * steps_for(self.config.max_minutes)
 
     def mix_and_evaluate(self) -> tuple[Mixture | None, Scores]:
-        """The model as a release has it, and its figures: with counts, if there is text for their gate."""
+        """The model as a release has it, and its figures: with counts, if there is text for their gate and they help."""
         tokenizer = self.bins.tokenizer
         if not len(self.held_back) or tokenizer is None or self.token_bytes is None:
             return None, self.evaluate()
@@ -236,9 +236,14 @@ class Trainer:
         assert suffixes
         mixture = fit(self.model, suffixes, self.held_back, tokenizer.eot_token, self.config.seed,
                       steps_for(self.config.max_minutes), self.workers)
-        return mixture, evaluate_both(self.model, mixture, self.bins.val, self.bins.val_tokens,
-                                      self.batches.position.old_val_tokens, self.token_bytes, self.config.batch_size,
-                                      self.workers)
+        scores = evaluate_both(self.model, mixture, self.bins.val, self.bins.val_tokens,
+                               self.batches.position.old_val_tokens, self.token_bytes, self.config.batch_size,
+                               self.workers)
+        if (scores["val_loss"] or 0) > (scores["val_loss_network"] or 0):  # a network that has read what is held back
+            logger.info("the counts do not help this network (%s): the release does without them",
+                        format_scores(scores))
+            return None, self.evaluate()
+        return mixture, scores
 
     def evaluate(self, max_windows: int = 0) -> Scores:
         """The network's figures alone."""
