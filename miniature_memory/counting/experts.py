@@ -167,7 +167,7 @@ def list_static(text: np.ndarray, order: np.ndarray, text_ends: np.ndarray, rang
     """The experts of STATIC_ORDERS but the first, appended from ends[0] on."""
     n = ends[0]
     for e in range(1, N_STATIC):
-        total = np.float32(0)
+        total = 0.0
         for s in range(len(ranges)):
             n = list_followers(text, order, text_ends[s], ranges[s, e + 1, 0], ranges[s, e + 1, 1], e + 1, tokens,
                                shares, n)
@@ -281,7 +281,7 @@ def number_tokens(document: np.ndarray, vocab_size: int) -> tuple[np.ndarray, np
 
 
 @compiled
-def mix(bigrams: tuple, predictions: tuple, gates: np.ndarray, vocab_size: int) -> np.ndarray:
+def mix(bigrams: Bigrams, predictions: Predictions, gates: np.ndarray, vocab_size: int) -> np.ndarray:
     """The sum of the experts, each times its gate: float32 (n, V). gates: float32 (n, N_EXPERTS)."""
     starts, followers, follower_shares = bigrams
     before, tokens, shares, ends, own_tokens, own_shares = predictions
@@ -299,7 +299,7 @@ def mix(bigrams: tuple, predictions: tuple, gates: np.ndarray, vocab_size: int) 
 
 
 @compiled
-def mix_backward(bigrams: tuple, predictions: tuple, grad: np.ndarray) -> np.ndarray:
+def mix_backward(bigrams: Bigrams, predictions: Predictions, grad: np.ndarray) -> np.ndarray:
     """The gradient of the gates, float32 (n, N_EXPERTS), from that of the sums."""
     starts, followers, follower_shares = bigrams
     before, tokens, shares, ends, own_tokens, own_shares = predictions

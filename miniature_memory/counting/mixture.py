@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from miniature_memory.counting.experts import (
-    MEMORY,
     N_EXPERTS,
     N_FEATURES,
     SHARPNESS,
@@ -112,11 +111,13 @@ class Mixture:
 
     def log_probs(self, stretch: Stretch) -> Tensor:
         """float32 (n, V)."""
-        return self.combine(evidence := self.gather(stretch), *self.gate(evidence.features, evidence.is_empty))
+        evidence = self.gather(stretch)
+        return self.combine(evidence, *self.gate(evidence.features, evidence.is_empty))
 
     def combine(self, evidence: Evidence, gates: Tensor, powers: Tensor) -> Tensor:
         """float32 (n, V)."""
-        counted: Tensor = SumOfExperts.apply(gates[:, :-1], self.bigrams, evidence)
+        counted: Tensor = SumOfExperts.apply(  # type: ignore[no-untyped-call]
+            gates[:, :-1], self.bigrams, evidence)
         counted = counted + (gates[:, -1:] + FLOOR) / counted.size(-1)
         return (powers[:, :1] * evidence.log_p + powers[:, 1:] * counted.log()).log_softmax(-1)
 

@@ -37,8 +37,8 @@ class Suffixes(NamedTuple):
         for first, last in ranges:
             stays[first:last] = False
         kept = stays[self.order]
-        return Suffixes(self.text, self.order[kept], np.concatenate(([0], np.cumsum(kept)))[self.bounds],
-                        self.ends)
+        bounds = np.concatenate(([0], np.cumsum(kept)))[self.bounds]
+        return Suffixes(self.text, self.order[kept], bounds, self.ends)
 
 
 def sort_suffixes(text: np.ndarray, vocab_size: int) -> np.ndarray:
@@ -89,7 +89,7 @@ def update_suffixes(root: Path, n_tokens: int, vocab_size: int) -> int:
         for end in wanted[keep:]:
             data = (sort_suffixes(text[first:end], vocab_size) + np.uint32(first)).astype("<u4").tobytes()
             stream.write(data)
-            segments.append([end, zlib.crc32(text[first:end]), zlib.crc32(data)])
+            segments.append([end, zlib.crc32(text[first:end].data), zlib.crc32(data)])
             first, n_bytes = end, n_bytes + len(data)
         stream.flush()
         os.fsync(stream.fileno())
@@ -123,7 +123,7 @@ def whole_segments(root: Path, text: np.ndarray) -> list[list[int]]:
     for segment in found if isinstance(found, list) else []:
         match segment:
             case [int(end), int(text_crc), int(order_crc)] if first < end <= min(len(text), len(order)):
-                if zlib.crc32(text[first:end]) != text_crc or zlib.crc32(order[first:end]) != order_crc:
+                if zlib.crc32(text[first:end].data) != text_crc or zlib.crc32(order[first:end].data) != order_crc:
                     break
                 whole.append([end, text_crc, order_crc])
                 first = end

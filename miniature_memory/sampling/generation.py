@@ -103,8 +103,8 @@ class Document:
             self.tokens, self.states = self.tokens[MEMORY:], self.states[MEMORY:]
         unknown = np.append(self.tokens, np.int32(0))  # whatever comes next
         with torch.no_grad():
-            mixed = self.mixture.log_probs(Stretch(unknown, len(self.tokens), self.states, torch.from_numpy(logits)[None],
-                                                   self.position))
+            mixed = self.mixture.log_probs(Stretch(unknown, len(self.tokens), self.states,
+                                                   torch.from_numpy(logits)[None], self.position))
         log_p: np.ndarray = mixed[0].numpy()
         return log_p
 

@@ -25,7 +25,9 @@ FIT_STRETCH = 64  # tokens
 STRETCHES_PER_STEP = 4
 EPOCHS = 5
 STEPS_PER_MINUTE, FEWEST_STEPS, MOST_STEPS = 360, 60, 640
-COST = 1.2 * FIT_STRETCH * STRETCHES_PER_STEP  # of a step, in tokens of training that take as long
+# What a release takes, in tokens that could be trained on in that time; our measurement, two cores
+FIT_COST = 1.2 * FIT_STRETCH * STRETCHES_PER_STEP  # of a step
+EVALUATION_COST, MIXTURE_COST = 0.4, 1.0  # of a token of the validation text, without and with counts
 
 
 # --- which text ----------------------------------------------------------------------------------
@@ -105,6 +107,12 @@ def read_ranges(model: GPT, text: np.ndarray, ranges: np.ndarray, end_of_text: i
 def steps_for(max_minutes: float) -> int:
     """How many steps the fit may take in a run of so many minutes; 0: no limit."""
     return min(max(round(STEPS_PER_MINUTE * max_minutes), FEWEST_STEPS), MOST_STEPS) if max_minutes else MOST_STEPS
+
+
+def release_tokens(val_tokens: int, has_counts: bool, max_minutes: float) -> float:
+    """How many tokens could be trained on in the time that a release takes."""
+    return (MIXTURE_COST * val_tokens + FIT_COST * steps_for(max_minutes) if has_counts else
+            EVALUATION_COST * val_tokens)
 
 
 def fit(model: GPT, suffixes: Suffixes, ranges: np.ndarray, end_of_text: int, seed: int, n_steps: int,

@@ -17,15 +17,13 @@ from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import command
 from miniature_memory.core.process import uninterrupted
 from miniature_memory.core.progress import Progress
-from miniature_memory.counting.mixture import Mixture
-from miniature_memory.counting.suffixes import load_suffixes, update_suffixes
 from miniature_memory.storage.files import write_aside
 from miniature_memory.training.batches import NOTHING, Batches, Position, position_for
 from miniature_memory.training.bins import Bins
 from miniature_memory.training.checkpoint import State, does_not_fit, load_checkpoint, save_state
 from miniature_memory.training.config import TrainConfig
-from miniature_memory.training.evaluation import Scores, evaluate, evaluate_both, format_scores
-from miniature_memory.training.mixing import COST, fit, held_back, steps_for
+from miniature_memory.training.evaluation import Scores, evaluate
+from miniature_memory.training.mixing import held_back, release_tokens
 from miniature_memory.training.optim import LossScale, make_optimizer, rate_at
 from miniature_memory.training.sizing import check_memory, choose_device, model_args, with_model_args
 from miniature_memory.training.time_budget import TimeBudget
@@ -34,8 +32,6 @@ from model import GPT
 logger = logging.getLogger(__name__)
 
 SPLIT_BELOW = 512  # n_embd; from there on an operation is large enough to keep all cores busy (bench/efficiency.py)
-# How many tokens are evaluated in the time that one is trained on, and with counts; our measurement, two cores
-EVALUATION_SPEED, MIXTURE_SPEED = 2.5, 1.0
 LEAP_AFTER = 100  # iterations whose mean loss shows a leap: twice as much and a nat more
 MAX_ROLLBACKS = 3  # in one run; a model that fails more often needs another learning rate
 
@@ -79,7 +75,8 @@ class Trainer:
                                config.replay_share, config.seed, self.held_back)
         self.token_bytes = bins.tokenizer.token_bytes() if bins.tokenizer else None
         self.losses: deque[float] = deque(maxlen=100)
-        self.budget = TimeBudget(config.max_minutes, started, self._end_tokens(), clock)
+        at_the_end = release_tokens(bins.val_tokens, len(self.held_back) > 0, config.max_minutes)
+        self.budget = TimeBudget(config.max_minutes, started, at_the_end, clock)
         self.bar = Progress(total=1.0, desc="train", bar_format="{desc} {percentage:3.0f}%|{bar}|", delay=0.1)
 
     @property
@@ -220,30 +217,6 @@ class Trainer:
         self.losses.clear()
 
     # --- figures -------------------------------------------------------------
-
-    def _end_tokens(self) -> float:
-        if not len(self.held_back):
-            return self.bins.val_tokens / EVALUATION_SPEED
-        return self.bins.val_tokens / MIXTURE_SPEED + COST * steps_for(self.config.max_minutes)
-
-    def mix_and_evaluate(self) -> tuple[Mixture | None, Scores]:
-        """The model as a release has it, and its figures: with counts, if there is text for their gate and they help."""
-        tokenizer = self.bins.tokenizer
-        if not len(self.held_back) or tokenizer is None or self.token_bytes is None:
-            return None, self.evaluate()
-        update_suffixes(self.root, self.bins.train_tokens, self.bins.vocab_size)
-        suffixes = load_suffixes(self.root, self.bins.vocab_size)
-        assert suffixes
-        mixture = fit(self.model, suffixes, self.held_back, tokenizer.eot_token, self.config.seed,
-                      steps_for(self.config.max_minutes), self.workers)
-        scores = evaluate_both(self.model, mixture, self.bins.val, self.bins.val_tokens,
-                               self.batches.position.old_val_tokens, self.token_bytes, self.config.batch_size,
-                               self.workers)
-        if (scores["val_loss"] or 0) > (scores["val_loss_network"] or 0):  # a network that has read what is held back
-            logger.info("the counts do not help this network (%s): the release does without them",
-                        format_scores(scores))
-            return None, self.evaluate()
-        return mixture, scores
 
     def evaluate(self, max_windows: int = 0) -> Scores:
         """The network's figures alone."""

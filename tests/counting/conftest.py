@@ -1,5 +1,7 @@
 """Fixtures of the tests of counting."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ VOCAB = 9  # of which the last is the end of text
 
 def make_suffixes(text: np.ndarray, *ends: int) -> Suffixes:
     bounds = np.array([0, *ends, len(text)])
-    parts = [sort_suffixes(text[a:b], VOCAB) + np.uint32(a) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    parts = [sort_suffixes(text[a:b], VOCAB) + np.uint32(a) for a, b in itertools.pairwise(bounds)]
     return Suffixes(text, np.concatenate(parts), bounds, bounds[1:])
 
 

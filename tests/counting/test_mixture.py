@@ -39,7 +39,8 @@ def stretch_of(document: np.ndarray, first: int) -> Stretch:
     random = torch.Generator().manual_seed(3)
     states = torch.randn(len(document) - 1, 4, generator=random)
     states *= 2 / states.norm(dim=1, keepdim=True)
-    return Stretch(document.astype(np.int32), first, states, torch.randn(len(document) - first, VOCAB, generator=random))
+    logits = torch.randn(len(document) - first, VOCAB, generator=random)
+    return Stretch(document.astype(np.int32), first, states, logits)
 
 
 @pytest.fixture

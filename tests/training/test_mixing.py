@@ -19,6 +19,7 @@ from miniature_memory.training.bins import open_bins
 from miniature_memory.training.checkpoint import load_state
 from miniature_memory.training.evaluation import evaluate, evaluate_both
 from miniature_memory.training.mixing import held_back
+from miniature_memory.training.releases import mix_and_evaluate
 from miniature_memory.training.trainer import Trainer
 from train import train
 
@@ -94,7 +95,7 @@ def test_a_release_has_a_gate_and_the_figures_of_both(root: Path) -> None:
 
 
 def test_the_same_seed_fits_the_same_gate(trainer: Trainer) -> None:
-    gates = [trainer.mix_and_evaluate()[0].gate.state_dict() for _ in range(2)]  # type: ignore[union-attr]
+    gates = [mix_and_evaluate(trainer)[0].gate.state_dict() for _ in range(2)]  # type: ignore[union-attr]
     assert all(torch.equal(gates[0][name], gates[1][name]) for name in gates[0])
     assert gates[0]["down.weight"].any()
 
@@ -115,7 +116,7 @@ def slow_nats(trainer: Trainer, mixture: Mixture, ids: np.ndarray) -> list[float
 def test_figures_equal_slow_ones(trainer: Trainer) -> None:
     for _ in range(30):
         trainer.iterate()
-    mixture, _ = trainer.mix_and_evaluate()
+    mixture, _ = mix_and_evaluate(trainer)
     assert mixture is not None
     path, n = trainer.bins.val, 150
     sizes = np.arange(257, dtype=np.int32) % 4 * (np.arange(257) < 256)
