@@ -36,7 +36,7 @@ import torch
 from bench import race
 from bench.vocabulary import documents_of
 from miniature_memory.core.paths import PROJECT
-from miniature_memory.counting.mixture import Stretch
+from miniature_memory.counting.mixture import Stretch, log_softmax
 from miniature_memory.sampling.generation import Loaded, load_model
 from miniature_memory.views import plots
 
@@ -77,23 +77,23 @@ def score_documents(root: Path) -> dict[str, float]:
     totals = np.zeros(3)  # nats of the mixture and of the network, bytes
     for document in np.split(ids, np.flatnonzero(ids == end) + 1):
         for stretch in overlapping(loaded, np.append(end, document)):
-            targets = torch.from_numpy(stretch.document[stretch.first:].astype(np.int64))[:, None]
-            n_bytes = torch.from_numpy(sizes[targets[:, 0].numpy()])
-            network = stretch.logits.log_softmax(-1)
+            targets, network = stretch.document[stretch.first:], log_softmax(stretch.logits)
             mixed = loaded.mixture.log_probs(stretch) if loaded.mixture else network
-            nats = (-log_p.gather(1, targets)[:, 0][n_bytes > 0].double().sum().item() for log_p in (mixed, network))
-            totals += (*nats, n_bytes.sum().item())
+            has_bytes = np.flatnonzero(sizes[targets])
+            nats = (-log_p[has_bytes, targets[has_bytes]].sum(dtype=np.float64) for log_p in (mixed, network))
+            totals += (*nats, sizes[targets].sum())
     return dict(zip(("documents", "documents_network"), totals[:2] / totals[2] / math.log(2), strict=True))
 
 
 def overlapping(loaded: Loaded, ids: np.ndarray) -> Iterator[Stretch]:
     """The stretches of a document, each half a window of the network; it begins with the end-of-text token."""
     model, document = loaded.model, ids.astype(np.int32)
-    size, states = model.config.block_size, torch.zeros(0, model.config.n_embd)
+    size, states = model.config.block_size, np.zeros((0, model.config.n_embd), np.float32)
     for first in range(0, len(ids) - 1, size // 2):
         last, begin = min(first + size // 2, len(ids) - 1), max(0, first - size // 2)
-        states = torch.cat((states, model.stream(torch.from_numpy(ids[None, begin:last]))[0, first - begin:]))
-        yield Stretch(document[:last + 1], first + 1, states, model.head(states[first:]))
+        new = model.stream(torch.from_numpy(ids[None, begin:last]))[0, first - begin:]
+        states = np.concatenate((states, new.numpy()))
+        yield Stretch(document[:last + 1], first + 1, states, model.head(new).numpy())
 
 
 # --- the peers -----------------------------------------------------------------------------------

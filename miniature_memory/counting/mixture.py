@@ -1,30 +1,26 @@
-"""The mixture of a network and counts: the distribution that a release writes and is measured with.
+"""The mixture of a network and counts: the distribution that a release writes from and is measured by.
 
-    counts        = sum over the experts of gate x shares                        (V,)
-    log p         = log_softmax(a x log p of the network + b x log counts)      (V,)
+    counts   = sum over the experts of gate x shares                                (V,)
+    log p    = log softmax of (a x log p of the network + b x log of the counts)    (V,)
 
 The gates, which sum to one, and the powers a and b come from a small network of their own, the gate. It sees how often
 each context stood before and how many tokens followed, how sure the network is, and how long the document is. It is
 fitted to text that the network was not trained on (training/mixing.py): only there does either show what it is worth
-elsewhere. A sum of experts (Jelinek and Mercer 1980) lets rare contexts speak; a product with the network (Hinton 2002)
-lets each veto what the other knows to be wrong.
+elsewhere. A sum of experts (Jelinek and Mercer 1980) lets a rare context speak; the product with the network (Hinton
+2002) lets each veto what the other knows to be wrong.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from miniature_memory.counting.experts import (
     N_EXPERTS,
     N_FEATURES,
     SHARPNESS,
-    Bigrams,
     Predictions,
     count_bigrams,
     gather,
@@ -38,6 +34,7 @@ HIDDEN = 64  # units of the gate
 N_NETWORK_FEATURES = 4
 FLOOR = 1e-6  # probability that counts leave to all tokens together, so that none is impossible
 MOST_DEVIATIONS = 5.0  # of a feature from its mean
+IMPOSSIBLE = -1e9  # logit of an expert that says nothing
 
 
 class Stretch(NamedTuple):
@@ -45,41 +42,45 @@ class Stretch(NamedTuple):
 
     document: np.ndarray  # int32, from its beginning or the last MEMORY tokens of it, the end-of-text token before it
     first: int  # the first token that is predicted; those from there on are
-    states: Tensor  # float32 (len(document) - 1, C), the network's after each token
-    logits: Tensor  # float32 (len(document) - first, V), the network's
+    states: np.ndarray  # float32 (len(document) - 1, C), the network's after each token
+    logits: np.ndarray  # float32 (len(document) - first, V), the network's
     position: int = 0  # of document[0] in the whole document
 
 
 class Evidence(NamedTuple):
     """What the mixture of a stretch depends on."""
 
-    log_p: Tensor  # float32 (n, V), the network's
+    log_p: np.ndarray  # float32 (n, V), the network's
     predictions: Predictions  # the experts'
-    features: Tensor  # float32 (n, N_FEATURES + N_NETWORK_FEATURES)
-    is_empty: Tensor  # bool (n, N_EXPERTS), which experts say nothing
+    features: np.ndarray  # float32 (n, N_FEATURES + N_NETWORK_FEATURES)
+    is_empty: np.ndarray  # bool (n, N_EXPERTS), which experts say nothing
 
 
-class Gate(nn.Module):
-    """From features to gates, (n, N_EXPERTS + 1) with that of the uniform distribution last, and powers, (n, 2)."""
+@dataclass
+class Gate:
+    """Weights, float32: features in; N_EXPERTS + 1 gates, the last that of the uniform distribution, and 2 powers out."""
 
-    mean: Tensor
-    deviation: Tensor
+    mean: np.ndarray
+    deviation: np.ndarray
+    up: np.ndarray
+    up_bias: np.ndarray
+    down: np.ndarray
+    down_bias: np.ndarray
 
-    def __init__(self) -> None:
-        super().__init__()
-        n = N_FEATURES + N_NETWORK_FEATURES
-        self.register_buffer("mean", torch.zeros(n))
-        self.register_buffer("deviation", torch.ones(n))
-        self.up, self.down = nn.Linear(n, HIDDEN), nn.Linear(HIDDEN, N_EXPERTS + 3)
-        nn.init.zeros_(self.down.weight)
-        with torch.no_grad():
-            self.down.bias.zero_()
-            self.down.bias[-2:] = 0.5
+    @classmethod
+    def new(cls, random: np.random.Generator) -> Gate:
+        """One that trusts all experts alike, and the network as much as the counts."""
+        n, n_out = N_FEATURES + N_NETWORK_FEATURES, N_EXPERTS + 3
+        bias = np.zeros(n_out, np.float32)
+        bias[-2:] = 0.5
+        up = random.uniform(-1, 1, (n, HIDDEN)).astype(np.float32) / np.float32(n**0.5)
+        return cls(np.zeros(n, np.float32), np.ones(n, np.float32), up, np.zeros(HIDDEN, np.float32),
+                   np.zeros((HIDDEN, n_out), np.float32), bias)
 
-    def forward(self, features: Tensor, is_empty: Tensor) -> tuple[Tensor, Tensor]:
-        x = ((features - self.mean) / self.deviation).clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS)
-        gates, powers = self.down(F.relu(self.up(x))).split([N_EXPERTS + 1, 2], -1)
-        return gates.masked_fill(F.pad(is_empty, (0, 1)), -torch.inf).softmax(-1), powers
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """What is learned by gradients."""
+        return [self.up, self.up_bias, self.down, self.down_bias]
 
 
 class Mixture:
@@ -92,46 +93,67 @@ class Mixture:
     def gather(self, stretch: Stretch) -> Evidence:
         document, first, states, logits, position = stretch
         n, vocab_size = logits.shape
-        cosine = states[first - 1:] @ states.T / states.size(1)  # (n, len(document) - 1): their norm is sqrt(C)
-        cosine = cosine.masked_fill(torch.ones_like(cosine, dtype=torch.bool).triu(first - 1), -1.0)
-        near = torch.exp(SHARPNESS[1] * cosine)
+        cosine = states[first - 1:] @ states.T / np.float32(states.shape[1])  # (n, len(document) - 1)
+        cosine[np.arange(cosine.shape[1]) >= first - 1 + np.arange(n)[:, None]] = -1  # itself and what comes later
         own_tokens, own = number_tokens(document, vocab_size)
         tokens, shares, ends, own_shares, features = gather(
-            *self.suffixes, self.bigrams.starts, document, own, len(own_tokens), first, near.numpy(), self.end_of_text,
-            np.zeros(vocab_size, np.float32))
-        before = document[first - 1:-1]
-        predictions = Predictions(before, tokens, shares, ends, own_tokens, own_shares)
-        is_empty = np.concatenate(((self.bigrams.starts[before + 1] == self.bigrams.starts[before])[:, None],
-                                   ends[:, 1:] == ends[:, :-1], own_shares.sum(-1) == 0), 1)
-        log_p = logits.float().log_softmax(-1)
-        places = torch.arange(position + first, position + first + n)
-        of_network = (-(log_p.exp() * log_p).sum(-1), log_p.amax(-1), cosine.amax(-1), places.float().log1p())
-        return Evidence(log_p, predictions, torch.cat((torch.from_numpy(features), torch.stack(of_network, -1)), -1),
-                        torch.from_numpy(is_empty))
+            *self.suffixes, self.bigrams.starts, document, own, len(own_tokens), first,
+            np.exp(np.float32(SHARPNESS[1]) * cosine), self.end_of_text, np.zeros(vocab_size, np.float32))
+        before, log_p = document[first - 1:-1], log_softmax(logits)
+        has_pairs = self.bigrams.starts[before + 1] > self.bigrams.starts[before]
+        is_empty = np.concatenate((~has_pairs[:, None], ends[:, 1:] == ends[:, :-1],
+                                   own_shares.sum(-1, dtype=np.float32) == 0), 1)
+        of_network = np.stack((-np.vecdot(np.exp(log_p), log_p), log_p.max(-1), cosine.max(-1),
+                               np.log1p(np.arange(position + first, position + first + n, dtype=np.float32))), -1)
+        return Evidence(log_p, Predictions(before, tokens, shares, ends, own_tokens, own_shares),
+                        np.concatenate((features, of_network), 1), is_empty)
 
-    def log_probs(self, stretch: Stretch) -> Tensor:
+    def log_probs(self, stretch: Stretch) -> np.ndarray:
         """float32 (n, V)."""
-        evidence = self.gather(stretch)
-        return self.combine(evidence, *self.gate(evidence.features, evidence.is_empty))
-
-    def combine(self, evidence: Evidence, gates: Tensor, powers: Tensor) -> Tensor:
-        """float32 (n, V)."""
-        counted: Tensor = SumOfExperts.apply(  # type: ignore[no-untyped-call]
-            gates[:, :-1], self.bigrams, evidence)
-        counted = counted + (gates[:, -1:] + FLOOR) / counted.size(-1)
-        return (powers[:, :1] * evidence.log_p + powers[:, 1:] * counted.log()).log_softmax(-1)
+        return Forward(self, self.gather(stretch)).log_p
 
 
-class SumOfExperts(torch.autograd.Function):
-    """Each expert's shares times its gate, summed: (n, V)."""
+class Forward:
+    """The mixture of a stretch, and what its gradients need."""
 
-    @staticmethod
-    def forward(ctx: Any, gates: Tensor, bigrams: Bigrams, evidence: Evidence) -> Tensor:
-        ctx.bigrams, ctx.predictions = bigrams, evidence.predictions
-        return torch.from_numpy(mix(bigrams, evidence.predictions, gates.contiguous().numpy(),
-                                    evidence.log_p.size(-1)))
+    def __init__(self, mixture: Mixture, evidence: Evidence) -> None:
+        self.mixture, self.evidence, gate = mixture, evidence, mixture.gate
+        self.x = np.clip((evidence.features - gate.mean) / gate.deviation, -MOST_DEVIATIONS, MOST_DEVIATIONS)
+        self.hidden = np.maximum(self.x @ gate.up + gate.up_bias, 0)  # (n, HIDDEN)
+        out = self.hidden @ gate.down + gate.down_bias
+        out[:, :N_EXPERTS][evidence.is_empty] = IMPOSSIBLE
+        self.gates, self.powers = np.exp(log_softmax(out[:, :-2])), out[:, -2:]
+        self.counts = mix(mixture.bigrams, evidence.predictions, self.gates, evidence.log_p.shape[1])
+        self.counts += (self.gates[:, -1:] + np.float32(FLOOR)) / np.float32(self.counts.shape[1])
+        self.log_counts = np.log(self.counts)
+        self.log_p = log_softmax(self.powers[:, :1] * evidence.log_p + self.powers[:, 1:] * self.log_counts)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return torch.from_numpy(mix_backward(ctx.bigrams, ctx.predictions, grad.contiguous().numpy())), None, None
+    def gradients(self, targets: np.ndarray) -> list[np.ndarray]:
+        """Of the summed cross entropy, nats, by the gate's weights. targets: int (n,)."""
+        evidence, gate = self.evidence, self.mixture.gate
+        grad = np.exp(self.log_p)
+        grad[np.arange(len(targets)), targets] -= 1  # by the logits that the powers make
+        by_counts = self.powers[:, 1:] * grad / self.counts
+        by_gates = mix_backward(self.mixture.bigrams, evidence.predictions, by_counts)
+        by_gates = np.concatenate((by_gates, by_counts.mean(-1, keepdims=True)), 1)
+        by_out = self.gates * (by_gates - np.vecdot(self.gates, by_gates)[:, None])
+        by_powers = np.stack((np.vecdot(grad, evidence.log_p), np.vecdot(grad, self.log_counts)), -1)
+        by_out = np.concatenate((by_out, by_powers), 1)
+        by_hidden = (by_out @ gate.down.T) * (self.hidden > 0)
+        return [self.x.T @ by_hidden, by_hidden.sum(0), self.hidden.T @ by_out, by_out.sum(0)]
+
+
+def log_softmax(x: np.ndarray) -> np.ndarray:
+    """Over the last dimension."""
+    x = x - x.max(-1, keepdims=True)
+    x -= np.log(np.exp(x).sum(-1, keepdims=True))
+    return x
+
+
+def gate_from(arrays: dict[str, np.ndarray]) -> Gate | None:
+    """The gate of these weights; None if they are not those of one."""
+    expected = Gate.new(np.random.default_rng(0))
+    shapes = {field.name: getattr(expected, field.name).shape for field in fields(Gate)}
+    if {name: array.shape for name, array in arrays.items()} != shapes:
+        return None
+    return Gate(**{name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()})

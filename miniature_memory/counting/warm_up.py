@@ -4,20 +4,19 @@
 """
 
 import numpy as np
-import torch
 
 from miniature_memory.counting.copies import copied
-from miniature_memory.counting.mixture import Gate, Mixture, Stretch
+from miniature_memory.counting.mixture import Forward, Gate, Mixture, Stretch
 from miniature_memory.counting.suffixes import Suffixes, sort_suffixes
 
 
 def main() -> None:
     text = np.arange(64, dtype=np.uint16) % 5
     suffixes = Suffixes(text, sort_suffixes(text, 5), np.array([0, len(text)]), np.array([len(text)]))
-    mixture = Mixture(suffixes, 5, Gate(), 4)
-    evidence = mixture.gather(Stretch(text.astype(np.int32), 32, torch.ones(63, 2), torch.zeros(32, 5)))
-    mixture.combine(evidence, *mixture.gate(evidence.features, evidence.is_empty)).sum().backward()
-    copied(suffixes, text.astype(np.int32), 8)
+    mixture, document = Mixture(suffixes, 5, Gate.new(np.random.default_rng(0)), 4), text.astype(np.int32)
+    stretch = Stretch(document, 32, np.ones((63, 2), np.float32), np.zeros((32, 5), np.float32))
+    Forward(mixture, mixture.gather(stretch)).gradients(document[32:])
+    copied(suffixes, document, 8)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import DEMO, PROJECT, command, shown
 from miniature_memory.core.text import counted, strip_control
 from miniature_memory.counting.copies import copied
 from miniature_memory.counting.experts import MEMORY
-from miniature_memory.counting.mixture import Gate, Mixture, Stretch
+from miniature_memory.counting.mixture import Mixture, Stretch, gate_from
 from miniature_memory.counting.suffixes import load_suffixes
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import Decoder, softmax
@@ -71,7 +70,7 @@ def generate(model: GPT, prompt: list[int], config: SampleConfig, eot_token: int
     Of a prompt longer than the context, only the end is read.
     """
     decoder, rng = Decoder(model), random.Random(config.seed)
-    document = Document(mixture) if mixture else None
+    document = Document(mixture, model.config.n_embd) if mixture else None
     new = prompt[-model.config.block_size:]
     for _ in range(config.max_new_tokens):
         logits = decoder.read(new)
@@ -89,28 +88,27 @@ def generate(model: GPT, prompt: list[int], config: SampleConfig, eot_token: int
 class Document:
     """Prompt and continuation as the counts see them."""
 
-    def __init__(self, mixture: Mixture) -> None:
-        self.mixture, self.n_prompt = mixture, 0
-        self.tokens, self.states, self.position = np.empty(0, np.int32), torch.empty(0), 0
+    def __init__(self, mixture: Mixture, n_embd: int) -> None:
+        self.mixture, self.n_prompt, self.n, self.position = mixture, 0, 0, 0
+        self.tokens, self.states = np.empty(2 * MEMORY + 1, np.int32), np.empty((2 * MEMORY, n_embd), np.float32)
 
     def mix(self, new: list[int], states: np.ndarray, logits: np.ndarray) -> np.ndarray:
         """The logits of what follows `new` too, float32 (V,). states: the network's, (len(new), C); logits: (V,)."""
         self.n_prompt = self.n_prompt or len(new)
-        self.tokens = np.append(self.tokens, np.array(new, np.int32))
-        self.states = torch.cat((self.states.view(-1, states.shape[1]), torch.from_numpy(states)))
-        if len(self.tokens) > 2 * MEMORY:
-            self.position += MEMORY
-            self.tokens, self.states = self.tokens[MEMORY:], self.states[MEMORY:]
-        unknown = np.append(self.tokens, np.int32(0))  # whatever comes next
-        with torch.no_grad():
-            mixed = self.mixture.log_probs(Stretch(unknown, len(self.tokens), self.states,
-                                                   torch.from_numpy(logits)[None], self.position))
-        log_p: np.ndarray = mixed[0].numpy()
+        if self.n + len(new) > len(self.states):
+            self.tokens[:MEMORY], self.states[:MEMORY] = self.tokens[self.n - MEMORY:self.n], self.states[
+                self.n - MEMORY:self.n]
+            self.position, self.n = self.position + self.n - MEMORY, MEMORY
+        last = self.n + len(new)
+        self.tokens[self.n:last], self.states[self.n:last], self.n = new, states, last
+        self.tokens[last] = 0  # whatever comes next
+        stretch = Stretch(self.tokens[:last + 1], last, self.states[:last], logits[None], self.position)
+        log_p: np.ndarray = self.mixture.log_probs(stretch)[0]
         return log_p
 
     def avoid_copy(self, logits: np.ndarray, most: int) -> None:
         """Rule out, in place, the tokens that would make a copy of more than `most` tokens of the training text."""
-        written = self.tokens[max(0, self.n_prompt - self.position):]
+        written = self.tokens[max(0, self.n_prompt - self.position):self.n]
         logits[copied(self.mixture.suffixes, written, most)[1]] = -np.inf
 
 
@@ -188,8 +186,11 @@ def load_mixture(root: Path, state: State, tokenizer: tokenizers.Tokenizer) -> M
         logger.warning("the counts of the training text are missing, so the network writes alone. Expected: "
                        "data/suffixes.bin. Fix: %s", command("prepare.py", root))
         return None
-    gate = Gate()
-    gate.load_state_dict(state["gate"])
+    gate = gate_from({name: tensor.numpy() for name, tensor in state["gate"].items()})
+    if gate is None:
+        logger.warning("the gate of this model is of another release, so the network writes alone. Expected: one of "
+                       "this release. Fix: %s", command("run.py", root, "--only train"))
+        return None
     return Mixture(suffixes, tokenizer.vocab_size, gate, tokenizer.eot_token)
 
 

@@ -61,8 +61,8 @@ class TrainConfig:
     # bench/growth.py: as good as 1, one seed
     replay_share: float = setting(0.25, "old windows to each new one, when text has been added")
     counts: bool = setting(True,
-        "mix the network of a release with counts of what followed where the same tokens stood in the training text and "
-        "in the document; 2 % of the text teach their weights alone")
+        "mix the network of a release with counts of what followed where the same tokens stood in the training text "
+        "and in the document; 2 % of the text teach their weights alone")
     eval_minutes: float = setting(1.0, "between looks at the validation loss; each saves ckpt.pt first")
     keep_releases: int = setting(7, "last releases whose weights stay (17 MB each), to be compared side by side")
     device: str = setting("auto", "cpu, cuda, mps; auto: the best there is")

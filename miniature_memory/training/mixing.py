@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from miniature_memory.counting.experts import MEMORY
-from miniature_memory.counting.mixture import Evidence, Gate, Mixture, Stretch
+from miniature_memory.counting.mixture import Evidence, Forward, Gate, Mixture, Stretch
 from miniature_memory.counting.suffixes import Suffixes
 from miniature_memory.training.optim import AdamW, Group
 from model import GPT
@@ -62,13 +60,13 @@ class Stretches:
     """Cuts a text, as the network reads it, into stretches of documents."""
 
     def __init__(self, end_of_text: int, n_embd: int) -> None:
-        self.end_of_text, self.no_states = end_of_text, torch.zeros(0, n_embd)
+        self.end_of_text, self.no_states = end_of_text, np.zeros((0, n_embd), np.float32)
         self.begin(end_of_text)
 
     def begin(self, token: int) -> None:
         self.document, self.states, self.position = np.array([token], np.int32), self.no_states, 0
 
-    def cut(self, targets: np.ndarray, states: Tensor, logits: Tensor, most: int) -> Iterator[Stretch]:
+    def cut(self, targets: np.ndarray, states: np.ndarray, logits: np.ndarray, most: int) -> Iterator[Stretch]:
         """The stretches, of up to `most` tokens, of the next tokens: targets (n,), the state before each (n, C), and
         the logits (n, V)."""
         ends = 1 + np.flatnonzero(targets == self.end_of_text)
@@ -77,7 +75,7 @@ class Stretches:
             last = min(first + most, len(targets), *ends[np.searchsorted(ends, first, "right"):][:1])
             n_before = len(self.document)
             self.document = np.concatenate((self.document, targets[first:last].astype(np.int32)))
-            self.states = torch.cat((self.states, states[first:last]))
+            self.states = np.concatenate((self.states, states[first:last]))
             yield Stretch(self.document, n_before, self.states, logits[first:last], self.position)
             if self.document[-1] == self.end_of_text:
                 self.begin(self.end_of_text)
@@ -90,12 +88,12 @@ class Stretches:
 @torch.no_grad()
 def read_ranges(model: GPT, text: np.ndarray, ranges: np.ndarray, end_of_text: int) -> Iterator[Stretch]:
     """The stretches of `ranges` of the text, of FIT_STRETCH tokens, without logits: they would take too much memory."""
-    no_logits, device = torch.empty(0), next(model.parameters()).device
+    no_logits, device = np.empty((0, 0), np.float32), next(model.parameters()).device
     for begin, end in ranges:
         document = np.append(end_of_text, text[begin:end].astype(np.int32)).astype(np.int32)
         tokens = torch.from_numpy(document[None, :-1].astype(np.int64))
         states = torch.cat([model.stream(window.to(device))[0].float().cpu()
-                            for window in tokens.split(model.config.block_size, 1)])
+                            for window in tokens.split(model.config.block_size, 1)]).numpy()
         for first in range(1, len(document), FIT_STRETCH):
             last, oldest = min(first + FIT_STRETCH, len(document)), max(0, first - MEMORY)
             yield Stretch(document[oldest:last], first - oldest, states[oldest:last - 1], no_logits, oldest)
@@ -119,37 +117,28 @@ def fit(model: GPT, suffixes: Suffixes, ranges: np.ndarray, end_of_text: int, se
         workers: Executor) -> Mixture:
     """A mixture whose gate is fitted to the text in `ranges`, EPOCHS times to as much of it as n_steps allow, with the
     counts of the rest. Then it counts all."""
-    random, head = np.random.default_rng(seed), model.head.weight.detach().float().cpu()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        gate = Gate()
+    random, head = np.random.default_rng(seed), model.head.weight.detach().float().cpu().numpy().T
+    gate = Gate.new(random)
     rest = Mixture(suffixes.without(ranges), model.config.vocab_size, gate, end_of_text)
     stretches = list(read_ranges(model, suffixes.text, ranges, end_of_text))
     wanted = random.permutation(len(stretches))[:max(1, n_steps * STRETCHES_PER_STEP // EPOCHS)]
     stretches = [stretches[i] for i in wanted]
 
     def gather(i: int) -> Evidence:
-        with torch.no_grad():
-            stretch = stretches[i]
-            return rest.gather(stretch._replace(logits=F.linear(stretch.states[stretch.first - 1:], head)))
-
-    features = torch.cat([evidence.features for evidence in workers.map(gather, range(len(stretches)))])
-    gate.mean.copy_(features.mean(0))
-    gate.deviation.copy_(features.std(0) + 1e-2)
-    optimizer = AdamW([Group(list(gate.parameters()), LEARNING_RATE)])
-
-    def gradients(i: int) -> tuple[Tensor, ...]:
-        evidence = gather(i)
         stretch = stretches[i]
-        log_p = rest.combine(evidence, *gate(evidence.features, evidence.is_empty))
-        loss = F.nll_loss(log_p, torch.from_numpy(stretch.document[stretch.first:].astype(np.int64)), reduction="sum")
-        return torch.autograd.grad(loss / (FIT_STRETCH * STRETCHES_PER_STEP), list(gate.parameters()))
+        return rest.gather(stretch._replace(logits=stretch.states[stretch.first - 1:] @ head))
 
+    def gradients(i: int) -> list[np.ndarray]:
+        return Forward(rest, gather(i)).gradients(stretches[i].document[stretches[i].first:])
+
+    features = np.concatenate([evidence.features for evidence in workers.map(gather, range(len(stretches)))])
+    gate.mean, gate.deviation = features.mean(0), features.std(0) + np.float32(1e-2)
+    weights = [torch.from_numpy(array) for array in gate.weights]  # the same memory
+    optimizer = AdamW([Group(weights, LEARNING_RATE)])
     draws = (i for _ in iter(int, 1) for i in random.permutation(len(stretches)))
     for step in range(n_steps):
-        parts = workers.map(gradients, [next(draws) for _ in range(STRETCHES_PER_STEP)])
-        for part in parts:
-            for p, gradient in zip(gate.parameters(), part, strict=True):
-                p.grad = gradient if p.grad is None else p.grad.add_(gradient)
+        parts = list(workers.map(gradients, [next(draws) for _ in range(STRETCHES_PER_STEP)]))
+        for weight, *each in zip(weights, *parts, strict=True):
+            weight.grad = torch.from_numpy(sum(each) / np.float32(FIT_STRETCH * STRETCHES_PER_STEP))
         optimizer.step(1 - step / n_steps)
     return Mixture(suffixes, model.config.vocab_size, gate, end_of_text)

@@ -5,7 +5,9 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from miniature_memory.counting.mixture import Mixture
+import torch
+
+from miniature_memory.counting.mixture import Gate, Mixture
 from miniature_memory.counting.suffixes import load_suffixes, update_suffixes
 from miniature_memory.training.bins import Bins
 from miniature_memory.training.checkpoint import DamagedCheckpoint, State, load_state, save_state
@@ -51,7 +53,7 @@ def make_release(trainer: Trainer) -> State:
              "val_loss": scores["val_loss"], "val_bpb": scores["val_bpb"]}
     history = ([] if trainer.is_fresh or old is None else old["history"]) + [entry]
     new = {key: value for key, value in trainer.state().items() if key not in ("optimizer", "rng")}
-    new |= {"scores": scores, "entry": entry, "gate": mixture.gate.state_dict() if mixture else {}}
+    new |= {"scores": scores, "entry": entry, "gate": tensors_of(mixture.gate) if mixture else {}}
     if old and old["entry"]["tokens"] == entry["tokens"] and figure(old["entry"]) < figure(entry):
         logger.info("this run reached %s; the earlier release was better, at %s, and stays", format_scores(scores),
                     format_scores(old["scores"]))
@@ -79,6 +81,10 @@ def mix_and_evaluate(trainer: Trainer) -> tuple[Mixture | None, Scores]:
         logger.info("the counts do not help this network (%s): the release does without them", format_scores(scores))
         return None, trainer.evaluate()
     return mixture, scores
+
+
+def tensors_of(gate: Gate) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array) for name, array in vars(gate).items()}
 
 
 def keep_copy(root: Path, release: State, keep: int) -> int:

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 from counting.conftest import VOCAB, make_suffixes
 
 from miniature_memory.counting.copies import copied
 from miniature_memory.counting.experts import MATCH_ORDERS, N_EXPERTS, SHARPNESS, STATIC_ORDERS, mix
-from miniature_memory.counting.mixture import Evidence, Gate, Mixture, Stretch
+from miniature_memory.counting.mixture import Evidence, Forward, Gate, Mixture, Stretch
 
 END = VOCAB - 1
 
@@ -36,11 +35,11 @@ def slow_experts(pieces: list[np.ndarray], document: np.ndarray, i: int, states:
 
 
 def stretch_of(document: np.ndarray, first: int) -> Stretch:
-    random = torch.Generator().manual_seed(3)
-    states = torch.randn(len(document) - 1, 4, generator=random)
-    states *= 2 / states.norm(dim=1, keepdim=True)
-    logits = torch.randn(len(document) - first, VOCAB, generator=random)
-    return Stretch(document.astype(np.int32), first, states, logits)
+    random = np.random.default_rng(3)
+    states = random.normal(size=(len(document) - 1, 4)).astype(np.float32)
+    states *= 2 / np.linalg.norm(states, axis=1, keepdims=True)
+    logits = random.normal(size=(len(document), VOCAB)).astype(np.float32)
+    return Stretch(document.astype(np.int32), first, states, logits[first:])
 
 
 @pytest.fixture
@@ -54,28 +53,29 @@ def document(text: np.ndarray) -> np.ndarray:
 def test_experts_equal_slow_ones(text: np.ndarray, document: np.ndarray, segments: int) -> None:
     suffixes = make_suffixes(text, *[300, 301][:segments - 1])
     pieces = np.split(text, [300, 301][:segments - 1])  # an n-gram that crosses the end of one stands in none
-    mixture = Mixture(suffixes, VOCAB, Gate(), END)
+    mixture = Mixture(suffixes, VOCAB, random_gate(), END)
     for first in (1, 2, len(document) - 9):
         stretch = stretch_of(document, first)
         evidence = mixture.gather(stretch)
         for i in range(first, len(document)):
-            expected = slow_experts(pieces, document, i, stretch.states.numpy())
+            expected = slow_experts(pieces, document, i, stretch.states)
             for e in range(N_EXPERTS):
-                gates = torch.zeros(len(document) - first, N_EXPERTS + 1)
-                gates[:, e] = 1
-                found = counted(mixture, evidence, gates)[i - first]
+                found = said_by(e, mixture, evidence)[i - first]
                 assert found == pytest.approx(expected[e], abs=1e-6), (first, i, e)
                 assert bool(evidence.is_empty[i - first, e]) == (not expected[e].any())
 
 
-def counted(mixture: Mixture, evidence: Evidence, gates: torch.Tensor) -> np.ndarray:
-    return mix(mixture.bigrams, evidence.predictions, gates[:, :-1].contiguous().numpy(), VOCAB)
+def said_by(e: int, mixture: Mixture, evidence: Evidence) -> np.ndarray:
+    gates = np.zeros((len(evidence.log_p), N_EXPERTS), np.float32)
+    gates[:, e] = 1
+    return mix(mixture.bigrams, evidence.predictions, gates, VOCAB)
 
 
 def random_gate() -> Gate:
-    gate = Gate()
-    for p in gate.parameters():
-        torch.nn.init.normal_(p, std=0.5, generator=torch.Generator().manual_seed(1))
+    random = np.random.default_rng(1)
+    gate = Gate.new(random)
+    for weight in gate.weights:
+        weight += random.normal(0, 0.3, weight.shape).astype(np.float32)
     return gate
 
 
@@ -84,8 +84,8 @@ def test_every_distribution_sums_to_one(text: np.ndarray, document: np.ndarray) 
     for first in range(1, len(document)):
         log_p = mixture.log_probs(stretch_of(document, first))
         assert log_p.shape == (len(document) - first, VOCAB)
-        assert torch.isfinite(log_p).all()
-        assert log_p.double().exp().sum(-1).sub(1).abs().max() < 1e-5
+        assert np.isfinite(log_p).all()
+        assert np.abs(np.exp(log_p.astype(np.float64)).sum(-1) - 1).max() < 1e-5
 
 
 def test_a_stretch_at_once_equals_token_by_token(text: np.ndarray, document: np.ndarray) -> None:
@@ -95,27 +95,24 @@ def test_a_stretch_at_once_equals_token_by_token(text: np.ndarray, document: np.
         one = Stretch(whole.document[:i + 1], i, whole.states[:i], whole.logits[i - 1:i])
         unknown = one._replace(document=np.append(one.document[:-1], np.int32(0)))  # writing does not know it
         for stretch in (one, unknown):
-            torch.testing.assert_close(mixture.log_probs(stretch)[0], at_once[i - 1], atol=1e-5, rtol=1e-4)
+            assert mixture.log_probs(stretch)[0] == pytest.approx(at_once[i - 1], rel=1e-4, abs=1e-5)
 
 
-def test_the_gradient_is_that_of_the_loss(text: np.ndarray, document: np.ndarray) -> None:
-    mixture, stretch = Mixture(make_suffixes(text), VOCAB, Gate().double(), END), stretch_of(document, 1)
-    evidence = mixture.gather(stretch)
-    random = torch.Generator().manual_seed(0)
-    gates = torch.rand(len(document) - 1, N_EXPERTS + 1, generator=random)
-    powers = torch.rand(len(document) - 1, 2, generator=random)
-
-    def loss(some: torch.Tensor) -> torch.Tensor:
-        targets = torch.from_numpy(stretch.document[1:].astype(np.int64))
-        return -mixture.combine(evidence, some, powers).gather(1, targets[:, None]).double().sum()
-
-    asked = gates.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(asked), asked)
-    for e in range(N_EXPERTS + 1):
-        step = torch.zeros_like(gates)
-        step[:, e] = 1e-2
-        slope = (loss(gates + step) - loss(gates - step)) / 2e-2
-        assert gradient[:, e].double().sum().item() == pytest.approx(slope.item(), rel=0.02, abs=0.02)
+def test_the_gradients_are_those_of_the_loss(text: np.ndarray, document: np.ndarray) -> None:
+    mixture, stretch = Mixture(make_suffixes(text), VOCAB, random_gate(), END), stretch_of(document, 1)
+    evidence, targets = mixture.gather(stretch), document[1:]
+    gradients = Forward(mixture, evidence).gradients(targets)
+    random = np.random.default_rng(2)
+    for weight, gradient in zip(mixture.gate.weights, gradients, strict=True):
+        assert gradient.shape == weight.shape
+        direction = random.normal(size=weight.shape).astype(np.float32)
+        before, losses = weight.copy(), []
+        for step in (1e-3, -1e-3):
+            weight[...] = before + np.float32(step) * direction
+            log_p = Forward(mixture, evidence).log_p.astype(np.float64)
+            losses.append(-log_p[np.arange(len(targets)), targets].sum())
+        weight[...] = before
+        assert (losses[0] - losses[1]) / 2e-3 == pytest.approx((gradient * direction).sum(), rel=0.02, abs=0.02)
 
 
 def test_positions_that_are_left_out_count_for_nothing(text: np.ndarray) -> None:
