@@ -58,7 +58,7 @@ class Evidence(NamedTuple):
 
 @dataclass
 class Gate:
-    """Weights, float32: features in; N_EXPERTS + 1 gates, the last that of the uniform distribution, and 2 powers out."""
+    """Weights, float32: features in; N_EXPERTS + 1 gates, the last of the uniform distribution, and 2 powers out."""
 
     mean: np.ndarray
     deviation: np.ndarray

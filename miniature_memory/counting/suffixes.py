@@ -42,7 +42,7 @@ class Suffixes(NamedTuple):
 
 
 def sort_suffixes(text: np.ndarray, vocab_size: int) -> np.ndarray:
-    """The positions of `text` in the order of the DEPTH tokens or more that stand there; one that ends is the lowest."""
+    """The positions of `text` in the order of the DEPTH or more tokens that stand there; a shorter one is lower."""
     n, bits = len(text), int(vocab_size).bit_length()
     depth = 64 // bits
     padded = np.zeros(n + depth, np.uint32)
