@@ -78,6 +78,16 @@ def count_bigrams(suffixes: Suffixes, vocab_size: int) -> Bigrams:
                    shares.astype(np.float32))
 
 
+def find_firsts(suffixes: Suffixes, vocab_size: int) -> np.ndarray:
+    """Where in the order of each segment the suffixes that begin with each token begin: int64 (segments, V + 1)."""
+    text, order, bounds, _ = suffixes
+    firsts = np.empty((len(bounds) - 1, vocab_size + 1), np.int64)
+    for s, first in enumerate(bounds[:-1]):
+        counts = np.bincount(text[order[first:bounds[s + 1]]], minlength=vocab_size)
+        firsts[s] = first + np.concatenate(([0], np.cumsum(counts)))
+    return firsts
+
+
 # --- the training text ---------------------------------------------------------------------------
 
 
@@ -107,21 +117,23 @@ def narrow(text: np.ndarray, order: np.ndarray, end: int, low: int, high: int, o
 
 
 @compiled
-def extend_ranges(ranges: np.ndarray, text: np.ndarray, order: np.ndarray, text_ends: np.ndarray, token: int,
-                  longest: int) -> None:
+def extend_ranges(ranges: np.ndarray, text: np.ndarray, order: np.ndarray, text_ends: np.ndarray, firsts: np.ndarray,
+                  token: int, longest: int) -> None:
     """Find, in place, where the last 1 to LONGEST tokens stand once `token` is read.
 
-    ranges: int64 (segments, LONGEST + 1, 2), ends in `order`; those of no token are the segment's. longest: how many
-    tokens may be looked for, 1 at a document's start.
+    ranges: int64 (segments, LONGEST, 2), ends in `order`, those of n tokens at n - 1. firsts: int64 (segments, V + 1),
+    where the suffixes that begin with each token begin. longest: how many tokens may be looked for, 1 at a document's
+    start.
     """
     for s in range(len(ranges)):
-        for n in range(LONGEST, 0, -1):
+        for n in range(LONGEST - 1, 0, -1):
             low, high = ranges[s, n - 1]
-            if n > longest:
+            if n >= longest:
                 low = high
             if low < high:
-                low, high = narrow(text, order, text_ends[s], low, high, n - 1, token)
+                low, high = narrow(text, order, text_ends[s], low, high, n, token)
             ranges[s, n, 0], ranges[s, n, 1] = low, high
+        ranges[s, 0, 0], ranges[s, 0, 1] = firsts[s, token], firsts[s, token + 1]
 
 
 @compiled
@@ -169,7 +181,7 @@ def list_static(text: np.ndarray, order: np.ndarray, text_ends: np.ndarray, rang
     for e in range(1, N_STATIC):
         total = 0.0
         for s in range(len(ranges)):
-            n = list_followers(text, order, text_ends[s], ranges[s, e + 1, 0], ranges[s, e + 1, 1], e + 1, tokens,
+            n = list_followers(text, order, text_ends[s], ranges[s, e, 0], ranges[s, e, 1], e + 1, tokens,
                                shares, n)
         for j in range(ends[e - 1], n):
             total += shares[j]
@@ -235,8 +247,8 @@ def share_by_state(own: np.ndarray, first: int, i: int, near: np.ndarray, shares
 
 
 @compiled
-def gather(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_ends: np.ndarray, starts: np.ndarray,
-           document: np.ndarray, own: np.ndarray, n_own: int, first: int, near: np.ndarray, end_of_text: int,
+def gather(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_ends: np.ndarray, firsts: np.ndarray,
+           starts: np.ndarray, document: np.ndarray, own: np.ndarray, n_own: int, first: int, near: np.ndarray, end_of_text: int,
            scratch: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """tokens, shares, ends and own_shares of Predictions for document[first:], and features, float32 (n, N_FEATURES).
 
@@ -244,8 +256,7 @@ def gather(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_ends: n
     float32 (V,) of zeros.
     """
     n, room = len(document) - first, N_STATIC * (len(bounds) - 1) * len(scratch) + N_MATCH * MEMORY
-    ranges = np.zeros((len(bounds) - 1, LONGEST + 1, 2), np.int64)
-    ranges[:, 0, 0], ranges[:, 0, 1] = bounds[:-1], bounds[1:]
+    ranges = np.zeros((len(bounds) - 1, LONGEST, 2), np.int64)
     tokens, shares = np.empty(room + 512 * n, np.uint16), np.empty(room + 512 * n, np.float32)
     ends, features = np.zeros((n, N_STATIC + N_MATCH), np.int64), np.zeros((n, N_FEATURES), np.float32)
     own_shares = np.zeros((n, N_STATE, n_own), np.float32)
@@ -257,12 +268,12 @@ def gather(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_ends: n
             if ends[row, 0] + room > len(tokens):
                 tokens = np.concatenate((tokens, np.empty(room + 512 * n, np.uint16)))
                 shares = np.concatenate((shares, np.empty(room + 512 * n, np.float32)))
-            describe(features[row], 0, ranges[:, 1, 1].sum() - ranges[:, 1, 0].sum(),
+            describe(features[row], 0, ranges[:, 0, 1].sum() - ranges[:, 0, 0].sum(),
                      starts[document[i - 1] + 1] - starts[document[i - 1]])
             list_static(text, order, text_ends, ranges, tokens, shares, ends[row], features[row])
             list_matches(document, begin, i, tokens, shares, ends[row], features[row], scratch)
             share_by_state(own, begin, i, near[row], own_shares[row])
-        extend_ranges(ranges, text, order, text_ends, document[i], 1 if document[i] == end_of_text else LONGEST)
+        extend_ranges(ranges, text, order, text_ends, firsts, document[i], 1 if document[i] == end_of_text else LONGEST)
     return tokens, shares, ends, own_shares, features
 
 

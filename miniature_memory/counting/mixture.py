@@ -23,6 +23,7 @@ from miniature_memory.counting.experts import (
     SHARPNESS,
     Predictions,
     count_bigrams,
+    find_firsts,
     gather,
     mix,
     mix_backward,
@@ -88,7 +89,7 @@ class Mixture:
 
     def __init__(self, suffixes: Suffixes, vocab_size: int, gate: Gate, end_of_text: int) -> None:
         self.suffixes, self.gate, self.end_of_text = suffixes, gate, end_of_text
-        self.bigrams = count_bigrams(suffixes, vocab_size)
+        self.bigrams, self.firsts = count_bigrams(suffixes, vocab_size), find_firsts(suffixes, vocab_size)
 
     def gather(self, stretch: Stretch) -> Evidence:
         document, first, states, logits, position = stretch
@@ -97,7 +98,7 @@ class Mixture:
         cosine[np.arange(cosine.shape[1]) >= first - 1 + np.arange(n)[:, None]] = -1  # itself and what comes later
         own_tokens, own = number_tokens(document, vocab_size)
         tokens, shares, ends, own_shares, features = gather(
-            *self.suffixes, self.bigrams.starts, document, own, len(own_tokens), first,
+            *self.suffixes, self.firsts, self.bigrams.starts, document, own, len(own_tokens), first,
             np.exp(np.float32(SHARPNESS[1]) * cosine), self.end_of_text, np.zeros(vocab_size, np.float32))
         before, log_p = document[first - 1:-1], log_softmax(logits)
         has_pairs = self.bigrams.starts[before + 1] > self.bigrams.starts[before]
