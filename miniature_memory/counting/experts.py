@@ -248,7 +248,8 @@ def share_by_state(own: np.ndarray, first: int, i: int, near: np.ndarray, shares
 
 @compiled
 def gather(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_ends: np.ndarray, firsts: np.ndarray,
-           starts: np.ndarray, document: np.ndarray, own: np.ndarray, n_own: int, first: int, near: np.ndarray, end_of_text: int,
+           starts: np.ndarray, document: np.ndarray, own: np.ndarray, n_own: int, first: int, near: np.ndarray,
+           end_of_text: int,
            scratch: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """tokens, shares, ends and own_shares of Predictions for document[first:], and features, float32 (n, N_FEATURES).
 

@@ -155,6 +155,6 @@ def gate_from(arrays: dict[str, np.ndarray]) -> Gate | None:
     """The gate of these weights; None if they are not those of one."""
     expected = Gate.new(np.random.default_rng(0))
     shapes = {field.name: getattr(expected, field.name).shape for field in fields(Gate)}
-    if {name: array.shape for name, array in arrays.items()} != shapes:
+    if {name: array.shape for name, array in arrays.items() if np.isfinite(array).all()} != shapes:
         return None
     return Gate(**{name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()})

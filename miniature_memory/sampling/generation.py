@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import DEMO, PROJECT, command, shown
@@ -186,7 +187,8 @@ def load_mixture(root: Path, state: State, tokenizer: tokenizers.Tokenizer) -> M
         logger.warning("the counts of the training text are missing, so the network writes alone. Expected: "
                        "data/suffixes.bin. Fix: %s", command("prepare.py", root))
         return None
-    gate = gate_from({name: tensor.numpy() for name, tensor in state["gate"].items()})
+    gate = gate_from({name: value.float().numpy() for name, value in state["gate"].items()
+                      if isinstance(value, torch.Tensor) and value.layout is torch.strided})
     if gate is None:
         logger.warning("the gate of this model is of another release, so the network writes alone. Expected: one of "
                        "this release. Fix: %s", command("run.py", root, "--only train"))
