@@ -113,6 +113,12 @@ def release_tokens(val_tokens: int, has_counts: bool, max_minutes: float) -> flo
             EVALUATION_COST * val_tokens)
 
 
+def shuffled(n: int, random: np.random.Generator) -> Iterator[int]:
+    """0 to n - 1, each once in random order, and again, without end."""
+    while True:
+        yield from random.permutation(n).tolist()
+
+
 def fit(model: GPT, suffixes: Suffixes, ranges: np.ndarray, end_of_text: int, seed: int, n_steps: int,
         workers: Executor) -> Mixture:
     """A mixture whose gate is fitted to the text in `ranges`, EPOCHS times to as much of it as n_steps allow, with the
@@ -120,9 +126,12 @@ def fit(model: GPT, suffixes: Suffixes, ranges: np.ndarray, end_of_text: int, se
     random, head = np.random.default_rng(seed), model.head.weight.detach().float().cpu().numpy().T
     gate = Gate.new(random)
     rest = Mixture(suffixes.without(ranges), model.config.vocab_size, gate, end_of_text)
-    stretches = list(read_ranges(model, suffixes.text, ranges, end_of_text))
-    wanted = random.permutation(len(stretches))[:max(1, n_steps * STRETCHES_PER_STEP // EPOCHS)]
-    stretches = [stretches[i] for i in wanted]
+    n_stretches = max(1, n_steps * STRETCHES_PER_STEP // EPOCHS)
+    some = random.permutation(ranges)
+    lengths = np.cumsum(some[:, 1] - some[:, 0])
+    some = some[:1 + np.searchsorted(lengths, 2 * FIT_STRETCH * n_stretches)]
+    stretches = list(read_ranges(model, suffixes.text, some, end_of_text))
+    stretches = [stretches[i] for i in random.permutation(len(stretches))[:n_stretches]]
 
     def gather(i: int) -> Evidence:
         stretch = stretches[i]
@@ -135,7 +144,7 @@ def fit(model: GPT, suffixes: Suffixes, ranges: np.ndarray, end_of_text: int, se
     gate.mean, gate.deviation = features.mean(0), features.std(0) + np.float32(1e-2)
     weights = [torch.from_numpy(array) for array in gate.weights]  # the same memory
     optimizer = AdamW([Group(weights, LEARNING_RATE)])
-    draws = (i for _ in iter(int, 1) for i in random.permutation(len(stretches)))
+    draws = shuffled(len(stretches), random)
     for step in range(n_steps):
         parts = list(workers.map(gradients, [next(draws) for _ in range(STRETCHES_PER_STEP)]))
         for weight, *each in zip(weights, *parts, strict=True):
