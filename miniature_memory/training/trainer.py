@@ -57,7 +57,10 @@ class Trainer:
         make_deterministic(self.device, config.seed)
         shape = model_args(config, checkpoint, bins, self.device, self.dtype)
         self.config = with_model_args(config, shape, root)
-        self.memory_mb = check_memory(self.config, shape)
+        self.held_back = NOTHING
+        if config.counts and bins.tokenizer:
+            self.held_back = held_back(bins.train, bins.growth, bins.tokenizer.eot_token)
+        self.memory_mb = check_memory(self.config, shape, bins.train_tokens if len(self.held_back) else 0)
         self.model = GPT(shape).to(self.device)
         self.optimizer = make_optimizer(self.model, config)
         self.loss_scale = LossScale() if self.dtype == torch.float16 else None
@@ -68,9 +71,6 @@ class Trainer:
                                           (threads // self.n_workers,))
         self.iter_num = self.tokens_seen = self.rollbacks = self.bytes_written = 0
         position = self._restore(checkpoint) if checkpoint else None
-        self.held_back = NOTHING
-        if config.counts and bins.tokenizer:
-            self.held_back = held_back(bins.train, bins.growth, bins.tokenizer.eot_token)
         self.batches = Batches(bins.train, position_for(position, bins.growth), self.config.block_size,
                                config.replay_share, config.seed, self.held_back)
         self.token_bytes = bins.tokenizer.token_bytes() if bins.tokenizer else None
