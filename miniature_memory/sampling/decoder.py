@@ -69,7 +69,9 @@ class Decoder:
     def _match(self) -> list[int]:
         """The codes of the tokens that followed at the best matches of what ends at the last token."""
         n, ids = self.config.match_order, self.recent
-        self.runs = np.where(ids == ids[-1], np.minimum(np.insert(self.runs, 0, 0)[-len(ids):], n - 1) + 1, 0)
+        before = np.zeros(len(ids), np.int64)
+        before[1:] = self.runs[1 - len(ids):] if len(ids) > 1 else 0
+        self.runs = np.where(ids == ids[-1], np.minimum(before, n - 1) + 1, 0)
         places = np.arange(len(ids))
         lengths = np.minimum(self.runs, places + 1)  # a match ends where the context does
         keys = lengths * len(ids) + places * (lengths > 0)

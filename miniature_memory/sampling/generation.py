@@ -79,7 +79,8 @@ def generate(model: GPT, prompt: list[int], config: SampleConfig, eot_token: int
             logits = document.mix(new, decoder.states, logits)
             if config.max_copied_tokens:
                 document.avoid_copy(logits, config.max_copied_tokens)
-        token = choose_next(logits, config, set(decoder.recent.tolist()) - {eot_token}, rng)
+        seen = set(decoder.recent.tolist()) - {eot_token} if config.repetition_penalty != 1 else set()
+        token = choose_next(logits, config, seen, rng)
         if token == eot_token:
             return
         yield token, logits
