@@ -47,7 +47,7 @@ class TrainConfig:
     learning_rate: float = setting(2e-3, "of the layers' matrices, after warm-up and before decay")
     head_learning_rate: float = setting(1e-2, "of the matrix that makes logits")
     embedding_learning_rate: float = setting(0.2, "of the embedding table (Adagrad)")
-    embedding_prior: float = setting(100.0,
+    embedding_prior: float = setting(4000.0,
         "look-ups that each row of the table counts as having had; with more, rare n-grams are trusted less")
     weight_decay: float = setting(0.1, "of the layers' matrices")
     grad_clip: float = setting(1.0, "longest gradient (norm); 0: no limit")
