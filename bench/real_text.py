@@ -82,7 +82,8 @@ def score_documents(root: Path) -> dict[str, float]:
             has_bytes = np.flatnonzero(sizes[targets])
             nats = (-log_p[has_bytes, targets[has_bytes]].sum(dtype=np.float64) for log_p in (mixed, network))
             totals += (*nats, sizes[targets].sum())
-    return dict(zip(("documents", "documents_network"), totals[:2] / totals[2] / math.log(2), strict=True))
+    bits = (totals[:2] / totals[2] / math.log(2)).tolist()
+    return dict(zip(("documents", "documents_network"), bits, strict=True))
 
 
 def overlapping(loaded: Loaded, ids: np.ndarray) -> Iterator[Stretch]:
