@@ -211,6 +211,9 @@ if [ -n "$missing" ]; then
     missing=$(unmet $mode "${files[@]}")
     [ -z "$missing" ] || fail "still missing after the installation: ${missing//$'\n'/, }."
 fi
+if ! compgen -G 'miniature_memory/counting/__pycache__/*.nbi' >/dev/null; then     # else the first training would wait
+    step "Compiling the loops that count" "$python" -m miniature_memory.counting.warm_up || say 'They are compiled later.'
+fi
 say 'Ready. Three ways to begin:
   python3 run.py --topic "bread baking"    a topic, from the web
   python3 run.py --texts FILE...           your own texts

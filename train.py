@@ -30,6 +30,7 @@ IMPORT_STARTED = time.monotonic()  # train.max_minutes includes the import of to
 # Threads that wait for each other give way soon. While another program wants a core, torch's default (300,000 turns of
 # an empty loop) made training forty times slower here, this half; on idle cores both are equally fast.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy, whose products are small here and run on each worker
 
 import torch
 

@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -150,13 +150,7 @@ class World:
 
 @contextlib.contextmanager
 def serve(world: World, folder: Path) -> Iterator[int]:
-    """The port at which all hosts of a world are, with certificates that are trusted meanwhile."""
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    names = ",".join(f"DNS:{host}" for host in world.answers)
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                    "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=bench", "-addext",
-                    f"subjectAltName={names}"], check=True, capture_output=True, timeout=30)
-
+    """The port at which all hosts of a world are."""
     class Host(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             fields = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
@@ -176,9 +170,22 @@ def serve(world: World, folder: Path) -> Iterator[int]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
+    with serve_tls(world.answers, Host, folder) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def serve_tls(hosts: Iterable[str], handler: type[BaseHTTPRequestHandler], folder: Path) -> Iterator[int]:
+    """The port on loopback at which a handler answers for these hosts, with a certificate that this process trusts
+    meanwhile; `folder` gets its files."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    names = ",".join(f"DNS:{host}" for host in hosts)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=bench", "-addext",
+                    f"subjectAltName={names}"], check=True, capture_output=True, timeout=30)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Host)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:

@@ -1,54 +1,185 @@
-"""Real text: bits per byte after the same time on the same bytes, compared with nanoGPT.
+"""Real text: bits per byte after the same time on the same bytes, compared with compressors and nanoGPT.
 
-    .venv/bin/python -m bench.real_text --root demo --nanogpt DIR     some 11 minutes, after python3 run.py --demo
+    .venv/bin/python -m bench.real_text --root demo --seconds 10 40 300 --seeds 3 --nanogpt DIR     the plays
+    .venv/bin/python -m bench.real_text --root DIR --documents                                      bench.page_text's
 
-Trains a new model of the default configuration on the bins of --root for --seconds, and decodes them to characters for
-nanoGPT, which trains on those by its README's command for a CPU, for as many iterations as fit into that time. The
-validation text is the same to the byte. Seconds are those of the training loops. Both are scored by evaluation.evaluate
-over the whole validation text. Ends in one JSON line.
+For each number of seconds and each seed, a new model is made by `train.py --set train.max_minutes=...` from the bins of
+--root: `seconds` are those of the whole process. Its release is measured on the whole validation text: `windows` and
+`network` as it says itself (val_bpb and val_bpb_network: the network reads windows of block_size tokens, the counts
+each document from its beginning); `documents` and `documents_network` document by document, where the network, too, has
+at least half a window before each token.
+
+A compressor's figure is what the validation text adds to the compressed training text, per byte; with --documents, what
+each of --sample documents adds, nothing carried from one to the next. Compressors learn while they read. Seconds are
+those of one core for training and validation text. PPMd is 7-Zip's (7zz), zpaq is zpaq; those that are not installed
+are left out, and --paq FILE adds a binary of paq8px. nanoGPT trains by its README's command for a CPU, on the same text
+as characters, for as long as the longest of ours. --svg FILE draws bits per byte over seconds. Ends in one JSON line.
 """
 
 import argparse
 import json
 import math
+import resource
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
 
 from bench import race
 from bench.vocabulary import documents_of
 from miniature_memory.core.paths import PROJECT
+from miniature_memory.counting.mixture import Stretch, log_softmax
+from miniature_memory.sampling.generation import Loaded, load_model
+from miniature_memory.views import plots
 
 TRIAL_ITERS = 250  # of nanoGPT, to measure how many fit into the time; it saves a checkpoint after so many
+COMPRESSORS = {  # name -> command, which compresses FILE into OUT
+    "ppmd": ["7zz", "a", "-mmt=1", "-m0=PPMd:o=16:mem=256m", "OUT.7z", "FILE"],
+    "zpaq": ["zpaq", "a", "OUT.zpaq", "FILE", "-method", "5", "-threads", "1"],
+}
+
+
+# --- ours ----------------------------------------------------------------------------------------
+
+
+def train_ours(source: Path, seconds: float, seed: int, settings: list[str]) -> dict[str, Any]:
+    """The figures of a release that train.py makes in so many seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "root"
+        shutil.copytree(source / "data", root / "data", ignore=shutil.ignore_patterns("pages", "raw", "*.sqlite3*"))
+        command = [sys.executable, str(PROJECT / "train.py"), "--root", str(root), "--quiet",
+                   *(f"--set=train.{one}" for one in [f"max_minutes={seconds / 60}", f"seed={seed}", *settings])]
+        began = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        spent = time.perf_counter() - began
+        scores = torch.load(root / "checkpoints/release.pt", weights_only=True)["scores"]
+        documents = score_documents(root)
+    found = {"windows": scores["val_bpb"], "network": scores.get("val_bpb_network"), **documents}
+    return {name: round(value, 4) for name, value in found.items() if value} | {
+        "seconds": round(spent, 1), "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3)}
+
+
+@torch.no_grad()
+def score_documents(root: Path) -> dict[str, float]:
+    """Bits per byte of the validation text, each document from its beginning and with at least half a window of the
+    network before each token."""
+    loaded = load_model(root)
+    end, sizes = loaded.tokenizer.eot_token, loaded.tokenizer.token_bytes()
+    ids = np.fromfile(root / "data/val.bin", dtype="<u2").astype(np.int64)
+    totals = np.zeros(3)  # nats of the mixture and of the network, bytes
+    for document in np.split(ids, np.flatnonzero(ids == end) + 1):
+        for stretch in overlapping(loaded, np.append(end, document)):
+            targets, network = stretch.document[stretch.first:], log_softmax(stretch.logits)
+            mixed = loaded.mixture.log_probs(stretch) if loaded.mixture else network
+            has_bytes = np.flatnonzero(sizes[targets])
+            nats = (-log_p[has_bytes, targets[has_bytes]].sum(dtype=np.float64) for log_p in (mixed, network))
+            totals += (*nats, sizes[targets].sum())
+    bits = (totals[:2] / totals[2] / math.log(2)).tolist()
+    return dict(zip(("documents", "documents_network"), bits, strict=True))
+
+
+def overlapping(loaded: Loaded, ids: np.ndarray) -> Iterator[Stretch]:
+    """The stretches of a document, each half a window of the network; it begins with the end-of-text token."""
+    model, document = loaded.model, ids.astype(np.int32)
+    size, states = model.config.block_size, np.zeros((0, model.config.n_embd), np.float32)
+    for first in range(0, len(ids) - 1, size // 2):
+        last, begin = min(first + size // 2, len(ids) - 1), max(0, first - size // 2)
+        new = model.stream(torch.from_numpy(ids[None, begin:last]))[0, first - begin:]
+        states = np.concatenate((states, new.numpy()))
+        yield Stretch(document[:last + 1], first + 1, states, model.head(new).numpy())
+
+
+# --- the peers -----------------------------------------------------------------------------------
+
+
+def compressed(command: list[str], text: bytes) -> tuple[int, float]:
+    """The bytes of the compressed text, and the seconds that it takes."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "FILE").write_bytes(text)
+        began = time.perf_counter()
+        subprocess.run([part.replace("OUT", "out") for part in command], cwd=folder, check=True, capture_output=True)
+        spent = time.perf_counter() - began
+        return next(path.stat().st_size for path in Path(folder).iterdir() if path.name != "FILE"), spent
+
+
+def score_compressor(command: list[str], train: list[str], val: list[str], sample: int) -> dict[str, float]:
+    """Bits per byte; sample: documents that are measured one by one, 0: all at once."""
+    before = "".join(train).encode()
+    n_before, seconds = compressed(command, before)
+    chosen = [val[i] for i in np.linspace(0, len(val) - 1, min(sample, len(val))).astype(int)] if sample else [
+        "".join(val)]
+    added = [compressed(command, before + text.encode()) for text in chosen]
+    bits = 8 * sum(n - n_before for n, _ in added) / sum(len(text.encode()) for text in chosen)
+    return {"bpb": round(bits, 4), "seconds": round(median([seconds, *(sec for _, sec in added)]), 1)}
+
+
+def run_nanogpt(folder: Path, texts: list[str], seconds: float) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in ("trial", "whole"):
+            race.write_characters(Path(temporary) / name / "data", *texts)
+        trial = race.run_nanogpt(folder, Path(temporary) / "trial/data", TRIAL_ITERS)
+        peer = race.run_nanogpt(folder, Path(temporary) / "whole/data",
+                                round(TRIAL_ITERS * seconds / trial["seconds"]))
+    n_bytes = len(texts[1].encode()) / len(texts[1])  # per character
+    return {"bpb": round(peer["val_loss"] / math.log(2) / n_bytes, 4), "seconds": peer["seconds"]}
+
+
+def draw(ours: dict[str, Any], peers: dict[str, Any], column: str) -> str:
+    """Bits per byte over seconds."""
+    def points(name: str) -> list[tuple[float, float]]:
+        return [(math.log10(run["seconds"]), run[name]) for run in ours.values() if name in run]
+
+    network = "network" if column == "windows" else "documents_network"
+    series = {"network and counts": points(column), "network alone": points(network),
+              **{name: [(math.log10(peer["seconds"]), peer["bpb"])] for name, peer in peers.items()}}
+    return plots.standalone([("Bits per byte of held-out text", plots.lines(
+        "Bits per byte", series, "seconds, as powers of ten", "bits per byte"))])
+
+
+# --- the table -----------------------------------------------------------------------------------
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=PROJECT / "demo", metavar="DIR")
-    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--seconds", type=float, nargs="*", default=[10.0, 40.0, 300.0])
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--documents", action="store_true", help="compressors document by document")
+    parser.add_argument("--sample", type=int, default=30, help="how many of them")
+    parser.add_argument("--no-compressors", action="store_true")
     parser.add_argument("--nanogpt", type=Path, metavar="DIR")
+    parser.add_argument("--paq", type=Path, metavar="FILE")
+    parser.add_argument("--svg", type=Path, metavar="FILE")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another setting of train")
     args = parser.parse_args()
-    result: dict[str, object] = {"bench": "real_text"}
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "root"
-        shutil.copytree(args.root / "data", root / "data", ignore=shutil.ignore_patterns("pages", "raw", "*.sqlite3*"))
-        ours = race.race(root, [f"max_minutes={args.seconds / 60}", *args.set], args.seconds, 0.0)
-        result |= ours
-        print(f"ours: {ours}", file=sys.stderr)
-        if args.nanogpt:
-            texts = ["\n".join(documents_of(root, name)) + "\n" for name in ("train", "val")]
-            race.write_characters(Path(folder) / "trial/data", *texts)
-            race.write_characters(Path(folder) / "whole/data", *texts)
-            trial = race.run_nanogpt(args.nanogpt, Path(folder) / "trial/data", TRIAL_ITERS)
-            iters = round(TRIAL_ITERS * args.seconds / trial["seconds"])
-            peer = race.run_nanogpt(args.nanogpt, Path(folder) / "whole/data", iters)
-            del peer["peak_rss_mb"]  # the largest of all processes so far, ours included
-            n_bytes = len(texts[1].encode()) / len(texts[1])  # per character
-            peer["val_bpb"] = peer["val_loss"] / math.log(2) / n_bytes
-            result |= {"nanogpt": peer, "ratio": round(ours["val_bpb"] / peer["val_bpb"], 4)}
-    print(json.dumps(result))
+    texts = {name: documents_of(args.root, name) for name in ("train", "val")}
+    ours: dict[str, Any] = {}
+    for seconds in args.seconds:
+        runs = [train_ours(args.root, seconds, 1337 + i, args.set) for i in range(args.seeds)]
+        for run in runs:
+            print(f"{seconds:g} s: {run}", file=sys.stderr, flush=True)
+        ours[f"{seconds:g}"] = {name: median(run[name] for run in runs) for name in runs[0]}
+    peers: dict[str, Any] = {}
+    commands = {name: command for name, command in COMPRESSORS.items() if shutil.which(command[0])}
+    if args.paq:
+        commands["paq8px"] = [str(args.paq.resolve()), "-7", "FILE", "OUT.paq"]
+    for name, command in {} if args.no_compressors else commands.items():
+        peers[name] = score_compressor(command, texts["train"], texts["val"], args.sample if args.documents else 0)
+        print(f"{name}: {peers[name]}", file=sys.stderr, flush=True)
+    if args.nanogpt:
+        peers["nanogpt"] = run_nanogpt(args.nanogpt, ["\n".join(part) + "\n" for part in texts.values()],
+                                       max(args.seconds))
+    if args.svg:
+        args.svg.write_text(draw(ours, peers, "documents" if args.documents else "windows"), encoding="utf-8")
+    print(json.dumps({"bench": "real_text", "ours": ours, **peers}))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ ROOMS = {  # room -> the rooms that it may import, or modules of them
     "extraction": ["core", "responses"],
     "validation": ["core", "storage"],
     "cleaning": ["core", "storage", "validation.documents", "validation.config"],
-    "training": ["core", "storage", "model"], "sampling": ["core", "storage", "training", "model"],
+    "counting": ["core", "storage"],
+    "training": ["core", "storage", "counting", "model"],
+    "sampling": ["core", "storage", "counting", "training", "model"],
     "demo_site": ["core"],
 }
 SCRIPTS = sorted(path.stem for path in PROJECT.glob("*.py"))

@@ -22,6 +22,8 @@ class SampleConfig:
         "and among those with at least this share of the highest probability")  # Nguyen et al., arXiv 2407.01082
     repetition_penalty: float = setting(1.0,
         "above 1 makes tokens that are in the context less likely to recur")  # CTRL, arXiv 1909.05858
+    max_copied_tokens: int = setting(0,
+        "tokens in a row that may stand word for word in a training document; the next one differs; 0: no limit")
     stop: list[str] = setting([], "a sample ends before the first of these texts, such as [\"\\n\\n\"]")
     seed: int = setting(1337, "the same seed prints the same samples; the second sample uses the next seed, and so on")
     kept_prompts: list[str] = setting([],
@@ -35,7 +37,7 @@ class SampleConfig:
         for name in ("num_samples", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 1 or more")
-        for name in ("temperature", "top_k", "seed"):
+        for name in ("temperature", "top_k", "max_copied_tokens", "seed"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more")
         if not 0 < self.top_p <= 1:

@@ -28,6 +28,7 @@ class Decoder:
         self.ring = np.zeros((c.n_layer, 2, c.n_head, c.block_size, c.n_embd // c.n_head), np.float32)
         self.recent = self.runs = np.empty(0, np.int64)  # the last block_size tokens; how long each matches the last
         self.length = 0  # tokens read so far
+        self.states = np.empty((0, c.n_embd), np.float32)  # the last block's, normalized, of the tokens read last
 
     def read(self, ids: list[int]) -> np.ndarray:
         """The logits of what follows `ids`, float32 (V,). Only the first call may give several, up to block_size."""
@@ -49,7 +50,8 @@ class Decoder:
             y = softmax(scores * qk.shape[-1] ** -0.5) @ ring[1, :, :n]  # (nh, T, hs)
             x = x + y.swapaxes(0, 1).reshape(T, -1) @ to_stream
             x = x + np.square(np.maximum(normalize(x) @ up, 0)) @ down
-        logits: np.ndarray = (normalize(x[-1:]) @ self.head)[0]
+        self.states = normalize(x)
+        logits: np.ndarray = (self.states[-1:] @ self.head)[0]
         return logits
 
     def _rows(self, token: int) -> list[int]:
@@ -67,7 +69,9 @@ class Decoder:
     def _match(self) -> list[int]:
         """The codes of the tokens that followed at the best matches of what ends at the last token."""
         n, ids = self.config.match_order, self.recent
-        self.runs = np.where(ids == ids[-1], np.minimum(np.insert(self.runs, 0, 0)[-len(ids):], n - 1) + 1, 0)
+        before = np.zeros(len(ids), np.int64)
+        before[1:] = self.runs[1 - len(ids):] if len(ids) > 1 else 0
+        self.runs = np.where(ids == ids[-1], np.minimum(before, n - 1) + 1, 0)
         places = np.arange(len(ids))
         lengths = np.minimum(self.runs, places + 1)  # a match ends where the context does
         keys = lengths * len(ids) + places * (lengths > 0)

@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import DEMO, PROJECT, command, shown
 from miniature_memory.core.text import counted, strip_control
+from miniature_memory.counting.copies import copied
+from miniature_memory.counting.experts import MEMORY
+from miniature_memory.counting.mixture import Mixture, Stretch, gate_from
+from miniature_memory.counting.suffixes import load_suffixes
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import Decoder, softmax
 from miniature_memory.storage import clean_documents, documents
@@ -58,29 +63,64 @@ def choose_next(logits: np.ndarray, config: SampleConfig, seen: set[int], rng: r
     return int(rng.choices(ids[:len(p)], p.tolist())[0])
 
 
-def generate(model: GPT, prompt: list[int], config: SampleConfig, eot_token: int) -> Iterator[tuple[int, np.ndarray]]:
-    """The tokens that continue `prompt` up to the end of text, each with the logits that it was chosen from.
+def generate(model: GPT, prompt: list[int], config: SampleConfig, eot_token: int,
+             mixture: Mixture | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """The tokens that continue `prompt` up to the end of text, each with the logits that it was chosen from: the
+    network's, or the mixture's.
 
     Of a prompt longer than the context, only the end is read.
     """
     decoder, rng = Decoder(model), random.Random(config.seed)
+    document = Document(mixture, model.config.n_embd) if mixture else None
     new = prompt[-model.config.block_size:]
     for _ in range(config.max_new_tokens):
         logits = decoder.read(new)
-        token = choose_next(logits, config, set(decoder.recent.tolist()) - {eot_token}, rng)
+        if document:
+            logits = document.mix(new, decoder.states, logits)
+            if config.max_copied_tokens:
+                document.avoid_copy(logits, config.max_copied_tokens)
+        seen = set(decoder.recent.tolist()) - {eot_token} if config.repetition_penalty != 1 else set()
+        token = choose_next(logits, config, seen, rng)
         if token == eot_token:
             return
         yield token, logits
         new = [token]
 
 
+class Document:
+    """Prompt and continuation as the counts see them."""
+
+    def __init__(self, mixture: Mixture, n_embd: int) -> None:
+        self.mixture, self.n_prompt, self.n, self.position = mixture, 0, 0, 0
+        self.tokens, self.states = np.empty(2 * MEMORY + 1, np.int32), np.empty((2 * MEMORY, n_embd), np.float32)
+
+    def mix(self, new: list[int], states: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        """The logits of what follows `new` too, float32 (V,). states: the network's, (len(new), C); logits: (V,)."""
+        self.n_prompt = self.n_prompt or len(new)
+        if self.n + len(new) > len(self.states):
+            self.tokens[:MEMORY], self.states[:MEMORY] = self.tokens[self.n - MEMORY:self.n], self.states[
+                self.n - MEMORY:self.n]
+            self.position, self.n = self.position + self.n - MEMORY, MEMORY
+        last = self.n + len(new)
+        self.tokens[self.n:last], self.states[self.n:last], self.n = new, states, last
+        self.tokens[last] = 0  # whatever comes next
+        stretch = Stretch(self.tokens[:last + 1], last, self.states[:last], logits[None], self.position)
+        log_p: np.ndarray = self.mixture.log_probs(stretch)[0]
+        return log_p
+
+    def avoid_copy(self, logits: np.ndarray, most: int) -> None:
+        """Rule out, in place, the tokens that would make a copy of more than `most` tokens of the training text."""
+        written = self.tokens[max(0, self.n_prompt - self.position):self.n]
+        logits[copied(self.mixture.suffixes, written, most)[1]] = -np.inf
+
+
 def write(loaded: Loaded, config: SampleConfig) -> Iterator[Step]:
     """One continuation of `config.prompt`, step by step, in whole characters and without control characters."""
-    model, tokenizer = loaded.model, loaded.tokenizer
+    tokenizer = loaded.tokenizer
     prompt = [tokenizer.eot_token, *tokenizer.encode(config.prompt)]  # a document begins after the end of another
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     steps = (Step(token, strip_control(decode(tokenizer.decode_bytes([token]))), logits)
-             for token, logits in generate(model, prompt, config, tokenizer.eot_token))
+             for token, logits in generate(loaded.model, prompt, config, tokenizer.eot_token, loaded.mixture))
     return until_stop(steps, [text for text in config.stop if text])
 
 
@@ -113,6 +153,7 @@ class Loaded(NamedTuple):
     tokenizer: tokenizers.Tokenizer
     iter_num: int
     val_bpb: float | None
+    mixture: Mixture | None = None  # None: the network alone
 
 
 def load_model(root: Path, path: Path | None = None) -> Loaded:
@@ -134,7 +175,26 @@ def load_model(root: Path, path: Path | None = None) -> Loaded:
                          f"the one in {shown(root / 'data/tokenizer')}.", fix)
     model = GPT(GPTConfig(**state["model_args"]))
     load_weights(model, state, source)
-    return Loaded(model, tokenizer, state.get("iter_num", 0), state.get("scores", {}).get("val_bpb"))
+    mixture = load_mixture(root, state, tokenizer)
+    return Loaded(model, tokenizer, state.get("iter_num", 0), state.get("scores", {}).get("val_bpb"), mixture)
+
+
+def load_mixture(root: Path, state: State, tokenizer: tokenizers.Tokenizer) -> Mixture | None:
+    """The counts that belong to a model; None where it has none, or their files are not there."""
+    if not state.get("gate"):
+        return None
+    suffixes = load_suffixes(root, tokenizer.vocab_size)
+    if suffixes is None:
+        logger.warning("the counts of the training text are missing, so the network writes alone. Expected: "
+                       "data/suffixes.bin. Fix: %s", command("prepare.py", root))
+        return None
+    gate = gate_from({name: value.float().numpy() for name, value in state["gate"].items()
+                      if isinstance(value, torch.Tensor) and value.layout is torch.strided})
+    if gate is None:
+        logger.warning("the gate of this model is of another release, so the network writes alone. Expected: one of "
+                       "this release. Fix: %s", command("run.py", root, "--only train"))
+        return None
+    return Mixture(suffixes, tokenizer.vocab_size, gate, tokenizer.eot_token)
 
 
 def no_model(root: Path) -> StageError:

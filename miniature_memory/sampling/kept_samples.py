@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from miniature_memory.core.text import strip_control, timestamp
+from miniature_memory.counting.copies import longest_copy
 from miniature_memory.sampling.config import KEPT_PROMPTS, MOST_CHARS, SampleConfig
 from miniature_memory.sampling.generation import Loaded, write
 from miniature_memory.storage.files import append_line, read_lines
@@ -30,11 +31,14 @@ def keep(config: SampleConfig, root: Path, loaded: Loaded) -> None:
                             "prompts": [prompt for prompt, _ in pairs]}
     if not pairs or all(last.get(key) == value for key, value in line.items()):
         return  # no validation text yet, or the same model as last time
-    texts = []
+    texts, copied = [], []
     for i, (prompt, _) in enumerate(pairs):
         each = dataclasses.replace(config, prompt=prompt, max_new_tokens=KEPT_TOKENS, seed=config.seed + i)
-        texts.append("".join(step.text for step in write(loaded, each)))
-    line |= {"time": timestamp(), "texts": texts,
+        steps = list(write(loaded, each))
+        texts.append("".join(step.text for step in steps))
+        if loaded.mixture:
+            copied.append(longest_copy(loaded.mixture.suffixes, [step.token for step in steps]))
+    line |= {"time": timestamp(), "texts": texts, "copied": copied,
              "originals": [original for _, original in pairs]}
     append_line(root / KEPT_FILE, json.dumps(line, ensure_ascii=False))
 

@@ -16,6 +16,8 @@ from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import command
 from miniature_memory.training.checkpoint import move_aside
 
+NOTHING = np.empty((0, 2), np.int64)  # held back
+
 
 @dataclass(frozen=True)
 class Position:
@@ -47,20 +49,22 @@ def position_for(position: Position | None, growth: list[list[int]]) -> Position
     return Position(growth, position.plan + 1, seen if has_grown else 0)
 
 
-def epoch_windows(position: Position, block_size: int, replay_share: float, seed: int) -> np.ndarray:
+def epoch_windows(position: Position, block_size: int, replay_share: float, seed: int,
+                  held_back: np.ndarray = NOTHING) -> np.ndarray:
     """Where the windows of one epoch start in train.bin, shuffled; int64. A window is block_size tokens and a target.
 
     Windows do not overlap, and their grid moves from epoch to epoch. The first epoch after growth has
-    all new windows and `replay_share` times as many old ones; every other epoch has all there are.
+    all new windows and `replay_share` times as many old ones; every other epoch has all there are. Windows that touch
+    `held_back`, int64 (n, 2) and ascending, are left out.
     """
     rng = np.random.default_rng([seed, position.plan, position.epoch])
     n, old = position.tokens, position.old_tokens
     if position.epoch or not old:
-        return rng.permutation(_grid(rng, n, block_size))
+        return rng.permutation(_outside(held_back, _grid(rng, n, block_size), block_size))
     n_new = -(-(n - old) // block_size)  # the first one reaches back into old text if they do not come out even
     new = np.arange(n - 1 - n_new * block_size, n - 1, block_size)
     replayed = rng.permutation(_grid(rng, old, block_size))[:round(replay_share * n_new)]
-    return rng.permutation(np.concatenate((np.maximum(new, 0), replayed)))
+    return rng.permutation(_outside(held_back, np.concatenate((np.maximum(new, 0), replayed)), block_size))
 
 
 def _grid(rng: np.random.Generator, n: int, block_size: int) -> np.ndarray:
@@ -70,21 +74,31 @@ def _grid(rng: np.random.Generator, n: int, block_size: int) -> np.ndarray:
     return np.arange(rng.integers(min(block_size, n - block_size)), n - block_size, block_size)
 
 
+def _outside(held_back: np.ndarray, starts: np.ndarray, block_size: int) -> np.ndarray:
+    """Those of the windows at `starts` that touch none of the ranges."""
+    if not len(held_back):
+        return starts
+    next_range = np.searchsorted(held_back[:, 1], starts, "right")
+    begins = np.append(held_back[:, 0], np.iinfo(np.int64).max)[next_range]
+    return starts[begins > starts + block_size]
+
+
 class Batches:
     """Hands out windows of train.bin in their planned order, and knows where it stands."""
 
-    def __init__(self, path: Path, position: Position, block_size: int, replay_share: float, seed: int) -> None:
+    def __init__(self, path: Path, position: Position, block_size: int, replay_share: float, seed: int,
+                 held_back: np.ndarray = NOTHING) -> None:
         if position.tokens <= block_size:
             raise StageError(f"{path} holds {position.tokens} tokens.", f"more than train.block_size = {block_size}.",
                              f"collect more text: {command('run.py', path.parents[1])}; or start a new model "
                              f"with a shorter context: --set train.block_size={max(1, position.tokens // 2)} (after: "
                              f"{move_aside(path.parents[1] / 'checkpoints/ckpt.pt')})")
         self.path, self.position = path, position
-        self.block_size, self.replay_share, self.seed = block_size, replay_share, seed
+        self.block_size, self.replay_share, self.seed, self.held_back = block_size, replay_share, seed, held_back
         self.starts = self._epoch_windows()
 
     def _epoch_windows(self) -> np.ndarray:
-        return epoch_windows(self.position, self.block_size, self.replay_share, self.seed)
+        return epoch_windows(self.position, self.block_size, self.replay_share, self.seed, self.held_back)
 
     def next(self, batch_size: int) -> tuple[Tensor, Tensor]:
         """idx and targets, int64 (batch_size, block_size); across the end of an epoch when it comes."""

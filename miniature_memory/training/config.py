@@ -47,7 +47,7 @@ class TrainConfig:
     learning_rate: float = setting(2e-3, "of the layers' matrices, after warm-up and before decay")
     head_learning_rate: float = setting(1e-2, "of the matrix that makes logits")
     embedding_learning_rate: float = setting(0.2, "of the embedding table (Adagrad)")
-    embedding_prior: float = setting(100.0,
+    embedding_prior: float = setting(4000.0,
         "look-ups that each row of the table counts as having had; with more, rare n-grams are trusted less")
     weight_decay: float = setting(0.1, "of the layers' matrices")
     grad_clip: float = setting(1.0, "longest gradient (norm); 0: no limit")
@@ -60,6 +60,9 @@ class TrainConfig:
     max_epochs: int = setting(16, "times that the same text is read (arXiv 2305.16264); 0: no limit")
     # bench/growth.py: as good as 1, one seed
     replay_share: float = setting(0.25, "old windows to each new one, when text has been added")
+    counts: bool = setting(True,
+        "mix the network of a release with counts of what followed where the same tokens stood in the training text "
+        "and in the document; 2 % of the text teach their weights alone")
     eval_minutes: float = setting(1.0, "between looks at the validation loss; each saves ckpt.pt first")
     keep_releases: int = setting(7, "last releases whose weights stay (17 MB each), to be compared side by side")
     device: str = setting("auto", "cpu, cuda, mps; auto: the best there is")

@@ -2,44 +2,95 @@
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch import Tensor
 
+from miniature_memory.counting.mixture import Mixture, Stretch
 from miniature_memory.training.batches import read_windows
+from miniature_memory.training.mixing import Stretches
 from model import GPT
 
 Scores = dict[str, float | None]
+
+STRETCH = 256  # tokens that are mixed at once
 
 
 @torch.no_grad()
 def evaluate(model: GPT, path: Path, n_tokens: int, old_tokens: int, token_bytes: np.ndarray | None,
              batch_size: int, max_windows: int = 0) -> Scores:
-    """Validation loss (nats per token) and bits per byte: of all, of the first `old_tokens` (_old), of the rest (_new).
+    """The network's validation loss (nats per token) and bits per byte, over consecutive windows: of all, of the first
+    `old_tokens` (_old), of the rest (_new).
 
     token_bytes: int32 (vocab_size,), 0 for special tokens, which do not count in bits per byte; None: no bits per byte.
     A figure is None where there is nothing to measure.
     """
-    device = next(model.parameters()).device
-    sums = np.zeros((2, 4))  # old, new: nats, targets, nats of targets that have bytes, bytes
+    sums, device = Sums(token_bytes, old_tokens), next(model.parameters()).device
     for starts, length in val_batches(n_tokens, model.config.block_size, batch_size, max_windows):
         idx, targets = read_windows(path, starts, length)
         logits = model(idx.to(device)).float()  # (B, T, V)
-        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten().to(device), reduction="none")
-        nats = losses.view(targets.shape).cpu().double().numpy()  # (B, T)
-        n_bytes = token_bytes[targets.numpy()] if token_bytes is not None else np.zeros(nats.shape)
-        is_old = starts[:, None] + 1 + np.arange(length) < old_tokens
-        for total, part in zip(sums, (is_old, ~is_old), strict=True):
+        sums.add(starts, targets, nats_of(logits.log_softmax(-1), targets.to(device)))
+    return sums.scores()
+
+
+@torch.no_grad()
+def evaluate_both(model: GPT, mixture: Mixture, path: Path, n_tokens: int, old_tokens: int, token_bytes: np.ndarray,
+                  batch_size: int, workers: Executor) -> Scores:
+    """The mixture's figures, and as val_loss_network and val_bpb_network the network's: it reads the same windows as in
+    evaluate(), the counts each document from its beginning."""
+    whole, network = Sums(token_bytes, old_tokens), Sums(token_bytes, old_tokens)
+    stretches, device = Stretches(mixture.end_of_text, model.config.n_embd), next(model.parameters()).device
+
+    def nats(stretch: Stretch) -> np.ndarray:
+        log_p = mixture.log_probs(stretch)
+        found: np.ndarray = -log_p[np.arange(len(log_p)), stretch.document[stretch.first:]].astype(np.float64)
+        return found
+
+    for starts, length in val_batches(n_tokens, model.config.block_size, batch_size):
+        idx, targets = read_windows(path, starts, length)
+        states = model.stream(idx.to(device))  # (B, T, C)
+        states, logits = states.float().cpu(), model.head(states).float().cpu()
+        network.add(starts, targets, nats_of(logits.log_softmax(-1), targets))
+        if not starts[0]:
+            stretches.begin(int(read_windows(path, starts[:1], 1)[0]))
+        cut = stretches.cut(targets.flatten().numpy(), states.flatten(0, 1).numpy(), logits.flatten(0, 1).numpy(),
+                            STRETCH)
+        whole.add(starts, targets, np.concatenate(list(workers.map(nats, cut))).reshape(targets.shape))
+    of_network = network.scores()
+    return whole.scores() | {f"{name}_network": of_network[name] for name in ("val_loss", "val_bpb")}
+
+
+def nats_of(log_p: Tensor, targets: Tensor) -> np.ndarray:
+    """float64, of the targets' shape."""
+    nats: np.ndarray = -log_p.gather(-1, targets.long().unsqueeze(-1)).squeeze(-1).double().cpu().numpy()
+    return nats
+
+
+class Sums:
+    """Losses added up: of old and of new text."""
+
+    def __init__(self, token_bytes: np.ndarray | None, old_tokens: int) -> None:
+        self.token_bytes, self.old_tokens = token_bytes, old_tokens
+        self.sums = np.zeros((2, 4))  # old, new: nats, targets, nats of targets that have bytes, bytes
+
+    def add(self, starts: np.ndarray, targets: Tensor, nats: np.ndarray) -> None:
+        """targets and nats: (B, T), of the windows at `starts`."""
+        n_bytes = self.token_bytes[targets.cpu().numpy()] if self.token_bytes is not None else np.zeros(nats.shape)
+        is_old = starts[:, None] + 1 + np.arange(nats.shape[1]) < self.old_tokens
+        for total, part in zip(self.sums, (is_old, ~is_old), strict=True):
             total += (nats[part].sum(), part.sum(), nats[part & (n_bytes > 0)].sum(), n_bytes[part].sum())
-    scores: Scores = {}
-    for suffix, row in (("", sums.sum(0)), ("_old", sums[0]), ("_new", sums[1])):
-        all_nats, n, nats, n_bytes = row.tolist()
-        scores[f"val_loss{suffix}"] = all_nats / n if n else None
-        scores[f"val_bpb{suffix}"] = nats / n_bytes / math.log(2) if n_bytes else None
-    return scores
+
+    def scores(self) -> Scores:
+        scores: Scores = {}
+        for suffix, row in (("", self.sums.sum(0)), ("_old", self.sums[0]), ("_new", self.sums[1])):
+            all_nats, n, nats, n_bytes = row.tolist()
+            scores[f"val_loss{suffix}"] = all_nats / n if n else None
+            scores[f"val_bpb{suffix}"] = nats / n_bytes / math.log(2) if n_bytes else None
+        return scores
 
 
 def val_batches(n_tokens: int, block_size: int, batch_size: int,
@@ -66,4 +117,6 @@ def figure(entry: dict[str, Any]) -> float:
 def format_scores(scores: Scores) -> str:
     if scores["val_bpb"] is None:
         return f"{scores['val_loss']:.3f} nats per token"
-    return f"{scores['val_bpb']:.3f} bits per byte ({scores['val_loss']:.3f} nats per token)"
+    network = scores.get("val_bpb_network")
+    alone = f"; the network alone {network:.3f}" if network else ""
+    return f"{scores['val_bpb']:.3f} bits per byte ({scores['val_loss']:.3f} nats per token{alone})"

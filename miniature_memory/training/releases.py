@@ -5,9 +5,14 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+import torch
+
+from miniature_memory.counting.mixture import Gate, Mixture
+from miniature_memory.counting.suffixes import load_suffixes, update_suffixes
 from miniature_memory.training.bins import Bins
 from miniature_memory.training.checkpoint import DamagedCheckpoint, State, load_state, save_state
-from miniature_memory.training.evaluation import figure, format_scores
+from miniature_memory.training.evaluation import Scores, evaluate_both, figure, format_scores
+from miniature_memory.training.mixing import fit, steps_for
 from miniature_memory.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -43,12 +48,12 @@ def stop_reason(trainer: Trainer, release: State) -> str:
 
 def make_release(trainer: Trainer) -> State:
     """Evaluate and write release.pt, unless the one there did better on the same text. Returns what it holds."""
-    scores, old = trainer.evaluate(), load_release(trainer.root, trainer.bins)
+    (mixture, scores), old = mix_and_evaluate(trainer), load_release(trainer.root, trainer.bins)
     entry = {"growth_step": len(trainer.bins.growth), "tokens": trainer.bins.growth[-1], "iter_num": trainer.iter_num,
              "val_loss": scores["val_loss"], "val_bpb": scores["val_bpb"]}
     history = ([] if trainer.is_fresh or old is None else old["history"]) + [entry]
     new = {key: value for key, value in trainer.state().items() if key not in ("optimizer", "rng")}
-    new |= {"scores": scores, "entry": entry}
+    new |= {"scores": scores, "entry": entry, "gate": tensors_of(mixture.gate) if mixture else {}}
     if old and old["entry"]["tokens"] == entry["tokens"] and figure(old["entry"]) < figure(entry):
         logger.info("this run reached %s; the earlier release was better, at %s, and stays", format_scores(scores),
                     format_scores(old["scores"]))
@@ -59,10 +64,33 @@ def make_release(trainer: Trainer) -> State:
     return new
 
 
+def mix_and_evaluate(trainer: Trainer) -> tuple[Mixture | None, Scores]:
+    """The mixture that the release will be, and its figures; None where there is too little text for its gate, or where
+    it does not help."""
+    bins, config, tokenizer = trainer.bins, trainer.config, trainer.bins.tokenizer
+    if not len(trainer.held_back) or tokenizer is None or trainer.token_bytes is None:
+        return None, trainer.evaluate()
+    update_suffixes(trainer.root, bins.train_tokens, bins.vocab_size)
+    suffixes = load_suffixes(trainer.root, bins.vocab_size)
+    assert suffixes
+    mixture = fit(trainer.model, suffixes, trainer.held_back, tokenizer.eot_token, config.seed,
+                  steps_for(config.max_minutes), trainer.workers)
+    scores = evaluate_both(trainer.model, mixture, bins.val, bins.val_tokens, trainer.batches.position.old_val_tokens,
+                           trainer.token_bytes, config.batch_size, trainer.workers)
+    if (scores["val_loss"] or 0) > (scores["val_loss_network"] or 0):  # a network that has read what is held back
+        logger.info("the counts do not help this network (%s): the release does without them", format_scores(scores))
+        return None, trainer.evaluate()
+    return mixture, scores
+
+
+def tensors_of(gate: Gate) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array) for name, array in vars(gate).items()}
+
+
 def keep_copy(root: Path, release: State, keep: int) -> int:
     """Keep a copy of the release without what only training needs, in float16; the oldest go. Returns its bytes."""
     folder, n_bytes = root / "checkpoints/history", 0
-    small = {key: release[key] for key in ("model_args", "iter_num", "tokenizer_hash", "scores")}
+    small = {key: release[key] for key in ("model_args", "iter_num", "tokenizer_hash", "scores", "gate")}
     small["model"] = {name: value.half() for name, value in release["model"].items()}
     if keep:
         n_bytes = save_state(folder / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.pt", small)

@@ -22,6 +22,7 @@ MODEL_SHAPE = ("block_size", "ngram_order", "ngram_rows", "match_order", "qk_nor
 # of its matrices in the time there is (nanochat's ratio; Hoffmann et al., arXiv 2203.15556, have 20).
 SIZES = ("2x128", "3x192", "4x256", "6x320", "8x384", "12x512")
 TOKENS_PER_PARAMETER = 10.5
+COUNTS_MB, COUNTED_BYTES = 110, 20  # that counts take: Numba with its loops; per token. Our measurement
 CPU_EFFICIENCY, OTHER_EFFICIENCY = 0.5, 0.15  # of the matrix-product rate (bench/efficiency.py); the other is a guess
 
 
@@ -105,9 +106,11 @@ def with_model_args(config: TrainConfig, model: GPTConfig, root: Path) -> TrainC
     return dataclasses.replace(config, **has)
 
 
-def check_memory(config: TrainConfig, model: GPTConfig) -> int:
-    """The estimated need in MB. Raises StageError if that is more than allowed."""
+def check_memory(config: TrainConfig, model: GPTConfig, counted_tokens: int) -> int:
+    """The estimated need in MB. Raises StageError if that is more than allowed. counted_tokens: 0 without counts."""
     need_mb = estimate_memory_mb(model, config.batch_size, config.tokens_per_iter)
+    if counted_tokens:
+        need_mb += COUNTS_MB + round(COUNTED_BYTES * counted_tokens / 1e6)
     if need_mb > config.memory_limit_mb:
         raise StageError(f"Training would need about {need_mb:,} MB of memory.",
                          f"at most train.memory_limit_mb = {config.memory_limit_mb}.",

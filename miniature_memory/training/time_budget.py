@@ -4,20 +4,20 @@ import math
 import time
 from collections.abc import Callable
 
-EVALUATION_SPEED_UP = 2.5  # tokens per second, relative to training; our measurement, two cores
-MAX_EVALUATION_SHARE = 0.2  # of max_minutes that evaluation is expected to take: the first iterations mislead
+MAX_END_SHARE = 0.5  # of max_minutes that the release is expected to take: the first iterations mislead
 EXIT_SEC = 0.5  # reserved for the end of the process
 
 
 class TimeBudget:
     """How fast training is, and how much time is left for it.
 
-    started: when the process started, by `clock`; val_tokens: how many the evaluation at the end will read.
+    started: when the process started, by `clock`; end_tokens: how many could be trained on in the time that the release
+    takes at the end.
     """
 
-    def __init__(self, max_minutes: float, started: float, val_tokens: int,
+    def __init__(self, max_minutes: float, started: float, end_tokens: float,
                  clock: Callable[[], float] = time.monotonic) -> None:
-        self.total_sec, self.started, self.val_tokens, self.clock = 60 * max_minutes, started, val_tokens, clock
+        self.total_sec, self.started, self.end_tokens, self.clock = 60 * max_minutes, started, end_tokens, clock
         self.loop_started = clock()
         self.train_sec, self.train_tokens = 0.0, 0  # of this run
         self.save_sec = 0.0  # that the last save took
@@ -27,11 +27,11 @@ class TimeBudget:
         return self.train_tokens / self.train_sec if self.train_sec else 0.0
 
     def deadline(self) -> float:
-        """When the last iteration must end, so that evaluation and release end within max_minutes."""
+        """When the last iteration must end, so that the release is there within max_minutes."""
         if not self.total_sec:
             return math.inf
-        evaluation_sec = self.val_tokens / (EVALUATION_SPEED_UP * self.tok_per_sec) if self.train_sec else 0.0
-        reserved_sec = min(evaluation_sec, MAX_EVALUATION_SHARE * self.total_sec) + self.save_sec + EXIT_SEC
+        end_sec = self.end_tokens / self.tok_per_sec if self.train_sec else 0.0
+        reserved_sec = min(end_sec, MAX_END_SHARE * self.total_sec) + self.save_sec + EXIT_SEC
         return self.started + self.total_sec - reserved_sec
 
     def left_sec(self) -> float:

@@ -18,11 +18,12 @@ from miniature_memory.core.paths import command
 from miniature_memory.core.process import uninterrupted
 from miniature_memory.core.progress import Progress
 from miniature_memory.storage.files import write_aside
-from miniature_memory.training.batches import Batches, Position, position_for
+from miniature_memory.training.batches import NOTHING, Batches, Position, position_for
 from miniature_memory.training.bins import Bins
 from miniature_memory.training.checkpoint import State, does_not_fit, load_checkpoint, save_state
 from miniature_memory.training.config import TrainConfig
 from miniature_memory.training.evaluation import Scores, evaluate
+from miniature_memory.training.mixing import held_back, release_tokens
 from miniature_memory.training.optim import LossScale, make_optimizer, rate_at
 from miniature_memory.training.sizing import check_memory, choose_device, model_args, with_model_args
 from miniature_memory.training.time_budget import TimeBudget
@@ -56,7 +57,10 @@ class Trainer:
         make_deterministic(self.device, config.seed)
         shape = model_args(config, checkpoint, bins, self.device, self.dtype)
         self.config = with_model_args(config, shape, root)
-        self.memory_mb = check_memory(self.config, shape)
+        self.held_back = NOTHING
+        if config.counts and bins.tokenizer:
+            self.held_back = held_back(bins.train, bins.growth, bins.tokenizer.eot_token)
+        self.memory_mb = check_memory(self.config, shape, bins.train_tokens if len(self.held_back) else 0)
         self.model = GPT(shape).to(self.device)
         self.optimizer = make_optimizer(self.model, config)
         self.loss_scale = LossScale() if self.dtype == torch.float16 else None
@@ -68,10 +72,11 @@ class Trainer:
         self.iter_num = self.tokens_seen = self.rollbacks = self.bytes_written = 0
         position = self._restore(checkpoint) if checkpoint else None
         self.batches = Batches(bins.train, position_for(position, bins.growth), self.config.block_size,
-                               config.replay_share, config.seed)
+                               config.replay_share, config.seed, self.held_back)
         self.token_bytes = bins.tokenizer.token_bytes() if bins.tokenizer else None
         self.losses: deque[float] = deque(maxlen=100)
-        self.budget = TimeBudget(config.max_minutes, started, bins.val_tokens, clock)
+        at_the_end = release_tokens(bins.val_tokens, len(self.held_back) > 0, config.max_minutes)
+        self.budget = TimeBudget(config.max_minutes, started, at_the_end, clock)
         self.bar = Progress(total=1.0, desc="train", bar_format="{desc} {percentage:3.0f}%|{bar}|", delay=0.1)
 
     @property
@@ -214,6 +219,7 @@ class Trainer:
     # --- figures -------------------------------------------------------------
 
     def evaluate(self, max_windows: int = 0) -> Scores:
+        """The network's figures alone."""
         return evaluate(self.model, self.bins.val, self.bins.val_tokens, self.batches.position.old_val_tokens,
                         self.token_bytes, self.config.batch_size, max_windows)
 

@@ -42,6 +42,7 @@ class Sample(NamedTuple):
     prompts: list[str]
     texts: list[str]
     originals: list[str]
+    copied: list[float | None]  # tokens in a row that stand in a training document, the most in each text
 
 
 def read_dataset(root: Path, problems: list[Finding], min_topic_fit: float = 0.0) -> Dataset | None:
@@ -79,6 +80,11 @@ def read_examples(root: Path) -> dict[Reason, deque[dict[str, Any]]]:
     return examples
 
 
+def copied_in(line: dict[str, Any]) -> list[float | None]:
+    found = line.get("copied")
+    return [number(n) for n in found] if isinstance(found, list) else []
+
+
 def read_samples(root: Path) -> list[Sample]:
     """One for each model that got the same prompts as the last one."""
     found: list[Sample] = []
@@ -88,5 +94,5 @@ def read_samples(root: Path) -> list[Sample]:
             if found and found[-1].prompts != line["prompts"]:
                 found.clear()
             found.append(Sample(str(line.get("time", "")), number(line.get("val_bpb")), line["prompts"], line["texts"],
-                                line["originals"]))
+                                line["originals"], copied_in(line)))
     return found
