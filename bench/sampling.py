@@ -4,11 +4,12 @@
     .venv/bin/python -m bench.sampling --nanogpt DIR --root demo     also memory and bits per byte of the model there
 
 DIR is a checkout of karpathy/nanoGPT. Both continue a prompt that fills the context, with random weights and models of
-one shape, in turns: ours with generation.generate, nanoGPT with model.generate as its sample.py calls it. nanoGPT runs
-with all of torch's threads in one turn and with one thread in the next; the faster counts. cpu_ratio compares tokens
-per second of CPU time with one thread each, so it holds on a busy machine too. Tokens per second include reading the
-prompt. megabytes_per_token is the weights plus what is kept of the context; the limit is how fast they could be read,
-measured by the dot product of as many numbers with themselves.
+one shape, in turns: ours with generation.generate, nanoGPT with model.generate as its sample.py calls it. With --root,
+"with counts" is the model there and its counts, compared with nanoGPT's of that shape. nanoGPT runs with all of torch's
+threads in one turn and with one thread in the next; the faster counts. cpu_ratio compares tokens per second of CPU time
+with one thread each, so it holds on a busy machine too. Tokens per second include reading the prompt.
+megabytes_per_token is the weights plus what is kept of the context; the limit is how fast they could be read, measured
+by the dot product of as many numbers with themselves.
 
 Bits per byte are those of the first --tokens of val.bin. windows: context by context, as train.py reports them;
 sliding: by the decoder, in one pass; recomputed: each token from the block_size tokens before it, all computed again,
@@ -38,6 +39,7 @@ import torch.nn.functional as F
 
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import PeakMemory
+from miniature_memory.counting.mixture import Mixture
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import Decoder
 from miniature_memory.sampling.generation import generate, load_model
@@ -80,16 +82,22 @@ def read_rate(n_bytes: int) -> float:
     return n_bytes / median(seconds)
 
 
-def speed(name: str, nanogpt: Path, rounds: int) -> dict[str, Any]:
-    shape, n = SHAPES[name], NEW_TOKENS
+def random_model(shape: GPTConfig) -> GPT:
     torch.manual_seed(0)
-    ours, theirs = GPT(shape), nanogpt_model(nanogpt, shape)
-    for parameter in ours.parameters():
+    model = GPT(shape)
+    for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
-    prompt = torch.randint(shape.vocab_size, (1, shape.block_size))
+    return model
+
+
+def speed(name: str, ours: GPT, mixture: Mixture | None, prompt: torch.Tensor, nanogpt: Path,
+          rounds: int) -> dict[str, Any]:
+    """prompt: int64 (1, block_size)."""
+    shape, n = ours.config, NEW_TOKENS
+    theirs = nanogpt_model(nanogpt, shape)
 
     def make_ours(n: int) -> None:
-        made = sum(1 for _ in generate(ours, prompt[0].tolist(), SampleConfig(max_new_tokens=n), eot_token=-1))
+        made = sum(1 for _ in generate(ours, prompt[0].tolist(), SampleConfig(max_new_tokens=n), -1, mixture))
         assert made == n
 
     def make_theirs(n: int) -> None:
@@ -174,7 +182,15 @@ def main() -> None:
         result["peak_mb"] = sampling_mb(args.root)
         result["bits_per_byte"] = beyond_the_context(args.root, args.tokens, args.step)
     if args.nanogpt:
-        result |= {name: speed(name, args.nanogpt, args.rounds) for name in SHAPES}
+        for name, shape in SHAPES.items():
+            prompt = torch.randint(shape.vocab_size, (1, shape.block_size))
+            result[name] = speed(name, random_model(shape), None, prompt, args.nanogpt, args.rounds)
+        if args.root:
+            loaded = load_model(args.root)
+            ids = np.fromfile(args.root / "data/val.bin", dtype="<u2", count=loaded.model.config.block_size)
+            prompt = torch.from_numpy(ids.astype(np.int64))[None]
+            result["with counts"] = speed("with counts", loaded.model, loaded.mixture, prompt, args.nanogpt,
+                                          args.rounds)
     print(json.dumps(result))
 
 

@@ -192,12 +192,13 @@ def list_static(text: np.ndarray, order: np.ndarray, text_ends: np.ndarray, rang
 
 
 @compiled
-def list_matches(document: np.ndarray, first: int, i: int, tokens: np.ndarray, shares: np.ndarray, ends: np.ndarray,
-                 features: np.ndarray, scratch: np.ndarray) -> None:
-    """The experts of MATCH_ORDERS on document[i] after document[first:i], appended from ends[N_STATIC - 1] on."""
+def list_matches(document: np.ndarray, first: int, i: int, end: int, tokens: np.ndarray, shares: np.ndarray,
+                 ends: np.ndarray, features: np.ndarray, scratch: np.ndarray) -> None:
+    """The experts of MATCH_ORDERS on document[i] after document[first:i], of what followed in document[first:end],
+    appended from ends[N_STATIC - 1] on."""
     places, lengths, m = np.empty(i, np.int32), np.empty(i, np.int32), 0
     n_places, n_types = np.zeros(LONGEST_MATCH + 2, np.int64), np.zeros(LONGEST_MATCH + 2, np.int64)
-    for j in range(first + 1, i):
+    for j in range(first + 1, end):
         if document[j - 1] == document[i - 1]:
             length = 1
             while (length < LONGEST_MATCH and j - 1 - length >= first
@@ -249,12 +250,12 @@ def share_by_state(own: np.ndarray, first: int, i: int, near: np.ndarray, shares
 @compiled
 def gather(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_ends: np.ndarray, firsts: np.ndarray,
            starts: np.ndarray, document: np.ndarray, own: np.ndarray, n_own: int, first: int, near: np.ndarray,
-           end_of_text: int,
+           end_of_text: int, n_given: int,
            scratch: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """tokens, shares, ends and own_shares of Predictions for document[first:], and features, float32 (n, N_FEATURES).
 
-    own: int32 (len(document),), the document in numbers below n_own. near: float32 (n, len(document) - 1). scratch:
-    float32 (V,) of zeros.
+    n_given: how many tokens of the document may be matched. own: int32 (len(document),), the document in numbers below
+    n_own. near: float32 (n, len(document) - 1). scratch: float32 (V,) of zeros.
     """
     n, room = len(document) - first, N_STATIC * (len(bounds) - 1) * len(scratch) + N_MATCH * MEMORY
     ranges = np.zeros((len(bounds) - 1, LONGEST, 2), np.int64)
@@ -272,7 +273,7 @@ def gather(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_ends: n
             describe(features[row], 0, ranges[:, 0, 1].sum() - ranges[:, 0, 0].sum(),
                      starts[document[i - 1] + 1] - starts[document[i - 1]])
             list_static(text, order, text_ends, ranges, tokens, shares, ends[row], features[row])
-            list_matches(document, begin, i, tokens, shares, ends[row], features[row], scratch)
+            list_matches(document, begin, i, min(i, n_given), tokens, shares, ends[row], features[row], scratch)
             share_by_state(own, begin, i, near[row], own_shares[row])
         extend_ranges(ranges, text, order, text_ends, firsts, document[i], 1 if document[i] == end_of_text else LONGEST)
     return tokens, shares, ends, own_shares, features

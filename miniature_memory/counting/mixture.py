@@ -46,6 +46,7 @@ class Stretch(NamedTuple):
     states: np.ndarray  # float32 (len(document) - 1, C), the network's after each token
     logits: np.ndarray  # float32 (len(document) - first, V), the network's
     position: int = 0  # of document[0] in the whole document
+    n_given: int = 1 << 62  # tokens of the document that others wrote; the rest, the model's own, is not matched
 
 
 class Evidence(NamedTuple):
@@ -92,14 +93,14 @@ class Mixture:
         self.bigrams, self.firsts = count_bigrams(suffixes, vocab_size), find_firsts(suffixes, vocab_size)
 
     def gather(self, stretch: Stretch) -> Evidence:
-        document, first, states, logits, position = stretch
+        document, first, states, logits, position, n_given = stretch
         n, vocab_size = logits.shape
         cosine = states[first - 1:] @ states.T / np.float32(states.shape[1])  # (n, len(document) - 1)
         cosine[np.arange(cosine.shape[1]) >= first - 1 + np.arange(n)[:, None]] = -1  # itself and what comes later
         own_tokens, own = number_tokens(document, vocab_size)
         tokens, shares, ends, own_shares, features = gather(
             *self.suffixes, self.firsts, self.bigrams.starts, document, own, len(own_tokens), first,
-            np.exp(np.float32(SHARPNESS[1]) * cosine), self.end_of_text, np.zeros(vocab_size, np.float32))
+            np.exp(np.float32(SHARPNESS[1]) * cosine), self.end_of_text, n_given, np.zeros(vocab_size, np.float32))
         before, log_p = document[first - 1:-1], log_softmax(logits)
         has_pairs = self.bigrams.starts[before + 1] > self.bigrams.starts[before]
         is_empty = np.concatenate((~has_pairs[:, None], ends[:, 1:] == ends[:, :-1],

@@ -104,7 +104,8 @@ class Document:
         last = self.n + len(new)
         self.tokens[self.n:last], self.states[self.n:last], self.n = new, states, last
         self.tokens[last] = 0  # whatever comes next
-        stretch = Stretch(self.tokens[:last + 1], last, self.states[:last], logits[None], self.position)
+        stretch = Stretch(self.tokens[:last + 1], last, self.states[:last], logits[None], self.position,
+                          max(0, self.n_prompt - self.position))
         log_p: np.ndarray = self.mixture.log_probs(stretch)[0]
         return log_p
 

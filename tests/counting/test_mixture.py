@@ -71,6 +71,15 @@ def said_by(e: int, mixture: Mixture, evidence: Evidence) -> np.ndarray:
     return mix(mixture.bigrams, evidence.predictions, gates, VOCAB)
 
 
+def test_what_the_model_wrote_is_not_matched(text: np.ndarray, document: np.ndarray) -> None:
+    mixture, stretch = Mixture(make_suffixes(text), VOCAB, random_gate(), END), stretch_of(document, 30)
+    evidence = mixture.gather(stretch._replace(n_given=12))
+    for i in range(30, len(document)):
+        for e, n in enumerate(MATCH_ORDERS, len(STATIC_ORDERS)):
+            places = [p for p in range(n, 12) if np.array_equal(document[p - n:p], document[i - n:i])]
+            assert said_by(e, mixture, evidence)[i - 30] == pytest.approx(shares(places, document), abs=1e-6)
+
+
 def random_gate() -> Gate:
     random = np.random.default_rng(1)
     gate = Gate.new(random)

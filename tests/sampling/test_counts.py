@@ -53,7 +53,7 @@ def test_each_token_is_chosen_from_the_mixture(loaded: Loaded) -> None:
     states += list(decoder.states)
     assert loaded.mixture
     for i, (token, log_p) in enumerate(steps, len(prompt)):
-        expected = loaded.mixture.log_probs(Stretch(ids[:i + 1], i, np.array(states), logits[None]))[0]
+        expected = loaded.mixture.log_probs(Stretch(ids[:i + 1], i, np.array(states), logits[None], 0, len(prompt)))[0]
         assert log_p == pytest.approx(expected, abs=1e-4)
         assert np.exp(log_p).sum() == pytest.approx(1, abs=1e-5)
         logits = decoder.read([token])
