@@ -4,7 +4,6 @@ Reads   data/clean/*.jsonl        id, text, metadata
 Writes  data/tokenizer/           ranks.tiktoken, meta.json
         data/train.bin, val.bin   headerless little-endian uint16 ids, the end-of-text token after each document
         data/bins.json            what is in them; derived, for readers
-        data/suffixes.bin, .json  where each n-gram of train.bin stands; derived, for the counts next to the network
         data/meta.pkl             the vocabulary for nanoGPT's own train.py and sample.py; derived, never read here
 Alone   python3 prepare.py --set prepare.vocab_size=1024
         python3 prepare.py --retokenize
@@ -31,7 +30,6 @@ from pathlib import Path
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.stage import StageStats, stage_main
 from miniature_memory.core.text import counted
-from miniature_memory.counting.suffixes import update_suffixes
 from miniature_memory.storage import clean_documents, growth
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.training import bins_writer as bins
@@ -63,7 +61,6 @@ def run(config: PrepareConfig, root: Path, retokenize: bool = False) -> StageSta
         catalog.commit()
         bins.write_bins_json(catalog, tokenizer)
         bins.write_meta_pkl(root, tokenizer)
-        stats.bytes_written += update_suffixes(root, bins.token_counts(catalog)[0], tokenizer.vocab_size)
         describe(stats, catalog, tokenizer, drift, before if retokenize else None)
     if drift is not None and drift > DRIFT_FRAC:
         warn_of_drift(drift, root)

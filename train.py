@@ -1,7 +1,8 @@
 """Train: token bins in, a model out that continues learning in the next run.
 
 Reads   data/train.bin, val.bin     uint16 token ids; data/bins.json and data/tokenizer/ give them a meaning
-Writes  checkpoints/ckpt.pt         the model at its stable learning rate, from which the next run continues
+Writes  data/suffixes.bin, .json    where each n-gram of train.bin stands; derived, for the counts next to the network
+        checkpoints/ckpt.pt         the model at its stable learning rate, from which the next run continues
         checkpoints/ckpt.prev.pt    the one before, should ckpt.pt be damaged or missing
         checkpoints/release.pt      a branch of it whose learning rate fell to zero: the model to use
         checkpoints/history/*.pt    small copies of the last releases, for the playground
@@ -41,7 +42,7 @@ from miniature_memory.training.bins import open_bins
 from miniature_memory.training.checkpoint import State, rename_history
 from miniature_memory.training.config import TrainConfig
 from miniature_memory.training.evaluation import format_scores
-from miniature_memory.training.releases import load_release, make_release, stop_reason
+from miniature_memory.training.releases import load_release, make_release, stop_reason, update_counts
 from miniature_memory.training.trainer import Trainer
 
 IMPORT_SEC = time.monotonic() - IMPORT_STARTED
@@ -66,6 +67,8 @@ def train(config: TrainConfig, root: Path, started: float, on_iteration: Callabl
     released = load_release(root, trainer.bins)
     if released and (reason := stop_reason(trainer, released)):
         logger.info("training skipped: %s", reason)
+        if released.get("gate"):
+            update_counts(trainer)
         return make_stats(trainer, released, reason)
     with trainer.bar:
         train_stable(trainer)

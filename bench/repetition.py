@@ -47,7 +47,7 @@ def main() -> None:
     ids = np.fromfile(args.root / "data/val.bin", dtype="<u2")
     documents = [part[:-1].tolist() for part in np.split(ids, np.flatnonzero(ids == end) + 1) if len(part) > 2 * PROMPT]
     suffixes = load_suffixes(args.root, loaded.tokenizer.vocab_size)
-    assert suffixes, "no counts: python3 prepare.py"
+    assert suffixes, "no counts: python3 train.py"
     texts = {"written": [], "held_out": [part[i:i + args.tokens] for part in documents
                                          for i in range(0, len(part), args.tokens)]}
     for i in range(args.samples):

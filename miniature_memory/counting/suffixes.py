@@ -19,7 +19,7 @@ from miniature_memory.storage.files import write_aside
 DEPTH = 8  # tokens, at least, that the order respects
 SEGMENT_TOKENS = 1 << 22  # of a segment at most: some 40 bytes each while it is sorted
 MERGE_RATIO = 2  # a segment is merged with the next one if it is not more than so many times as long
-MOST_TOKENS = 1 << 32  # that a position, uint32, can count
+MOST_TOKENS = 1 << 26  # of the text that are counted, its first: 268 MB
 
 
 class Suffixes(NamedTuple):

@@ -187,7 +187,7 @@ def load_mixture(root: Path, state: State, tokenizer: tokenizers.Tokenizer) -> M
     suffixes = load_suffixes(root, tokenizer.vocab_size)
     if suffixes is None:
         logger.warning("the counts of the training text are missing, so the network writes alone. Expected: "
-                       "data/suffixes.bin. Fix: %s", command("prepare.py", root))
+                       "data/suffixes.bin. Fix: %s", command("run.py", root, "--only train"))
         return None
     gate = gate_from({name: value.float().numpy() for name, value in state["gate"].items()
                       if isinstance(value, torch.Tensor) and value.layout is torch.strided})

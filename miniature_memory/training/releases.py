@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from miniature_memory.counting.mixture import Gate, Mixture
-from miniature_memory.counting.suffixes import load_suffixes, update_suffixes
+from miniature_memory.counting.suffixes import MOST_TOKENS, Suffixes, load_suffixes, update_suffixes
 from miniature_memory.training.bins import Bins
 from miniature_memory.training.checkpoint import DamagedCheckpoint, State, load_state, save_state
 from miniature_memory.training.evaluation import Scores, evaluate_both, figure, format_scores
@@ -64,16 +64,24 @@ def make_release(trainer: Trainer) -> State:
     return new
 
 
+def update_counts(trainer: Trainer) -> Suffixes:
+    """Bring the array of suffixes up to the bins, and open it."""
+    n_tokens, vocab_size = min(trainer.bins.train_tokens, MOST_TOKENS), trainer.bins.vocab_size
+    trainer.bytes_written += update_suffixes(trainer.root, n_tokens, vocab_size)
+    suffixes = load_suffixes(trainer.root, vocab_size)
+    assert suffixes
+    return suffixes
+
+
 def mix_and_evaluate(trainer: Trainer) -> tuple[Mixture | None, Scores]:
     """The mixture that the release will be, and its figures; None where there is too little text for its gate, or where
     it does not help."""
     bins, config, tokenizer = trainer.bins, trainer.config, trainer.bins.tokenizer
     if not len(trainer.held_back) or tokenizer is None or trainer.token_bytes is None:
         return None, trainer.evaluate()
-    update_suffixes(trainer.root, bins.train_tokens, bins.vocab_size)
-    suffixes = load_suffixes(trainer.root, bins.vocab_size)
-    assert suffixes
-    mixture = fit(trainer.model, suffixes, trainer.held_back, tokenizer.eot_token, config.seed,
+    suffixes = update_counts(trainer)
+    ranges = trainer.held_back[trainer.held_back[:, 1] <= len(suffixes.text)]
+    mixture = fit(trainer.model, suffixes, ranges, tokenizer.eot_token, config.seed,
                   steps_for(config.max_minutes), trainer.workers)
     scores = evaluate_both(trainer.model, mixture, bins.val, bins.val_tokens, trainer.batches.position.old_val_tokens,
                            trainer.token_bytes, config.batch_size, trainer.workers)
