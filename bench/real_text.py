@@ -11,8 +11,8 @@ at least half a window before each token.
 
 A compressor's figure is what the validation text adds to the compressed training text, per byte; with --documents, what
 each of --sample documents adds, nothing carried from one to the next. Compressors learn while they read. Seconds are
-those of one core for training and validation text. PPMd is 7-Zip's (7zz), zpaq is zpaq; those that are not installed
-are left out, and --paq FILE adds a binary of paq8px. nanoGPT trains by its README's command for a CPU, on the same text
+those of one core for training and validation text. PPMd is 7-Zip's (7zz); a compressor that is not installed is
+skipped, and --paq FILE adds a binary of paq8px. nanoGPT trains by its README's command for a CPU, on the same text
 as characters, for as long as the longest of ours. --svg FILE draws bits per byte over seconds. Ends in one JSON line.
 """
 

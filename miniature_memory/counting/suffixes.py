@@ -71,8 +71,8 @@ def paths_of(root: Path) -> tuple[Path, Path]:
 
 
 def update_suffixes(root: Path, n_tokens: int, vocab_size: int) -> int:
-    """Let the files cover the first n_tokens of train.bin. Whatever is missing, damaged or of another text is sorted
-    anew. Returns the bytes written."""
+    """Let the files cover the first n_tokens of train.bin. Segments that are missing, damaged or of another text
+    are sorted again. Returns the bytes written."""
     array, contents = paths_of(root)
     text = np.memmap(root / "data/train.bin", dtype="<u2", mode="r", shape=(n_tokens,))
     ends = [end for end, *_ in whole_segments(root, text)]

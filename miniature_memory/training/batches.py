@@ -54,8 +54,8 @@ def epoch_windows(position: Position, block_size: int, replay_share: float, seed
     """Where the windows of one epoch start in train.bin, shuffled; int64. A window is block_size tokens and a target.
 
     Windows do not overlap, and their grid moves from epoch to epoch. The first epoch after growth has
-    all new windows and `replay_share` times as many old ones; every other epoch has all there are. Windows that touch
-    `held_back`, int64 (n, 2) and ascending, are left out.
+    all new windows and `replay_share` times as many old ones; every other epoch has all there are. Windows that overlap
+    `held_back`, int64 (n, 2) and ascending, are skipped.
     """
     rng = np.random.default_rng([seed, position.plan, position.epoch])
     n, old = position.tokens, position.old_tokens
