@@ -8,8 +8,8 @@ from miniature_memory.counting.suffixes import Suffixes
 
 def copied(suffixes: Suffixes, tokens: np.ndarray, most: int) -> tuple[int, np.ndarray]:
     """How many of the last `tokens` (int32) stand in the training text in a row, 0 below LONGEST; and, if these are
-    `most` or more, which tokens would go on with the copy."""
-    length, followers = find_copies(*suffixes, tokens, max(most, LONGEST))
+    `most` or more, which tokens would go on with the copy. most: LONGEST or more."""
+    length, followers = find_copies(*suffixes, tokens, most)
     return int(length), followers
 
 
@@ -22,8 +22,7 @@ def longest_copy(suffixes: Suffixes, tokens: list[int]) -> int:
 @compiled
 def find_copies(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_ends: np.ndarray,
                 tokens: np.ndarray, most: int) -> tuple[int, np.ndarray]:
-    n, longest, n_found = len(tokens), 0, 0
-    found = np.empty(64, np.int64)
+    n, longest, found = len(tokens), 0, np.empty(0, np.int64)
     for s in range(len(bounds) - 1):
         low, high = bounds[s], bounds[s + 1]
         if n < LONGEST:
@@ -31,13 +30,15 @@ def find_copies(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_en
         for offset in range(LONGEST):
             if low < high:
                 low, high = narrow(text, order, text_ends[s], low, high, offset, tokens[n - LONGEST + offset])
+        followers, n_found = np.empty(high - low, np.int64), 0
         for j in range(low, high):
             place, length = int(order[j]), LONGEST
             while length < n and place > 0 and text[place - 1] == tokens[n - 1 - length]:
                 place -= 1
                 length += 1
             longest = max(longest, length)
-            if length >= most and order[j] + LONGEST < len(text) and n_found < len(found):
-                found[n_found] = text[order[j] + LONGEST]
+            if length >= most and order[j] + LONGEST < len(text):
+                followers[n_found] = text[order[j] + LONGEST]
                 n_found += 1
-    return longest, found[:n_found]
+        found = np.concatenate((found, followers[:n_found]))
+    return longest, found

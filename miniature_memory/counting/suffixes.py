@@ -75,12 +75,13 @@ def update_suffixes(root: Path, n_tokens: int, vocab_size: int) -> int:
     are sorted again. Returns the bytes written."""
     array, contents = paths_of(root)
     text = np.memmap(root / "data/train.bin", dtype="<u2", mode="r", shape=(n_tokens,))
-    ends = [end for end, *_ in whole_segments(root, text)]
+    segments = whole_segments(root, text)
+    ends = [end for end, *_ in segments]
     wanted = plan_segments(ends, n_tokens)
     keep = sum(own == other for own, other in zip(ends, wanted, strict=False))
     if keep == len(wanted) and keep == len(ends):
         return 0
-    segments = whole_segments(root, text)[:keep]
+    segments = segments[:keep]
     write_contents(contents, segments)
     n_bytes, first = 0, segments[-1][0] if segments else 0
     with naming(array), open(array, "r+b" if array.exists() else "w+b") as stream:

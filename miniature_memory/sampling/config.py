@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from miniature_memory.core.config import setting
 
 KEPT_PROMPTS = 3  # that the report shows
+LEAST_COPIED = 6  # tokens that are looked up at once, counting.experts.LONGEST
 MOST_CHARS = 360  # of a kept prompt
 
 
@@ -23,7 +24,8 @@ class SampleConfig:
     repetition_penalty: float = setting(1.0,
         "above 1 makes tokens that are in the context less likely to recur")  # CTRL, arXiv 1909.05858
     max_copied_tokens: int = setting(0,
-        "tokens in a row that may stand word for word in a training document; the next one differs; 0: no limit")
+        "tokens in a row, 6 or more, that may stand word for word in a training document; the next one differs; for "
+        "models with counts; 0: no limit")
     stop: list[str] = setting([], "a sample ends before the first of these texts, such as [\"\\n\\n\"]")
     seed: int = setting(1337, "the same seed prints the same samples; the second sample uses the next seed, and so on")
     kept_prompts: list[str] = setting([],
@@ -40,6 +42,8 @@ class SampleConfig:
         for name in ("temperature", "top_k", "max_copied_tokens", "seed"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more")
+        if 0 < self.max_copied_tokens < LEAST_COPIED:
+            raise ValueError(f"max_copied_tokens = {self.max_copied_tokens}; expected 0, or {LEAST_COPIED} or more")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p = {self.top_p}; expected more than 0 and at most 1")
         if not 0 <= self.min_p <= 1:

@@ -66,7 +66,7 @@ def evaluate_both(model: GPT, mixture: Mixture, path: Path, n_tokens: int, old_t
 
 def nats_of(log_p: Tensor, targets: Tensor) -> np.ndarray:
     """float64, of the targets' shape."""
-    nats: np.ndarray = -log_p.gather(-1, targets.long().unsqueeze(-1)).squeeze(-1).double().cpu().numpy()
+    nats: np.ndarray = -log_p.gather(-1, targets.long().unsqueeze(-1)).squeeze(-1).cpu().double().numpy()
     return nats
 
 

@@ -147,4 +147,11 @@ def test_copies_are_as_long_as_they_are(text: np.ndarray) -> None:
     length, followers = copied(suffixes, written, 30)
     assert text[130] in followers and length >= 30
     assert len(copied(suffixes, written, length + 1)[1]) == 0
-    assert copied(suffixes, written[:5], 3)[0] == 0
+    assert copied(suffixes, written[:5], 6)[0] == 0
+
+
+def test_every_follower_of_a_copy_is_found() -> None:
+    text = np.tile(np.array([1, 2, 3, 4, 5, 6, 0], np.uint16), 200)
+    text[6::7] = np.arange(200) % 8  # what follows: seldom the same
+    followers = copied(make_suffixes(text, 700), np.array([1, 2, 3, 4, 5, 6], np.int32), 6)[1]
+    assert set(followers.tolist()) == set(range(8))

@@ -15,7 +15,7 @@ from miniature_memory.counting.copies import longest_copy
 from miniature_memory.counting.mixture import Stretch
 from miniature_memory.counting.suffixes import paths_of
 from miniature_memory.sampling import generation
-from miniature_memory.sampling.config import SampleConfig
+from miniature_memory.sampling.config import LEAST_COPIED, SampleConfig
 from miniature_memory.sampling.generation import Loaded, generate, load_model, write
 from miniature_memory.sampling.kept_samples import keep
 from miniature_memory.training import mixing
@@ -75,6 +75,12 @@ def test_no_copy_is_longer_than_it_may_be(loaded: Loaded) -> None:
         lengths.append(longest_copy(loaded.mixture.suffixes, written))
     assert lengths[0] > 12
     assert experts.LONGEST < lengths[1] <= 8 < lengths[2] <= 12
+
+
+def test_a_copy_shorter_than_what_is_looked_up_cannot_be_ruled_out() -> None:
+    assert LEAST_COPIED == experts.LONGEST
+    with pytest.raises(ValueError, match="0, or 6 or more"):
+        SampleConfig(max_copied_tokens=5)
 
 
 def test_without_its_counts_the_network_writes_alone(root: Path, caplog: pytest.LogCaptureFixture) -> None:
