@@ -190,7 +190,8 @@ def test_a_reload_keeps_the_form_and_the_answers(server: Server, chromium: Chrom
         for n, text in enumerate(("first", "second")):
             page.get_by_label("Beginning").fill(text)
             page.get_by_role("button", name="Continue").click()
-            page.locator(".end").nth(n).get_by_text(re.compile("per second|immediately")).wait_for()
+            page.locator("article").nth(n).wait_for()  # the new answer comes first, the older ones move down
+            page.locator(".end").first.get_by_text(re.compile("per second|immediately")).wait_for()
         page.get_by_label("Compare with").select_option(EARLIER)
         page.get_by_text("Settings").click()
         page.get_by_label("Seed").fill("42")
