@@ -23,6 +23,7 @@ from miniature_memory.counting.experts import (
     SHARPNESS,
     Predictions,
     count_bigrams,
+    expected,
     find_firsts,
     gather,
     mix,
@@ -32,7 +33,7 @@ from miniature_memory.counting.experts import (
 from miniature_memory.counting.suffixes import Suffixes
 
 HIDDEN = 64  # units of the gate
-N_NETWORK_FEATURES = 4
+N_NETWORK_FEATURES = 4 + 15
 FLOOR = 1e-6  # probability that counts leave to all tokens together, so that none is impossible
 MOST_DEVIATIONS = 5.0  # of a feature from its mean
 IMPOSSIBLE = -1e9  # logit of an expert that says nothing
@@ -108,7 +109,7 @@ class Mixture:
         of_network = np.stack((-np.vecdot(np.exp(log_p), log_p), log_p.max(-1), cosine.max(-1),
                                np.log1p(np.arange(position + first, position + first + n, dtype=np.float32))), -1)
         return Evidence(log_p, Predictions(before, tokens, shares, ends, own_tokens, own_shares),
-                        np.concatenate((features, of_network), 1), is_empty)
+                        np.concatenate((features, of_network, expected(log_p, self.bigrams, before, tokens, shares, ends)), 1), is_empty)
 
     def log_probs(self, stretch: Stretch) -> np.ndarray:
         """float32 (n, V)."""
