@@ -280,15 +280,17 @@ def gather(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_ends: n
 
 
 @compiled
-def expected(log_p: np.ndarray, bigrams: Bigrams, before: np.ndarray, tokens: np.ndarray, shares: np.ndarray,
-             ends: np.ndarray) -> np.ndarray:
-    """What the network thinks of each expert's first choice: log p, float32 (n, N_STATIC + N_MATCH); 0 if it has none."""
+def judge(log_p: np.ndarray, bigrams: Bigrams, before: np.ndarray, tokens: np.ndarray, shares: np.ndarray,
+          ends: np.ndarray) -> np.ndarray:
+    """What the network thinks of the likeliest token of each expert but those of SHARPNESS, of several the last: its
+    log p, float32 (n, N_STATIC + N_MATCH); 0 for an empty expert. log_p: float32 (n, V)."""
+    starts, followers, follower_shares = bigrams
     found = np.zeros(ends.shape, np.float32)
     for i in range(len(before)):
         best = np.float32(0)
-        for j in range(bigrams.starts[before[i]], bigrams.starts[before[i] + 1]):
-            if bigrams.shares[j] > best:
-                best, found[i, 0] = bigrams.shares[j], log_p[i, bigrams.tokens[j]]
+        for j in range(starts[before[i]], starts[before[i] + 1]):
+            if follower_shares[j] >= best:
+                best, found[i, 0] = follower_shares[j], log_p[i, followers[j]]
         for e in range(1, ends.shape[1]):
             best = np.float32(0)
             for j in range(ends[i, e - 1], ends[i, e]):
