@@ -191,10 +191,13 @@ class Decoder {
     for (let i = last; i >= 0; i--) {
       runs[i] = recent[i] === token ? Math.min(i && runs[i - 1], match_order - 1) + 1 : 0
     }
-    const codes = [], used = new Set([last])
+    const codes = [], used = new Set()
     for (let rank = 0; match_order && rank < constants.matches; rank++) {
       let best = -1, longest = 0  // the longest, and of those the last
-      for (let i = 0; i <= last; i++) if (runs[i] && runs[i] >= longest && !used.has(i)) [best, longest] = [i, runs[i]]
+      for (let i = 0; i < last; i++) {
+        const length = Math.min(runs[i], i + 1)  // a match ends where the context does
+        if (length && length >= longest && !used.has(i)) [best, longest] = [i, length]
+      }
       used.add(best)
       codes.push(matchCode(rank, longest, best < 0 ? -1 : recent[best + 1]))
     }
@@ -331,6 +334,7 @@ $("prompt").onkeydown = event => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("go").click()
 }
 
+say("Opening the model…")
 addSliders()
 $("settings").open = matchMedia("(min-width: 60rem)").matches
 $("prompt").value = facts.prompt

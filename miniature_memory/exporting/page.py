@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 
 from miniature_memory.core.command_line import ArgumentParser, common_arguments, guarded
-from miniature_memory.core.config import Tables, build_config, read_tables
+from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.core.errors import EXIT_DONE, StageError, cannot_write
 from miniature_memory.core.paths import command, shown
 from miniature_memory.core.text import counted, strip_control
 from miniature_memory.exporting.patterns import in_javascript
 from miniature_memory.sampling.config import SampleConfig
-from miniature_memory.sampling.decoder import EPSILON, Decoder
+from miniature_memory.sampling.decoder import EPSILON
 from miniature_memory.sampling.generation import Network, load_network
 from miniature_memory.sampling.playground import MOST_PROMPT_CHARS, examples
 from miniature_memory.storage import documents
@@ -38,7 +38,9 @@ from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import QUERIES, read_list, write_aside
 from miniature_memory.training.checkpoint import move_aside
 from miniature_memory.training.tokenizer import Tokenizer, retokenize
-from model import GPT, HASH_MIX, HASH_STEP, MATCHES
+from model import GPT, HASH_MIX, HASH_STEP, MATCHES, ROTARY_BASE
+
+logger = logging.getLogger(__name__)
 
 MOST_MB = 300  # of a page: browsers keep it as one string of 512 MB at most, and phones have little more memory
 MOST_LICENSES = 5  # that are named
@@ -52,7 +54,10 @@ def write_page(root: Path, target: Path) -> int:
         raise StageError(f"The page would be called {target.name}.", "a name by which browsers know a page.",
                          f"add .html: {shown(target)}.html")
     tables = read_tables(root)
-    content = page(root, load_network(root), tables)
+    config: SampleConfig = build_config(SampleConfig, "sample", tables)
+    if config.stop or config.max_copied_tokens:
+        logger.warning("sample.stop and sample.max_copied_tokens have no effect in a page")
+    content = page(root, load_network(root), config, tables["run"]["topic"])
     try:
         write_aside(target, content)
     except OSError as error:
@@ -60,11 +65,11 @@ def write_page(root: Path, target: Path) -> int:
     return len(content)
 
 
-def page(root: Path, network: Network, tables: Tables) -> bytes:
+def page(root: Path, network: Network, config: SampleConfig, topic: str) -> bytes:
     style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     weights = base64.b64encode(float16_weights(network.model, root))
-    facts = facts_of(root, network, build_config(SampleConfig, "sample", tables)) | {"weights": len(weights)}
-    said = {name: escape(strip_control(text)) for name, text in sentences(root, network, tables).items()}
+    facts = facts_of(root, network, config) | {"weights": len(weights)}
+    said = {name: escape(strip_control(text)) for name, text in sentences(root, network, topic).items()}
     template = string.Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     before, after = template.substitute(
         said, style=style, script=script, facts=json.dumps(facts).replace("<", "\\u003c"),
@@ -97,12 +102,13 @@ def float16_weights(model: GPT, root: Path) -> bytes:
 
 
 def facts_of(root: Path, network: Network, config: SampleConfig) -> dict[str, Any]:
-    prompts = [config.prompt] if config.prompt else examples(config, root)
+    model, prompts = network.model.config, [config.prompt] if config.prompt else examples(config, root)
+    hs = model.n_embd // model.n_head
     return {
-        "config": vars(network.model.config) | {"table_rows": network.model.config.table_rows},
+        "config": vars(model) | {"table_rows": model.table_rows},
         "tokens": base64_tokens(network.tokenizer), "pattern": pattern_of(network.tokenizer, root),
         "constants": {"epsilon": EPSILON, "matches": MATCHES, "hash_step": str(HASH_STEP), "hash_mix": str(HASH_MIX),
-                      "frequency": Decoder(network.model).frequency.tolist()},
+                      "frequency": [ROTARY_BASE ** (-i / hs) for i in range(0, hs, 2)]},
         "settings": {name: getattr(config, name) for name in SETTINGS},
         "prompt": strip_control(next(iter(prompts), "")), "most_prompt_chars": MOST_PROMPT_CHARS}
 
@@ -124,11 +130,11 @@ def pattern_of(tokenizer: Tokenizer, root: Path) -> str:
 # --- what the page says --------------------------------------------------------------------------
 
 
-def sentences(root: Path, network: Network, tables: Tables) -> dict[str, str]:
+def sentences(root: Path, network: Network, topic: str) -> dict[str, str]:
     made = datetime.fromtimestamp(network.path.stat().st_mtime, UTC)
-    return {"title": title(tables["run"]["topic"], root), "made": f"{made.day} {made:%B %Y}",
-            "text": learned_from(network.state), "bits": bits_per_byte(network.state), "licenses": licenses(root),
-            "parameters": f"{network.model.num_parameters() / 1e6:.1f} million"}
+    return {"title": title(topic, root), "made": f"{made.day} {made:%B %Y}",
+            "parameters": f"{network.model.num_parameters() / 1e6:.1f} million", "text": learned_from(network.state),
+            "bits": bits_per_byte(network.state), "licenses": licenses(root)}
 
 
 def title(topic: str, root: Path) -> str:
@@ -138,13 +144,13 @@ def title(topic: str, root: Path) -> str:
 
 
 def learned_from(state: Mapping[str, Any]) -> str:
-    """From how much text. A token is as long as validation text has it: nats per token over bits per byte."""
+    """From how much text. A token is as long as in validation text: nats per token over nats per byte."""
     tokens, scores = state.get("entry", {}).get("tokens"), state.get("scores", {})
-    if not isinstance(tokens, list) or not tokens or not number(tokens[0]):
-        return "It is still in training."
+    if not isinstance(tokens, list) or not tokens or not isinstance(tokens[0], int):
+        return "still in training"
     loss, bits = number(scores.get("val_loss")), number(scores.get("val_bpb"))
-    size = f", about {tokens[0] * loss / math.log(2) / bits / 1e6:,.1f} MB" if loss and bits else ""
-    return f"It learned from {counted(tokens[0], 'token')} of text{size}."
+    size = f" (about {tokens[0] * loss / math.log(2) / bits / 1e6:,.1f} MB)" if loss and bits else ""
+    return f"trained on {counted(tokens[0], 'token')} of text{size}"
 
 
 def bits_per_byte(state: Mapping[str, Any]) -> str:
@@ -153,9 +159,9 @@ def bits_per_byte(state: Mapping[str, Any]) -> str:
     both, network = number(scores.get("val_bpb")), number(scores.get("val_bpb_network"))
     if not both:
         return "How well it predicts text was not measured."
-    return f"It predicts text that it has not read at {network or both:.3f} bits per byte." + (
-        f" On the machine where it learned, it also looks up what followed the same words in its text, which gives "
-        f"{both:.3f}; that index is too large for this page." if network else "")
+    return f"On text that it has never seen, it reaches {network or both:.3f} bits per byte; lower is better." + (
+        f" With its index of the training text, which is too large for this page, it reaches {both:.3f}."
+        if network else "")
 
 
 def number(value: object) -> float | None:
@@ -171,10 +177,10 @@ def licenses(root: Path) -> str:
     except (StageError, sqlite3.Error):
         found = {}
     if not found:
-        return "Which licenses the texts name that it learned from is not known here."
+        return "The licenses of its texts are not known here."
     named = [f"{name[:100]} ({counted(n, 'document')})" for name, n in found.items()]
     more = " and others" if len(named) > MOST_LICENSES else ""
-    return f"Licenses that the texts name which it learned from: {', '.join(named[:MOST_LICENSES])}{more}."
+    return f"Licenses of its texts, as they name them: {', '.join(named[:MOST_LICENSES])}{more}."
 
 
 def main(argv: list[str] | None = None) -> int:

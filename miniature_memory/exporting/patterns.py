@@ -1,7 +1,7 @@
 """Patterns: the regular expression of a tokenizer, as JavaScript has it.
 
-JavaScript knows neither possessive quantifiers nor (in older browsers) groups that ignore case, and its \\s is not
-Unicode's white space. What is not known here is refused, so that no page splits text in another way than its model does.
+JavaScript has no possessive quantifiers, in older browsers no groups that ignore case, and a \\s that is not Unicode's
+white space. What is not known here is refused, so that no page splits text in another way than its model does.
 """
 
 import re
@@ -47,5 +47,7 @@ def translated(atom: str, ignores_case: bool) -> str:
 
 
 def cases(char: str) -> str:
-    """A character and what is equal to it without regard to case."""
-    return f"{char.lower()}{char.upper()}{OTHER_CASES.get(char.lower(), '')}" if char.isascii() and char.isalpha() else char
+    """A letter in both cases, and what else is equal to it without regard to case; any other character as it is."""
+    if not (char.isascii() and char.isalpha()):
+        return char
+    return char.lower() + char.upper() + OTHER_CASES.get(char.lower(), "")
