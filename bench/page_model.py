@@ -39,7 +39,7 @@ SPEED = """async ([ids, settings]) => {
 }"""
 READ = """ids => {
     const decoder = new Decoder()
-    return ids.map(id => { decoder.read(id); return [...decoder.next()] })
+    return JSON.stringify(ids.map(id => { decoder.read(id); return [...decoder.next()] }))
 }"""
 
 
@@ -69,7 +69,7 @@ def same_texts(page: Page, network: Network, prompts: list[list[int]], n_tokens:
 def largest_difference(page: Page, network: Network, ids: list[int]) -> float:
     decoder = Decoder(network.model)
     return max(float(np.abs(softmax(np.array(theirs)) - softmax(decoder.read([token]).astype(np.float64))).max())
-               for token, theirs in zip(ids, page.evaluate(READ, ids), strict=True))
+               for token, theirs in zip(ids, json.loads(page.evaluate(READ, ids)), strict=True))
 
 
 def measure(page: Page, root: Path, path: Path, args: argparse.Namespace) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def measure(page: Page, root: Path, path: Path, args: argparse.Namespace) -> dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="the folder of a trained model")
-    parser.add_argument("--tokens", type=int, default=500)
+    parser.add_argument("--tokens", type=int, default=200)
     parser.add_argument("--prompts", type=int, default=40)
     parser.add_argument("--positions", type=int, default=1000)
     args = parser.parse_args()

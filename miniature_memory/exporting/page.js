@@ -2,7 +2,8 @@
 // sampling/generation.py, training/tokenizer.py.
 "use strict"
 const $ = id => document.getElementById(id)
-const {config, constants, pattern, settings: defaults, ...facts} = JSON.parse($("facts").textContent)
+const facts = JSON.parse($("facts").textContent)
+const {config, constants} = facts
 
 // --- text to token ids and back ---
 
@@ -14,7 +15,7 @@ const bytesOf = token => Uint8Array.from(token, char => char.charCodeAt(0))
 function encode(text) {
   const ids = [], utf8 = new TextEncoder()
   const whole = new TextDecoder("utf-8", {ignoreBOM: true}).decode(utf8.encode(text))  // without halves of characters
-  for (const [piece] of whole.matchAll(new RegExp(pattern, "gu"))) {
+  for (const [piece] of whole.matchAll(new RegExp(facts.pattern, "gu"))) {
     let bytes = ""
     for (const byte of utf8.encode(piece)) bytes += String.fromCharCode(byte)
     if (ranks.has(bytes)) ids.push(ranks.get(bytes))
@@ -23,7 +24,7 @@ function encode(text) {
   return ids
 }
 
-function mergePairs(bytes) {  // byte pair encoding: of the pairs of the lowest rank, the first becomes one part; and again
+function mergePairs(bytes) {  // byte pair encoding: the first pair of the lowest rank becomes one part, and again
   const rankOf = (part, next) => next === undefined ? Infinity : ranks.get(part + next) ?? Infinity
   let parts = [...bytes], pairs = parts.map((part, i) => rankOf(part, parts[i + 1]))
   for (;;) {
@@ -64,10 +65,10 @@ function readModel() {
     const part = atob(text.slice(at, at + CHUNK))
     for (let i = 0; i < part.length; i++) bytes[to++] = part.charCodeAt(i)
   }
-  $("weights").remove()
   const {n_embd: C, n_layer, vocab_size, table_rows} = config
   let at = table_rows * C
-  const halves = new Uint16Array(bytes.buffer), next = n => Float32Array.from(halves.subarray(at, at += n), half => FLOAT16[half])
+  const halves = new Uint16Array(bytes.buffer)
+  const next = n => Float32Array.from(halves.subarray(at, at += n), half => FLOAT16[half])
   const layers = Array.from({length: n_layer}, () => (
     {qkv: next(3 * C * C), toStream: next(C * C), up: next(4 * C * C), down: next(4 * C * C)}))
   model = {table: halves.subarray(0, table_rows * C), layers, head: next(vocab_size * C)}
@@ -244,7 +245,7 @@ function* generate(prompt, settings) {  // null for each token that is read, the
 
 const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g  // core/text.py
 
-function* write(prompt, settings) {  // {isRead, text} for each token
+function* write(prompt, settings) {  // {isWritten, text} for each token
   const decoder = new TextDecoder("utf-8", {ignoreBOM: true})
   for (const token of generate([eot_token, ...encode(prompt)], settings)) {
     const text = token === null ? "" : decoder.decode(bytesOf(tokens[token]), {stream: true})
@@ -278,11 +279,11 @@ function addSliders() {
     label.htmlFor = name
     shown.setAttribute("aria-hidden", "true")  // screen readers read the slider's value
     input.setAttribute("aria-describedby", note.id)
-    input.value = defaults[name]
+    input.value = facts.settings[name]
     input.oninput = () => { shown.textContent = Number(input.value) }
     input.oninput()
     row.append(label, shown, input, note)
-    $("settings").append(row)
+    $("sliders").append(row)
   }
 }
 
@@ -296,6 +297,7 @@ async function answer(prompt, settings) {
   text.dir = "auto"
   text.append(make("span", "prompt", prompt), document.createTextNode(""))
   $("answers").prepend(text)
+  text.scrollIntoView({block: "nearest"})
   if ($("answers").children.length > MOST_ANSWERS) $("answers").lastElementChild.remove()
   $("halt").disabled = false
   say("Reading…")
@@ -318,8 +320,8 @@ $("form").onsubmit = event => {
   event.preventDefault()
   const prompt = $("prompt").value, {most_prompt_chars: most} = facts, number = n => n.toLocaleString("en-GB")
   if (prompt.length > most) {
-    say(`The beginning has ${number(prompt.length)} characters; expected at most ${number(most)}. The model sees only its ` +
-        "end, so remove the first part.", true)
+    say(`The beginning has ${number(prompt.length)} characters; expected at most ${number(most)}. The model sees only ` +
+        "its end, so remove the first part.", true)
   } else {
     answer(prompt, Object.fromEntries(Object.keys(SLIDERS).map(name => [name, Number($(name).value)])))
   }
@@ -335,6 +337,8 @@ $("prompt").onkeydown = event => {
 }
 
 say("Opening the model…")
+$("go").disabled = $("halt").disabled = true
+$("sliders").replaceChildren()  // a browser saves a page as it is, with its sliders and answers
 addSliders()
 $("settings").open = matchMedia("(min-width: 60rem)").matches
 $("prompt").value = facts.prompt

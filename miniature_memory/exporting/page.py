@@ -180,7 +180,7 @@ def licenses(root: Path) -> str:
         return "The licenses of its texts are not known here."
     named = [f"{name[:100]} ({counted(n, 'document')})" for name, n in found.items()]
     more = " and others" if len(named) > MOST_LICENSES else ""
-    return f"Licenses of its texts, as they name them: {', '.join(named[:MOST_LICENSES])}{more}."
+    return f"Licenses of its texts: {', '.join(named[:MOST_LICENSES])}{more}."
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -191,7 +191,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> int:
         args = parser.parse(argv)
         logging.basicConfig(level=logging.ERROR if args.quiet else logging.INFO, format="%(message)s", force=True)
-        print(f"{args.file}: {write_page(args.root, args.file) / 1e6:.1f} MB; any browser opens it, also offline")
+        print(f"{args.file}: {write_page(args.root, args.file) / 1e6:.1f} MB; opens in any browser, also offline")
         return EXIT_DONE
 
     return guarded("page.py", work)

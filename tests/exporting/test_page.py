@@ -65,8 +65,8 @@ def set_topic(root: Path, topic: str) -> None:
 
 def write_model(root: Path, pattern: str = BPE_PATTERN, pairs: bool = False, state: dict[str, Any] | None = None,
                 **shape: Any) -> Network:
-    """A root with a model of random weights. pairs: its vocabulary also has all pairs and triples of letters."""
-    letters = [bytes([i]) for i in range(97, 123)]
+    """A root with a model of random weights. pairs: its vocabulary also has pairs and triples of letters."""
+    letters = [bytes([i]) for i in range(97, 97 + 13)]
     longer = [a + b for a in letters for b in letters] + [a + b + c for a in letters for b in letters for c in letters]
     words = [bytes([i]) for i in range(256)] + longer * pairs
     tokenizer = Tokenizer("bpe", pattern, {word: rank for rank, word in enumerate(words)})
@@ -150,7 +150,7 @@ def test_the_page_says_how_good_the_network_is_without_its_counts(tmp_path: Path
 def test_the_page_says_under_which_licenses_its_texts_are(trained: Path, tmp_path: Path) -> None:
     write_page(trained, tmp_path / "page.html")
     said = plain((tmp_path / "page.html").read_text(encoding="utf-8"))
-    assert "Licenses of its texts, as they name them: not recorded (60 documents)." in said
+    assert "Licenses of its texts: not recorded (60 documents)." in said
     write_model(tmp_path)
     write_aside(tmp_path / "data/catalog.sqlite3", b"no catalog")
     assert "are not known here." in plain(written(tmp_path))
@@ -261,9 +261,9 @@ def check_writing(view: View, network: Network) -> None:
     decoder, ids = Decoder(model), tokenizer.encode(PROSE)[:3 * model.config.block_size]
     theirs = tab.evaluate("""ids => {
         const decoder = new Decoder()
-        return ids.map(id => { decoder.read(id); return [...decoder.next()] })
+        return JSON.stringify(ids.map(id => { decoder.read(id); return [...decoder.next()] }))
     }""", ids)
-    for token, logits in zip(ids, theirs, strict=True):
+    for token, logits in zip(ids, json.loads(theirs), strict=True):
         assert softmax(np.array(logits)) == pytest.approx(softmax(decoder.read([token]).astype(np.float64)), abs=2e-5)
 
 
@@ -385,6 +385,20 @@ def test_what_the_page_cannot_do_is_said(trained: Path, tmp_path: Path, chromium
     with chromium.open(tmp_path / "page.html", javascript=False) as view:
         assert view.page.locator("noscript").inner_text() == "This page needs JavaScript."
         assert view.page.get_by_role("status").inner_text() == ""
+
+
+@pytest.mark.browser
+def test_a_copy_that_the_browser_saves_writes_too(trained: Path, tmp_path: Path, chromium: Chromium) -> None:
+    write_page(trained, tmp_path / "page.html")
+    with chromium.open(tmp_path / "page.html") as view:
+        open_model(view).get_by_role("button", name="Continue").click()
+        view.page.get_by_role("status").get_by_text("per second").wait_for()
+        (tmp_path / "copy.html").write_text(view.page.content(), encoding="utf-8")
+    with chromium.open(tmp_path / "copy.html") as view:
+        open_model(view).get_by_role("button", name="Continue").click()
+        view.page.get_by_role("status").get_by_text("per second").wait_for()
+        assert view.page.locator(".text").count() == 2 and view.page.locator(".slider").count() == len(page.SETTINGS)
+        assert not view.errors
 
 
 @pytest.mark.browser
