@@ -56,7 +56,7 @@ def write_page(root: Path, target: Path) -> int:
     tables = read_tables(root)
     config: SampleConfig = build_config(SampleConfig, "sample", tables)
     if config.stop or config.max_copied_tokens:
-        logger.warning("sample.stop and sample.max_copied_tokens have no effect in a page")
+        logger.warning("sample.stop and sample.max_copied_tokens have no effect in a page.")
     content = page(root, load_network(root), config, tables["run"]["topic"])
     try:
         write_aside(target, content)
@@ -97,7 +97,8 @@ def float16_weights(model: GPT, root: Path) -> bytes:
         weights = [tensor.numpy().astype("<f2") for tensor in model.state_dict().values()]
     if not all(np.isfinite(array).all() for array in weights):
         raise StageError("The model has weights that are no numbers, or too large for float16.", "a sound model.",
-                         f"train it further: {command('run.py', root, '--only train')}")
+                         f"start a new one: {move_aside(root / 'checkpoints/ckpt.pt')} && "
+                         + command("run.py", root, "--only train"))
     return b"".join(array.tobytes() for array in weights)
 
 

@@ -197,6 +197,15 @@ def test_weights_that_no_page_can_hold_are_refused(tmp_path: Path, monkeypatch: 
         write_page(tmp_path, tmp_path / "page.html")
 
 
+def test_settings_that_a_page_does_not_know_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_model(tmp_path)
+    written(tmp_path)
+    assert not caplog.messages
+    write_aside(tmp_path / "config/default.toml", b"[sample]\nmax_copied_tokens = 50\ntop_k = 7\n")
+    assert json.loads(part(written(tmp_path), "facts"))["settings"]["top_k"] == 7
+    assert caplog.messages == ["sample.stop and sample.max_copied_tokens have no effect in a page."]
+
+
 # --- the tokenizer's pattern ---------------------------------------------------------------------
 
 
