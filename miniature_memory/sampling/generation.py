@@ -157,9 +157,25 @@ class Loaded(NamedTuple):
     mixture: Mixture | None = None  # None: the network alone
 
 
+class Network(NamedTuple):
+    """A model without its counts, and what else its file holds."""
+
+    model: GPT
+    tokenizer: tokenizers.Tokenizer
+    state: State
+    path: Path
+
+
 def load_model(root: Path, path: Path | None = None) -> Loaded:
     """The released model, or the one in `path`, with its tokenizer and figures. Raises StageError if there is none or
     the two do not match."""
+    model, tokenizer, state, _ = load_network(root, path)
+    mixture = load_mixture(root, state, tokenizer)
+    return Loaded(model, tokenizer, state.get("iter_num", 0), state.get("scores", {}).get("val_bpb"), mixture)
+
+
+def load_network(root: Path, path: Path | None = None) -> Network:
+    """The same without the counts."""
     folder = root / "checkpoints"
     source = path or folder / "release.pt"
     state: State | None = load_state(source)
@@ -176,8 +192,7 @@ def load_model(root: Path, path: Path | None = None) -> Loaded:
                          f"the one in {shown(root / 'data/tokenizer')}.", fix)
     model = GPT(GPTConfig(**state["model_args"]))
     load_weights(model, state, source)
-    mixture = load_mixture(root, state, tokenizer)
-    return Loaded(model, tokenizer, state.get("iter_num", 0), state.get("scores", {}).get("val_bpb"), mixture)
+    return Network(model, tokenizer, state, source)
 
 
 def load_mixture(root: Path, state: State, tokenizer: tokenizers.Tokenizer) -> Mixture | None:
