@@ -98,7 +98,8 @@ def card(facts: Facts, suffix: str) -> str:
               _table("language", facts.languages), _table("license, as pages name it", facts.licenses))
     return _front_matter(facts, suffix) + TEXT.format(
         topic=_plain(facts.topic), documents=counted(sum(kept.values()), "document"), version=VERSION,
-        size=in_words(sum(facts.text_bytes[split] for split in kept)), day=timestamp()[:10], tables="\n\n".join(tables), masking=MASKED if facts.is_masked else NOT_MASKED,
+        size=in_words(sum(facts.text_bytes[split] for split in kept)), day=timestamp()[:10], tables="\n\n".join(tables),
+        masking=MASKED if facts.is_masked else NOT_MASKED,
         rejected=REJECTED_TEXT if REJECTED in facts.documents else "")
 
 
