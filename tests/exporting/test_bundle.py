@@ -344,7 +344,7 @@ def test_a_bomb_is_refused_before_it_fills_the_disk(packed: Path, tmp_path: Path
     monkeypatch.setattr(restore, "FREE_BYTES", 0)
     rewritten(members)
     pack(tmp_path / "b.tar.gz", members)
-    with pytest.raises(StageError, match=r"would become 6\.0 MB"):
+    with pytest.raises(StageError, match="would become 6"):
         restore_bundle(tmp_path / "new", tmp_path / "b.tar.gz", ARGS)
     assert [path.name for path in tmp_path.iterdir()] == ["b.tar.gz"]
 
