@@ -39,7 +39,7 @@ from miniature_memory.core.version import VERSION
 from miniature_memory.extraction.archives import read_warc
 from miniature_memory.extraction.classifier import explain
 from miniature_memory.extraction.config import ExtractConfig
-from miniature_memory.extraction.file_kinds import ENDINGS
+from miniature_memory.extraction.file_kinds import ENDINGS, NEEDS
 from miniature_memory.extraction.inputs import read_files, read_stdin
 from miniature_memory.extraction.long_texts import divide
 from miniature_memory.extraction.metadata import one_line
@@ -128,8 +128,8 @@ class KnownFiles:
 
 
 def _parts(extracted: Extracted, source: Input) -> Iterator[tuple[Extracted, str]]:
-    """A long text in parts that know their book and their place; a page as it is."""
-    parts = divide(extracted.text) if source.html is None else []
+    """A long text in parts that know their book and their place; a page as it is, and so what a dataset has divided."""
+    parts = divide(extracted.text) if source.html is None and not source.split else []
     if len(parts) < 2:
         yield extracted, source.url
         return
@@ -146,10 +146,12 @@ class Origin(NamedTuple):
     source: str  # by which its URL was found: "ddgs: the query", "links: the page", or the file that it was read from
     warc_file: str  # that holds the response, relative to the root if it is the crawl's; "" for none
     warc_offset: str  # of its record, in bytes
+    split: str = ""  # "train" or "val", if it came from a dataset that has one
 
 
 def origin_of_input(one: Input) -> Origin:
-    return Origin(one.url, one.fetched_at, one.source, one.source if one.warc_offset else "", one.warc_offset)
+    return Origin(one.url, one.fetched_at, one.source, one.source if one.warc_offset else "", one.warc_offset,
+                  one.split)
 
 
 def origin_of_page(catalog: Catalog, page: sqlite3.Row) -> Origin:
@@ -182,7 +184,7 @@ def to_document(extracted: Extracted, origin: Origin) -> tuple[str, bytes]:
                 "published": extracted.published, "language": extracted.language_hint, "host": hostname(origin.url),
                 "fetched_at": origin.fetched_at, "extractor": extracted.extractor, "page_type": extracted.page_type,
                 "license": extracted.license, "source": origin.source, "warc_file": origin.warc_file,
-                "warc_offset": origin.warc_offset}
+                "warc_offset": origin.warc_offset, "split": origin.split}
     line = json.dumps({"id": document_id, "text": extracted.text, "metadata": metadata}, ensure_ascii=False)
     return document_id, line.encode() + b"\n"
 
@@ -195,7 +197,7 @@ def print_page(config: ExtractConfig, root: Path, value: str) -> str:
     extracted = extract_job(_only(value), replace(config, respect_noai=False))  # to look at a page is not to use it
     if not extracted.text:
         raise StageError(f"{value} has no text ({extracted.reason.replace('_', ' ')}).", "a page or a text.",
-                         "./setup.sh --with texts" if extracted.reason == "needs_pypdfium2" else
+                         f"./setup.sh --with {NEEDS[extracted.reason].extra}" if extracted.reason in NEEDS else
                          "look at its blocks: " + command("extract.py", root, f"--explain {shlex.quote(value)}"))
     return extracted.text
 

@@ -158,7 +158,8 @@ class Cleaner:
                                  "topic_fit": "" if judged.topic_fit is None else str(judged.topic_fit)}}
         line = json.dumps(document, ensure_ascii=False).encode() + b"\n"
         place = self.catalog.append("data/clean", ".jsonl", line)
-        seq = clean_documents.add(self.catalog, document["id"], place, len(judged.text.encode()))
+        split = document["metadata"].get("split", "")  # documents of earlier releases have no such key
+        seq = clean_documents.add(self.catalog, document["id"], place, len(judged.text.encode()), split)
         self.index.add(seq, judged.keys)
         self.stats.bytes_written += len(line)
 

@@ -71,7 +71,7 @@ class ArgumentParser(argparse.ArgumentParser):
         hint = f" Did you mean {' or '.join(begun)}?" if begun else nearest(unknown[1], flags) if unknown else ""
         if self.begins_topics and unknown and not unknown[1].startswith("-"):
             words = message.partition(": ")[2].partition(" -")[0]  # without the options that follow
-            option = "--texts" if Path(words).exists() else "--topic"
+            option = "--texts" if "--texts" in flags and Path(words).exists() else "--topic"
             hint = f" Did you mean {option} {shlex.quote(words)}?"
         raise ConfigError(f"{message}.{hint} python3 {self.prog} --help lists all options.")
 

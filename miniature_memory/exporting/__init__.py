@@ -1,4 +1,12 @@
-"""Exporting: the model in the forms in which it leaves the project.
+"""Exporting: what leaves the project, and how it comes back. Imports core, storage, training, sampling and
+model.py; also cleaning.privacy and cleaning.config, because a rejected document is masked before it leaves.
 
-Imports core, storage, training, sampling and model.py.
+Where is ...?
+    forms.py     the table of forms: a new one is a line there and a function (root, target, args) -> what it did
+    aside.py     a file or folder that appears whole or not at all
+    dataset.py   dataset: the documents, as Parquet or JSON lines; rows.py: their columns and files; card.py: README.md
+    bundle.py    bundle: a whole root in one archive; restore.py: what becomes a root again
+    page.py      html: the model in one page; page.html, page.css, page.js: its parts; patterns.py: how it divides text
+    contents.py  what is in a bundle: its files by name, its manifest
+What a form needs beyond requirements.txt is in requirements-export.txt, and imported in its functions alone.
 """

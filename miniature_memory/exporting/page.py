@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from miniature_memory.core.command_line import ArgumentParser, common_arguments, guarded
 from miniature_memory.core.config import build_config, read_tables
-from miniature_memory.core.errors import EXIT_DONE, StageError, cannot_write
+from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import command, shown
 from miniature_memory.core.text import counted, strip_control
+from miniature_memory.exporting.aside import written_aside
 from miniature_memory.exporting.patterns import in_javascript
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import EPSILON
@@ -35,7 +35,7 @@ from miniature_memory.sampling.generation import Network, load_network
 from miniature_memory.sampling.playground import MOST_PROMPT_CHARS, examples
 from miniature_memory.storage import documents
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.files import QUERIES, read_list, write_aside
+from miniature_memory.storage.files import QUERIES, read_list
 from miniature_memory.training.checkpoint import move_aside
 from miniature_memory.training.tokenizer import Tokenizer, retokenize
 from model import GPT, HASH_MIX, HASH_STEP, MATCHES, ROTARY_BASE
@@ -58,10 +58,8 @@ def write_page(root: Path, target: Path) -> int:
     if config.stop or config.max_copied_tokens:
         logger.warning("sample.stop and sample.max_copied_tokens have no effect in a page.")
     content = page(root, load_network(root), config, tables["run"]["topic"])
-    try:
-        write_aside(target, content)
-    except OSError as error:
-        raise cannot_write(target, error) from None
+    with written_aside(target) as path:
+        path.write_bytes(content)
     return len(content)
 
 
@@ -182,21 +180,3 @@ def licenses(root: Path) -> str:
     named = [f"{name[:100]} ({counted(n, 'document')})" for name, n in found.items()]
     more = " and others" if len(named) > MOST_LICENSES else ""
     return f"Licenses of its texts: {', '.join(named[:MOST_LICENSES])}{more}."
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = ArgumentParser(prog="page.py", description=__doc__, positional="FILE")
-    parser.add_argument("file", type=Path, metavar="FILE")
-    common_arguments(parser)
-
-    def work() -> int:
-        args = parser.parse(argv)
-        logging.basicConfig(level=logging.ERROR if args.quiet else logging.INFO, format="%(message)s", force=True)
-        print(f"{args.file}: {write_page(args.root, args.file) / 1e6:.1f} MB; opens in any browser, also offline")
-        return EXIT_DONE
-
-    return guarded("page.py", work)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

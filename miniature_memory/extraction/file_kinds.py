@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from urllib.parse import unquote
 
 from lxml import etree
@@ -22,6 +22,7 @@ from miniature_memory.extraction.markup import read_rst, read_subtitles
 from miniature_memory.extraction.metadata import one_line
 from miniature_memory.extraction.office import check_member, open_zip, read_chapter, read_docx, read_odt, split_epub
 from miniature_memory.extraction.page import Extracted
+from miniature_memory.extraction.parquet import split_parquet
 from miniature_memory.extraction.pdf import HAS_PDFIUM, read_pdf
 from miniature_memory.extraction.reading import (
     Allowance,
@@ -137,7 +138,15 @@ def _read_inner(stream: BinaryIO, origin: Input, name: str) -> Iterator[Input]:
     yield from ENDINGS[ending](stream, origin._replace(title=PurePosixPath(name).stem))
 
 
-ARCHIVES: dict[str, Reader] = {".gz": read_gzip, ".zip": read_zip}
+class Need(NamedTuple):
+    """Which files are not read without a package that is not installed by default."""
+
+    ending: str
+    extra: str  # of ./setup.sh --with
+
+
+NEEDS = {"needs_pypdfium2": Need(".pdf", "texts"), "needs_pyarrow": Need(".parquet", "export")}  # by the reason
+ARCHIVES: dict[str, Reader] = {".gz": read_gzip, ".zip": read_zip, ".parquet": split_parquet}  # of compressed parts
 ENDINGS: dict[str, Reader] = {
     ".html": read_html, ".htm": read_html, ".xhtml": read_html, ".txt": read_text, ".md": read_text,
     ".csv": split_table, ".tsv": split_table, ".json": split_json, ".jsonl": split_json_lines,

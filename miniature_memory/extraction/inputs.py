@@ -16,7 +16,15 @@ from pathlib import Path
 
 from miniature_memory.core.paths import shown
 from miniature_memory.core.text import timestamp
-from miniature_memory.extraction.file_kinds import ENDINGS, ending_of, is_hidden, read_html, read_safely, read_text
+from miniature_memory.extraction.file_kinds import (
+    ENDINGS,
+    NEEDS,
+    ending_of,
+    is_hidden,
+    read_html,
+    read_safely,
+    read_text,
+)
 from miniature_memory.extraction.reading import MAX_BYTES, Input, unreadable
 
 logger = logging.getLogger(__name__)
@@ -38,9 +46,9 @@ def read_files(paths: Iterable[Path], is_known: Callable[[Input], bool] = lambda
         for one in _read_folder(path, is_known) if path.is_dir() else _read_file(path, is_known):
             reasons[one.reason] += 1
             yield one
-    if n_pdfs := reasons["needs_pypdfium2"]:
-        logger.warning("skipped: %d .pdf, since the package that reads them is not installed. "
-                       "Fix: ./setup.sh --with texts", n_pdfs)
+    for reason in NEEDS.keys() & reasons.keys():
+        logger.warning("skipped: %d %s, since the package that reads them is not installed. "
+                       "Fix: ./setup.sh --with %s", reasons[reason], *NEEDS[reason])
 
 
 def _read_folder(folder: Path, is_known: Callable[[Input], bool]) -> Iterator[Input]:

@@ -38,6 +38,9 @@ class Input(NamedTuple):
     source: str = ""  # the file that it came from
     license: str = ""  # as that file names it; a page's own is read later
     warc_offset: str = ""  # in `source`, where that is a WARC file
+    published: str = ""  # this and the next two as a table or dataset has them
+    language: str = ""
+    split: str = ""  # of a document that a dataset's maker has already put there: "train" or "val"
     mark: str = ""  # size and time of the local file `source`, another one once it has changed; "" if that is not sure
 
     def at(self, place: str) -> str:

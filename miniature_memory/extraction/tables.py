@@ -1,9 +1,10 @@
-"""Tables: the documents in .csv, .tsv, .json and .jsonl files, one per row or object."""
+"""Tables: the documents in .csv, .tsv, .json and .jsonl files, one per row or object. parquet.py has .parquet."""
 
 import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from itertools import chain, islice
 from statistics import median
@@ -17,7 +18,11 @@ from miniature_memory.responses.charset import decode_text
 
 MAX_JSON_BYTES = 20_000_000  # guess: of a .json file, whose objects take up to 25 times as much memory
 TEXT_NAMES = ("text", "content", "body", "document", "article", "story", "message", "review", "comment", "poem")
-TITLE_NAMES, AUTHOR_NAMES, URL_NAMES = ("title", "headline", "name", "subject"), ("author", "by"), ("url", "link")
+# Field of Input -> the columns that may hold it, the likeliest first
+ABOUT = {"url": ("url", "link"), "title": ("title", "headline", "name", "subject"), "author": ("author", "by"),
+         "published": ("published", "date"), "language": ("language", "lang"), "fetched_at": ("fetched_at",)}
+SPLITS = {"train": "train", "validation": "val", "valid": "val", "val": "val", "dev": "val"}  # as datasets call ours
+ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 SAMPLE_ROWS, MAX_COLUMNS = 50, 1000  # guesses
 PROSE_WORDS = 8  # guess: the median cell of a column of prose has at least so many words
 CHUNK_BYTES = 1_000_000  # whose encoding is found at once
@@ -102,8 +107,8 @@ def _of_json(content: object, place: str, origin: Input) -> Input:
     if not isinstance(content, dict):
         return origin._replace(reason="bad_json")
     metadata = content.get("metadata")
-    about = {str(name).lower(): value for name, value in (metadata if isinstance(metadata, dict) else content).items()
-             if isinstance(value, str)}
+    names = content | metadata if isinstance(metadata, dict) else content
+    about = {str(name).lower(): value for name, value in names.items() if isinstance(value, str)}
     name, html = _text_name(content), content.get("html")
     if isinstance(html, str) and not (name and content[name].strip()):
         page = _document(about, "", place, origin)
@@ -113,10 +118,13 @@ def _of_json(content: object, place: str, origin: Input) -> Input:
 
 
 def _document(about: dict[str, str], text: str, place: str, origin: Input) -> Input:
-    url, title, author = (next((strip_control(about[name])[:2000] for name in names if about.get(name)), "")
-                          for names in (URL_NAMES, TITLE_NAMES, AUTHOR_NAMES))
-    if "://" not in url:
-        url = origin.at(place) if place else origin.url
+    known = {field: next((strip_control(about[name])[:2000] for name in names if about.get(name)), "")
+             for field, names in ABOUT.items()}
+    if "://" not in known["url"]:
+        known["url"] = origin.at(place) if place else origin.url
+    if not ISO_TIME.fullmatch(known["fetched_at"]):
+        known["fetched_at"] = origin.fetched_at
     stated = one_line(strip_control(about.get("license", "")[:MOST_CHARS]))
-    return origin._replace(url=url, title=title, author=author, text=strip_control(text.replace("\r\n", "\n")),
-                           license=of_text(stated) or stated, reason="" if text.strip() else "no_text")
+    found = origin._replace(text=strip_control(text.replace("\r\n", "\n")), license=of_text(stated) or stated,
+                            split=SPLITS.get(about.get("split", ""), ""), reason="" if text.strip() else "no_text")
+    return found._replace(**known)  # type: ignore[arg-type]  # fields of text alone

@@ -45,8 +45,8 @@ def extract_job(job: Job, config: ExtractConfig) -> Extracted:
         return read_document(job)
     if job.html is None:
         reason = job.reason or ("" if job.text.strip() else "no_text")
-        return Extracted(job.text, one_line(job.title), one_line(job.author), license=job.license, extractor="as_it_is",
-                         reason=reason)
+        return Extracted(job.text, one_line(job.title), one_line(job.author), one_line(job.published),
+                         one_line(job.language), job.license, extractor="as_it_is", reason=reason)
     if config.respect_noai and (reason := read_signals(job.headers, job.html).rejection):
         return Extracted(reason=reason)
     extracted = extract_page(job.html, job.url, job.charset, config)

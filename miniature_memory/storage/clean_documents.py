@@ -10,11 +10,27 @@ from miniature_memory.core.errors import StageError
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.record_reader import Place
 
+SPLITS = ("train", "val")
 
-def add(catalog: Catalog, document_id: str, place: Place, text_bytes: int) -> int:
-    """Add a document that was kept, within a record() block. Returns its sequence number."""
-    return catalog.execute("INSERT INTO clean_documents (id, file, offset, length, text_bytes) VALUES (?, ?, ?, ?, ?)",
-                           [document_id, *place, text_bytes]).lastrowid or 0
+
+def split_of(document_id: str) -> str:
+    """"val" for one document in twenty, by its id alone, so that the split holds for good."""
+    return "val" if int(document_id[:8], 16) % 1000 < 50 else "train"
+
+
+def drawn_split(row: sqlite3.Row) -> str:
+    """The split of a clean document that was decided before, or else by its id."""
+    return row["split"] or split_of(row["id"])
+
+
+def add(catalog: Catalog, document_id: str, place: Place, text_bytes: int, split: str = "") -> int:
+    """Add a document that was kept, within a record() block. Returns its sequence number.
+
+    split: of SPLITS, if the document came with one; else prepare decides.
+    """
+    split = split if split in SPLITS else ""
+    return catalog.execute("INSERT INTO clean_documents (id, file, offset, length, text_bytes, split) "
+                           "VALUES (?, ?, ?, ?, ?, ?)", [document_id, *place, text_bytes, split]).lastrowid or 0
 
 
 def count(catalog: Catalog) -> int:
@@ -72,14 +88,20 @@ def last_by_id(catalog: Catalog) -> int:
 
 
 def read_text(catalog: Catalog, row: sqlite3.Row) -> str:
-    """The text of a clean document. Raises StageError if it is not as it was written: by the checksum of its extent, or
-    where there is none, by its line."""
+    """The text of a clean document. Raises StageError if it is not as it was written."""
+    text: str = read_whole(catalog, row)["text"]
+    return text
+
+
+def read_whole(catalog: Catalog, row: sqlite3.Row) -> dict[str, Any]:
+    """A clean document. Raises StageError if it is not as it was written: by the checksum of its extent, or where there
+    is none, by its line."""
     place = Place(row["file"], row["offset"], row["length"])
     catalog.log.reader.verify(place)
     try:
-        text: str = json.loads(catalog.read(*place))["text"]
-        if len(text.encode()) == row["text_bytes"]:
-            return text
+        document: dict[str, Any] = json.loads(catalog.read(*place))
+        if len(document["text"].encode()) == row["text_bytes"]:
+            return document
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         pass
     raise catalog.log.reader.changed(f"{place.file}, byte {place.offset}: the document {row['id']} has changed "

@@ -29,6 +29,11 @@ def has(catalog: Catalog, document_id: str) -> bool:
     return catalog.value("SELECT 1 FROM documents WHERE id = ?", [document_id]) is not None
 
 
+def with_id(catalog: Catalog, document_id: str) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = catalog.execute("SELECT * FROM documents WHERE id = ?", [document_id]).fetchone()
+    return row
+
+
 def add_url(catalog: Catalog, document_id: str, url: str) -> None:
     """Remember a further URL of a known document, within a record() block."""
     catalog.execute("INSERT OR IGNORE INTO also_at VALUES (?, ?)", [document_id, url])

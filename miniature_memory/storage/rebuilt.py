@@ -49,7 +49,7 @@ def take_documents(catalog: Catalog) -> None:
     catalog.execute("DELETE FROM clean_documents")
     catalog.execute("INSERT INTO clean_documents (seq, id, file, offset, length, text_bytes, signature, split) "
                     "SELECT seq, id, file, offset, length, text_bytes, signature, "
-                    "coalesce((SELECT split FROM split_of_id WHERE split_of_id.id = new.id), '') "
+                    "coalesce(nullif((SELECT split FROM split_of_id WHERE split_of_id.id = new.id), ''), split) "
                     "FROM rebuilt.clean_documents AS new")
     for path in shards(catalog, "main"):
         catalog.log.drop(path)

@@ -19,6 +19,7 @@ from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import timestamp
 from miniature_memory.storage import clean_documents, growth
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.clean_documents import drawn_split, split_of
 from miniature_memory.storage.files import write_aside
 from miniature_memory.training import tokenizer as tokenizers
 from miniature_memory.training.config import PrepareConfig
@@ -35,16 +36,6 @@ Encoded = list[tuple[sqlite3.Row, np.ndarray]]  # clean documents with their uin
 
 
 # --- the split -----------------------------------------------------------------------------------
-
-
-def split_of(document_id: str) -> str:
-    """"val" for one document in twenty, by its id alone, so that the split holds for good."""
-    return "val" if int(document_id[:8], 16) % 1000 < 50 else "train"
-
-
-def drawn_split(row: sqlite3.Row) -> str:
-    """The split of a clean document that was decided before, or else by its id."""
-    return row["split"] or split_of(row["id"])
 
 
 def choose_splits(catalog: Catalog, tokenizer: Tokenizer, min_val_tokens: int) -> dict[int, str]:

@@ -85,6 +85,7 @@ def write_model(root: Path, pattern: str = BPE_PATTERN, pairs: bool = False, sta
 
 def written(root: Path) -> str:
     path = root / "page.html"
+    path.unlink(missing_ok=True)
     assert write_page(root, path) == path.stat().st_size
     return path.read_text(encoding="utf-8")
 
@@ -172,11 +173,12 @@ def test_without_a_model_the_sentence_is_that_of_sample_and_no_file_appears(tmp_
 
 def test_a_page_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
     write_model(tmp_path)
-    (tmp_path / "folder.html").mkdir()
-    with pytest.raises(StageError, match="is a folder") as error:
-        write_page(tmp_path, tmp_path / "folder.html")
-    follow(error.value.fix)
-    write_page(tmp_path, tmp_path / "folder.html")
+    (tmp_path / "page.html").write_text("mine")
+    with pytest.raises(StageError, match="is already there") as error:
+        write_page(tmp_path, tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text() == "mine"
+    follow(error.value.fix.partition("move it: ")[2])
+    write_page(tmp_path, tmp_path / "page.html")
     before = (tmp_path / "checkpoints/release.pt").read_bytes()
     with pytest.raises(StageError, match=r"release\.pt\.html"):
         write_page(tmp_path, tmp_path / "checkpoints/release.pt")

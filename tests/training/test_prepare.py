@@ -16,8 +16,8 @@ import prepare
 from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.clean_documents import split_of
 from miniature_memory.training import bins_writer
-from miniature_memory.training.bins_writer import split_of
 from miniature_memory.training.checkpoint import load_state
 from miniature_memory.training.config import PrepareConfig, TrainConfig
 from miniature_memory.training.tokenizer import load

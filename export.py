@@ -1,0 +1,72 @@
+"""Export: take a topic along: its texts as a dataset, its model, or all of it, which another machine continues from.
+
+Reads   data/, checkpoints/, config/; a run may be at work meanwhile
+Writes  the folder or file that is named, whole or not at all
+Alone   python3 export.py dataset DIR      train and validation as Parquet, with a card, for datasets.load_dataset
+        python3 export.py html FILE.html   the model in one page, which writes in any browser
+        python3 export.py bundle FILE      everything, in FILE.tar.zst or FILE.tar.gz
+        python3 export.py restore FILE --root DIR    what a bundle holds, in a new root
+"""
+
+from __future__ import annotations
+
+from miniature_memory.core.interpreter import use_own_python
+
+if __name__ == "__main__":
+    use_own_python()
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+from miniature_memory.core import topic_folders
+from miniature_memory.core.command_line import ArgumentParser, common_arguments, guarded
+from miniature_memory.core.errors import EXIT_DONE
+from miniature_memory.core.log import HIDE_BARS_VARIABLE
+from miniature_memory.core.process import catch_signals
+from miniature_memory.core.stage import StageStats, measured
+from miniature_memory.core.text import strip_control
+from miniature_memory.exporting.forms import FORMS, OPTIONS
+
+
+def run(args: argparse.Namespace) -> StageStats:
+    return StageStats(args.form, facts={"summary": FORMS[args.form].run(args.root, args.target, args)})
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = ArgumentParser("export.py", __doc__, positional="FORM TARGET", begins_topics=True)
+    parser.add_argument("form", choices=FORMS, metavar="FORM",
+                        help="; ".join(f"{name} {form.target}: {form.help}" for name, form in FORMS.items()))
+    parser.add_argument("target", type=Path, metavar="TARGET", help="the folder or file, as FORM needs it")
+    for option, text in OPTIONS.items():
+        takers = " and ".join(name for name, form in FORMS.items() if option in form.options)
+        parser.add_argument(option, action="store_true", help=f"with {takers}: {text}")
+    common_arguments(parser)
+    args = parser.parse(argv)
+    form = FORMS[args.form]
+    for option in OPTIONS:
+        if getattr(args, option.strip("-").replace("-", "_")) and option not in form.options:
+            parser.error(f"argument {option}: not allowed with {args.form}")
+    if args.topic is not None and not form.begins_topic:
+        topic_folders.must_be_known(args.root.parents[1], args.topic)
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    def work() -> int:
+        args = parse_args(argv)
+        catch_signals()
+        if args.quiet:
+            os.environ[HIDE_BARS_VARIABLE] = "1"
+        logging.basicConfig(level=logging.ERROR if args.quiet else logging.INFO, format="%(message)s", force=True)
+        stats = measured(lambda: run(args))
+        if not args.quiet:
+            print(strip_control(stats.summary()))
+        return EXIT_DONE
+
+    return guarded("export.py", work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

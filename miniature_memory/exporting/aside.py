@@ -1,0 +1,78 @@
+"""Aside: a file or folder that is written next to its place, and takes it whole or not at all."""
+
+import contextlib
+import fcntl
+import os
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from miniature_memory.core.errors import StageError
+from miniature_memory.core.paths import make_folder, shown
+from miniature_memory.storage.disk import in_words
+from miniature_memory.storage.files import free_name, fsync_folder
+
+
+@contextlib.contextmanager
+def written_aside(target: Path) -> Iterator[Path]:
+    """Yield a path for a file or folder that becomes `target` if the block ends without an error; else nothing stays.
+
+    What else is put into the parent of that path is removed at the end. Raises StageError if there is such a file, or
+    such a folder that is not empty, or if another export writes it.
+    """
+    place = Path(os.path.realpath(target))
+    if place.exists() and not (place.is_dir() and not any(place.iterdir())):
+        quoted, other = shlex.quote(shown(target)), shlex.quote(shown(free_name(place.with_name(f"{place.name}.old"))))
+        raise StageError(f"{shown(target)} is already there.", "a name that is not taken, or an empty folder.",
+                         f"choose another name, or move it: mv {quoted} {other}")
+    folder = make_folder(place.with_name(f".{place.name}.unfinished"))
+    with _locked(folder, target):
+        try:
+            for entry in folder.iterdir():  # of an export that was killed
+                _remove(entry)
+            yield folder / place.name
+            _sync(folder / place.name)
+            os.replace(folder / place.name, place)
+            fsync_folder(place.parent)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_room(target: Path, n_bytes: int) -> None:
+    """Raise StageError unless the disk of `target`, whose folder is there, has room for so many bytes."""
+    free = shutil.disk_usage(target.parent).free
+    if free < n_bytes:
+        raise StageError(f"{shown(target)} may take {in_words(n_bytes)}, and its disk has {in_words(free)} free.",
+                         "as much.", "make room, or choose a folder on another disk.")
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, target: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise StageError(f"{shown(target)} is being written by another export.", "one at a time.",
+                         "wait until it ends, or choose another name.") from None
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Bring a file, or all that is in a folder, onto the disk."""
+    if path.is_dir():
+        for entry in path.iterdir():
+            _sync(entry)
+        fsync_folder(path)
+        return
+    with open(path, "rb") as stream:
+        os.fsync(stream.fileno())

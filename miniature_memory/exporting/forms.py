@@ -1,0 +1,42 @@
+"""Forms: in which a root leaves the project, or comes back. A new one is a line in FORMS."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from miniature_memory.core.paths import shown
+from miniature_memory.exporting.bundle import write_bundle
+from miniature_memory.exporting.dataset import write_dataset
+from miniature_memory.exporting.restore import restore_bundle
+from miniature_memory.storage.disk import in_words
+
+
+class Form(NamedTuple):
+    """What `python3 export.py NAME TARGET` does.
+
+    run: (root, target, args) -> one line that says what was done. It imports in its body what not every root needs.
+    """
+
+    run: Callable[[Path, Path, argparse.Namespace], str]
+    target: str  # what TARGET is
+    help: str
+    options: tuple[str, ...] = ()  # those of OPTIONS that it takes
+    begins_topic: bool = False  # --topic may name one that is not there yet
+
+
+def write_html(root: Path, target: Path, _args: argparse.Namespace) -> str:
+    from miniature_memory.exporting.page import write_page  # takes torch along
+
+    n_bytes = write_page(root, target)
+    return f"the model in {shown(target)}, {in_words(n_bytes)}; opens in any browser, also offline"
+
+
+OPTIONS = {"--rejected": "also the rejected documents, each with its reason",
+           "--json-lines": "JSON lines instead of Parquet, which needs no further package"}
+FORMS = {
+    "dataset": Form(write_dataset, "DIR", "the clean documents as a dataset", ("--rejected", "--json-lines")),
+    "html": Form(write_html, "FILE", "the model in one page, which writes in any browser (.html)"),
+    "bundle": Form(write_bundle, "FILE", "everything in one file, to move or keep (.tar.zst or .tar.gz)"),
+    "restore": Form(restore_bundle, "FILE", "what a bundle holds, in a new root", begins_topic=True),
+}
