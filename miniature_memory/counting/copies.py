@@ -1,9 +1,11 @@
-"""Copies: how much of the end of a text stands word for word in the training text."""
+"""Copies: which parts of a text stand word for word in the training text."""
 
 import numpy as np
 
 from miniature_memory.counting.experts import LONGEST, compiled, narrow
-from miniature_memory.counting.suffixes import Suffixes
+from miniature_memory.counting.suffixes import DEPTH, Suffixes
+
+MOST_PLACES = 4096  # in a segment, of the same tokens, that are looked at; guess
 
 
 def copied(suffixes: Suffixes, tokens: np.ndarray, most: int) -> tuple[int, np.ndarray]:
@@ -15,8 +17,75 @@ def copied(suffixes: Suffixes, tokens: np.ndarray, most: int) -> tuple[int, np.n
 
 def longest_copy(suffixes: Suffixes, tokens: list[int]) -> int:
     """The most tokens in a row that stand in the training text, 0 below LONGEST."""
+    return max((last - first for first, last in stretches(suffixes, tokens, LONGEST)), default=0)
+
+
+def stretches(suffixes: Suffixes, tokens: list[int], least: int = DEPTH) -> list[tuple[int, int]]:
+    """(first, last + 1) of each stretch of `least` tokens or more that stands in the training text and is part of no
+    longer one, ascending. least: DEPTH at most. What stands in more than MOST_PLACES places may be found in parts."""
+    found = find_stretches(*suffixes, np.array(tokens, np.int32), least)
+    return [(first, end) for first, end in found.tolist()]
+
+
+def places_of(suffixes: Suffixes, tokens: list[int]) -> np.ndarray:
+    """Where all of these tokens stand in the training text: int64, ascending."""
     ids = np.array(tokens, np.int32)
-    return max((copied(suffixes, ids[:end], len(ids))[0] for end in range(LONGEST, len(ids) + 1)), default=0)
+    places = find_places(*suffixes, ids[:DEPTH])
+    places = np.sort(places[places + len(ids) <= len(suffixes.text)])
+    for offset in range(DEPTH, len(ids)):
+        places = places[suffixes.text[places + offset] == ids[offset]]
+    return places
+
+
+@compiled
+def find_places(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_ends: np.ndarray,
+                tokens: np.ndarray) -> np.ndarray:
+    """Where all of these tokens, DEPTH at most, stand: int64, MOST_PLACES per segment at most."""
+    n = len(tokens)
+    found, n_found = np.empty((len(bounds) - 1) * (MOST_PLACES + n), np.int64), 0
+    for s in range(len(bounds) - 1):
+        low, high = bounds[s], bounds[s + 1]
+        for offset in range(n):
+            if low < high:
+                low, high = narrow(text, order, text_ends[s], low, high, offset, tokens[offset])
+        for j in range(low, min(high, low + MOST_PLACES)):
+            found[n_found] = order[j]
+            n_found += 1
+        begin = text_ends[s - 1] if s else 0
+        for place in range(max(begin, text_ends[s] - n + 1), min(text_ends[s], len(text) - n + 1)):  # across its end
+            if (text[place:place + n] == tokens).all():
+                found[n_found] = place
+                n_found += 1
+    return found[:n_found]
+
+
+@compiled
+def find_stretches(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_ends: np.ndarray,
+                   tokens: np.ndarray, least: int) -> np.ndarray:
+    """What stretches() returns, int64 (n, 2)."""
+    n, n_found, reach = len(tokens), 0, 0
+    found = np.empty((n, 2), np.int64)
+    for i in range(n - least + 1):
+        if reach == n:  # what begins later ends there, too
+            break
+        end, place = max(reach, i + least - 1), -1
+        for start in find_places(text, order, bounds, text_ends, tokens[i:i + least]):
+            if end == n or start + end - i >= len(text) or text[start + end - i] != tokens[end]:
+                continue  # not longer than what was found
+            other = i
+            while other < n and start + other - i < len(text) and text[start + other - i] == tokens[other]:
+                other += 1
+            if other > end:
+                end, place = other, start
+        if place >= 0:
+            first = i
+            while first > 0 and place > 0 and text[place - 1] == tokens[first - 1]:  # in too many places until here
+                first, place = first - 1, place - 1
+            while n_found and found[n_found - 1, 0] >= first:
+                n_found -= 1
+            found[n_found, 0], found[n_found, 1] = first, end
+            n_found, reach = n_found + 1, end
+    return found[:n_found]
 
 
 @compiled
