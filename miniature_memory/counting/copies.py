@@ -1,5 +1,8 @@
 """Copies: which parts of a text stand word for word in the training text."""
 
+import mmap
+from collections.abc import Iterator
+
 import numpy as np
 
 from miniature_memory.counting.experts import LONGEST, compiled, narrow
@@ -23,68 +26,92 @@ def longest_copy(suffixes: Suffixes, tokens: list[int]) -> int:
 def stretches(suffixes: Suffixes, tokens: list[int], least: int = DEPTH) -> list[tuple[int, int]]:
     """(first, last + 1) of each stretch of `least` tokens or more that stands in the training text and is part of no
     longer one, ascending. least: DEPTH at most. What stands in more than MOST_PLACES places may be found in parts."""
-    found = find_stretches(*suffixes, np.array(tokens, np.int32), least)
-    return [(first, end) for first, end in found.tolist()]
+    text, ids, found = suffixes.text, np.array(tokens, np.int32), list[list[int]]()
+    for order, begin, end in segments(suffixes):
+        found += find_stretches(text, order, begin, end, ids, least).tolist()
+    longest: list[tuple[int, int]] = []
+    for first, last in sorted(found, key=lambda pair: (pair[0], -pair[1])):
+        if not longest or last > longest[-1][1]:
+            longest.append((first, last))
+    return longest
 
 
-def places_of(suffixes: Suffixes, tokens: list[int]) -> np.ndarray:
-    """Where all of these tokens stand in the training text: int64, ascending."""
-    ids = np.array(tokens, np.int32)
-    places = find_places(*suffixes, ids[:DEPTH])
-    places = np.sort(places[places + len(ids) <= len(suffixes.text)])
-    for offset in range(DEPTH, len(ids)):
-        places = places[suffixes.text[places + offset] == ids[offset]]
-    return places
+def places_of(suffixes: Suffixes, runs: list[list[int]]) -> list[np.ndarray]:
+    """Where all tokens of each run stand in the training text: int64, ascending."""
+    text, ids = suffixes.text, [np.array(run, np.int32) for run in runs]
+    found: list[list[np.ndarray]] = [[] for _ in runs]
+    for order, begin, end in segments(suffixes):
+        for run, places_found in zip(ids, found, strict=True):
+            places = find_places(text, order, begin, end, run[:DEPTH])
+            places = places[places + len(run) <= len(text)]
+            for offset in range(DEPTH, len(run)):
+                places = places[text[places + offset] == run[offset]]
+            places_found.append(places)
+    return [np.sort(np.concatenate(places)) for places in found]
+
+
+def segments(suffixes: Suffixes) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Of each segment its part of the array, and where its text begins and ends. Pages of maps that were read for one
+    are given back before the next: they would count as our memory, and soon be all of both files."""
+    begin = 0
+    for s, end in enumerate(suffixes.ends.tolist()):
+        yield suffixes.order[suffixes.bounds[s]:suffixes.bounds[s + 1]], begin, end
+        begin = end
+        for array in suffixes[:2]:
+            base: object = array
+            while isinstance(base, np.ndarray):
+                base = base.base
+            if isinstance(base, mmap.mmap):
+                base.madvise(mmap.MADV_DONTNEED)
 
 
 @compiled
-def find_places(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_ends: np.ndarray,
-                tokens: np.ndarray) -> np.ndarray:
-    """Where all of these tokens, DEPTH at most, stand: int64, MOST_PLACES per segment at most."""
-    n = len(tokens)
-    found, n_found = np.empty((len(bounds) - 1) * (MOST_PLACES + n), np.int64), 0
-    for s in range(len(bounds) - 1):
-        low, high = bounds[s], bounds[s + 1]
-        for offset in range(n):
-            if low < high:
-                low, high = narrow(text, order, text_ends[s], low, high, offset, tokens[offset])
-        for j in range(low, min(high, low + MOST_PLACES)):
-            found[n_found] = order[j]
+def find_places(text: np.ndarray, order: np.ndarray, begin: int, end: int, tokens: np.ndarray) -> np.ndarray:
+    """Where all of these tokens, DEPTH at most, stand in the segment text[begin:end]: int64, MOST_PLACES at most, and
+    those that cross its end."""
+    n, low, high = len(tokens), 0, len(order)
+    for offset in range(n):
+        if low < high:
+            low, high = narrow(text, order, end, low, high, offset, tokens[offset])
+    high = min(high, low + MOST_PLACES)
+    found, n_found = np.empty(high - low + n, np.int64), high - low
+    found[:n_found] = order[low:high]
+    for place in range(max(begin, end - n + 1), min(end, len(text) - n + 1)):
+        if (text[place:place + n] == tokens).all():
+            found[n_found] = place
             n_found += 1
-        begin = text_ends[s - 1] if s else 0
-        for place in range(max(begin, text_ends[s] - n + 1), min(text_ends[s], len(text) - n + 1)):  # across its end
-            if (text[place:place + n] == tokens).all():
-                found[n_found] = place
-                n_found += 1
     return found[:n_found]
 
 
 @compiled
-def find_stretches(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_ends: np.ndarray,
-                   tokens: np.ndarray, least: int) -> np.ndarray:
-    """What stretches() returns, int64 (n, 2)."""
-    n, n_found, reach = len(tokens), 0, 0
+def find_stretches(text: np.ndarray, order: np.ndarray, begin: int, end: int, tokens: np.ndarray,
+                   least: int) -> np.ndarray:
+    """The stretches that begin in the segment text[begin:end], or of which a part does: int64 (n, 2)."""
+    n, n_found, reach, i = len(tokens), 0, 0, 0
     found = np.empty((n, 2), np.int64)
-    for i in range(n - least + 1):
-        if reach == n:  # what begins later ends there, too
-            break
-        end, place = max(reach, i + least - 1), -1
-        for start in find_places(text, order, bounds, text_ends, tokens[i:i + least]):
-            if end == n or start + end - i >= len(text) or text[start + end - i] != tokens[end]:
+    while i <= n - least and reach < n:  # what begins later than one that ends at n ends there, too
+        last, place = max(reach, i + least - 1), -1
+        for start in find_places(text, order, begin, end, tokens[i:i + least]):
+            if last == n or start + last - i >= len(text) or text[start + last - i] != tokens[last]:
                 continue  # not longer than what was found
             other = i
             while other < n and start + other - i < len(text) and text[start + other - i] == tokens[other]:
                 other += 1
-            if other > end:
-                end, place = other, start
+            if other > last:
+                last, place = other, start
         if place >= 0:
             first = i
             while first > 0 and place > 0 and text[place - 1] == tokens[first - 1]:  # in too many places until here
                 first, place = first - 1, place - 1
             while n_found and found[n_found - 1, 0] >= first:
                 n_found -= 1
-            found[n_found, 0], found[n_found, 1] = first, end
-            n_found, reach = n_found + 1, end
+            found[n_found, 0], found[n_found, 1] = first, last
+            n_found, reach = n_found + 1, last
+            # What begins before `across` and is no part of this one holds all tokens from there to the next after it
+            across = reach - least + 1
+            if reach < n and not len(find_places(text, order, begin, end, tokens[across:reach + 1])):
+                i = across
+        i += 1
     return found[:n_found]
 
 

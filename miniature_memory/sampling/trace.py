@@ -5,8 +5,9 @@ The stretches of eight tokens or more that stand in data/train.bin come from the
 as many bytes, the nearest in order first, and counts only if its text is to the byte what the tokens decode to.
 """
 
+import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,6 +60,7 @@ class Tracer:
                              "the array of suffixes that train writes while train.counts = true.",
                              command("run.py", root, "--only train", "--set train.counts=true"))
         self.suffixes, self.ends = suffixes, find_ends(root, self.tokenizer.eot_token)
+        self.token_bytes = self.tokenizer.token_bytes()
         try:
             with Catalog(root, read_only=True) as catalog:
                 documents = clean_documents.sizes_of_training(catalog)
@@ -68,48 +70,45 @@ class Tracer:
 
     def trace(self, tokens: list[int]) -> list[Stretch]:
         """The stretches of these tokens that stand in training documents, longest first."""
-        traced, is_covered = [], np.zeros(len(tokens), bool)
+        shown, runs, is_covered = [], list[list[int]](), np.zeros(len(tokens), bool)
         for first, end in sorted(stretches(self.suffixes, tokens), key=lambda pair: pair[0] - pair[1]):
             rest = first + np.flatnonzero(~is_covered[first:end])
             if len(rest):
                 is_covered[first:end] = True
-                text = self.decode(tokens[first:end]).decode(errors="ignore")
-                traced.append(Stretch(int(rest[0]), int(rest[-1]) + 1, end - first, strip_control(text),
-                                      self.sources(tokens[first:end])))
-        return traced
+                shown.append((int(rest[0]), int(rest[-1]) + 1))
+                runs.append(tokens[first:end])
+        return [Stretch(*part, len(run), strip_control(self.decode(run).decode(errors="ignore")), sources)
+                for part, run, sources in zip(shown, runs, self.find_sources(runs), strict=True)]
 
-    def sources(self, tokens: list[int]) -> list[Source]:
-        """The first documents in which all of these tokens stand in a row."""
-        places = places_of(self.suffixes, tokens)
-        documents, first_of = np.unique(np.searchsorted(self.ends, places), return_index=True)
-        found = []
-        try:
-            with Catalog(self.root, read_only=True) as catalog:
+    def find_sources(self, runs: list[list[int]]) -> list[list[Source]]:
+        """The first documents in which each of these runs of tokens stands."""
+        found: list[list[Source]] = [[] for _ in runs]
+        with contextlib.suppress(StageError), Catalog(self.root, read_only=True) as catalog:  # gone, or another release
+            for run, places, sources in zip(runs, places_of(self.suffixes, runs), found, strict=True):
+                documents, first_of = np.unique(np.searchsorted(self.ends, places), return_index=True)
                 for i, place in zip(documents[:MOST_SOURCES], places[first_of], strict=False):
-                    if source := self.source(catalog, int(i), int(place), len(tokens)):
-                        found.append(source)
-        except StageError:  # the catalog is gone, or of another release
-            return []
+                    if source := self.source(catalog, int(i), int(place), len(run)):
+                        sources.append(source)
         return found
 
     def source(self, catalog: Catalog, i: int, place: int, n_tokens: int) -> Source | None:
         """Document i of train.bin, counted from 0; None if the clean set has none of its text."""
         begin, end = int(self.ends[i - 1]) + 1 if i else 0, int(self.ends[i]) if i < len(self.ends) else 0
-        text, content = self.suffixes.text, self.decode(self.suffixes.text[begin:end])
-        same_size = np.flatnonzero(self.sizes == len(content))
+        ids = self.suffixes.text[begin:end]
+        starts = np.concatenate(([0], np.cumsum(self.token_bytes[ids])))  # in bytes, of each token and of the end
+        same_size = np.flatnonzero(self.sizes == starts[-1])
         for k in same_size[np.argsort(np.abs(same_size - i), kind="stable")][:MOST_CANDIDATES]:
             document = clean_documents.read_at(catalog, int(self.seqs[k]))
-            if document and document["text"].encode(errors="replace") == content:
-                before = len(self.decode(text[begin:place]))
-                after = before + len(self.decode(text[place:place + n_tokens]))
-                around = [part.decode(errors="ignore") for part in (content[:before][-4 * CONTEXT_CHARS:],
-                                                                    content[after:][:4 * CONTEXT_CHARS])]
+            content = document["text"].encode(errors="replace") if document else b""
+            if document and content == self.decode(ids.tolist()):
+                before = content[:starts[place - begin]][-4 * CONTEXT_CHARS:].decode(errors="ignore")
+                after = content[starts[place - begin + n_tokens]:][:4 * CONTEXT_CHARS].decode(errors="ignore")
                 named = document["id"], document["metadata"]["title"], document["metadata"]["url"]
-                return Source(*map(strip_control, (*named, around[0][-CONTEXT_CHARS:], around[1][:CONTEXT_CHARS])))
+                return Source(*map(strip_control, (*named, before[-CONTEXT_CHARS:], after[:CONTEXT_CHARS])))
         return None
 
-    def decode(self, ids: Sequence[int] | np.ndarray) -> bytes:
-        content: bytes = self.tokenizer.encoding.decode_bytes(list(map(int, ids)))
+    def decode(self, ids: list[int]) -> bytes:
+        content: bytes = self.tokenizer.encoding.decode_bytes(ids)
         return content
 
     def note(self) -> str:
