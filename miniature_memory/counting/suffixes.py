@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from miniature_memory.core.errors import naming
-from miniature_memory.storage.files import crc32_of, write_aside
+from miniature_memory.storage.files import crc32_of, fsync_folder, write_aside
 
 DEPTH = 8  # tokens, at least, that the order respects
 SEGMENT_TOKENS = 1 << 22  # of a segment at most: some 40 bytes each while it is sorted
@@ -84,10 +84,10 @@ def update_suffixes(root: Path, n_tokens: int, vocab_size: int) -> int:
         return 0
     segments = segments[:keep]
     write_contents(contents, segments)
-    n_bytes, first = 0, segments[-1][0] if segments else 0
-    with naming(array), open(array, "r+b" if array.exists() else "w+b") as stream:
-        stream.truncate(4 * first)
-        stream.seek(4 * first)
+    n_bytes, first, aside = 0, segments[-1][0] if segments else 0, array.with_name(array.name + ".tmp")
+    with naming(aside), open(aside, "wb") as stream:  # whoever has mapped the old one may go on reading it
+        for begin in range(0, first, CHUNK):
+            np.fromfile(array, "<u4", min(CHUNK, first - begin), offset=4 * begin).tofile(stream)
         for end in wanted[keep:]:
             data = (sort_suffixes(text[first:end], vocab_size) + np.uint32(first)).astype("<u4").tobytes()
             stream.write(data)
@@ -95,6 +95,8 @@ def update_suffixes(root: Path, n_tokens: int, vocab_size: int) -> int:
             first, n_bytes = end, n_bytes + len(data)
         stream.flush()
         os.fsync(stream.fileno())
+    os.replace(aside, array)
+    fsync_folder(array.parent)
     write_contents(contents, segments)
     return n_bytes
 
