@@ -103,7 +103,7 @@ class Tracer:
             if document and content == self.decode(ids.tolist()):
                 before = content[:starts[place - begin]][-4 * CONTEXT_CHARS:].decode(errors="ignore")
                 after = content[starts[place - begin + n_tokens]:][:4 * CONTEXT_CHARS].decode(errors="ignore")
-                named = document["id"], document["metadata"]["title"], document["metadata"]["url"]
+                named = document["id"], document["metadata"]["title"], str(document["metadata"].get("url", ""))
                 return Source(*map(strip_control, (*named, before[-CONTEXT_CHARS:], after[:CONTEXT_CHARS])))
         return None
 
