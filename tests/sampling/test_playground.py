@@ -307,7 +307,8 @@ def test_a_copied_stretch_is_underlined_and_leads_to_its_document(server: Server
         card = page.get_by_role("status")
         title, url = card.get_by_role("link").all()
         assert title.inner_text() == f"Story {story_number}"
-        assert re.fullmatch(r"/collection/document\?id=[0-9a-f]{64}&passage=[\d+]+", title.get_attribute("href") or "")
+        assert re.fullmatch(r"/collection/document\?id=[0-9a-f]{64}&passage=[\d+]+#passage",
+                            str(title.get_attribute("href")))
         assert url.get_attribute("href") == url.inner_text() == f"http://example.org/{story_number}"
         assert f"brûlée «{middle(story_number)}» — so they waited" in str(card.text_content())
         page.mouse.move(5, 5)
