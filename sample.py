@@ -6,6 +6,7 @@ Alone   python3 sample.py "Once upon a time" -n 1 --temperature 0.6
         python3 sample.py --prompt-file FILE       FILE is - for standard input
         python3 sample.py --interactive            type a beginning, read its continuation, and again
         python3 sample.py --serve                  a playground in the browser, and an HTTP API, on this machine only
+        python3 sample.py --trace "A text"         the training documents that parts of a text come from, word for word
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import os
 import signal
 import sys
 import typing
+from collections.abc import Iterable, Iterator
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: a second thread waits at every small step
 
@@ -35,8 +37,9 @@ from miniature_memory.core.errors import Stopped
 from miniature_memory.core.process import catch_signals
 from miniature_memory.core.text import strip_control
 from miniature_memory.sampling.config import SampleConfig
-from miniature_memory.sampling.generation import Loaded, load_model, read_prompt, without_edges, write
+from miniature_memory.sampling.generation import Loaded, Step, load_model, read_prompt, without_edges, write
 from miniature_memory.sampling.kept_samples import keep
+from miniature_memory.sampling.trace import Tracer, describe, open_tracer
 
 SHORT = {"num_samples": ["-n"]}
 ALSO = {"max_new_tokens": ["--length"]}  # besides nanoGPT's spellings, understood but not listed
@@ -49,11 +52,15 @@ def run(args: argparse.Namespace) -> int:
         from miniature_memory.sampling import server  # imports slowly, and only this needs it
 
         return server.serve(config, args.root, args.serve)
+    tracer = open_tracer(args.root) if args.trace is not None else None
+    if tracer and args.trace is not True:
+        print(*describe(tracer, tracer.tokenizer.encode(args.trace)), sep="\n")
+        return 0
     loaded = load_model(args.root)
     if args.interactive:
-        interact(config, loaded)
+        interact(config, loaded, tracer)
     elif not (args.keep and args.quiet):
-        print_samples(config, loaded)
+        print_samples(config, loaded, tracer)
     if args.keep:
         keep(config, args.root, loaded)
     return 0
@@ -106,20 +113,30 @@ def add_setting_options(parser: ArgumentParser) -> None:
 # --- printing ------------------------------------------------------------------------------------
 
 
-def print_samples(config: SampleConfig, loaded: Loaded) -> None:
-    """Print config.num_samples samples, with a heading each if there are several: one alone can be piped on."""
+def print_samples(config: SampleConfig, loaded: Loaded, tracer: Tracer | None = None) -> None:
+    """Print config.num_samples samples, with a heading each if there are several: one alone can be piped on. After each
+    follows, with a tracer, where it comes from."""
     for i in range(config.num_samples):
         if i:
             print()
         if config.num_samples > 1:
             print(f"--- sample {i + 1} of {config.num_samples}", flush=True)
-        steps = write(loaded, dataclasses.replace(config, seed=config.seed + i))
-        for piece in without_edges(itertools.chain([strip_control(config.prompt)], (step.text for step in steps))):
+        steps, tokens = write(loaded, dataclasses.replace(config, seed=config.seed + i)), list[int]()
+        for piece in without_edges(itertools.chain([strip_control(config.prompt)], texts_of(steps, tokens))):
             print(piece, end="", flush=True)
         print(flush=True)
+        if tracer:
+            print("", *describe(tracer, tokens), sep="\n", flush=True)
 
 
-def interact(config: SampleConfig, loaded: Loaded) -> None:
+def texts_of(steps: Iterable[Step], tokens: list[int]) -> Iterator[str]:
+    """The texts of `steps`, whose tokens are appended to `tokens`."""
+    for step in steps:
+        tokens.append(step.token)
+        yield step.text
+
+
+def interact(config: SampleConfig, loaded: Loaded, tracer: Tracer | None) -> None:
     """Continue one line after the other, until an empty one or the end of input, each with the next seed.
 
     Ctrl-C stops a continuation, and ends the program while it waits for a line.
@@ -137,7 +154,7 @@ def interact(config: SampleConfig, loaded: Loaded) -> None:
             prompt = input("\n> " if is_terminal else "")
             if not prompt.strip():
                 return
-            print_samples(dataclasses.replace(config, prompt=prompt), loaded)
+            print_samples(dataclasses.replace(config, prompt=prompt), loaded, tracer)
         except EOFError:
             return
         except Stopped as stop:
@@ -160,6 +177,8 @@ def main(argv: list[str] | None = None) -> int:
                         help="ask for a beginning, continue it, and ask again; an empty line or Ctrl-D ends")
     parser.add_argument("--serve", nargs="?", type=int, const=8000, metavar="PORT",
                         help="serve the playground and OpenAI's completions API on this machine (default port: 8000)")
+    parser.add_argument("--trace", nargs="?", const=True, metavar="TEXT", help="after each sample, print which "
+                        "training documents it repeats word for word; with a TEXT, write nothing and trace that")
     parser.add_argument("--keep", action="store_true", help="also continue the report's prompts and append the result "
                         "to data/samples.jsonl; with --quiet, only that")
     add_setting_options(parser)
@@ -169,6 +188,10 @@ def main(argv: list[str] | None = None) -> int:
         args = parser.parse(argv)
         if args.interactive and args.serve is not None:
             parser.error("argument --interactive: not allowed with argument --serve")
+        if args.trace is not None and args.serve is not None:
+            parser.error("argument --trace: not needed with argument --serve: the playground always traces")
+        if isinstance(args.trace, str) and (args.text or args.prompt or args.start or args.prompt_file):
+            parser.error("argument --trace: its TEXT is not continued; expected no beginning besides it")
         catch_signals()
         logging.basicConfig(level=logging.ERROR if args.quiet else logging.INFO, format="%(message)s", force=True)
         return run(args)

@@ -67,7 +67,7 @@ def train(config: TrainConfig, root: Path, started: float, on_iteration: Callabl
     released = load_release(root, trainer.bins)
     if released and (reason := stop_reason(trainer, released)):
         logger.info("training skipped: %s", reason)
-        if released.get("gate"):
+        if config.counts or released.get("gate"):
             update_counts(trainer)
         return make_stats(trainer, released, reason)
     with trainer.bar:

@@ -1,9 +1,14 @@
-"""Copies: how much of the end of a text stands word for word in the training text."""
+"""Copies: which parts of a text stand word for word in the training text."""
+
+import mmap
+from collections.abc import Iterator
 
 import numpy as np
 
 from miniature_memory.counting.experts import LONGEST, compiled, narrow
-from miniature_memory.counting.suffixes import Suffixes
+from miniature_memory.counting.suffixes import DEPTH, Suffixes
+
+MOST_PLACES = 4096  # in a segment, of the same tokens, that are looked at; guess
 
 
 def copied(suffixes: Suffixes, tokens: np.ndarray, most: int) -> tuple[int, np.ndarray]:
@@ -15,8 +20,99 @@ def copied(suffixes: Suffixes, tokens: np.ndarray, most: int) -> tuple[int, np.n
 
 def longest_copy(suffixes: Suffixes, tokens: list[int]) -> int:
     """The most tokens in a row that stand in the training text, 0 below LONGEST."""
-    ids = np.array(tokens, np.int32)
-    return max((copied(suffixes, ids[:end], len(ids))[0] for end in range(LONGEST, len(ids) + 1)), default=0)
+    return max((last - first for first, last in stretches(suffixes, tokens, LONGEST)), default=0)
+
+
+def stretches(suffixes: Suffixes, tokens: list[int], least: int = DEPTH) -> list[tuple[int, int]]:
+    """(first, last + 1) of each stretch of `least` tokens or more that stands in the training text and is part of no
+    longer one, ascending. least: DEPTH at most. What stands in more than MOST_PLACES places may be found in parts."""
+    text, ids, found = suffixes.text, np.array(tokens, np.int32), list[list[int]]()
+    for order, begin, end in segments(suffixes):
+        found += find_stretches(text, order, begin, end, ids, least).tolist()
+    longest: list[tuple[int, int]] = []
+    for first, last in sorted(found, key=lambda pair: (pair[0], -pair[1])):
+        if not longest or last > longest[-1][1]:
+            longest.append((first, last))
+    return longest
+
+
+def places_of(suffixes: Suffixes, runs: list[list[int]]) -> list[np.ndarray]:
+    """Where all tokens of each run stand in the training text: int64, ascending."""
+    text, ids = suffixes.text, [np.array(run, np.int32) for run in runs]
+    found: list[list[np.ndarray]] = [[] for _ in runs]
+    for order, begin, end in segments(suffixes):
+        for run, places_found in zip(ids, found, strict=True):
+            places = find_places(text, order, begin, end, run[:DEPTH])
+            places = places[places + len(run) <= len(text)]
+            for offset in range(DEPTH, len(run)):
+                places = places[text[places + offset] == run[offset]]
+            places_found.append(places)
+    return [np.sort(np.concatenate(places)) for places in found]
+
+
+def segments(suffixes: Suffixes) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Of each segment its part of the array, and where its text begins and ends. Pages of maps that were read for one
+    are given back before the next: they would count as our memory, and soon be all of both files."""
+    begin = 0
+    for s, end in enumerate(suffixes.ends.tolist()):
+        yield suffixes.order[suffixes.bounds[s]:suffixes.bounds[s + 1]], begin, end
+        begin = end
+        for array in suffixes[:2]:
+            base: object = array
+            while isinstance(base, np.ndarray):
+                base = base.base
+            if isinstance(base, mmap.mmap):
+                base.madvise(mmap.MADV_DONTNEED)
+
+
+@compiled
+def find_places(text: np.ndarray, order: np.ndarray, begin: int, end: int, tokens: np.ndarray) -> np.ndarray:
+    """Where all of these tokens, DEPTH at most, stand in the segment text[begin:end]: int64, MOST_PLACES at most, and
+    those that cross its end."""
+    n, low, high = len(tokens), 0, len(order)
+    for offset in range(n):
+        if low < high:
+            low, high = narrow(text, order, end, low, high, offset, tokens[offset])
+    high = min(high, low + MOST_PLACES)
+    found, n_found = np.empty(high - low + n, np.int64), high - low
+    found[:n_found] = order[low:high]
+    for place in range(max(begin, end - n + 1), min(end, len(text) - n + 1)):
+        if (text[place:place + n] == tokens).all():
+            found[n_found] = place
+            n_found += 1
+    return found[:n_found]
+
+
+@compiled
+def find_stretches(text: np.ndarray, order: np.ndarray, begin: int, end: int, tokens: np.ndarray,
+                   least: int) -> np.ndarray:
+    """The stretches that begin in the segment text[begin:end], or of which a part does: int64 (n, 2)."""
+    n, n_found, reach, i = len(tokens), 0, 0, 0
+    found = np.empty((n, 2), np.int64)
+    while i <= n - least and reach < n:  # what begins later than one that ends at n ends there, too
+        last, place = max(reach, i + least - 1), -1
+        for start in find_places(text, order, begin, end, tokens[i:i + least]):
+            if last == n or start + last - i >= len(text) or text[start + last - i] != tokens[last]:
+                continue  # not longer than what was found
+            other = i
+            while other < n and start + other - i < len(text) and text[start + other - i] == tokens[other]:
+                other += 1
+            if other > last:
+                last, place = other, start
+        if place >= 0:
+            first = i
+            while first > 0 and place > 0 and text[place - 1] == tokens[first - 1]:  # in too many places until here
+                first, place = first - 1, place - 1
+            while n_found and found[n_found - 1, 0] >= first:
+                n_found -= 1
+            found[n_found, 0], found[n_found, 1] = first, last
+            n_found, reach = n_found + 1, last
+            # What begins before `across` and is no part of this one holds all tokens from there to the next after it
+            across = reach - least + 1
+            if reach < n and not len(find_places(text, order, begin, end, tokens[across:reach + 1])):
+                i = across
+        i += 1
+    return found[:n_found]
 
 
 @compiled

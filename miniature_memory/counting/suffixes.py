@@ -14,12 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from miniature_memory.core.errors import naming
-from miniature_memory.storage.files import write_aside
+from miniature_memory.storage.files import crc32_of, fsync_folder, write_aside
 
 DEPTH = 8  # tokens, at least, that the order respects
 SEGMENT_TOKENS = 1 << 22  # of a segment at most: some 40 bytes each while it is sorted
 MERGE_RATIO = 2  # a segment is merged with the next one if it is not more than so many times as long
 MOST_TOKENS = 1 << 26  # of the text that are counted, its first: 268 MB
+CHUNK = 1 << 20  # numbers read at once
 
 
 class Suffixes(NamedTuple):
@@ -75,7 +76,7 @@ def update_suffixes(root: Path, n_tokens: int, vocab_size: int) -> int:
     are sorted again. Returns the bytes written."""
     array, contents = paths_of(root)
     text = np.memmap(root / "data/train.bin", dtype="<u2", mode="r", shape=(n_tokens,))
-    segments = whole_segments(root, text)
+    segments = whole_segments(root, n_tokens)
     ends = [end for end, *_ in segments]
     wanted = plan_segments(ends, n_tokens)
     keep = sum(own == other for own, other in zip(ends, wanted, strict=False))
@@ -83,10 +84,10 @@ def update_suffixes(root: Path, n_tokens: int, vocab_size: int) -> int:
         return 0
     segments = segments[:keep]
     write_contents(contents, segments)
-    n_bytes, first = 0, segments[-1][0] if segments else 0
-    with naming(array), open(array, "r+b" if array.exists() else "w+b") as stream:
-        stream.truncate(4 * first)
-        stream.seek(4 * first)
+    n_bytes, first, aside = 0, segments[-1][0] if segments else 0, array.with_name(array.name + ".tmp")
+    with naming(aside), open(aside, "wb") as stream:  # whoever has mapped the old one may go on reading it
+        for begin in range(0, first, CHUNK):
+            np.fromfile(array, "<u4", min(CHUNK, first - begin), offset=4 * begin).tofile(stream)
         for end in wanted[keep:]:
             data = (sort_suffixes(text[first:end], vocab_size) + np.uint32(first)).astype("<u4").tobytes()
             stream.write(data)
@@ -94,6 +95,8 @@ def update_suffixes(root: Path, n_tokens: int, vocab_size: int) -> int:
             first, n_bytes = end, n_bytes + len(data)
         stream.flush()
         os.fsync(stream.fileno())
+    os.replace(aside, array)
+    fsync_folder(array.parent)
     write_contents(contents, segments)
     return n_bytes
 
@@ -111,25 +114,27 @@ def plan_segments(ends: list[int], n_tokens: int) -> list[int]:
     return ends
 
 
-def whole_segments(root: Path, text: np.ndarray) -> list[list[int]]:
-    """[end, checksum of its text, checksum of its part of the array] of the first segments that are whole."""
+def whole_segments(root: Path, n_tokens: int) -> list[list[int]]:
+    """[end, checksum of its text, checksum of its part of the array] of the first segments that are whole. Read, not
+    mapped: pages of a map count as our memory."""
     array, contents = paths_of(root)
-    try:
-        found = json.loads(contents.read_bytes())["segments"]
-        order = np.memmap(array, dtype="<u4", mode="r")
-    except (OSError, ValueError, LookupError, TypeError):
-        return []
     whole: list[list[int]] = []
     first = 0
-    for segment in found if isinstance(found, list) else []:
-        match segment:
-            case [int(end), int(text_crc), int(order_crc)] if first < end <= min(len(text), len(order)):
-                if zlib.crc32(text[first:end].data) != text_crc or zlib.crc32(order[first:end].data) != order_crc:
+    try:
+        found = json.loads(contents.read_bytes())["segments"]
+        last = min(n_tokens, array.stat().st_size // 4)
+        for segment in found if isinstance(found, list) else []:
+            match segment:
+                case [int(end), int(text_crc), int(order_crc)] if first < end <= last:
+                    if (crc32_of(root / "data/train.bin", 2 * first, 2 * (end - first)) != text_crc
+                            or crc32_of(array, 4 * first, 4 * (end - first)) != order_crc):
+                        break
+                    whole.append([end, text_crc, order_crc])
+                    first = end
+                case _:
                     break
-                whole.append([end, text_crc, order_crc])
-                first = end
-            case _:
-                break
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
     return whole
 
 
@@ -148,6 +153,18 @@ def load_suffixes(root: Path, vocab_size: int) -> Suffixes | None:
     except (OSError, ValueError, LookupError, TypeError, OverflowError):
         return None
     # The compiled loops do not check what they look up
-    if (np.diff(bounds) <= 0).any() or text.max() >= vocab_size or order.max() >= len(text):
+    if ((np.diff(bounds) <= 0).any() or highest(root / "data/train.bin", "<u2", len(text)) >= vocab_size
+            or highest(array, "<u4", len(text)) >= len(text)):
         return None
     return Suffixes(text.view(np.ndarray), order.view(np.ndarray), bounds, bounds[1:])
+
+
+def highest(path: Path, dtype: str, n: int) -> int:
+    """The highest of the first n numbers of a file. Read, not mapped, as whole_segments() does."""
+    with open(path, "rb") as stream:
+        return max(int(np.fromfile(stream, dtype, min(CHUNK, n - first)).max()) for first in range(0, n, CHUNK))
+
+
+def is_whole(root: Path, suffixes: Suffixes) -> bool:
+    """Whether the array is that of train.bin as it is now; after a rebuild it is not, until train has sorted again."""
+    return len(whole_segments(root, len(suffixes.text))) == len(suffixes.ends)

@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from miniature_memory.counting.copies import copied
+from miniature_memory.counting.copies import copied, stretches
 from miniature_memory.counting.mixture import Forward, Gate, Mixture, Stretch
 from miniature_memory.counting.suffixes import Suffixes, sort_suffixes
 
@@ -17,6 +17,7 @@ def main() -> None:
     stretch = Stretch(document, 32, np.ones((63, 2), np.float32), np.zeros((32, 5), np.float32))
     Forward(mixture, mixture.gather(stretch)).gradients(document[32:])
     copied(suffixes, document, 8)
+    stretches(suffixes, document.tolist())
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The samples that every run keeps for the report."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -9,16 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from miniature_memory.core.errors import StageError
 from miniature_memory.core.text import strip_control, timestamp
-from miniature_memory.counting.copies import longest_copy
 from miniature_memory.sampling.config import KEPT_PROMPTS, MOST_CHARS, SampleConfig
 from miniature_memory.sampling.generation import Loaded, write
+from miniature_memory.sampling.trace import covered, open_tracer
 from miniature_memory.storage.files import append_line, read_lines
 from miniature_memory.training import tokenizer as tokenizers
 
 KEPT_FILE = "data/samples.jsonl"
 KEPT_TOKENS = 80  # that follow each kept prompt: a paragraph
 PROMPT_WORDS = 10  # of a validation document, which the model is to continue
+KEPT_SOURCES = 3  # of what is copied, that are named
 VAL_TOKENS = 1_000_000  # of val.bin, searched for such documents
 LAST_BYTES = 100_000  # of samples.jsonl, which hold its last line
 
@@ -31,16 +34,27 @@ def keep(config: SampleConfig, root: Path, loaded: Loaded) -> None:
                             "prompts": [prompt for prompt, _ in pairs]}
     if not pairs or all(last.get(key) == value for key, value in line.items()):
         return  # no validation text yet, or the same model as last time
-    texts, copied = [], []
+    texts, tokens = [], list[list[int]]()
     for i, (prompt, _) in enumerate(pairs):
         each = dataclasses.replace(config, prompt=prompt, max_new_tokens=KEPT_TOKENS, seed=config.seed + i)
         steps = list(write(loaded, each))
         texts.append("".join(step.text for step in steps))
-        if loaded.mixture:
-            copied.append(longest_copy(loaded.mixture.suffixes, [step.token for step in steps]))
-    line |= {"time": timestamp(), "texts": texts, "copied": copied,
-             "originals": [original for _, original in pairs]}
+        tokens.append([step.token for step in steps])
+    line |= {"time": timestamp(), "texts": texts, "originals": [original for _, original in pairs]}
+    with contextlib.suppress(StageError):  # without counts
+        line["copied"] = trace_all(root, tokens)
     append_line(root / KEPT_FILE, json.dumps(line, ensure_ascii=False))
+
+
+def trace_all(root: Path, texts: list[list[int]]) -> dict[str, Any]:
+    """How much of these tokens stands in training documents: the share, the longest stretch, and whose words they
+    are, the longest first."""
+    tracer = open_tracer(root)
+    traced = [tracer.trace(tokens) for tokens in texts]
+    found = sorted(itertools.chain.from_iterable(traced), key=lambda stretch: -stretch.tokens)
+    sources = {(source.title, source.url): None for stretch in found for source in stretch.sources[:1]}
+    return {"share": sum(map(covered, traced)) / max(1, sum(map(len, texts))),
+            "longest": found[0].tokens if found else 0, "sources": list(sources)[:KEPT_SOURCES]}
 
 
 def last_line(root: Path) -> dict[str, Any]:

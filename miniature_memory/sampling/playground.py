@@ -2,7 +2,8 @@
 
     GET  /           the page
     GET  /models     the models there are, the initial settings, and beginnings to try
-    POST /continue   the name of a model and the settings of [sample]; answers with a line of JSON for each token
+    POST /continue   the name of a model and the settings of [sample]; answers with a line of JSON for each token, and a
+                     last one with the training documents that the answer repeats word for word
 """
 
 import dataclasses
@@ -20,8 +21,9 @@ from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.text import strip_control
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import softmax
-from miniature_memory.sampling.generation import Loaded, write
+from miniature_memory.sampling.generation import Loaded, Step, write
 from miniature_memory.sampling.kept_samples import choose_prompts, last_line
+from miniature_memory.sampling.trace import open_tracer, share_of
 from miniature_memory.training import tokenizer as tokenizers
 from miniature_memory.training.checkpoint import State, load_state
 
@@ -32,6 +34,7 @@ MOST_PROMPT_CHARS = 20_000  # the model sees about the last two hundred words
 MOST = {"max_new_tokens": 2000, "temperature": 5.0, "repetition_penalty": 5.0, "num_samples": 1}
 MOST_STOPS, MOST_STOP_CHARS = 8, 100
 OTHERS = 6  # most likely tokens, shown next to the chosen one
+NOTHING = np.empty(0, np.float32)
 
 
 def model_files(root: Path) -> dict[str, Path]:
@@ -98,17 +101,31 @@ def settings_of(request: object, config: SampleConfig) -> SampleConfig:
     return asked
 
 
-def answer(loaded: Loaded, config: SampleConfig) -> Iterator[dict[str, Any]]:
-    """A line for each token: its text, its probability, and the most likely tokens, before any setting applies."""
+def answer(loaded: Loaded, config: SampleConfig, root: Path) -> Iterator[dict[str, Any]]:
+    """A line for each token: its text, its probability, and the most likely tokens, before any setting applies. Then
+    one with figures and the trace of all of it."""
     def shown(token: int) -> str:
         return "" if token == loaded.tokenizer.eot_token else strip_control(loaded.tokenizer.decode([token]))
 
-    began, n = time.monotonic(), 0
+    began, steps = time.monotonic(), list[Step]()
     for step in write(loaded, config):
-        n += 1
+        steps.append(step._replace(logits=NOTHING))
         p = softmax(step.logits)
         likeliest = np.argpartition(p, -OTHERS)[-OTHERS:]
         likeliest = likeliest[np.argsort(-p[likeliest])]
         yield {"text": step.text, "token": shown(step.token), "p": round(float(p[step.token]), 5),
                "likeliest": [[shown(token), round(float(p[token]), 5)] for token in likeliest.tolist()]}
-    yield {"done": n, "seconds": round(time.monotonic() - began, 3)}
+    yield {"done": len(steps), "seconds": round(time.monotonic() - began, 3), **trace(root, steps)}
+
+
+def trace(root: Path, steps: list[Step]) -> dict[str, Any]:
+    """A sentence on how much of an answer is copied; and its stretches, counted in lines that have text."""
+    try:
+        tracer = open_tracer(root)
+        traced = tracer.trace([step.token for step in steps])
+    except StageError as error:
+        return {"trace": str(error), "stretches": []}
+    lines = np.cumsum([0, *(step.text != "" for step in steps)]).tolist()
+    stretches = [{"first": lines[one.first], "end": lines[one.end], "tokens": one.tokens, "text": one.text,
+                  "sources": [source._asdict() for source in one.sources]} for one in traced]
+    return {"trace": f"{share_of(traced, len(steps), 'them')}. {tracer.note()}".strip(), "stretches": stretches}

@@ -165,7 +165,7 @@ class Handler(BaseHTTPRequestHandler):
         path = playground.model_files(self.server.root).get(str(request.get("model")))
         if path is None:
             raise RequestError(404, "This model no longer exists; reload the page.")
-        self._stream(LINES, path, lambda loaded: playground.answer(loaded, config))
+        self._stream(LINES, path, lambda loaded: playground.answer(loaded, config, self.server.root))
 
     def _complete(self, asked: completions.Asked) -> None:
         files = playground.model_files(self.server.root)

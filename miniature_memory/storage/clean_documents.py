@@ -52,6 +52,19 @@ def read(catalog: Catalog, document_id: str) -> dict[str, Any] | None:
     return None
 
 
+def sizes_of_training(catalog: Catalog) -> list[tuple[int, int]]:
+    """(sequence number, bytes of text) of the documents that are not held out for validation, in the order of the
+    training text."""
+    return [tuple(row) for row in catalog.execute(
+        "SELECT seq, text_bytes FROM clean_documents WHERE split != 'val' ORDER BY seq")]
+
+
+def read_at(catalog: Catalog, seq: int) -> dict[str, Any] | None:
+    """The clean document of this sequence number, as read() does."""
+    document_id = catalog.value("SELECT id FROM clean_documents WHERE seq = ?", [seq])
+    return read(catalog, document_id) if document_id else None
+
+
 def newest_urls(catalog: Catalog, most: int) -> list[str]:
     """Where the documents that were kept last come from."""
     return [url for (url,) in catalog.execute(

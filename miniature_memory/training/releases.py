@@ -77,9 +77,11 @@ def mix_and_evaluate(trainer: Trainer) -> tuple[Mixture | None, Scores]:
     """The mixture that the release will be, and its figures; None where there is too little text for its gate, or where
     it does not help."""
     bins, config, tokenizer = trainer.bins, trainer.config, trainer.bins.tokenizer
-    if not len(trainer.held_back) or tokenizer is None or trainer.token_bytes is None:
+    if not config.counts or tokenizer is None or trainer.token_bytes is None:
         return None, trainer.evaluate()
     suffixes = update_counts(trainer)
+    if not len(trainer.held_back):
+        return None, trainer.evaluate()
     ranges = trainer.held_back[trainer.held_back[:, 1] <= len(suffixes.text)]
     mixture = fit(trainer.model, suffixes, ranges, tokenizer.eot_token, config.seed,
                   steps_for(config.max_minutes), trainer.workers)

@@ -57,10 +57,11 @@ class Trainer:
         make_deterministic(self.device, config.seed)
         shape = model_args(config, checkpoint, bins, self.device, self.dtype)
         self.config = with_model_args(config, shape, root)
-        self.held_back = NOTHING
+        self.held_back, counted_tokens = NOTHING, 0
         if config.counts and bins.tokenizer:
             self.held_back = held_back(bins.train, bins.growth, bins.tokenizer.eot_token)
-        self.memory_mb = check_memory(self.config, shape, bins.train_tokens if len(self.held_back) else 0)
+            counted_tokens = bins.train_tokens
+        self.memory_mb = check_memory(self.config, shape, counted_tokens)
         self.model = GPT(shape).to(self.device)
         self.optimizer = make_optimizer(self.model, config)
         self.loss_scale = LossScale() if self.dtype == torch.float16 else None

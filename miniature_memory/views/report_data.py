@@ -34,6 +34,14 @@ class Dataset(NamedTuple):
     topic: FitSummary | None  # None where no document was judged by it
 
 
+class Copied(NamedTuple):
+    """How much of a model's texts stands in training documents, eight tokens or more in a row."""
+
+    share: float
+    longest: float  # tokens
+    sources: list[tuple[str, str]]  # (title, url), those of the longest first
+
+
 class Sample(NamedTuple):
     """What one model made of the prompts."""
 
@@ -42,7 +50,7 @@ class Sample(NamedTuple):
     prompts: list[str]
     texts: list[str]
     originals: list[str]
-    copied: list[float | None]  # tokens in a row that stand in a training document, the most in each text
+    copied: Copied | None  # None where it was not traced
 
 
 def read_dataset(root: Path, problems: list[Finding], min_topic_fit: float = 0.0) -> Dataset | None:
@@ -80,9 +88,13 @@ def read_examples(root: Path) -> dict[Reason, deque[dict[str, Any]]]:
     return examples
 
 
-def copied_in(line: dict[str, Any]) -> list[float | None]:
-    found = line.get("copied")
-    return [number(n) for n in found] if isinstance(found, list) else []
+def copied_in(line: dict[str, Any]) -> Copied | None:
+    match line.get("copied"):  # earlier releases have a list of numbers
+        case {"share": share, "longest": longest, "sources": list(sources)} if (
+                number(share) is not None and number(longest) is not None):
+            return Copied(share, longest, [(title, url) for one in sources if isinstance(one, list) and len(one) == 2
+                                           for title, url in [map(str, one)]])
+    return None
 
 
 def read_samples(root: Path) -> list[Sample]:

@@ -10,20 +10,19 @@ from html import escape
 from typing import Any
 
 from miniature_memory.core.config import Tables
-from miniature_memory.core.text import counted, strip_control
+from miniature_memory.core.text import counted, hostname, strip_control
 from miniature_memory.crawl.outcomes import reason_in_words
 from miniature_memory.storage.topic_pages import FitSummary
 from miniature_memory.views import plots
 from miniature_memory.views.history import Run
 from miniature_memory.views.plots import Points, short, thin
-from miniature_memory.views.report_data import Dataset, Reason, Sample
+from miniature_memory.views.report_data import Copied, Dataset, Reason, Sample
 from miniature_memory.views.status import Facts
 
 REJECTED_CHARS = 200  # that the catalog keeps of a rejected text
 TOP = 10  # hosts, languages and reasons drawn
 EXAMPLE_REASONS = 12  # with examples
 SHOWN_SAMPLES = 3  # models side by side: the first, one between, the last
-MOST_COPIED = 50  # tokens in a row; more are pointed out
 TABLE_ROWS = 60
 LICENSES_NOTE = "As the pages name them; a page that names none may still be protected."
 SCROLLS = "tabindex=0 role=group aria-label=Scrollable"  # so that a keyboard can scroll it, too
@@ -164,19 +163,22 @@ def samples(found: list[Sample], runs: Sequence[Run]) -> str:
 
     shown, parts = thin(found, SHOWN_SAMPLES), []
     for i, prompt in enumerate(shown[-1].prompts[:3] if shown else []):
-        cards = [card(whose(sample) + copied(sample, i), sample.texts[i]) for sample in shown if i < len(sample.texts)]
+        cards = [card(whose(sample), sample.texts[i]) for sample in shown if i < len(sample.texts)]
         if original := "".join(shown[-1].originals[i:i + 1]):
             cards.append(card("The original", cut(original), "original"))
         head = clean(" ".join(prompt.split()), 120)
         parts.append(f"<h3 dir=auto>{head} …</h3><div class=cards {SCROLLS}>{''.join(cards)}</div>")
-    note = "<p class=note>Each run's model continues the same words.</p>" if parts else ""
+    copies = copied(shown[-1].copied) if parts and shown[-1].copied else ""
+    note = f"<p class=note>Each run's model continues the same words.{copies}</p>" if parts else ""
     return section("What it writes", note, *parts)
 
 
-def copied(sample: Sample, i: int) -> str:
-    """How much of a text stands word for word in a training document, if it is much."""
-    tokens = sample.copied[i] if i < len(sample.copied) else None
-    return f" · {tokens:,.0f} tokens in a row are copied" if tokens and tokens > MOST_COPIED else ""
+def copied(found: Copied) -> str:
+    """How much of the newest samples stands word for word in training documents, and in which."""
+    names = "; ".join(clean(f"{title} ({host})" if title and host else title or host or "a local file", 120)
+                      for title, host in ((title, hostname(url)) for title, url in found.sources))  # no local paths
+    return (f" Of the newest samples, {100 * found.share:.0f} % of the tokens stand in stretches of eight tokens or "
+            f"more of the training text{f'; the longest has {found.longest:,.0f}. Sources: {names}' * bool(names)}.")
 
 
 def card(head: str, words: str, kind: str = "model") -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from counting.conftest import VOCAB, make_suffixes
 
-from miniature_memory.counting.copies import copied
+from miniature_memory.counting.copies import MOST_PLACES, copied, longest_copy, places_of, stretches
 from miniature_memory.counting.experts import MATCH_ORDERS, N_EXPERTS, SHARPNESS, STATIC_ORDERS, mix
 from miniature_memory.counting.mixture import Evidence, Forward, Gate, Mixture, Stretch
 
@@ -155,3 +155,42 @@ def test_every_follower_of_a_copy_is_found() -> None:
     text[6::7] = np.arange(200) % 8  # what follows: seldom the same
     followers = copied(make_suffixes(text, 700), np.array([1, 2, 3, 4, 5, 6], np.int32), 6)[1]
     assert set(followers.tolist()) == set(range(8))
+
+
+def slow_stretches(text: np.ndarray, tokens: list[int], least: int) -> list[tuple[int, int]]:
+    """One place at a time."""
+    found: list[tuple[int, int]] = []
+    for first in range(len(tokens)):
+        end = max((first + n for place in range(len(text)) for n in range(len(tokens) - first + 1)
+                   if text[place:place + n].tolist() == tokens[first:first + n]), default=0)
+        if end - first >= least and (not found or end > found[-1][1]):
+            found.append((first, end))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stretches_equal_slow_ones_also_across_segments(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    words = [random.integers(0, END, random.integers(1, 7)) for _ in range(12)]
+    text = np.concatenate([words[i] for i in random.integers(0, 12, 40)]).astype(np.uint16)
+    tokens = np.concatenate([words[i] for i in random.integers(0, 12, 15)]).tolist()
+    suffixes = make_suffixes(text, *sorted(random.choice(np.arange(1, len(text)), 6, replace=False)))
+    for least in (6, 8):
+        assert stretches(suffixes, tokens, least) == slow_stretches(text, tokens, least)
+    found = stretches(suffixes, tokens)
+    assert longest_copy(suffixes, tokens) == max((end - first for first, end in slow_stretches(text, tokens, 6)),
+                                                 default=0)
+    for (first, end), places in zip(found, places_of(suffixes, [tokens[a:b] for a, b in found]), strict=True):
+        assert places.tolist() == [p for p in range(len(text)) if text[p:p + end - first].tolist() == tokens[first:end]]
+
+
+def test_what_stands_in_too_many_places_is_found_with_what_does_not() -> None:
+    common, rare = [1, 2, 3, 4, 5, 6, 7, 0], [7, 7, 6, 5, 4, 3, 2, 1, 2]
+    text = np.array([*common * (2 * MOST_PLACES), *rare, END], np.uint16)
+    suffixes = make_suffixes(text)
+    assert stretches(suffixes, [8, *common, *common, *rare, 7]) == [(1, 26)]
+    assert stretches(suffixes, common * 3) == [(0, 24)]
+
+
+def test_too_few_tokens_are_no_stretch(text: np.ndarray) -> None:
+    assert stretches(make_suffixes(text), []) == stretches(make_suffixes(text), text[:7].tolist()) == []

@@ -61,6 +61,21 @@ def test_new_text_is_sorted_without_the_old(tmp_path: Path) -> None:
     assert_sound(tmp_path, 3500)
 
 
+def test_who_has_mapped_an_array_reads_on_while_another_takes_its_place(tmp_path: Path) -> None:
+    write_text(tmp_path, 3000)
+    update_suffixes(tmp_path, 2000, 300)
+    update_suffixes(tmp_path, 3000, 300)
+    suffixes = load_suffixes(tmp_path, 300)
+    assert suffixes
+    before = suffixes.order.copy()
+    np.random.default_rng(2).integers(0, 300, 100).astype("<u2").tofile(tmp_path / "data/rebuilt.bin")
+    (tmp_path / "data/rebuilt.bin").replace(tmp_path / "data/train.bin")
+    update_suffixes(tmp_path, 100, 300)
+    assert np.array_equal(suffixes.order, before) and len(suffixes.order) == 3000
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"train.bin", "suffixes.bin", "suffixes.json"}
+    assert_sound(tmp_path, 100)
+
+
 def test_segments_stay_few_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SEGMENT_TOKENS", 1000)
     ends: list[int] = []

@@ -109,7 +109,13 @@ def test_a_gate_of_another_release_is_left_out(root: Path, harm: str, caplog: py
     assert load_model(root).mixture is None and "another release" in caplog.text
 
 
-def test_the_kept_samples_say_how_much_is_copied(root: Path, loaded: Loaded) -> None:
+def test_the_kept_samples_show_how_much_is_copied(root: Path, loaded: Loaded) -> None:
     keep(SampleConfig(kept_prompts=["abc"]), root, loaded)
     (line,) = map(json.loads, (root / "data/samples.jsonl").read_text().splitlines())
-    assert len(line["copied"]) == 1 and line["copied"][0] >= 0
+    assert line["copied"]["share"] > 0.5 and line["copied"]["longest"] >= 8  # a model of one loop
+    assert line["copied"]["sources"] == []  # bins without a catalog
+    for path in paths_of(root):
+        path.unlink()
+    keep(SampleConfig(kept_prompts=["ab"]), root, loaded)
+    *_, line = map(json.loads, (root / "data/samples.jsonl").read_text().splitlines())
+    assert "copied" not in line

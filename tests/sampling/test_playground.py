@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from browser import PHONE, Chromium
 from serving import EARLIER, address, error_of, lines_of, request, send, serving
+from tracing import add_stories, in_training, learn, middle
 
 from miniature_memory.sampling import generation, playground
 from miniature_memory.sampling.config import SampleConfig
+from miniature_memory.sampling.generation import Step
 from miniature_memory.sampling.playground import MOST_PROMPT_CHARS
 from miniature_memory.sampling.server import Server
 
@@ -258,3 +261,114 @@ def test_the_card_is_never_over_the_buttons(server: Server, chromium: Chromium, 
             for button in page.locator("#buttons button:visible").all():
                 box = button.bounding_box()
                 assert box and (card["x"] >= box["x"] + box["width"] or card["y"] >= box["y"] + box["height"])
+
+
+# --- where it comes from -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def story_number(root: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A training document that the model repeats, after an é in two tokens."""
+    add_stories(root, range(100, 120))
+    learn(root)
+    n = in_training(root)[3]
+    tokens = f"Well, é: {middle(n)}!".encode()
+    steps = [Step(token, chr(token) if token < 128 else "é" * (token == "é".encode()[1]), np.zeros(257, np.float32))
+             for token in tokens]
+    monkeypatch.setattr(playground, "write", lambda *_: iter(steps))
+    return n
+
+
+def test_the_last_line_names_the_documents(server: Server, story_number: int) -> None:
+    *tokens, last = lines_of(send(server, "/continue", request()))
+    shown = [line["text"] for line in tokens if line["text"]]
+    (stretch,) = last["stretches"]
+    assert "".join(shown[stretch["first"]:stretch["end"]]) == stretch["text"] == middle(story_number)
+    assert last["trace"] == "79 % of them stand in training documents, 8 or more in a row."
+    assert [(source["title"], source["url"]) for source in stretch["sources"]] == [
+        (f"Story {story_number}", f"http://example.org/{story_number}")]
+
+
+def test_without_an_array_the_answer_says_why_nothing_is_traced(server: Server) -> None:
+    *_, last = lines_of(send(server, "/continue", request()))
+    assert "suffixes.bin is missing" in last["trace"] and "Fix: " in last["trace"] and last["stretches"] == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "dark"), [(PHONE, False), (PHONE, True), (1280, False), (1280, True)])
+def test_a_copied_stretch_is_underlined_and_leads_to_its_document(server: Server, story_number: int, chromium: Chromium,
+                                                                  width: int, dark: bool) -> None:
+    with chromium.open(address(server), width, dark) as view:
+        page = view.page
+        page.get_by_role("button", name="Continue").click()
+        page.get_by_text("79 % of them stand in training documents").wait_for()
+        assert "".join(page.locator(".t.from").all_text_contents()) == middle(story_number)
+        page.locator(".t.from").nth(5).click()
+        card = page.get_by_role("status")
+        title, url = card.get_by_role("link").all()
+        assert title.inner_text() == f"Story {story_number}"
+        assert re.fullmatch(r"/collection/document\?id=[0-9a-f]{64}&passage=[\d+]+#passage",
+                            str(title.get_attribute("href")))
+        assert url.get_attribute("href") == url.inner_text() == f"http://example.org/{story_number}"
+        assert f"brûlée «{middle(story_number)}» — so they waited" in str(card.text_content())
+        page.mouse.move(5, 5)
+        assert card.is_visible()  # until something else is clicked
+        assert not view.errors and not view.accessibility_faults() and view.overflow_px() == 0
+        box = title.bounding_box()
+        assert box and box["y"] >= 0 and box["y"] + box["height"] <= 844
+        page.locator(".t").first.click()
+        assert not card.get_by_role("link").count() and card.is_visible()
+
+
+@pytest.mark.browser
+def test_a_link_of_the_card_opens_and_the_card_stays(server: Server, story_number: int, chromium: Chromium) -> None:
+    with chromium.open(address(server), PHONE) as view:
+        page = view.page
+        page.get_by_role("button", name="Continue").click()
+        page.locator(".t.from").first.click()
+        with page.expect_popup() as opened:
+            page.get_by_role("status").get_by_role("link").first.click()
+        assert "/collection/document?id=" in opened.value.url
+        assert page.get_by_role("status").is_visible()
+        page.get_by_role("button", name="Continue").click()  # the answer may go, and the card stays
+        page.locator("article").nth(1).wait_for()
+        assert page.locator("#card").count() == 1 and not page.get_by_role("status").is_visible()
+
+
+@pytest.mark.browser
+def test_a_document_is_reached_by_keyboard(server: Server, story_number: int, chromium: Chromium) -> None:
+    with chromium.open(address(server)) as view:
+        page = view.page
+        page.get_by_role("button", name="Continue").click()
+        page.locator(".t.from").first.wait_for()
+        page.get_by_role("group", name="Answer").focus()
+        page.keyboard.press("End")
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == f"Story {story_number}"
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.href") == f"http://example.org/{story_number}"
+        page.keyboard.press("Escape")
+        assert not page.get_by_role("status").is_visible()
+        assert page.evaluate("document.activeElement.className") == "text"
+
+
+@pytest.mark.browser
+def test_hostile_names_are_text_and_no_links(server: Server, chromium: Chromium,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    line = {"text": "word ", "token": "word ", "p": 0.5, "likeliest": [["word ", 0.5]] * 6}
+    hostile = "<img src=x onerror=alert(1)>" + "x" * 500
+    source = {"id": hostile, "title": hostile, "url": "javascript:alert(1)", "before": hostile, "after": hostile}
+    stretches = [{"first": 0, "end": 9, "tokens": 9, "text": hostile, "sources": [source] * 3}]
+    last = {"done": 9, "seconds": 1, "trace": hostile, "stretches": stretches}
+    monkeypatch.setattr(playground, "answer", lambda *_: iter([line] * 9 + [last]))
+    with chromium.open(address(server), PHONE) as view:
+        page = view.page
+        page.get_by_role("button", name="Continue").click()
+        page.locator(".t.from").first.click()
+        links = page.get_by_role("status").get_by_role("link").all()
+        assert [str(link.get_attribute("href"))[:25] for link in links] == ["/collection/document?id=%"] * 3
+        assert not page.locator("img").count() and not view.errors and view.overflow_px() == 0
+        page.wait_for_load_state("networkidle")
+        page.reload()
+        page.locator(".t.from").nth(8).wait_for()  # what was traced stays

@@ -313,7 +313,7 @@ def options_of(*arguments: str) -> dict[str, object]:
     seen: list[SampleConfig] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample, "load_model", lambda _root: None)
-        patch.setattr(sample, "print_samples", lambda config, _loaded: seen.append(config))
+        patch.setattr(sample, "print_samples", lambda config, *_: seen.append(config))
         assert main(list(arguments)) == 0
     return vars(seen[0])
 
@@ -401,7 +401,7 @@ def test_ctrl_c_stops_the_continuation_and_then_the_program(tmp_path: Path, monk
     monkeypatch.setattr(sample, "load_model", lambda _root: None)
     written: list[tuple[str, int]] = []
 
-    def write_in_vain(config: SampleConfig, _loaded: object) -> None:
+    def write_in_vain(config: SampleConfig, *_: object) -> None:
         written.append((config.prompt, config.seed - 1337))
         stop()
 

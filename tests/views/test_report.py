@@ -127,6 +127,30 @@ def test_first_middle_and_last_model_side_by_side(tmp_path: Path) -> None:
     assert page.count("(The model ended the text here.)") == 3 and page.count(">The original<") == 3
 
 
+def test_the_share_that_is_copied_stands_with_its_sources(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    assert "Each run's model continues the same words." in plain(page_of(tmp_path)).replace("&#x27;", "'")
+    assert "Of the newest samples" not in page_of(tmp_path)
+    copied = {"share": 0.214, "longest": 34, "sources": [
+        ["To <b>rise</b>", "https://bread.example/x"], ["", "http://sea.example/"], ["", "file:///home/someone/a.txt"]]}
+    write_lines(tmp_path / "data/samples.jsonl", [a_sample(1), a_sample(2) | {"copied": copied}])
+    assert ("Of the newest samples, 21 % of the tokens stand in stretches of eight tokens or more of the training "
+            "text; the longest has 34. Sources: To &lt;b&gt;rise&lt;/b&gt; (bread.example); sea.example; a local file."
+            ) in page_of(tmp_path)
+    none = {"share": 0.0, "longest": 0, "sources": []}
+    write_lines(tmp_path / "data/samples.jsonl", [a_sample(1) | {"copied": none}])
+    assert "0 % of the tokens stand in stretches of eight tokens or more of the training text." in page_of(tmp_path)
+
+
+@pytest.mark.parametrize("copied", [
+    7, [51, None], {}, {"share": "x", "longest": 1, "sources": []}, {"share": 1e999, "longest": 1, "sources": []},
+    {"share": 1, "longest": 2, "sources": {}}])
+def test_a_share_that_is_none_is_left_out(tmp_path: Path, copied: object) -> None:
+    fill(tmp_path, 2)
+    write_lines(tmp_path / "data/samples.jsonl", [a_sample(1) | {"copied": copied}])
+    assert "Of the newest samples" not in page_of(tmp_path) and "continues the same words" in page_of(tmp_path)
+
+
 def test_only_the_same_prompts_are_compared(tmp_path: Path) -> None:
     write_lines(tmp_path / "data/samples.jsonl", [a_sample(1, "Old words"), a_sample(2), a_sample(3)])
     page = page_of(tmp_path)
