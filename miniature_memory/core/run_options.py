@@ -31,7 +31,7 @@ def parse_args(argv: list[str] | None, description: str | None = None) -> argpar
     check_forget(parser, args, n_views)
     if args.topic is not None and args.topics:
         parser.error("--topic cannot be combined with --topics")
-    if args.topic is not None and n_views:
+    if args.topic is not None and (n_views or args.forget or args.purge):
         topic_folders.must_be_known(args.root.parents[1], args.topic)
     if args.language and n_views:
         parser.error("--language is for a run that begins a topic")

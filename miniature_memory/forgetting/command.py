@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -9,28 +10,32 @@ from typing import Any, NamedTuple
 
 from miniature_memory.core.errors import EXIT_DONE
 from miniature_memory.core.paths import command, shown
-from miniature_memory.core.text import counted, strip_control
+from miniature_memory.core.text import counted, hostname, strip_control
 from miniature_memory.counting.suffixes import MOST_TOKENS, update_suffixes
+from miniature_memory.crawl.seeds import seed_of
 from miniature_memory.forgetting import forget, purge, targets
 from miniature_memory.forgetting.targets import Target
 from miniature_memory.storage import documents, forgotten
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.disk import in_words
-from miniature_memory.storage.forgotten import HOST, TEXT, Entry, Found
+from miniature_memory.storage.files import read_list
+from miniature_memory.storage.forgotten import ADDRESS, HOST, TEXT, Entry, Forgotten, Found
 
 MOST_SHOWN = 5  # addresses of one kind
+SEEDS = "config/seeds.txt"
 
 
 class Outcome(NamedTuple):
-    """What was found of some targets, or would be."""
+    """What was found of some targets."""
 
     targets: list[dict[str, Any]]
     raw_documents: int
     clean_documents: int
     pages: int
-    also_at: list[str]  # addresses with the same text, which may still be fetched
+    also_at: list[str]  # addresses with the same text, which may be fetched again
     duplicates: list[str]  # addresses whose documents were rejected as duplicates, and stay rejected
-    originals: list[str]  # addresses of documents that stay, and have nearly the same text
+    similar: list[str]  # addresses of documents that stay, and of which these were duplicates
+    seeds: list[str]  # lines of config/seeds.txt
     is_remembered: bool  # by a model
 
 
@@ -50,7 +55,8 @@ def run(args: argparse.Namespace, run_stages: Callable[[list[str]], int]) -> int
         if args.purge:
             purged = purge.purge(catalog)
             result["purged"] = purged._asdict()
-            show([f"{'purged':<12}{in_words(purged.n_bytes)} of {counted(purged.files, 'file')}"], args)
+            show([f"{'purged':<12}{in_words(purged.n_bytes)} from {counted(purged.files, 'file')}" if purged.files else
+                  f"{'purged':<12}nothing: of what was forgotten, nothing is on the disk"], args)
         is_stale = catalog.state("prepare.stale")
     if args.json:
         print(json.dumps(result, ensure_ascii=False), flush=True)
@@ -76,59 +82,68 @@ def show(lines: list[str], args: argparse.Namespace) -> None:
         print("\n".join(map(strip_control, lines)), flush=True)
 
 
+# --- what it says --------------------------------------------------------------------------------
+
+
 def describe(catalog: Catalog, wanted: list[Target], found: Found) -> Outcome:
-    sifted, of_entry = forget.sift_rejections(catalog, found), Counter[Entry]()
-    addresses = {row["id"]: [row["url"]] for row in found.documents}
+    rejections, gone = forget.rejections_of(catalog, found), Forgotten(found.entries)
+    addresses, of_entry = {row["id"]: [row["url"]] for row in found.documents}, Counter[Entry]()
     for id, url in found.also_at:
         addresses[id].append(url)
     for id, urls in addresses.items():
         of_entry.update({(TEXT, id), *(entry for url in urls for entry in forgotten.entries_of(url))})
-    gone = forgotten.Forgotten(found.entries)
-    rows = [documents.find(catalog, id) for id in dict.fromkeys(sifted.originals)]
-    each = [{"target": target.name, "kind": target.entry[0], "documents": of_entry[target.entry],
-             "forgotten_at": forgotten.since(catalog, target.entry),
-             "near": [] if of_entry[target.entry] else targets.near(catalog, target)} for target in wanted]
+    each, n_unknown = [], 0
+    for target in wanted:
+        n, since = of_entry[target.entry], forgotten.since(catalog, target.entry)
+        n_unknown += not (n or since)
+        near = [] if n or since or n_unknown > MOST_SHOWN else targets.near(catalog, target)
+        each.append({"target": target.name, "kind": target.entry[0], "documents": n, "since": since, "near": near,
+                     "is_start_page": targets.is_start_page(target)})
+    similar = [row["url"] for id in dict.fromkeys(rejections.originals) if (row := documents.find(catalog, id))]
+    seeds = [line for line in read_list(catalog.root / SEEDS) if (seed := seed_of(line)) and seed.url in gone]
+    is_trained = any(row["split"] == "train" for row in found.clean)
     return Outcome(each, len(found.documents), len(found.clean), len(found.pages),
-                   [url for _, url in found.also_at if url not in gone], sifted.duplicates,
-                   [row["url"] for row in rows if row], bool(
-                       forget.models(catalog.root)) and any(row["split"] == "train" for row in found.clean))
+                   [url for urls in addresses.values() for url in urls if url not in gone], rejections.duplicates,
+                   similar, seeds, is_trained and bool(forget.models(catalog.root)))
 
 
 def lines_of(outcome: Outcome, args: argparse.Namespace) -> list[str]:
-    """What a person reads of it."""
-    lines = [f"{'would be' if args.dry_run else 'forgotten':<12}{in_one_line(target)}" for target in outcome.targets]
+    """The same for people."""
+    rows = [("would go" if args.dry_run else "forgotten", line) for target in outcome.targets
+            for line in about_target(target)]
     if outcome.raw_documents or outcome.pages:
-        lines.append(f"{'in all':<12}{counted(outcome.raw_documents, 'document')}, {outcome.clean_documents:,} of "
-                     f"them in the clean set; {counted(outcome.pages, 'page')}")
+        rows.append(("in all", f"{counted(outcome.raw_documents, 'document')}, {outcome.clean_documents:,} of them in "
+                               f"the clean set; {counted(outcome.pages, 'page')}"))
     for label, urls, text in (
-            ("also at", outcome.also_at, "the same text, gone with it; the address may be fetched again"),
-            ("duplicates", outcome.duplicates, "rejected because of it, and still; in raw until you forget them, too"),
-            ("similar", outcome.originals, "stays, with nearly the same text; forget it, too, if it must go")):
-        lines += [f"{label:<12}{url}: {text}" for url in urls[:MOST_SHOWN]]
-        lines += [f"{label:<12}and {len(urls) - MOST_SHOWN:,} more"] if len(urls) > MOST_SHOWN else []
-    again = f"--forget {' '.join(args.forget)}"
-    if (outcome.raw_documents or outcome.pages) and not (args.purge or args.dry_run):
-        lines.append(f"{'on disk':<12}raw texts and pages stay there, unused, until "
-                     + command("run.py", args.root, "--purge"))
-    if outcome.is_remembered and not args.retrain:
-        lines.append(f"{'model':<12}it was trained on this and still remembers; "
-                     f"{command('run.py', args.root, again, '--retrain')} begins a new model on what is left")
-    elif args.retrain:
-        lines.append(f"{'model':<12}a new one begins on what is left; {shown(args.root / 'checkpoints')} is emptied")
+            ("also at", outcome.also_at, "the same text, which goes; the address itself may be fetched again"),
+            ("duplicate", outcome.duplicates, "was rejected as a duplicate and stays rejected; its raw text is kept "
+                                              "until you forget it, too"),
+            ("similar", outcome.similar, "stays, with nearly the same text, until you forget it, too"),
+            ("seeds", outcome.seeds, f"is refused from now on; delete this line of {shown(args.root / SEEDS)}")):
+        rows += [(label, f"{url}: {text}") for url in urls[:MOST_SHOWN]]
+        rows += [(label, f"and {len(urls) - MOST_SHOWN:,} more")] if len(urls) > MOST_SHOWN else []
+    if (outcome.raw_documents or outcome.pages) and not args.purge:
+        rows.append(("on disk", f"raw text and pages, unused, until {command('run.py', args.root, '--purge')}"))
+    again = command("run.py", args.root, f"--forget {shlex.join(args.forget)}", "--retrain")
+    if args.retrain:
+        rows.append(("model", "a new one begins on what is left; all earlier ones are deleted"))
+    elif outcome.is_remembered:
+        rows.append(("model", f"was trained on it and still remembers; a new model on what is left: {again}"))
+    return [f"{label:<12}{text}" for label, text in rows]
+
+
+def about_target(target: dict[str, Any]) -> list[str]:
+    name, kind, n, since = (target[key] for key in ("target", "kind", "documents", "since"))
+    known = (counted(n, "document") if n else f"already forgotten on {since[:10]}" if since else
+             f"no document has this {'id' if kind == TEXT else kind}")
+    refused = {TEXT: "" if n else "nothing to forget", ADDRESS: "never fetched or imported again",
+               HOST: "never fetched or imported again, nor are its subdomains"}[kind]
+    lines = [f"{name}: {known}" + (f"; {refused}" if refused and not since else "")]
+    if target["near"]:
+        lines.append(f"did you mean {' or '.join(target['near'])}?")
+    if target["is_start_page"]:
+        lines.append(f"that is one page; all of its site is {hostname(name)}")
     return lines
-
-
-def in_one_line(target: dict[str, Any]) -> str:
-    """What became of one target, with what may have been meant if there is nothing of it."""
-    name, n, kind, near = (target[key] for key in ("target", "documents", "kind", "near"))
-    since = f"; forgotten since {target['forgotten_at'][:10]}" if target["forgotten_at"] else ""
-    meant = f"; did you mean {' or '.join(near)}?" if near else ""
-    if kind == TEXT:
-        return f"{name}: " + (f"{counted(n, 'document')}, never stored again" if n else
-                              f"no document has this id{since}{meant}")
-    what = "host, with its subdomains" if kind == HOST else "address"
-    return f"{name}: {counted(n, 'document') if n else f'no document has this {what.partition(chr(44))[0]}{meant}'}; " \
-           f"this {what}, is never fetched or imported again{since}"
 
 
 def recount(root: Path) -> None:

@@ -5,7 +5,9 @@ holds their text goes with it. Prepare then makes the bins again from what is le
 and pages stay where they are until purge.py, but no row names them any more, so that no stage can read them.
 """
 
+import contextlib
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,33 +30,30 @@ QUOTE_WORDS = 8  # in a row, by which a sample quotes a document. Guess
 
 
 class Rejections(NamedTuple):
-    """What data/rejected.jsonl has to do with the documents that are found."""
+    """What data/rejected.jsonl says of the documents that are found."""
 
-    lines: list[bytes]  # that stay
-    n_gone: int
+    n_lines: int  # of them, and of their duplicates
     duplicates: list[str]  # addresses of documents that were rejected as duplicates of theirs
     originals: list[str]  # ids of documents that stay, and of which these are duplicates
 
 
 def forget(catalog: Catalog, found: Found, new_model: bool = False) -> None:
     """Take back all that was found. new_model: remove the models, too."""
-    others: dict[str, str | None] = {}
+    others, has_bins = dict[str, str | None](), bool(found.clean) and is_prepared(catalog)
     files = [rewriting.without_rows(catalog, path, seqs) for path, seqs in _by_file(found).items()]
-    if (sifted := sift_rejections(catalog, found)).n_gone:
-        write_aside(catalog.root / f"{REJECTED}.new", b"".join(sifted.lines))
+    if rejections_of(catalog, found, keep_others=True).n_lines:
         files.append(Rewritten(REJECTED, f"{REJECTED}.new", []))
     if found.clean:
         if (samples := unquoting_samples(catalog, found)) is not None:
             write_aside(catalog.root / f"{SAMPLES}.new", b"".join(samples))
             others[SAMPLES] = f"{SAMPLES}.new"
-        others |= dict.fromkeys(DERIVED)
-        others |= dict.fromkeys(BINS if is_prepared(catalog) else ())
+        others |= dict.fromkeys([*DERIVED, *(BINS if has_bins else ())])
     if new_model:
         others |= dict.fromkeys(path.relative_to(catalog.root).as_posix() for path in models(catalog.root))
     signatures = [row["signature"] or _signature(catalog, row["id"]) for row in found.clean]
     with catalog.record():
         forgotten.remove(catalog, found, signatures)
-        if found.clean and is_prepared(catalog):
+        if has_bins:
             _without_bins(catalog)
         rewriting.take(catalog, files, others)
     catalog.finish_swap()
@@ -97,28 +96,42 @@ def _without_bins(catalog: Catalog) -> None:
 # --- what quotes them ----------------------------------------------------------------------------
 
 
-def sift_rejections(catalog: Catalog, found: Found) -> Rejections:
-    """The lines of data/rejected.jsonl without those of what was found and of its duplicates, which quote it."""
+def rejections_of(catalog: Catalog, found: Found, keep_others: bool = False) -> Rejections:
+    """The lines of data/rejected.jsonl about what was found and about its duplicates, which quote it.
+
+    keep_others: whether all other lines are written to data/rejected.jsonl.new.
+    """
     gone, ids = Forgotten(found.entries), {row["id"] for row in found.documents}
-    sifted = Rejections([], 0, [], [])
-    n_gone, path = 0, catalog.root / REJECTED
-    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
-        try:
-            values = json.loads(line)
-            id, url, other = str(values["id"]), str(values["url"]), values["value"]
-        except (ValueError, LookupError, TypeError, RecursionError):  # damaged, or edited by hand
-            sifted.lines.append(line)
-            continue
-        is_duplicate = str(values.get("reason")).endswith("_duplicate")
-        if id in ids or url in gone:
-            sifted.originals.extend([other] * (is_duplicate and other not in ids))
-        elif is_duplicate and other in ids:
-            sifted.duplicates.append(url)
-        else:
-            sifted.lines.append(line)
-            continue
-        n_gone += 1
-    return sifted._replace(n_gone=n_gone)
+    n_lines, duplicates, originals = 0, list[str](), list[str]()
+    with contextlib.ExitStack() as files:
+        path = catalog.root / REJECTED
+        lines = files.enter_context(open(path, "rb")) if path.exists() else ()
+        others = files.enter_context(open(f"{path}.new", "wb")) if keep_others and path.exists() else None
+        for line in lines:
+            id, url, original = _rejection(line)
+            if id in ids or url in gone:
+                originals.extend([original] * (original not in ("", *ids)))
+            elif original in ids:
+                duplicates.append(url)
+            else:
+                if others:
+                    others.write(line)
+                continue
+            n_lines += 1
+        if others:
+            others.flush()
+            os.fsync(others.fileno())
+    return Rejections(n_lines, duplicates, originals)
+
+
+def _rejection(line: bytes) -> tuple[str, str, str]:
+    """(id, address, id of the document that it is a duplicate of or "") of a line; "" for what a person has edited."""
+    try:
+        values = json.loads(line)
+        is_duplicate = str(values["reason"]).endswith("_duplicate")
+        return str(values["id"]), str(values["url"]), str(values["value"]) if is_duplicate else ""
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return "", "", ""
 
 
 def unquoting_samples(catalog: Catalog, found: Found) -> list[bytes] | None:

@@ -5,17 +5,21 @@ Raw files become shorter. WARC files keep their length, since documents name pla
 gzip member as long, with an empty record and a comment of spaces.
 """
 
+import logging
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from miniature_memory.core.paths import shown
 from miniature_memory.core.text import timestamp
 from miniature_memory.storage import forgotten, records, rewriting
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import CHUNK_BYTES
 from miniature_memory.storage.forgotten import PAYLOAD, Forgotten
+
+logger = logging.getLogger(__name__)
 
 HEAD_BYTES = 16_384  # of a record: more than its own header fields
 EMPTY = ("WARC/1.1\r\nWARC-Type: metadata\r\nWARC-Record-ID: <urn:uuid:00000000-0000-0000-0000-000000000000>\r\n"
@@ -69,7 +73,7 @@ def empty_members(catalog: Catalog, path: str, found: list[Member], now: str) ->
 
 
 def members(path: Path) -> Iterator[Member]:
-    """The records of a WARC file with one gzip member each, up to one that is damaged."""
+    """The records of a WARC file with one gzip member each, up to one that is damaged, of which a warning tells."""
     with open(path, "rb") as stream:
         chunk, end = stream.read(CHUNK_BYTES), 0
         while chunk:
@@ -77,7 +81,10 @@ def members(path: Path) -> Iterator[Member]:
             while chunk and not unpacker.eof:
                 try:
                     unpacked = unpacker.decompress(chunk)
-                except zlib.error:
+                except zlib.error as error:
+                    logger.warning("%s, byte %d: no record can be read from there on (%s), so what was forgotten may "
+                                   "still be there. Fix: put the file back from a copy, then purge again.", shown(path),
+                                   begin, error)
                     return
                 head += unpacked[:max(0, HEAD_BYTES - len(head))]
                 end += len(chunk) - len(unpacker.unused_data)

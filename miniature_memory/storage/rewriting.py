@@ -48,8 +48,8 @@ def with_parts(catalog: Catalog, path: str, parts: Mapping[int, bytes]) -> Rewri
     catalog.log.reader.verify(Place(path, 0, length))
     with naming(catalog.root / new), open(catalog.root / path, "rb") as old, open(catalog.root / new, "wb") as stream:
         for offset, part in [*sorted(parts.items()), (length, b"")]:
-            while left := offset - stream.tell():
-                stream.write(old.read(min(left, CHUNK_BYTES)))
+            while chunk := old.read(min(offset - old.tell(), CHUNK_BYTES)):
+                stream.write(chunk)
             stream.write(part)
             old.seek(len(part), os.SEEK_CUR)
         stream.flush()

@@ -412,7 +412,8 @@ def test_a_catalog_of_version_6_is_migrated_and_loses_nothing(tmp_path: Path) ->
         schema_now, rows_now = schema_of(new), all_rows(new)
     with contextlib.closing(sqlite3.connect(tmp_path / "data/catalog.sqlite3")) as db:
         db.executescript("""ALTER TABLE hosts DROP COLUMN feed; DROP TABLE local_files; DROP TABLE shells;
-            DROP TABLE forgotten; DROP TABLE yields; DROP INDEX urls_of_host; CREATE INDEX urls_of_host ON urls (host, due_at, id);
+            DROP TABLE forgotten; DROP TABLE yields; DROP INDEX urls_of_host;
+            CREATE INDEX urls_of_host ON urls (host, due_at, id);
             DROP INDEX documents_of_page; ALTER TABLE urls DROP COLUMN promise; ALTER TABLE pages DROP COLUMN promise;
             ALTER TABLE documents DROP COLUMN topic_fit;
             ALTER TABLE documents DROP COLUMN page; PRAGMA user_version = 6;""")
