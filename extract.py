@@ -1,7 +1,7 @@
 """Extract: fetched pages in, raw documents out: the text that a browser's read mode would show.
 
 Reads   data/pages/*.warc.gz   WARC response records, as they came over the wire
-Writes  data/raw/*.jsonl       id, text, metadata; append-only, never rewritten
+Writes  data/raw/*.jsonl       id, text, metadata; append-only; only run.py --purge rewrites it
 Alone   python3 extract.py --set extract.workers=1
         python3 extract.py --print PAGE.html            print the text of a page; - is standard input
         python3 extract.py --explain PAGE.html          print its type, and why each block is kept or dropped

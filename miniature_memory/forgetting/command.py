@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, run_stages: Callable[[list[str]], int]) -> int
             found = forgotten.find(catalog, [target.entry for target in wanted])
             outcome = describe(catalog, wanted, found)
             forget.forget(catalog, found, args.retrain)
-            result |= outcome._asdict()
+            result |= outcome._replace(is_remembered=outcome.is_remembered and not args.retrain)._asdict()
             show(lines_of(outcome, args), args)
         if args.purge:
             purged = purge.purge(catalog)
@@ -94,7 +94,7 @@ def describe(catalog: Catalog, wanted: list[Target], found: Found) -> Outcome:
         of_entry.update({(TEXT, id), *(entry for url in urls for entry in forgotten.entries_of(url))})
     each, n_unknown = [], 0
     for target in wanted:
-        n, since = of_entry[target.entry], forgotten.since(catalog, target.entry)
+        n, since = of_entry[target.entry], forgotten.since(catalog, target.covering())
         n_unknown += not (n or since)
         near = [] if n or since or n_unknown > MOST_SHOWN else targets.near(catalog, target)
         each.append({"target": target.name, "kind": target.entry[0], "documents": n, "since": since, "near": near,
@@ -109,8 +109,8 @@ def describe(catalog: Catalog, wanted: list[Target], found: Found) -> Outcome:
 
 def lines_of(outcome: Outcome, args: argparse.Namespace) -> list[str]:
     """The same for people."""
-    rows = [("would go" if args.dry_run else "forgotten", line) for target in outcome.targets
-            for line in about_target(target)]
+    rows = [("" if n else "would go" if args.dry_run else "forgotten", line) for target in outcome.targets
+            for n, line in enumerate(about_target(target))]
     if outcome.raw_documents or outcome.pages:
         rows.append(("in all", f"{counted(outcome.raw_documents, 'document')}, {outcome.clean_documents:,} of them in "
                                f"the clean set; {counted(outcome.pages, 'page')}"))
@@ -118,10 +118,13 @@ def lines_of(outcome: Outcome, args: argparse.Namespace) -> list[str]:
             ("also at", outcome.also_at, "the same text, which goes; the address itself may be fetched again"),
             ("duplicate", outcome.duplicates, "was rejected as a duplicate and stays rejected; its raw text is kept "
                                               "until you forget it, too"),
-            ("similar", outcome.similar, "stays, with nearly the same text, until you forget it, too"),
-            ("seeds", outcome.seeds, f"is refused from now on; delete this line of {shown(args.root / SEEDS)}")):
+            ("similar", outcome.similar, "stays, with nearly the same text, until you forget it, too")):
         rows += [(label, f"{url}: {text}") for url in urls[:MOST_SHOWN]]
         rows += [(label, f"and {len(urls) - MOST_SHOWN:,} more")] if len(urls) > MOST_SHOWN else []
+    if outcome.seeds:
+        n, more = counted(len(outcome.seeds), "line"), ", ..." * (len(outcome.seeds) > MOST_SHOWN)
+        rows.append(("seeds", f"{n} of {shown(args.root / SEEDS)} will be refused, so delete: "
+                              f"{', '.join(outcome.seeds[:MOST_SHOWN])}{more}"))
     if (outcome.raw_documents or outcome.pages) and not args.purge:
         rows.append(("on disk", f"raw text and pages, unused, until {command('run.py', args.root, '--purge')}"))
     again = command("run.py", args.root, f"--forget {shlex.join(args.forget)}", "--retrain")
@@ -136,9 +139,10 @@ def about_target(target: dict[str, Any]) -> list[str]:
     name, kind, n, since = (target[key] for key in ("target", "kind", "documents", "since"))
     known = (counted(n, "document") if n else f"already forgotten on {since[:10]}" if since else
              f"no document has this {'id' if kind == TEXT else kind}")
-    refused = {TEXT: "" if n else "nothing to forget", ADDRESS: "never fetched or imported again",
+    refused = {TEXT: "its address is never fetched or imported again" if n else "nothing to forget",
+               ADDRESS: "never fetched or imported again",
                HOST: "never fetched or imported again, nor are its subdomains"}[kind]
-    lines = [f"{name}: {known}" + (f"; {refused}" if refused and not since else "")]
+    lines = [f"{name}: {known}" + f"; {refused}" * (not since)]
     if target["near"]:
         lines.append(f"did you mean {' or '.join(target['near'])}?")
     if target["is_start_page"]:
@@ -147,11 +151,7 @@ def about_target(target: dict[str, Any]) -> list[str]:
 
 
 def recount(root: Path) -> None:
-    """Let the counts next to the network be those of the new bins; train does it otherwise, with its next release."""
-    if not (root / "checkpoints/release.pt").exists():
-        return
-    try:
+    """Let the counts next to the network be those of the new bins; else train does it, with its next release."""
+    if (root / "checkpoints/release.pt").exists() and (root / "data/train.bin").exists():
         info = json.loads((root / "data/bins.json").read_text(encoding="utf-8"))
         update_suffixes(root, min(info["growth"][-1]["train_tokens"], MOST_TOKENS), info["vocab_size"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return  # no bins are left

@@ -22,6 +22,12 @@ class Target(NamedTuple):
     name: str  # as it is shown: an address, a host or an id
     entry: Entry
 
+    def covering(self) -> list[Entry]:
+        """By which entries it may be forgotten already: its own, or those of a host that it belongs to."""
+        kind, name = self.entry[0], self.name
+        return [self.entry, *(entry for entry in forgotten.entries_of(f"http://{name}" if kind == HOST else name)
+                              if entry[0] == HOST or kind == ADDRESS)]
+
 
 def read_targets(words: Iterable[str]) -> list[Target]:
     """The targets that the words name; @FILE stands for the lines of a file. Raises ConfigError for what is none."""

@@ -73,9 +73,10 @@ def refuses(catalog: Catalog, url: str, document_id: str) -> bool:
                for entry in ((TEXT, document_id), *entries_of(url)))
 
 
-def since(catalog: Catalog, entry: Entry) -> str:
-    """When this was forgotten; '' if it was not."""
-    return catalog.value("SELECT at FROM forgotten WHERE kind = ? AND hash = ?", entry) or ""
+def since(catalog: Catalog, entries: Iterable[Entry]) -> str:
+    """When the first of these was forgotten; '' if none was."""
+    found = (catalog.value("SELECT at FROM forgotten WHERE kind = ? AND hash = ?", entry) for entry in entries)
+    return min(filter(None, found), default="")
 
 
 def counts(catalog: Catalog) -> dict[str, int]:
@@ -143,11 +144,12 @@ def remove(catalog: Catalog, found: Found, signatures: Iterable[bytes]) -> None:
         records.delete(catalog, Rows(table, f"{column} IN (SELECT value FROM json_each(?))", [values]))
     duplicates.reject_for_good(catalog, signatures)
     _define(catalog, found.entries)
-    catalog.execute("UPDATE urls SET due_at = NULL WHERE is_forgotten(key)")  # its trigger tells the host
     for table, column in (("shells", "url"), ("also_at", "url"), ("local_files", "address")):
         records.delete(catalog, Rows(table, f"is_forgotten({column})", []))
-    records.delete(catalog, Rows("shells", "url_id IN (SELECT id FROM urls WHERE is_forgotten(key))", []))
-    records.delete(catalog, Rows("urls", "is_forgotten(key)", []))
+    ids = _json(id for (id,) in catalog.execute("SELECT id FROM urls WHERE is_forgotten(key)"))
+    catalog.execute("UPDATE urls SET due_at = NULL WHERE id IN (SELECT value FROM json_each(?))", [ids])  # for hosts
+    for table, column in (("shells", "url_id"), ("urls", "id")):
+        records.delete(catalog, Rows(table, f"{column} IN (SELECT value FROM json_each(?))", [ids]))
     _define(catalog, (entry for entry in found.entries if entry[0] == HOST))
     for table, column in (("hosts", "host"), ("yields", "host"), ("site_lines", "host"), ("backoffs", "name")):
         records.delete(catalog, Rows(table, f"is_forgotten('http://' || {column})", []))
