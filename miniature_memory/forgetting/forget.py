@@ -43,6 +43,8 @@ def forget(catalog: Catalog, found: Found, new_model: bool = False) -> None:
     files = [rewriting.without_rows(catalog, path, seqs) for path, seqs in _by_file(found).items()]
     if rejections_of(catalog, found, keep_others=True).n_lines:
         files.append(Rewritten(REJECTED, f"{REJECTED}.new", []))
+    else:
+        (catalog.root / f"{REJECTED}.new").unlink(missing_ok=True)
     if found.clean:
         if (samples := unquoting_samples(catalog, found)) is not None:
             write_aside(catalog.root / f"{SAMPLES}.new", b"".join(samples))
