@@ -1,6 +1,6 @@
 """Clean: valid raw documents in, kept documents out.
 
-Reads   data/raw/*.jsonl      id, text, metadata; append-only, never rewritten; up to the last validated document
+Reads   data/raw/*.jsonl      id, text, metadata; append-only; up to the last validated document
 Writes  data/clean/*.jsonl    the kept ones, in raw order, each with its raw id;  data/rejected.jsonl  the rest
 Alone   python3 clean.py --set clean.thresholds.min_words=30
         python3 clean.py --explain ID     why a document was rejected, or what became of it

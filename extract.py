@@ -1,7 +1,7 @@
 """Extract: fetched pages in, raw documents out: the text that a browser's read mode would show.
 
 Reads   data/pages/*.warc.gz   WARC response records, as they came over the wire
-Writes  data/raw/*.jsonl       id, text, metadata; append-only, never rewritten
+Writes  data/raw/*.jsonl       id, text, metadata; append-only; only run.py --purge rewrites it
 Alone   python3 extract.py --set extract.workers=1
         python3 extract.py --print PAGE.html            print the text of a page; - is standard input
         python3 extract.py --explain PAGE.html          print its type, and why each block is kept or dropped
@@ -48,7 +48,7 @@ from miniature_memory.extraction.parsing import parse
 from miniature_memory.extraction.reading import Input
 from miniature_memory.extraction.workers import Job, extract_all, extract_job
 from miniature_memory.responses.charset import decode_html
-from miniature_memory.storage import documents, local_files, urls
+from miniature_memory.storage import documents, forgotten, local_files, urls
 from miniature_memory.storage.catalog import Catalog
 
 logger = logging.getLogger(__name__)
@@ -167,6 +167,9 @@ def _store(catalog: Catalog, extracted: Extracted, origin: Origin, stats: StageS
         stats.dropped[extracted.reason] += 1
         return
     document_id, line = to_document(extracted, origin)
+    if forgotten.refuses(catalog, origin.url, document_id):
+        stats.dropped["forgotten"] += 1
+        return
     if documents.has(catalog, document_id):
         documents.add_url(catalog, document_id, origin.url)
         stats.dropped["duplicate_text"] += 1

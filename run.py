@@ -3,6 +3,7 @@
     python3 run.py           everything, for the topic in config/queries.txt
     python3 run.py --demo    everything, with the built-in sample site as the web
     python3 run.py --texts book.txt    everything but the web: learn from your own texts
+    python3 run.py --forget URL        take a document back
 
 Each stage runs in an interpreter of its own, so that memory goes back to the system between them and a crash stays in
 its stage. Exit codes: 0 done, 1 a stage cannot continue, 2 bad command line or configuration, 75 another run holds the
@@ -23,7 +24,6 @@ import json
 import logging
 import subprocess
 import time
-from pathlib import Path
 
 from miniature_memory.core import scripts
 from miniature_memory.core.command_line import guarded
@@ -38,7 +38,7 @@ from miniature_memory.core.text import counted, timestamp
 from miniature_memory.crawl.outcomes import attempts, private_seeds, unread_seeds
 from miniature_memory.demo_site.demo import demo_web
 from miniature_memory.providers import new_topic
-from miniature_memory.storage import counts, disk, documents, pages
+from miniature_memory.storage import counts, disk
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import history, outcome, status, topics
 
@@ -82,7 +82,12 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
         try:
             if args.demo:
                 run.overrides = stack.enter_context(demo_web(args.root))
-            code = run_all(run, stages_to_run(args.only, args.skip + ["search", "scrape"] * bool(args.texts)))
+            if args.forget or args.purge:
+                from miniature_memory.forgetting import command as forgetting  # takes 0.2 s, as numpy does
+
+                code = forgetting.run(args, lambda stages: run_all(run, stages))
+            else:
+                code = run_all(run, stages_to_run(args.only, args.skip + ["search", "scrape"] * bool(args.texts)))
             disk.keep_within(args.root, tables["storage"]["max_gb"])
         except (Stopped, StageError, BrokenPipeError) as error:  # the last: the reader of our lines has seen enough
             code = getattr(error, "exit_code", EXIT_DONE)
@@ -111,7 +116,7 @@ def run_all(run: Run, stages: list[str]) -> int:
         if stage not in stages:
             log_waiting(run, stage)
             continue
-        if stage == "validate" and {"search", "scrape"} <= run.stats.keys() and is_empty(run.args.root):
+        if stage == "validate" and {"search", "scrape"} <= run.stats.keys() and outcome.is_empty(run.args.root):
             return fall_back(run)
         if stage == "train":
             outcome.check_kept(run.args.root, run.stats, bool(run.args.texts))
@@ -119,13 +124,14 @@ def run_all(run: Run, stages: list[str]) -> int:
         command = [*run.command_line(f"{stage}.py"), "--json", *time_limit(run, stage)]
         for flag, paths in (("--warc", run.args.warc), ("--import", run.args.files or run.args.texts)):
             command += [flag, *map(str, paths)] if paths and stage == "extract" else []
+        command += ["--retokenize"] * (run.args.retrain and stage == "prepare")
         code, stats = scripts.run_stage(stage, command, run.lock, run.args.root)
         if stats is None:
             return code
         run.stats[stage] = stats
-    if run.args.json:
+    if run.args.only and run.args.json:
         print(run.stats[run.args.only].to_json())
-    elif "train" in run.stats and not run.args.only:
+    elif "train" in run.stats and not (run.args.only or run.args.json):
         return show_result(run)
     return EXIT_DONE
 
@@ -150,11 +156,6 @@ def log_waiting(run: Run, stage: str) -> None:
     if waiting:
         what = {"extract": "page", "prepare": "clean document"}.get(stage, "document")
         logger.info("--- %s is skipped: %s waiting for it", stage, counted(waiting, what))
-
-
-def is_empty(root: Path) -> bool:
-    with Catalog(root, read_only=True) as catalog:
-        return not pages.count(catalog) and not documents.count(catalog)
 
 
 def fall_back(run: Run) -> int:
@@ -218,6 +219,10 @@ def main(argv: list[str] | None = None) -> int:
         tables = read_tables(args.root, args.config, args.overrides)
         if args.status:
             return status.show(args.root, tables, args.json, args.demo)
+        if args.dry_run:
+            from miniature_memory.forgetting import command as forgetting
+
+            return forgetting.preview(args)
         if args.report:
             from miniature_memory.views import report  # takes 0.1 s, as the doctor does
 

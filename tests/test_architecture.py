@@ -21,6 +21,7 @@ ROOMS = {  # room -> the rooms that it may import, or modules of them
     "training": ["core", "storage", "counting", "model"],
     "sampling": ["core", "storage", "counting", "training", "model"],
     "exporting": ["core", "storage", "training", "sampling", "model"],
+    "forgetting": ["core", "storage"],
     "demo_site": ["core"],
 }
 SCRIPTS = sorted(path.stem for path in PROJECT.glob("*.py"))

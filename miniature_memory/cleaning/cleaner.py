@@ -26,6 +26,7 @@ from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.rejections import Rejection
 
 GROUP = 64  # documents whose missing keys are computed at once
+FORGOTTEN = "forgotten"  # the reason of what is the same as a forgotten text, or nearly
 NO_DUPLICATE = {True: "no earlier document of the same words",
                 False: f"no earlier document that shares one of the {BANDS} bands of MinHash"}
 
@@ -123,7 +124,8 @@ class Cleaner:
             topic_pages.set_fit(self.catalog, judged.document["id"], judged.topic_fit)
         if rejection := judged.rejection or self._duplicate(judged.keys):
             self.stats.dropped[rejection.reason] += 1
-            self.catalog.reject("clean", rejection, judged.document["id"], judged.url, judged.document["text"])
+            text = "" if rejection.reason == FORGOTTEN else judged.document["text"]
+            self.catalog.reject("clean", rejection, judged.document["id"], judged.url, text)
         else:
             self.stats.n_out += 1
             self._append(judged)
@@ -138,6 +140,8 @@ class Cleaner:
         first = self.index.first(keys)
         if not first:
             return None
+        if not first.id:
+            return Rejection(FORGOTTEN, "exact_duplicate" if first.exact else "near_duplicate", "no forgotten text")
         return Rejection("exact_duplicate" if first.exact else "near_duplicate", first.id, NO_DUPLICATE[first.exact])
 
     def _judge_topic(self, judged: Judged) -> None:

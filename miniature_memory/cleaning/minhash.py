@@ -139,7 +139,7 @@ def _minima(values: np.ndarray) -> np.ndarray:
 class First(NamedTuple):
     """The earlier document, and whether its words are all the same."""
 
-    id: str
+    id: str  # "" of a text that was forgotten
     exact: bool
 
 
@@ -170,7 +170,7 @@ class Index:
             return None
         exact = wanted[0] in found
         seq = found[wanted[0]] if exact else min(found.values())
-        return First(duplicates.id_of(self.catalog, seq), exact)
+        return First("" if seq == duplicates.FORGOTTEN else duplicates.id_of(self.catalog, seq), exact)
 
     def add(self, seq: int, keys: np.ndarray) -> None:
         """Remember the keys of a document that was kept, within a record() block."""

@@ -11,7 +11,7 @@ from miniature_memory.cleaning.cleaner import Cleaner
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats
-from miniature_memory.storage import documents, rebuilt
+from miniature_memory.storage import documents, duplicates, rebuilt
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.documents import DAMAGED, VALID
 from miniature_memory.storage.files import QUERIES, read_list
@@ -34,6 +34,7 @@ def rebuild_clean(catalog: Catalog, config: CleanConfig, stats: StageStats) -> N
     revalidate = catalog.state("validate.config") != settings["validate"]
     with _begin(catalog.root / FOLDER, settings) as new:
         cleaner = Cleaner(new, config, stats, queries)
+        duplicates.copy_forgotten(catalog, new)
         done = new.cursor("clean")
         rows = catalog.rows_after(done, "documents", until)
         for row in Progress(rows, "clean", catalog.count_after(done, "documents", until), unit=" documents"):

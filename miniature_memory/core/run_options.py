@@ -24,13 +24,14 @@ def parse_args(argv: list[str] | None, description: str | None = None) -> argpar
     n_views = sum(getattr(args, view) for view in VIEWS)
     if n_views > 1 or (n_views and (args.only or args.skip or args.max_minutes)):
         parser.error("--topics, --status, --doctor and --report run no stage, and only one can be given")
-    if args.json and not (args.topics or args.status or args.doctor or args.only):
-        parser.error("--json needs --topics, --status, --doctor or --only")
+    if args.json and not (args.topics or args.status or args.doctor or args.only or args.forget or args.purge):
+        parser.error("--json needs --topics, --status, --doctor, --only, --forget or --purge")
     if args.ask_paid and not args.doctor:
         parser.error("--ask-paid needs --doctor")
+    check_forget(parser, args, n_views)
     if args.topic is not None and args.topics:
         parser.error("--topic cannot be combined with --topics")
-    if args.topic is not None and n_views:
+    if args.topic is not None and (n_views or args.forget or args.purge):
         topic_folders.must_be_known(args.root.parents[1], args.topic)
     if args.language and n_views:
         parser.error("--language is for a run that begins a topic")
@@ -42,6 +43,14 @@ def parse_args(argv: list[str] | None, description: str | None = None) -> argpar
             name = args.texts[0].resolve().stem
             args.root, args.topic = topic_folders.folder(PROJECT, name), name.replace("-", " ")
     return args
+
+
+def check_forget(parser: ArgumentParser, args: argparse.Namespace, n_views: int) -> None:
+    if (args.forget or args.purge) and (n_views or args.only or args.skip or args.texts):
+        parser.error("--forget and --purge cannot be combined with views, --only, --texts or --skip options")
+    for flag in ("retrain", "dry_run"):
+        if getattr(args, flag) and not args.forget:
+            parser.error(f"--{flag.replace('_', '-')} needs --forget")
 
 
 def check_texts(parser: ArgumentParser, args: argparse.Namespace) -> None:
@@ -72,13 +81,19 @@ def add_arguments(parser: ArgumentParser) -> None:
                       help="the time of the whole run, divided between collecting and training")
     what.add_argument("--language", type=_language, metavar="CODE",
                       help="of a new topic, such as de; without it, guessed from the topic's words")
+    back = parser.add_argument_group("take back", "example: python3 run.py --forget https://example.org/page --purge")
+    back.add_argument("--forget", nargs="+", default=[], metavar="URL|HOST|ID|@FILE",
+                      help="take documents out of everything, and never fetch or import them again")
+    back.add_argument("--retrain", action="store_true", help="with --forget: begin a new model on what is left")
+    back.add_argument("--dry-run", action="store_true", help="with --forget: only show what would go")
+    back.add_argument("--purge", action="store_true", help="remove from the disk what was forgotten")
     where = parser.add_argument_group("where", 'example: python3 run.py --topic "bread baking"')
     look = parser.add_argument_group("look; runs no stage", "example: python3 run.py --status --demo")
     for view, text in VIEWS.items():
         look.add_argument(f"--{view}", action="store_true", help=text)
     look.add_argument("--ask-paid", action="store_true",
                       help="with --doctor: also ask each engine with a key once, which costs a query")
-    look.add_argument("--json", action="store_true", help="with one of these or --only: one JSON object")
+    look.add_argument("--json", action="store_true", help="with one of these, --only or --forget: one JSON object")
     common_arguments(parser, where)
 
 

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote_plus, urlsplit
@@ -59,6 +59,8 @@ def url_rejection(url: str, blocklist: Blocklist) -> str:
     """Why a URL, as crawl/urls.py spells it, is not fetched; '' if it may be."""
     if not url:
         return "bad_url"
+    if url in blocklist.forgotten:
+        return "forgotten"
     parts = urlsplit(url)
     host, path = parts.hostname or "", parts.path
     if host in blocklist:
@@ -71,7 +73,9 @@ def url_rejection(url: str, blocklist: Blocklist) -> str:
 
 
 def host_rejection(url: str, blocklist: Blocklist) -> str:
-    """Why nothing at all is fetched from the host of a URL, not even a list of pages; '' if it may be."""
+    """Why neither a URL nor anything else of its host is fetched, not even a list of pages; '' if it may be."""
+    if url in blocklist.forgotten:
+        return "forgotten"
     host = urlsplit(url).hostname or ""
     return "blocked_host" if host in blocklist else _adult_rejection(host) if blocklist.adult else ""
 
@@ -100,12 +104,12 @@ class Blocklist:
     """Hosts that are rejected together with their subdomains, from files of millions of lines.
 
     Kept in 8 bytes per host: a set of Python strings would take fifteen times as much. adult: whether adult hosts and
-    words are rejected, too.
+    words are rejected, too. forgotten: the addresses that were taken back.
     """
 
-    def __init__(self, paths: Sequence[Path] = (), adult: bool = True) -> None:
+    def __init__(self, paths: Sequence[Path] = (), adult: bool = True, forgotten: Container[str] = ()) -> None:
         self._hashes = array("q")
-        self.adult = adult
+        self.adult, self.forgotten = adult, forgotten
         if paths:
             import numpy as np  # takes a while
 
@@ -113,9 +117,9 @@ class Blocklist:
             self._hashes.frombytes(np.unique(np.fromiter(hosts, dtype=np.int64)).tobytes())
 
     @classmethod
-    def load(cls, root: Path, names: list[str], adult: bool = True) -> Blocklist:
+    def load(cls, root: Path, names: list[str], adult: bool = True, forgotten: Container[str] = ()) -> Blocklist:
         """The lists of search.blocklists, with paths relative to the root."""
-        return cls([root / name for name in names], adult)
+        return cls([root / name for name in names], adult, forgotten)
 
     def __len__(self) -> int:
         return len(self._hashes)

@@ -17,7 +17,7 @@ MIN_REVISIT_DAYS, MAX_REVISIT_DAYS = 1.0, 90.0  # guess
 RETRY_DAYS, MAX_RETRY_DAYS = 1.0, 30.0  # after the first failure, doubled with each further one; guess
 NEVER_AGAIN = {"http_410", "not_html"}
 NO_FAILURE = {"fetched", "not_modified", "unchanged", "duplicate_payload", "redirected", "robots", "noindex", "noai",
-              "needs_js", "still_empty", "blocked_host", "blocked_word", "blocked_address", "service_page",
+              "needs_js", "still_empty", "forgotten", "blocked_host", "blocked_word", "blocked_address", "service_page",
               "not_html_ending"}
 SETTLED_BY_PAGE = {"fetched", "unchanged", "duplicate_payload", "noindex", "noai", "needs_js"}
 MOST_HOSTS_SHOWN = 40

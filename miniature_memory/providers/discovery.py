@@ -17,7 +17,7 @@ from miniature_memory.crawl.yields import Topic
 from miniature_memory.providers.config import SearchConfig
 from miniature_memory.providers.provider import BACKOFF_SEC, Found
 from miniature_memory.providers.provider_registry import PROVIDERS
-from miniature_memory.storage import backoffs, urls
+from miniature_memory.storage import backoffs, forgotten, urls
 from miniature_memory.storage.catalog import Catalog
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,8 @@ class Discovery:
     def __init__(self, config: SearchConfig, catalog: Catalog, stats: StageStats) -> None:
         self.config, self.catalog, self.stats = config, catalog, stats
         self.web = Web(config.web)
-        self.blocklist = Blocklist.load(catalog.root, config.blocklists, config.block_adult)
+        self.blocklist = Blocklist.load(catalog.root, config.blocklists, config.block_adult,
+                                        forgotten.load(catalog))
         self.topic = Topic.load(catalog.root, config.language)
         self.time = TimeBudget(config.max_minutes)
         self.asked: set[str] = set()  # providers

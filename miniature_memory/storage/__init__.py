@@ -10,6 +10,7 @@ Where is ...?
     yields.py        what the visits to each host have given
     clock.py         times from the future, after the system's clock was ahead
     backoffs.py      providers and hosts that are left alone for a while
+    forgotten.py     what was taken back, and must not come again; rewriting.py: files written again without it
     records.py       what audits and repairs need of all tables
     files.py         small files written as a whole, lines appended, checksums
     snapshot.py      the catalog at one moment, and whether one from elsewhere may be opened

@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 from miniature_memory.core.errors import StageError, cannot_write, naming
 from miniature_memory.core.paths import make_folder
-from miniature_memory.storage.files import crc32_of, free_name, fsync_folder
+from miniature_memory.storage.files import crc32_of, free_name, fsync_folder, remove
 from miniature_memory.storage.record_reader import Place, RecordReader, damage_fix
 from miniature_memory.storage.rejections import REJECTED
 
@@ -169,11 +169,13 @@ class AppendLog:
             self.db.execute("INSERT INTO extents (path, offset, length, crc32) VALUES (?, ?, ?, ?)",
                             [path, offset, n_bytes, crc32_of(self.root / new, offset, n_bytes)])
 
-    def rename(self, new_files: dict[str, str]) -> None:
-        """Put new files in the places of the old ones; those that are there already are skipped."""
+    def rename(self, new_files: dict[str, str | None]) -> None:
+        """Put new files in the places of the old ones; those that are there already are skipped. None: remove it."""
         self.reader.stop()
         for path, new in new_files.items():
-            if (self.root / new).exists():
+            if new is None:
+                remove(self.root / path)
+            elif (self.root / new).exists():
                 make_folder((self.root / path).parent)
                 os.replace(self.root / new, self.root / path)
                 fsync_folder((self.root / path).parent)

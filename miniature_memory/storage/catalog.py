@@ -21,7 +21,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -194,15 +194,15 @@ class Catalog:
                 raise trouble from None
             raise
 
-    def swap(self, new_files: dict[str, str]) -> None:
+    def swap(self, new_files: Mapping[str, str], others: Mapping[str, str | None] | None = None) -> None:
         """Replace files by others, all of them or none, within a record() block that also changes the rows.
 
-        new_files: final path -> path of the finished, fsynced new file. The intent is committed first, then the files
-        are renamed; if the machine dies in between, the next opening of the catalog finishes the renaming.
+        new_files: path -> the finished, fsynced new file. others: the same of what is not append-only; None removes it.
+        The intent is committed first; if the machine dies before the renaming, the next opening finishes it.
         """
         for path, new in new_files.items():
             self.log.replace(path, new)
-        self.set_state("swap", new_files)
+        self.set_state("swap", {**new_files, **(others or {})})
 
     def finish_swap(self) -> None:
         """Commit a swap and rename its files."""

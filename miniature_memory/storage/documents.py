@@ -100,6 +100,23 @@ def hosts(catalog: Catalog, most: int) -> dict[str, int]:
                                 "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?", [most]).fetchall())
 
 
+def all_hosts(catalog: Catalog) -> list[str]:
+    """Of all documents."""
+    catalog.db.create_function("hostname", 1, hostname, deterministic=True)
+    return [host for (host,) in catalog.execute("SELECT DISTINCT hostname(url) FROM documents") if host]
+
+
+def urls_with(catalog: Catalog, part: str, most: int = 2000) -> list[str]:
+    """The addresses of documents that contain `part`."""
+    return [url for (url,) in catalog.execute("SELECT url FROM documents WHERE instr(url, ?) LIMIT ?", [part, most])]
+
+
+def ids_like(catalog: Catalog, beginning: str, most: int) -> list[str]:
+    """The ids that begin so."""
+    return [id for (id,) in catalog.execute("SELECT id FROM documents WHERE id >= ? AND id < ? || 'g' LIMIT ?",
+                                            [beginning, beginning, most])]
+
+
 def find(catalog: Catalog, id_or_url: str) -> sqlite3.Row | None:
     """The newest document with this id, with an id that begins so, or with this URL in any spelling."""
     row: sqlite3.Row | None = catalog.execute(

@@ -12,6 +12,7 @@ from miniature_memory.storage.catalog import Catalog
 
 MERGED = "duplicate_keys.merged"  # state: seq of the last clean document whose keys are in the table
 VERSION = "duplicate_keys.version"  # state: of the way in which keys are made
+FORGOTTEN = 0  # the seq of texts that were forgotten: what shares a key with one is rejected for good
 
 
 def sign(catalog: Catalog, seq: int, signature: bytes) -> None:
@@ -52,7 +53,7 @@ def set_cache(catalog: Catalog, n_kb: int) -> None:
 
 
 def forget(catalog: Catalog, where: str, parameters: Sequence[object]) -> None:
-    """Take back the keys of some clean documents, within a record() block that then deletes their rows.
+    """Delete the keys of some clean documents, within a record() block that then deletes their rows.
 
     The numbers of the last rows are used again, so what stood for them must be gone.
     """
@@ -62,6 +63,21 @@ def forget(catalog: Catalog, where: str, parameters: Sequence[object]) -> None:
                                [(key, row["seq"]) for (key,) in struct.iter_unpack("<q", row["signature"] or b"")])
     last = catalog.value(f"SELECT max(seq) FROM clean_documents WHERE NOT ({where})", parameters) or 0
     catalog.set_state(MERGED, min(last, catalog.state(MERGED, 0)))
+
+
+def reject_for_good(catalog: Catalog, signatures: Iterable[bytes]) -> None:
+    """Keep the keys of texts that are forgotten, within a record() block."""
+    for signature in signatures:
+        catalog.db.executemany(f"INSERT OR REPLACE INTO duplicate_keys VALUES (?, {FORGOTTEN})",
+                               struct.iter_unpack("<q", signature))
+
+
+def copy_forgotten(catalog: Catalog, new: Catalog) -> None:
+    """Let the catalog of a rebuild know the forgotten texts, too."""
+    keys = catalog.execute(f"SELECT key FROM duplicate_keys WHERE seq = {FORGOTTEN}").fetchall()
+    if keys:
+        with new.record():
+            new.db.executemany(f"INSERT OR REPLACE INTO duplicate_keys VALUES (?, {FORGOTTEN})", map(tuple, keys))
 
 
 def use_version(catalog: Catalog, version: int) -> None:

@@ -5,6 +5,7 @@ import itertools
 import json
 import logging
 import os
+import shutil
 import struct
 import zipfile
 import zlib
@@ -53,6 +54,17 @@ def fsync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        path.unlink()
+    else:
+        return
+    fsync_folder(path.parent)
 
 
 def free_name(path: Path) -> Path:

@@ -85,11 +85,17 @@ def pass_over(catalog: Catalog, rows: Rows) -> None:
         catalog.execute(f"UPDATE documents SET validation = '{DAMAGED}' WHERE {rows.where}", rows.parameters)
         return
     if rows.table == "pages":  # what extract has not read yet is fetched again
-        catalog.execute(f"UPDATE documents SET page = NULL WHERE page IN (SELECT seq FROM pages WHERE {rows.where})",
-                        rows.parameters)
         catalog.execute("UPDATE urls SET due_at = ?, etag = '', last_modified = '', payload_hash = '' WHERE id IN "
                         f"(SELECT url_id FROM pages WHERE {rows.where} AND seq > ?)",
                         [time.time(), *rows.parameters, catalog.cursor("extract")])
+    delete(catalog, rows)
+
+
+def delete(catalog: Catalog, rows: Rows) -> None:
+    """Delete rows, within a record() block: no stage finds their records any more."""
+    if rows.table == "pages":
+        catalog.execute(f"UPDATE documents SET page = NULL WHERE page IN (SELECT seq FROM pages WHERE {rows.where})",
+                        rows.parameters)
     if rows.table == "clean_documents":
         duplicates.forget(catalog, rows.where, rows.parameters)
     catalog.execute(f"DELETE FROM {rows.table} WHERE {rows.where}", rows.parameters)

@@ -10,7 +10,7 @@ from miniature_memory.storage.errors import explained
 CACHE_KB = 32_000  # of the database; SQLite's own 2 MB make a million URLs slow
 WAL_PAGES = 10_000  # of 4 KB, between two checkpoints; SQLite's own 1000 write what is written often more often
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 BACKOFFS = """
 CREATE TABLE backoffs (                      -- who refused or failed, and is left alone for a while
     kind TEXT NOT NULL, name TEXT NOT NULL,  -- kind: provider or host
@@ -36,7 +36,13 @@ CREATE TABLE local_files (                   -- files of --texts and --import of
     address TEXT PRIMARY KEY,                -- file:///...
     mark TEXT NOT NULL) WITHOUT ROWID;       -- size and time of the file, and what it was read with
 """
-SCHEMA = BACKOFFS + SHELLS + LOCAL_FILES + """
+FORGOTTEN = """
+CREATE TABLE forgotten (                     -- what was taken back, by its hash, see forgotten.py
+    kind TEXT NOT NULL,                      -- address, host, text or payload
+    hash TEXT NOT NULL, at TEXT NOT NULL,
+    PRIMARY KEY (kind, hash)) WITHOUT ROWID;
+"""
+SCHEMA = BACKOFFS + SHELLS + LOCAL_FILES + FORGOTTEN + """
 CREATE TABLE files (                         -- committed bytes of each append-only file
     path TEXT PRIMARY KEY, length INTEGER NOT NULL,
     dropped INTEGER NOT NULL DEFAULT 0);     -- 1: removed on purpose, its name is not used again
@@ -97,7 +103,7 @@ CREATE TABLE growth (                        -- one row a growth step: how long 
     step INTEGER PRIMARY KEY, at TEXT NOT NULL, documents INTEGER NOT NULL,
     train_tokens INTEGER NOT NULL, val_tokens INTEGER NOT NULL);
 CREATE TABLE duplicate_keys (                -- the keys of older clean documents; the newest have theirs in signature
-    key INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
+    key INTEGER PRIMARY KEY, seq INTEGER NOT NULL);  -- seq 0: of a text that was forgotten
 CREATE TABLE site_lines (                    -- which lines recur on the pages of a host: boilerplate.py
     host TEXT PRIMARY KEY, documents INTEGER NOT NULL, lines BLOB NOT NULL);
 
@@ -144,9 +150,11 @@ UPDATE documents SET page = (SELECT min(seq) FROM pages WHERE pages.url = docume
 DROP INDEX pages_url;
 DROP INDEX urls_of_host;
 """ + YIELDS
-FROM_5 = FROM_5_TO_6 + FROM_6_TO_7
+FROM_6 = FROM_6_TO_7 + FORGOTTEN
+FROM_5 = FROM_5_TO_6 + FROM_6
 # Version found -> what makes it the newest
-STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5, 4: FROM_4_TO_5 + FROM_5, 5: FROM_5, 6: FROM_6_TO_7}
+STEPS = {0: SCHEMA, 3: FROM_3_TO_4 + FROM_4_TO_5 + FROM_5, 4: FROM_4_TO_5 + FROM_5, 5: FROM_5, 6: FROM_6,
+         7: FORGOTTEN}
 MIGRATES_1_AND_2 = "ed6c2ba"  # the last commit that brought catalogs of version 1 and 2 to version 3
 
 

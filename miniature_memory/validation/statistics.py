@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from miniature_memory.core.text import counted
-from miniature_memory.storage import clean_documents, counts, documents, pages
+from miniature_memory.storage import clean_documents, counts, documents, forgotten, pages
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.validation.audit import Tally
 
@@ -26,7 +26,8 @@ def statistics(catalog: Catalog, tally: Tally) -> dict[str, Any]:
         "words_per_document": {f"{share:.0%}": int(np.quantile(words, share, method="nearest"))
                                for share in SHARES} if len(words) else {},
         "days": len(days), "documents_per_day": dict(days[-TOP:]),
-        "bytes": counts.bytes_by_folder(catalog), "removed_warc_files": pages.count_removed(catalog)}
+        "bytes": counts.bytes_by_folder(catalog), "removed_warc_files": pages.count_removed(catalog),
+        "forgotten": forgotten.counts(catalog)}
 
 
 def screen(facts: dict[str, Any]) -> str:
@@ -41,5 +42,6 @@ def screen(facts: dict[str, Any]) -> str:
             "words each": listed(facts["words_per_document"]),
             "growth": f"{counted(facts['days'], 'day')}; documents per day: {listed(facts['documents_per_day'])}",
             "files": (sizes or "none") + (f"; WARC files removed: {n:,}" if (n := facts["removed_warc_files"]) else ""),
+            "forgotten": listed(facts["forgotten"]),
             "problems": f"{facts['problems']:,}, {facts['fixed']:,} of them fixed"}
     return "\n".join(f"{name:<14}{value}" for name, value in rows.items())

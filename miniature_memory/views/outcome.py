@@ -11,7 +11,7 @@ from miniature_memory.core.paths import command, shown
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import counted
 from miniature_memory.crawl.outcomes import reason_in_words
-from miniature_memory.storage import clean_documents, documents
+from miniature_memory.storage import clean_documents, documents, pages
 from miniature_memory.storage.catalog import Catalog
 
 
@@ -29,6 +29,12 @@ def rows(root: Path, facts: dict[str, Any], again: str, searches: bool) -> str:
              "more": f"{again} continues from here; with --status it shows the progress"
                      + "; with --texts FILE... it takes in new texts" * (not searches)}
     return "\n".join(f"{name:<12}{value}" for name, value in lines.items() if value)
+
+
+def is_empty(root: Path) -> bool:
+    """Whether nothing was ever collected."""
+    with Catalog(root, read_only=True) as catalog:
+        return not pages.count(catalog) and not documents.count(catalog)
 
 
 def check_kept(root: Path, stats: Mapping[str, StageStats], texts: bool) -> None:

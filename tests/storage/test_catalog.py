@@ -387,7 +387,7 @@ def test_a_catalog_of_version_4_is_migrated_and_loses_nothing(tmp_path: Path) ->
     assert after.pop("yields") == []  # counted when clean runs next
     assert after["hosts"] == [(*row, None) for row in before["hosts"]]
     changed: dict[str, list[tuple[object, ...]]] = {"urls": [], "documents": [], "pages": [], "hosts": [],
-                                                    "local_files": [], "shells": []}
+                                                    "local_files": [], "shells": [], "forgotten": []}
     assert after | changed == before | changed
 
 
@@ -412,7 +412,8 @@ def test_a_catalog_of_version_6_is_migrated_and_loses_nothing(tmp_path: Path) ->
         schema_now, rows_now = schema_of(new), all_rows(new)
     with contextlib.closing(sqlite3.connect(tmp_path / "data/catalog.sqlite3")) as db:
         db.executescript("""ALTER TABLE hosts DROP COLUMN feed; DROP TABLE local_files; DROP TABLE shells;
-            DROP TABLE yields; DROP INDEX urls_of_host; CREATE INDEX urls_of_host ON urls (host, due_at, id);
+            DROP TABLE forgotten; DROP TABLE yields; DROP INDEX urls_of_host;
+            CREATE INDEX urls_of_host ON urls (host, due_at, id);
             DROP INDEX documents_of_page; ALTER TABLE urls DROP COLUMN promise; ALTER TABLE pages DROP COLUMN promise;
             ALTER TABLE documents DROP COLUMN topic_fit;
             ALTER TABLE documents DROP COLUMN page; PRAGMA user_version = 6;""")
