@@ -10,6 +10,8 @@ from miniature_memory.core.errors import StageError
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.record_reader import Place
 
+GENERATION = "clean.generation"  # state
+
 
 def add(catalog: Catalog, document_id: str, place: Place, text_bytes: int) -> int:
     """Add a document that was kept, within a record() block. Returns its sequence number."""
@@ -26,14 +28,34 @@ def find(catalog: Catalog, document_id: str) -> sqlite3.Row | None:
     return row
 
 
+def at(catalog: Catalog, seq: int) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = catalog.execute("SELECT * FROM clean_documents WHERE seq = ?", [seq]).fetchone()
+    return row
+
+
 def read(catalog: Catalog, document_id: str) -> dict[str, Any] | None:
     """A clean document; None if it is not there any more, or damaged, which is for an audit to report."""
-    if row := find(catalog, document_id):
-        with contextlib.suppress(StageError, ValueError, LookupError, TypeError, RecursionError):
-            document: dict[str, Any] = json.loads(catalog.read(row["file"], row["offset"], row["length"]))
-            if document["id"] == document_id and document["text"] + document["metadata"]["title"]:
-                return document
+    row = find(catalog, document_id)
+    return read_row(catalog, row) if row else None
+
+
+def read_row(catalog: Catalog, row: sqlite3.Row) -> dict[str, Any] | None:
+    """The same of a row; None if it is damaged."""
+    with contextlib.suppress(StageError, ValueError, LookupError, TypeError, RecursionError):
+        document: dict[str, Any] = json.loads(catalog.read(row["file"], row["offset"], row["length"]))
+        if document["id"] == row["id"] and document["text"] + document["metadata"]["title"]:
+            return document
     return None
+
+
+def generation(catalog: Catalog) -> int:
+    """A number that changes when clean documents go or become others, and not when some are added."""
+    return int(catalog.state(GENERATION, 0))
+
+
+def begin_generation(catalog: Catalog) -> None:
+    """Within a record() block."""
+    catalog.set_state(GENERATION, generation(catalog) + 1)
 
 
 def newest_urls(catalog: Catalog, most: int) -> list[str]:

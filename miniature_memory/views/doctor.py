@@ -27,7 +27,8 @@ from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.interpreter import setup_command
 from miniature_memory.core.paths import PROJECT, command, shown
 from miniature_memory.core.process import lock_holder
-from miniature_memory.storage import records
+from miniature_memory.core.text import counted
+from miniature_memory.storage import full_text, records
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.counts import Counts
 from miniature_memory.views import history, status
@@ -284,6 +285,7 @@ def check_dataset(root: Path) -> list[Finding]:
     status.read_model(root, runs, findings)
     if counts:
         findings += check_files(root, counts)
+        findings += check_index(root) if counts.documents else []
     elif not findings:
         findings.append(Finding("dataset", OK, "none yet"))
     return findings
@@ -313,6 +315,19 @@ def check_files(root: Path, counts: Counts) -> list[Finding]:
         return [Finding("dataset", OK, "empty so far")]
     return [Finding("dataset", OK, f"{counts.documents:,} documents in {len(lengths)} files of the expected length "
                     f"({audit} checks every byte)")]
+
+
+def check_index(root: Path) -> list[Finding]:
+    """No run needs it."""
+    try:
+        with Catalog(root, read_only=True) as catalog, full_text.reading(catalog) as index:
+            waiting = full_text.n_waiting(index, catalog)
+    except StageError as error:
+        return [Finding("index", NOTE, error.found, error.fix)]
+    if waiting:
+        return [Finding("index", NOTE, f"{counted(waiting, 'document')} cannot be found by --find yet.",
+                        full_text.index_command(root))]
+    return [Finding("index", OK, "all documents can be found by --find")]
 
 
 # --- everything -----------------------------------------------------------------------------------
