@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from miniature_memory.collection import query as queries
 from miniature_memory.collection.passages import Passage, best_passage
-from miniature_memory.core.errors import ConfigError
 from miniature_memory.core.text import counted, strip_control
 from miniature_memory.storage import clean_documents, full_text
 from miniature_memory.storage.catalog import Catalog
@@ -38,9 +37,6 @@ def search(root: Path, text: str) -> Answer:
     """The documents of a root that a query finds, the best first. Raises ConfigError for a query that is too long, and
     StageError if there is nothing that can be searched."""
     query = queries.typed(text)
-    if len(query) > queries.MOST_CHARS:
-        raise ConfigError(f"The query has {len(query):,} characters; expected at most {queries.MOST_CHARS}. Fix: "
-                          "search for fewer words.")
     words = queries.plain_words(query)
     with Catalog(root, read_only=True) as catalog:
         if not clean_documents.are_there_any(catalog):
@@ -49,8 +45,8 @@ def search(root: Path, text: str) -> Answer:
             if not words:
                 return Answer(query, 0, [], "There is nothing to search for. Expected: a word, or several.")
             expression, found = _first_valid(index, query, words)
-            results = _results(catalog, expression, found.seqs)
-            return Answer(query, found.total, results, _note(index, catalog, found.total, words))
+            note = _note(index, catalog, found.total, words)
+        return Answer(query, found.total, _results(catalog, expression, found.seqs), note)
 
 
 def _first_valid(index: sqlite3.Connection, query: str, words: list[str]) -> tuple[str, full_text.Found]:
@@ -86,9 +82,10 @@ def _note(index: sqlite3.Connection, catalog: Catalog, total: int, words: list[s
     notes = []
     if not total:
         counts = [(_shown(word), full_text.count(index, word)) for word in words[:MOST_EXPLAINED]]
-        having = [f"{word} is in {counted(n, 'document') if n else 'none'}" for word, n in counts]
-        notes.append(f"No document matches. {'; '.join(having)}. Try fewer words, OR between them, or the beginning "
-                     "of a word with a * behind it: doug*")
+        having = [f'"{word}" {"in" if i else "is in"} {counted(n, "document") if n else "none"}'
+                  for i, (word, n) in enumerate(counts)]
+        notes.append(f"No document matches. {', '.join(having)}. Try fewer words, OR between them, or the beginning of "
+                     "a word followed by *: doug*")
     if waiting := full_text.n_waiting(index, catalog):
         notes.append(f"{counted(waiting, 'document')} {'is' if waiting == 1 else 'are'} not indexed yet. Fix: "
                      f"{index_command(catalog.root)}")

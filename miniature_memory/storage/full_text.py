@@ -34,8 +34,10 @@ logger = logging.getLogger(__name__)
 
 INDEX = "data/index.sqlite3"
 VERSION = 1  # of what is in it; an index of another one is made again
-GROUP_BYTES = 8 << 20  # of text per transaction: what a kill costs, a third of a second. The memory grows with it
+GROUP_BYTES = 16 << 20  # of text per transaction: what a kill costs, about a second. The memory grows with it
+MOST_FREE = 0.1  # of the pages of the file, which FTS5 leaves behind when it merges segments. Guess
 QUERY_SEC = 5.0  # after which a query is given up
+MOST_MARKED_CHARS = 500_000  # of each document in which hits are looked for; guess: a long book has as many
 TITLE_WEIGHT = 5.0  # of a word in the title, as against one in the text. Guess
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff"
 BEGIN, END, BETWEEN = "\x02", "\x03", "\x1f"  # around a hit, and between characters: controls, which no document has
@@ -52,7 +54,7 @@ PRAGMA user_version = {VERSION};
 """
 _NO_FTS5 = ("The SQLite of this Python has no FTS5, so the collection cannot be searched; everything else works.",
             "SQLite with FTS5, as Debian, Ubuntu, Homebrew and python.org have it.",
-            "./setup.sh with one of these Pythons.")
+            "put such a Python first on the PATH, then mv .venv .venv.old; ./setup.sh")
 
 
 class QueryError(ValueError):
@@ -123,6 +125,9 @@ def _grow(catalog: Catalog, path: Path) -> int:
                 n_bytes = 0
         if db.in_transaction:
             _commit(db, row)
+        n_free, n_pages = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
+        if n_free > MOST_FREE * n_pages:
+            db.executescript("PRAGMA incremental_vacuum")  # execute() would give back one page alone
     return n_new
 
 
@@ -140,6 +145,7 @@ def _commit(db: sqlite3.Connection, last: sqlite3.Row) -> None:
 
 def _open(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, timeout=30)
+    db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")  # a power cut may take the last rows, and their progress with them
     return db
@@ -171,8 +177,11 @@ def remove(root: Path) -> None:
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
     """Also a table that is missing: then another program has changed the file."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the upper bits only tell details
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the upper bits only tell details
 
 
 # --- searching -----------------------------------------------------------------------------------
@@ -186,8 +195,8 @@ def reading(catalog: Catalog) -> Iterator[sqlite3.Connection]:
     if not is_supported():
         raise StageError(*_NO_FTS5)
     if not path.exists():
-        raise StageError(f"There is no {shown(path)} yet.", expected, f"run {index_command(root)}, which makes it; from "
-                         "then on every run adds what is new.")
+        raise StageError(f"There is no {shown(path)} yet.", expected,
+                         f"run {index_command(root)}, which makes it; from then on every run adds what is new.")
     with explained(path), _searching(path, fix):
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=30)
         with contextlib.closing(db):
@@ -206,7 +215,7 @@ def _searching(path: Path, fix: str) -> Iterator[None]:
     except QueryError as error:  # of plain words, which are always a query
         raise _damaged(path, error, fix) from None
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+        if _code(error) == sqlite3.SQLITE_INTERRUPT:
             raise StageError(f"The query takes more than {QUERY_SEC:g} s.", "one that takes less.",
                              "search for rarer words, and for longer beginnings before a *.") from None
         if _is_damage(error):
@@ -221,10 +230,10 @@ def _damaged(path: Path, error: Exception, fix: str) -> StageError:
 def search(db: sqlite3.Connection, expression: str, most: int) -> Found:
     """The documents that match an expression of FTS5, by BM25. Raises QueryError if that is none."""
     with _asking():
-        total = count(db, expression)
-        rows = db.execute("SELECT rowid FROM texts WHERE texts MATCH ? AND rank MATCH ? ORDER BY rank LIMIT ?",
-                          [expression, f"bm25(1.0, {TITLE_WEIGHT})", most]) if total else []
-        return Found(total, [seq for (seq,) in rows])
+        rows = db.execute("SELECT rowid FROM texts WHERE texts MATCH ? AND rank MATCH ? ORDER BY rank",
+                          [expression, f"bm25(1.0, {TITLE_WEIGHT})"])  # no LIMIT: counting again would take as long
+        best = [seq for (seq,) in rows.fetchmany(most)]
+        return Found(len(best) + sum(1 for _ in rows), best)
 
 
 def count(db: sqlite3.Connection, expression: str) -> int:
@@ -242,7 +251,7 @@ def _asking() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # bad syntax, unknown column, too deep
+        if _code(error) == sqlite3.SQLITE_ERROR:  # bad syntax, unknown column, too deep
             raise QueryError(str(error)) from None
         raise
 
@@ -252,14 +261,15 @@ def marked(expression: str, documents: Sequence[tuple[str, str]]) -> list[str]:
 
     FTS5 itself finds that, in a table in memory that holds these documents alone.
     """
+    texts = [strip_control(text[:MOST_MARKED_CHARS]) for text, _ in documents]
     with contextlib.closing(sqlite3.connect(":memory:")) as db:
         db.execute(f"CREATE VIRTUAL TABLE {_TABLE.format(content='')}")
-        for n, (text, title) in enumerate(documents):
-            _add(db, n, strip_control(text), strip_control(title))
+        for n, (text, (_, title)) in enumerate(zip(texts, documents, strict=True)):
+            _add(db, n, text, strip_control(title))
         rows = db.execute("SELECT rowid, highlight(texts, 0, ?, ?) FROM texts WHERE texts MATCH ?",
                           [BEGIN, END, expression])
         found = {n: text.replace(BETWEEN, "") for n, text in rows}
-    return [found.get(n, strip_control(text)) for n, (text, _) in enumerate(documents)]
+    return [found.get(n, text) for n, text in enumerate(texts)]
 
 
 # --- checking ------------------------------------------------------------------------------------
