@@ -24,7 +24,6 @@ from typing import NamedTuple
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import command, shown
-from miniature_memory.core.progress import Progress
 from miniature_memory.core.text import strip_control
 from miniature_memory.storage import clean_documents
 from miniature_memory.storage.catalog import Catalog
@@ -103,6 +102,8 @@ def grow(catalog: Catalog, rebuild: bool = False) -> int:
 
 
 def _grow(catalog: Catalog, path: Path) -> int:
+    from miniature_memory.core.progress import Progress  # needs tqdm, which --doctor may have to do without
+
     db = _open(path)
     if not _continues(db, catalog):
         db.close()

@@ -285,7 +285,6 @@ def check_dataset(root: Path) -> list[Finding]:
     status.read_model(root, runs, findings)
     if counts:
         findings += check_files(root, counts)
-        findings += check_index(root) if counts.documents else []
     elif not findings:
         findings.append(Finding("dataset", OK, "none yet"))
     return findings
@@ -318,7 +317,10 @@ def check_files(root: Path, counts: Counts) -> list[Finding]:
 
 
 def check_index(root: Path) -> list[Finding]:
-    """No run needs it."""
+    """No run needs it, and without documents there is none."""
+    counts = status.read_counts(root, [])
+    if not counts or not counts.documents:
+        return []
     try:
         with Catalog(root, read_only=True) as catalog, full_text.reading(catalog) as index:
             waiting = full_text.n_waiting(index, catalog)
@@ -344,7 +346,7 @@ def examine(root: Path, tables: Tables, config_file: Path | None, overrides: lis
         findings += child.result()
         findings += [*web.result(), check_contact(root, tables)] if web else [
             Finding("network", OK, "not needed: the demonstration has its own web")]
-    return [*findings, check_lock(root), *check_dataset(root)]
+    return [*findings, check_lock(root), *check_dataset(root), *check_index(root)]
 
 
 def screen(findings: list[Finding]) -> str:
