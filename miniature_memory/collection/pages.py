@@ -116,7 +116,7 @@ def _document_page(root: Path, document_id: str, passage: str) -> Page:
     except StageError as error:
         return Page("Document", _note(str(error)), status=500)
     outcome = (f"<details{' open' * (document is None)}><summary>What became of it</summary>"
-               f"<pre>{escape(strip_control(became))}</pre></details>")
+               f"<pre tabindex=\"0\">{escape(strip_control(became))}</pre></details>")
     if document is None:
         return Page("Document", _note("This document is not among those that were kept.") + outcome, status=404)
     text = _text(strip_control(document["text"]), strip_control(passage))
