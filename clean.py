@@ -2,10 +2,12 @@
 
 Reads   data/raw/*.jsonl      id, text, metadata; append-only; up to the last validated document
 Writes  data/clean/*.jsonl    the kept ones, in raw order, each with its raw id;  data/rejected.jsonl  the rest
+        data/index.sqlite3    which of the kept ones have which words, for run.py --find; derived
 Alone   python3 clean.py --set clean.thresholds.min_words=30
         python3 clean.py --explain ID     why a document was rejected, or what became of it
         python3 clean.py --histograms     how the documents are spread around each threshold
         python3 clean.py --rebuild        the clean set rebuilt from raw, with the settings as they are now
+        python3 clean.py --index          the full-text index made again from the clean set
 
 Four steps, in miniature_memory/cleaning/: the text is normalized (normalize.py) and loses its boilerplate
 (boilerplate.py), the quality rules judge it (filters.py), personal data is masked (privacy.py), and what an earlier
@@ -31,20 +33,24 @@ from miniature_memory.cleaning.histograms import histograms
 from miniature_memory.cleaning.rebuild import rebuild_clean
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
-from miniature_memory.storage import documents, yields
+from miniature_memory.core.text import counted
+from miniature_memory.storage import documents, full_text, yields
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import QUERIES, read_list
 
 __all__ = ["c4_quality", "fineweb_quality", "gopher_quality", "gopher_repetition", "main", "run"]
 
 
-def run(config: CleanConfig, root: Path, rebuild: bool = False) -> StageStats:
+def run(config: CleanConfig, root: Path, rebuild: bool = False, index: bool = False) -> StageStats:
     stats = StageStats("clean")
     with Catalog(root) as catalog:
         if rebuild:
             rebuild_clean(catalog, config, stats)
-        else:
+        elif not index:
             clean_new_documents(catalog, config, stats)
+        stats.facts["indexed"] = full_text.grow(catalog, index)
+        if index:
+            stats.facts["summary"] = f"{counted(stats.facts['indexed'], 'document')} indexed"
     return stats
 
 
@@ -68,7 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     views = {"--explain": View(explain, "print what became of a document, and why", "ID"),
              "--histograms": View(histograms, "draw a histogram for each quality rule"),
              "--report": View(histograms, argparse.SUPPRESS)}  # its old name
-    options = {"--rebuild": {"action": "store_true", "help": "rebuild the clean set from raw and swap it in"}}
+    options = {"--rebuild": {"action": "store_true", "help": "rebuild the clean set from raw and swap it in"},
+               "--index": {"action": "store_true", "help": "make the full-text index again; nothing else"}}
     return stage_main(run, CleanConfig, "clean", argv, views, options)
 
 

@@ -4,6 +4,7 @@
     python3 run.py --demo    everything, with the built-in sample site as the web
     python3 run.py --texts book.txt    everything but the web: learn from your own texts
     python3 run.py --forget URL        take a document back
+    python3 run.py --find "dough AND yeast"    nothing new: search in what was collected
 
 Each stage runs in an interpreter of its own, so that memory goes back to the system between them and a crash stays in
 its stage. Exit codes: 0 done, 1 a stage cannot continue, 2 bad command line or configuration, 75 another run holds the
@@ -216,6 +217,10 @@ def main(argv: list[str] | None = None) -> int:
         catch_signals()
         if args.topics:
             return topics.show(args.root, args.json)
+        if args.find is not None:
+            from miniature_memory.views import find  # only this needs it
+
+            return find.show(args.root, args.find, args.json)
         tables = read_tables(args.root, args.config, args.overrides)
         if args.status:
             return status.show(args.root, tables, args.json, args.demo)

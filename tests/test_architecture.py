@@ -17,11 +17,12 @@ ROOMS = {  # room -> the rooms that it may import, or modules of them
     "extraction": ["core", "responses"],
     "validation": ["core", "storage"],
     "cleaning": ["core", "storage", "validation.documents", "validation.config"],
+    "collection": ["core", "storage", "cleaning.explain", "cleaning.config"],
     "counting": ["core", "storage"],
     "training": ["core", "storage", "counting", "model"],
-    "sampling": ["core", "storage", "counting", "training", "model"],
     "exporting": ["core", "storage", "training", "sampling", "model"],
     "forgetting": ["core", "storage"],
+    "sampling": ["core", "storage", "counting", "training", "collection", "model"],
     "demo_site": ["core"],
 }
 SCRIPTS = sorted(path.stem for path in PROJECT.glob("*.py"))

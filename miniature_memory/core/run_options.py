@@ -21,11 +21,12 @@ def parse_args(argv: list[str] | None, description: str | None = None) -> argpar
     args = parser.parse(argv)
     if (args.warc or args.files) and args.only != "extract":
         parser.error("--warc and --import need --only extract")
-    n_views = sum(getattr(args, view) for view in VIEWS)
+    n_views = sum(getattr(args, view) for view in VIEWS) + (args.find is not None)
     if n_views > 1 or (n_views and (args.only or args.skip or args.max_minutes)):
-        parser.error("--topics, --status, --doctor and --report run no stage, and only one can be given")
-    if args.json and not (args.topics or args.status or args.doctor or args.only or args.forget or args.purge):
-        parser.error("--json needs --topics, --status, --doctor, --only, --forget or --purge")
+        parser.error("--topics, --status, --doctor, --report and --find run no stage, and only one can be given")
+    if args.json and not (args.topics or args.status or args.doctor or args.find is not None or args.only
+                          or args.forget or args.purge):
+        parser.error("--json needs --topics, --status, --doctor, --find, --only, --forget or --purge")
     if args.ask_paid and not args.doctor:
         parser.error("--ask-paid needs --doctor")
     check_forget(parser, args, n_views)
@@ -91,6 +92,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     look = parser.add_argument_group("look; runs no stage", "example: python3 run.py --status --demo")
     for view, text in VIEWS.items():
         look.add_argument(f"--{view}", action="store_true", help=text)
+    look.add_argument("--find", metavar="QUERY", help="the documents with these words, the best first; also "
+                      "\"phrases\", AND, OR, NOT and begin*, as SQLite's FTS5 reads them")
     look.add_argument("--ask-paid", action="store_true",
                       help="with --doctor: also ask each engine with a key once, which costs a query")
     look.add_argument("--json", action="store_true", help="with one of these, --only or --forget: one JSON object")

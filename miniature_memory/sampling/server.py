@@ -1,6 +1,6 @@
-"""Server: the playground and the completions API, to this machine alone.
+"""Server: the playground, the collection and the completions API, to this machine alone.
 
-Reads   checkpoints/*.pt, checkpoints/history/*.pt, data/tokenizer/, playground.html
+Reads   checkpoints/*.pt, checkpoints/history/*.pt, data/tokenizer/, playground.html; what collection/ reads
 Alone   python3 sample.py --serve [PORT]
 
 It listens on 127.0.0.1. A request must name this server as its Host and, to get text, as its Origin, so that neither
@@ -24,6 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from miniature_memory.collection import pages
 from miniature_memory.core.errors import EXIT_DONE, ConfigError, StageError, Stopped
 from miniature_memory.core.paths import command
 from miniature_memory.core.text import strip_control
@@ -35,12 +36,15 @@ logger = logging.getLogger(__name__)
 
 MOST_BODY_BYTES = 1_000_000
 MOST_WAITING = 8  # requests in the queue; more are rejected
+MOST_READING = 4  # pages of the collection that are made at once; more are rejected
 CLIENT_SEC = 30  # a client that neither reads nor sends for so long has disconnected
 DISCARD_SEC, DISCARD_READS = 1, 128  # of a rejected request's body, 64 kB at a time
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
            "Cross-Origin-Resource-Policy": "same-origin", "Connection": "close"}
 POLICY = ("default-src 'none'; style-src 'nonce-{0}'; script-src 'nonce-{0}'; connect-src 'self'; img-src data:; "
           "base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+COLLECTION_POLICY = ("default-src 'none'; style-src 'nonce-{}'; img-src data:; base-uri 'none'; form-action 'self'; "
+                     "frame-ancestors 'none'")
 
 
 class Form(NamedTuple):
@@ -79,6 +83,7 @@ class Server(ThreadingHTTPServer):
         self.config, self.root = config, root
         self.turn = threading.Lock()  # held by the answer that is being written
         self.places = threading.BoundedSemaphore(1 + MOST_WAITING)
+        self.reading = threading.BoundedSemaphore(MOST_READING)
         self.names = {f"{host}:{self.server_port}" for host in ("127.0.0.1", "localhost")}
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -125,8 +130,21 @@ class Handler(BaseHTTPRequestHandler):
                                   "examples": playground.examples(config, root)})
         elif self.path == "/v1/models":
             self._send_json(200, completions.models(root))
+        elif self.path.partition("?")[0] in pages.PATHS:
+            self._collection()
         else:
             raise self._nothing_here()
+
+    def _collection(self) -> None:
+        if not self.server.reading.acquire(blocking=False):
+            raise RequestError(503, f"{MOST_READING} others are searching; try again in a moment.")
+        try:
+            nonce = secrets.token_urlsafe(16)
+            status, page = pages.answer(self.server.root, self.path, nonce)
+        finally:
+            self.server.reading.release()
+        self._send(status, "text/html; charset=utf-8", page,
+                   **{"Content-Security-Policy": COLLECTION_POLICY.format(nonce)})
 
     def _post(self) -> None:
         if self.path not in ("/continue", "/v1/completions"):

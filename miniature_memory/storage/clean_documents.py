@@ -11,6 +11,8 @@ from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.record_reader import Place
 
 SPLITS = ("train", "val")
+GENERATION = "clean.generation"  # state
+
 
 
 def split_of(document_id: str) -> str:
@@ -42,13 +44,23 @@ def find(catalog: Catalog, document_id: str) -> sqlite3.Row | None:
     return row
 
 
+def at(catalog: Catalog, seq: int) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = catalog.execute("SELECT * FROM clean_documents WHERE seq = ?", [seq]).fetchone()
+    return row
+
+
 def read(catalog: Catalog, document_id: str) -> dict[str, Any] | None:
     """A clean document; None if it is not there any more, or damaged, which is for an audit to report."""
-    if row := find(catalog, document_id):
-        with contextlib.suppress(StageError, ValueError, LookupError, TypeError, RecursionError):
-            document: dict[str, Any] = json.loads(catalog.read(row["file"], row["offset"], row["length"]))
-            if document["id"] == document_id and document["text"] + document["metadata"]["title"]:
-                return document
+    row = find(catalog, document_id)
+    return read_row(catalog, row) if row else None
+
+
+def read_row(catalog: Catalog, row: sqlite3.Row) -> dict[str, Any] | None:
+    """The same of a row; None if it is damaged."""
+    with contextlib.suppress(StageError, ValueError, LookupError, TypeError, RecursionError):
+        document: dict[str, Any] = json.loads(catalog.read(row["file"], row["offset"], row["length"]))
+        if document["id"] == row["id"] and document["text"] + document["metadata"]["title"]:
+            return document
     return None
 
 
@@ -61,8 +73,18 @@ def sizes_of_training(catalog: Catalog) -> list[tuple[int, int]]:
 
 def read_at(catalog: Catalog, seq: int) -> dict[str, Any] | None:
     """The clean document of this sequence number, as read() does."""
-    document_id = catalog.value("SELECT id FROM clean_documents WHERE seq = ?", [seq])
-    return read(catalog, document_id) if document_id else None
+    row = at(catalog, seq)
+    return read_row(catalog, row) if row else None
+
+
+def generation(catalog: Catalog) -> int:
+    """A number that changes when clean documents go or become others, and not when some are added."""
+    return int(catalog.state(GENERATION, 0))
+
+
+def begin_generation(catalog: Catalog) -> None:
+    """Within a record() block."""
+    catalog.set_state(GENERATION, generation(catalog) + 1)
 
 
 def newest_urls(catalog: Catalog, most: int) -> list[str]:

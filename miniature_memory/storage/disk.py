@@ -20,9 +20,9 @@ FOLDERS = ("pages", "raw", "clean")
 HISTORY = "checkpoints/history"
 # The part that a file of data/ belongs to, by the beginning of its name; folders are parts by their own names
 PARTS = {"train.bin": "bins", "val.bin": "bins", "bins.json": "bins", "meta.pkl": "bins", "tokenizer": "bins",
-         "suffixes": "counts", "catalog.sqlite3": "catalog", "run.": "logs", "runs.jsonl": "logs",
-         "rejected.jsonl": "logs", "samples.jsonl": "logs", "report.html": "logs",
-         **{folder: folder for folder in FOLDERS}}
+         "suffixes": "counts", "catalog.sqlite3": "catalog", "index.sqlite3": "index",
+         "run.": "logs", "runs.jsonl": "logs", "rejected.jsonl": "logs", "samples.jsonl": "logs",
+         "report.html": "logs", **{folder: folder for folder in FOLDERS}}
 
 
 class Usage(NamedTuple):

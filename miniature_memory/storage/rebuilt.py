@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from miniature_memory.storage import yields
+from miniature_memory.storage import clean_documents, yields
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.duplicates import MERGED, VERSION
 from miniature_memory.storage.topic_pages import PAGES
@@ -53,6 +53,7 @@ def take_documents(catalog: Catalog) -> None:
                     "FROM rebuilt.clean_documents AS new")
     for path in shards(catalog, "main"):
         catalog.log.drop(path)
+    clean_documents.begin_generation(catalog)
     yields.count_kept_again(catalog)
 
 

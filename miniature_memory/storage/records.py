@@ -4,7 +4,7 @@ import sqlite3
 import time
 from typing import NamedTuple
 
-from miniature_memory.storage import duplicates
+from miniature_memory.storage import clean_documents, duplicates
 from miniature_memory.storage.catalog import LAST, Catalog
 from miniature_memory.storage.documents import DAMAGED
 from miniature_memory.storage.rejections import REJECTED
@@ -98,6 +98,7 @@ def delete(catalog: Catalog, rows: Rows) -> None:
                         rows.parameters)
     if rows.table == "clean_documents":
         duplicates.forget(catalog, rows.where, rows.parameters)
+        clean_documents.begin_generation(catalog)
     catalog.execute(f"DELETE FROM {rows.table} WHERE {rows.where}", rows.parameters)
     for stage in (stage for stage, table in READS.items() if table == rows.table):  # seq continues from the last row
         catalog.execute("UPDATE cursors SET seq = min(seq, ?) WHERE stage = ?", [last(catalog, rows.table), stage])

@@ -6,7 +6,8 @@ Where is ...?
     audit.py          the walk through the whole dataset, file by file and record by record
     checksums.py      which bytes of a file are proven by a checksum
     contents.py       what is wrong with one clean document or one page
-    consistency.py    whether tokenizer, bins and cursors agree with the catalog; whether checkpoints are whole
+    consistency.py    whether tokenizer, bins and cursors agree with the catalog; whether index and checkpoints are
+                      whole
     repairs.py        what can be done about a problem
     statistics.py     what the dataset consists of
 """

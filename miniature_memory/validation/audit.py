@@ -3,8 +3,8 @@
 1. Each file has its committed length, and each of its extents its CRC-32. What older versions wrote has none.
 2. Each document is what its row says: the id of a raw one is the SHA-256 of its text. Pages are unpacked and verified
    against their digests only where 1 proves nothing. No id occurs twice: rows have it once, and lines as their rows.
-3. The catalog agrees with itself: cursors, tokenizer, the lengths of the bins; and each checkpoint with its own
-   checksums (consistency.py).
+3. The catalog agrees with itself: cursors, tokenizer, the lengths of the bins; each checkpoint with its own checksums,
+   and the full-text index with itself (consistency.py).
 
 Each problem names what was found, where, and how to fix it, and brings its own repair (repairs.py). What can be
 identified is set aside singly. If an extent is broken and each of its records is whole by itself, then the change is
@@ -75,6 +75,7 @@ class Audit:
             yield from consistency.tokenizer_and_bins(self.catalog, self.checksums)
             yield from consistency.cursors(self.catalog)
             yield from consistency.checkpoints(self.catalog.root)
+            yield from consistency.index(self.catalog)
 
     # --- files ---------------------------------------------------------------
 

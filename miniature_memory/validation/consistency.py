@@ -1,4 +1,4 @@
-"""Consistency: do tokenizer, bins and cursors agree with the catalog? And are the checkpoints whole?"""
+"""Consistency: do tokenizer, bins and cursors agree with the catalog? And are index and checkpoints whole?"""
 
 import errno
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import command
-from miniature_memory.storage import documents, growth, records
+from miniature_memory.storage import documents, full_text, growth, records
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import zip_fault
 from miniature_memory.training import tokenizer as tokenizers
@@ -108,6 +108,14 @@ def checkpoints(root: Path) -> Iterator[Problem]:
             yield Problem(f"{name} is damaged ({fault}).", f"run {repair_command(root)}, which sets it aside"
                           f"{f'; {train} then replaces it' if train else ''}.",
                           partial(repairs.rename_aside, root, name))
+
+
+def index(catalog: Catalog) -> Iterator[Problem]:
+    """The full-text index, which is derived: what is wrong with it is mended by making it again."""
+    if fault := full_text.damage(catalog.root):
+        yield Problem(f"{full_text.INDEX} is damaged ({fault}).",
+                      f"run {full_text.index_command(catalog.root)}, which makes it again; so does "
+                      f"{repair_command(catalog.root)}.", partial(full_text.grow, catalog, True))
 
 
 def cursors(catalog: Catalog) -> Iterator[Problem]:

@@ -25,7 +25,7 @@ class Problem(NamedTuple):
 
     found: str  # what and where
     fix: str
-    repair: Callable[[], None] | None  # what --repair does; None: only a person can fix it
+    repair: Callable[[], object] | None  # what --repair does; None: only a person can fix it
 
 
 def repair_command(root: Path) -> str:

@@ -27,7 +27,8 @@ from miniature_memory.core.findings import BAD, NOTE, OK, Finding
 from miniature_memory.core.interpreter import setup_command
 from miniature_memory.core.paths import PROJECT, command, shown
 from miniature_memory.core.process import lock_holder
-from miniature_memory.storage import records
+from miniature_memory.core.text import counted
+from miniature_memory.storage import full_text, records
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.counts import Counts
 from miniature_memory.views import history, status
@@ -315,6 +316,22 @@ def check_files(root: Path, counts: Counts) -> list[Finding]:
                     f"({audit} checks every byte)")]
 
 
+def check_index(root: Path) -> list[Finding]:
+    """No run needs it, and without documents there is none."""
+    counts = status.read_counts(root, [])
+    if not counts or not counts.documents:
+        return []
+    try:
+        with Catalog(root, read_only=True) as catalog, full_text.reading(catalog) as index:
+            waiting = full_text.n_waiting(index, catalog)
+    except StageError as error:
+        return [Finding("index", NOTE, error.found, error.fix)]
+    if waiting:
+        return [Finding("index", NOTE, f"{counted(waiting, 'document')} cannot be found by --find yet.",
+                        full_text.index_command(root))]
+    return [Finding("index", OK, "all documents can be found by --find")]
+
+
 # --- everything -----------------------------------------------------------------------------------
 
 
@@ -329,7 +346,7 @@ def examine(root: Path, tables: Tables, config_file: Path | None, overrides: lis
         findings += child.result()
         findings += [*web.result(), check_contact(root, tables)] if web else [
             Finding("network", OK, "not needed: the demonstration has its own web")]
-    return [*findings, check_lock(root), *check_dataset(root)]
+    return [*findings, check_lock(root), *check_dataset(root), *check_index(root)]
 
 
 def screen(findings: list[Finding]) -> str:

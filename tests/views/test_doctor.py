@@ -14,6 +14,7 @@ import pytest
 from helpers import PROSE, add_clean_documents, add_raw_documents, add_run, copy_project, follow, run_py
 from local_server import Answer, serve
 
+import clean
 import validate
 from miniature_memory.core.config import Tables, read_tables
 from miniature_memory.core.findings import BAD, NOTE, OK, Finding
@@ -296,6 +297,18 @@ def test_a_whole_dataset(tmp_path: Path) -> None:
     add_clean_documents(tmp_path, [PROSE])
     (finding,) = doctor.check_dataset(tmp_path)
     assert finding.level == OK and "1 documents in 2 files" in finding.found
+
+
+def test_the_index_is_checked_with_a_fix_that_works(tmp_path: Path) -> None:
+    assert doctor.check_index(tmp_path) == []
+    add_clean_documents(tmp_path, [PROSE])
+    (finding,) = doctor.check_index(tmp_path)
+    assert finding.level == NOTE and f"python3 clean.py --index --root {tmp_path}" in finding.fix
+    assert clean.main(["--index", "--root", str(tmp_path)]) == 0
+    assert [finding.level for finding in doctor.check_index(tmp_path)] == [OK]
+    add_clean_documents(tmp_path, [PROSE + "More."])
+    (finding,) = doctor.check_index(tmp_path)
+    assert finding.level == NOTE and finding.found.startswith("1 document cannot be found")
 
 
 def test_a_file_that_was_cut_off_or_is_gone(tmp_path: Path) -> None:
