@@ -14,7 +14,6 @@ SPLITS = ("train", "val")
 GENERATION = "clean.generation"  # state
 
 
-
 def split_of(document_id: str) -> str:
     """"val" for one document in twenty, by its id alone, so that the split holds for good."""
     return "val" if int(document_id[:8], 16) % 1000 < 50 else "train"
