@@ -129,9 +129,10 @@ def test_other_names_and_other_paths_are_rejected(server: Server) -> None:
 
 
 def test_too_many_at_once_are_rejected_in_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    go_on = threading.Event()
+    began, go_on = threading.Event(), threading.Event()
 
     def slow_answer(*_: object) -> tuple[int, bytes]:
+        began.set()
         assert go_on.wait(20)
         return 200, b""
 
@@ -140,8 +141,7 @@ def test_too_many_at_once_are_rejected_in_time(root: Path, monkeypatch: pytest.M
         server.reading = threading.BoundedSemaphore(1)
         first = threading.Thread(target=send, args=(server, "/collection"))
         first.start()
-        while server.reading.acquire(blocking=False):
-            server.reading.release()
+        assert began.wait(20)
         second = send(server, "/collection")
         assert second.status == 503 and "are searching" in error_of(second)
         go_on.set()
