@@ -15,7 +15,7 @@ from miniature_memory.counting.suffixes import MOST_TOKENS, update_suffixes
 from miniature_memory.crawl.seeds import seed_of
 from miniature_memory.forgetting import forget, purge, targets
 from miniature_memory.forgetting.targets import Target
-from miniature_memory.storage import documents, forgotten
+from miniature_memory.storage import documents, forgotten, full_text
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.disk import in_words
 from miniature_memory.storage.files import read_list
@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
 
 
 def run(args: argparse.Namespace, run_stages: Callable[[list[str]], int]) -> int:
-    """Forget and purge what the command line names, then bring bins and counts up to it. Returns the exit code.
+    """Forget and purge what the command line names, then bring index, bins and counts up to it. Returns the exit code.
 
     run_stages: runs these stages and returns the exit code.
     """
@@ -57,6 +57,7 @@ def run(args: argparse.Namespace, run_stages: Callable[[list[str]], int]) -> int
             result["purged"] = purged._asdict()
             show([f"{'purged':<12}{in_words(purged.n_bytes)} from {counted(purged.files, 'file')}" if purged.files else
                   f"{'purged':<12}nothing: of what was forgotten, nothing is on the disk"], args)
+        full_text.grow(catalog)
         is_stale = catalog.state("prepare.stale")
     if args.json:
         print(json.dumps(result, ensure_ascii=False), flush=True)
