@@ -3,8 +3,6 @@
     python3 run.py           everything, for the topic in config/queries.txt
     python3 run.py --demo    everything, with the built-in sample site as the web
     python3 run.py --texts book.txt    everything but the web: learn from your own texts
-    python3 run.py --forget URL        take a document back
-    python3 run.py --find "dough AND yeast"    nothing new: search in what was collected
 
 Each stage runs in an interpreter of its own, so that memory goes back to the system between them and a crash stays in
 its stage. Exit codes: 0 done, 1 a stage cannot continue, 2 bad command line or configuration, 75 another run holds the
@@ -41,7 +39,7 @@ from miniature_memory.demo_site.demo import demo_web
 from miniature_memory.providers import new_topic
 from miniature_memory.storage import counts, disk
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.views import history, outcome, status, topics
+from miniature_memory.views import find, history, outcome, status, topics
 
 logger = logging.getLogger(__name__)
 
@@ -218,8 +216,6 @@ def main(argv: list[str] | None = None) -> int:
         if args.topics:
             return topics.show(args.root, args.json)
         if args.find is not None:
-            from miniature_memory.views import find  # only this needs it
-
             return find.show(args.root, args.find, args.json)
         tables = read_tables(args.root, args.config, args.overrides)
         if args.status:

@@ -195,9 +195,9 @@ def test_after_each_sample_follows_its_trace(root: Path, capsys: pytest.CaptureF
     (["--trace", "--serve"], "the playground always traces"), (["--trace", "a", "b"], "expected no beginning"),
     (["--trace", "a", "--prompt", "b"], "expected no beginning")])
 def test_a_trace_that_would_be_ignored_is_an_error(arguments: list[str], sentence: str,
-                                                   capsys: pytest.CaptureFixture[str]) -> None:
+                                                   caplog: pytest.LogCaptureFixture) -> None:
     assert main(arguments) == 2
-    assert sentence in capsys.readouterr().err
+    assert sentence in caplog.text
 
 
 def test_the_report_gets_the_share_and_the_sources(root: Path) -> None:
