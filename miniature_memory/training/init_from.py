@@ -152,7 +152,7 @@ def _nanochat_args(config: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"has a {CONFIG_FILE} that cannot be read ({type(error).__name__}: {str(error)[:60]})"
                          ) from None
     if other := [f"{name} = {str(is_)[:20]}" for name, (is_, ours) in parts.items() if is_ != ours]:
-        raise ValueError(f"has {', '.join(other)}, which model.py has not")
+        raise ValueError(f"has {', '.join(other)}, which model.py does not have")
     return args | {"dropout": 0.0, "ngram_order": 1, "ngram_rows": 1, "match_order": 0, "qk_norm": True}
 
 
