@@ -1,5 +1,6 @@
 """python3 -m pytest tests/exporting/test_tokenizer_json.py"""
 
+import copy
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from miniature_memory.exporting.tokenizer_json import write_tokenizer
 from miniature_memory.training.tokenizer import Tokenizer, train
-from miniature_memory.training.tokenizer_json import spelled, to_json
+from miniature_memory.training.tokenizer_json import from_json, spelled, to_json
 
 TEXTS = ["the cat sat on the mat and the dog sat on the log, 1984 times\n" * 20, "žluťoučký kůň 漢字 漢字 漢字"]
 TOKENIZERS = [train(kind, TEXTS, 300) for kind in ("bpe", "char", "byte")]
@@ -51,3 +52,34 @@ def test_the_end_of_text_is_a_special_token(tmp_path: Path) -> None:
     (end,) = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
     assert (end["content"], end["id"], end["special"]) == ("<|endoftext|>", TOKENIZERS[0].eot_token, True)
     assert json.loads((tmp_path / "tokenizer_config.json").read_text())["eos_token"] == "<|endoftext|>"
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda t: t.kind)
+def test_a_tokenizer_comes_back_as_it_left(tokenizer: Tokenizer) -> None:
+    content = to_json(tokenizer)
+    content["model"]["merges"] = [pair.split(" ") for pair in content["model"]["merges"]]  # as transformers saves it
+    found = from_json(json.loads(json.dumps(content)))
+    assert (found.kind, found.hash) == (tokenizer.kind, tokenizer.hash)
+
+
+@pytest.mark.parametrize("path, value, said", [
+    (["model", "merges"], ["t h"], "another order"), (["model", "vocab"], {"a": 0}, "from 0 to the end-of-text"),
+    (["model", "vocab"], {"a": 0, "漢": 1}, "is not byte-level BPE"), (["model"], None, "is not byte-level BPE"),
+    (["added_tokens"], [], "is not byte-level BPE"), (["model", "ignore_merges"], False, "another ignore_merges"),
+    (["model", "byte_fallback"], True, "another byte_fallback"), (["normalizer"], {"type": "NFC"}, "normalizer"),
+    (["pre_tokenizer", "pretokenizers", 0, "pattern", "Regex"], r"(\w+\s?)+$", "another pattern"),
+    (["pre_tokenizer", "pretokenizers", 1, "add_prefix_space"], True, "another pre_tokenizer")])
+def test_a_tokenizer_that_would_give_other_ids_is_refused(path: list[str | int], value: object, said: str) -> None:
+    content = inner = copy.deepcopy(to_json(TOKENIZERS[0]))
+    for key in path[:-1]:
+        inner = inner[key]  # type: ignore[index]
+    inner[path[-1]] = value  # type: ignore[index]
+    with pytest.raises(ValueError, match=said):
+        from_json(content)
+
+
+def test_a_vocabulary_without_some_byte_is_refused() -> None:
+    content = to_json(TOKENIZERS[2])
+    content["model"]["vocab"] = {("ab" if word == "a" else word): i for word, i in content["model"]["vocab"].items()}
+    with pytest.raises(ValueError, match="no token for some byte"):
+        from_json(content)
