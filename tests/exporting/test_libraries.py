@@ -86,7 +86,8 @@ with torch.no_grad():
     print(json.dumps(model(torch.tensor([asked["ids"]])).logits[0].tolist()))
 model.save_pretrained(sys.argv[1])
 """
-TEXTS = ["", "The old captain\n\n  walked.\t\r\n", "Žluťoučký kůň, 漢字かな、नमस्ते दुनिया, مرحبا", "👩‍👩‍👧‍👦🏽 é e\u0301 \x00\x85\u2028\u3000",
+TEXTS = ["", "The old captain\n\n  walked.\t\r\n", "Žluťoučký kůň, 漢字かな、नमस्ते दुनिया, مرحبا",
+         "👩‍👩‍👧‍👦🏽 é e\u0301 \x00\x85\u2028\u3000",
          "I'll, I'LL, I'ſ 12345 ४५६", " " * 50 + "a" * 50, "one<|endoftext|>two"]
 
 
@@ -163,7 +164,8 @@ def test_a_model_of_nanochat_comes_in_with_its_logits(python: Path, trained: Pat
     pytest.importorskip("safetensors", reason="no safetensors; install it: ./setup.sh --with export")
     bins, ids = open_bins(trained, 0), torch.randint(0, 300, (32,)).tolist()
     (tmp_path / "asked.json").write_text(json.dumps({"ids": ids, "vocab_size": bins.vocab_size}))
-    wanted = json.loads(run(python, tmp_path, "-c", NANOCHAT, tmp_path / "in", tmp_path / "asked.json").splitlines()[-1])
+    said = run(python, tmp_path, "-c", NANOCHAT, tmp_path / "in", tmp_path / "asked.json")
+    wanted = json.loads(said.splitlines()[-1])
     assert bins.tokenizer
     write_tokenizer(bins.tokenizer, tmp_path / "in")
     start = load_start(TrainConfig(init_from=str(tmp_path / "in")), trained, bins)
