@@ -11,7 +11,7 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Write tokenizer.json and tokenizer_config.json. The ids are `tokenizer`'s own."""
     # The class that takes tokenizer.json as it is; GPT2Tokenizer would split words in GPT-2's way
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT,
-              "clean_up_tokenization_spaces": False}
+              "pad_token": END_OF_TEXT, "padding_side": "left", "clean_up_tokenization_spaces": False}
     for name, content in (("tokenizer.json", to_json(tokenizer)), ("tokenizer_config.json", config)):
         text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
         (folder / name).write_text(text, encoding="utf-8")

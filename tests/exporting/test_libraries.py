@@ -65,8 +65,7 @@ model, tokenizer = (kind.from_pretrained(sys.argv[1], trust_remote_code=True)
 asked = json.load(open(sys.argv[2]))
 with torch.no_grad():
     logits = model(torch.tensor([asked["ids"]])).logits[0].tolist()
-prompts = tokenizer(["<|endoftext|>The old captain", "<|endoftext|>He"], return_tensors="pt", padding=True,
-                    padding_side="left")
+prompts = tokenizer(["<|endoftext|>The old captain", "<|endoftext|>He"], return_tensors="pt", padding=True)
 long = 3 * model.config.max_position_embeddings
 print(json.dumps({"logits": logits, "ids": [tokenizer(text).input_ids for text in asked["texts"]],
                   "texts": [tokenizer.decode(tokenizer(text).input_ids) for text in asked["texts"]],
@@ -152,7 +151,7 @@ def test_transformers_computes_what_model_py_computes(python: Path, trained: Pat
     assert found["texts"] == TEXTS
     for generated in found["generated"]:  # longer than the context, and next to a prompt of another length
         text = generated[next(i for i, token in enumerate(generated) if token != ours.tokenizer.eot_token) - 1:]
-        for n in range(8, min(100, len(text))):
+        for n in range(16, min(100, len(text))):
             with torch.no_grad():
                 logits = ours.model(torch.tensor([text[:n][-32:]]))[0, -1]
             assert logits[text[n]] > logits.max() - 1e-3
