@@ -7,6 +7,8 @@ Where is ...?
     dataset.py   dataset: the documents, as Parquet or JSON lines; rows.py: their columns and files; card.py: README.md
     bundle.py    bundle: a whole root in one archive; restore.py: what becomes a root again
     page.py      html: the model in one page; page.html, page.css, page.js: its parts; patterns.py: how it divides text
+    huggingface.py  hf: the released model for transformers; model_card.py: its README.md; tokenizer_json.py: its
+                 tokenizer; modeling_miniature_memory.py: runs there, next to a copy of model.py
     contents.py  what is in a bundle: its files by name, its manifest
 What a form needs beyond requirements.txt is in requirements-export.txt, and imported in its functions alone.
 """

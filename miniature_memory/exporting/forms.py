@@ -8,6 +8,7 @@ from typing import NamedTuple
 from miniature_memory.core.paths import shown
 from miniature_memory.exporting.bundle import write_bundle
 from miniature_memory.exporting.dataset import write_dataset
+from miniature_memory.exporting.huggingface import write_huggingface
 from miniature_memory.exporting.restore import restore_bundle
 from miniature_memory.storage.disk import in_words
 
@@ -37,6 +38,7 @@ OPTIONS = {"--rejected": "also the rejected documents, each with its reason",
 FORMS = {
     "dataset": Form(write_dataset, "DIR", "the clean documents as a dataset", ("--rejected", "--json-lines")),
     "html": Form(write_html, "FILE", "the model in one page, which writes in any browser (.html)"),
+    "hf": Form(write_huggingface, "DIR", "the released model for Hugging Face's transformers"),
     "bundle": Form(write_bundle, "FILE", "everything in one file, to move or keep (.tar.zst or .tar.gz)"),
     "restore": Form(restore_bundle, "FILE", "what a bundle holds, in a new root", begins_topic=True),
 }

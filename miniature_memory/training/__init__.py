@@ -3,6 +3,8 @@
 Where is ...?
     config.py            the settings of prepare and train
     tokenizer.py         text to token ids and back
+    tokenizer_json.py    a tokenizer as tokenizer.json, and back
+    init_from.py         what a new model starts from, if not from random weights
     bins_writer.py       how prepare.py writes and extends the bins; bins.py reads them
     batches.py           which windows of the bins are trained on, in which order
     trainer.py           one iteration: gradients, optimizer step, going back after a leap of the loss

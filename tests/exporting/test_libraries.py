@@ -3,6 +3,7 @@
 They are installed into an environment of their own; torch and what it needs comes from this one.
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -14,13 +15,24 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
+import helpers
 import pytest
+import torch
 from helpers import PROSE, add_clean_documents
 
+import prepare
+import train
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.exporting.dataset import write_dataset
+from miniature_memory.exporting.huggingface import write_huggingface
+from miniature_memory.exporting.tokenizer_json import write_tokenizer
+from miniature_memory.sampling.generation import load_model
 from miniature_memory.storage import clean_documents
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.training.bins import open_bins
+from miniature_memory.training.config import PrepareConfig, TrainConfig
+from miniature_memory.training.init_from import load_start
+from model import GPT, GPTConfig
 
 pytestmark = pytest.mark.heavy
 PACKAGES = ("datasets==5.2.0", "transformers==5.24.0", "peft==0.21.2", "accelerate==1.15.0")
@@ -44,6 +56,38 @@ PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>").save_pret
 LlamaForCausalLM(LlamaConfig(vocab_size=400, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
                              num_attention_heads=2)).save_pretrained(sys.argv[1])
 """
+
+MODEL = """
+import json, sys, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model, tokenizer = (kind.from_pretrained(sys.argv[1], trust_remote_code=True)
+                    for kind in (AutoModelForCausalLM, AutoTokenizer))
+asked = json.load(open(sys.argv[2]))
+with torch.no_grad():
+    logits = model(torch.tensor([asked["ids"]])).logits[0].tolist()
+prompts = tokenizer(["<|endoftext|>The old captain", "<|endoftext|>He"], return_tensors="pt", padding=True)
+long = 3 * model.config.max_position_embeddings
+print(json.dumps({"logits": logits, "ids": [tokenizer(text).input_ids for text in asked["texts"]],
+                  "texts": [tokenizer.decode(tokenizer(text).input_ids) for text in asked["texts"]],
+                  "generated": model.generate(**prompts, do_sample=False, max_new_tokens=long).tolist()}))
+"""
+NANOCHAT = """
+import json, sys, torch
+from transformers import NanoChatConfig, NanoChatForCausalLM
+asked = json.load(open(sys.argv[2]))
+torch.manual_seed(1)
+model = NanoChatForCausalLM(NanoChatConfig(vocab_size=asked["vocab_size"], hidden_size=64, intermediate_size=256,
+    num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=32, final_logit_softcapping=None,
+    bos_token_id=0, eos_token_id=0, pad_token_id=None)).eval()
+with torch.no_grad():
+    for name, parameter in model.named_parameters():
+        parameter.copy_(torch.randn_like(parameter) * (1 if "embed" in name else 0.15))
+    print(json.dumps(model(torch.tensor([asked["ids"]])).logits[0].tolist()))
+model.save_pretrained(sys.argv[1])
+"""
+TEXTS = ["", "The old captain\n\n  walked.\t\r\n", "Žluťoučký kůň, 漢字かな、नमस्ते दुनिया, مرحبا",
+         "👩‍👩‍👧‍👦🏽 é e\u0301 \x00\x85\u2028\u3000",
+         "I'll, I'LL, I'ſ 12345 ४५६", " " * 50 + "a" * 50, "one<|endoftext|>two"]
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +130,48 @@ def test_datasets_loads_what_was_exported(python: Path, root: Path, tmp_path: Pa
     found = json.loads(run(python, tmp_path, "-c", LOAD, tmp_path / "out").splitlines()[-1])
     assert {split: len(texts) for split, texts in found.items()} == {"train": 15, "validation": 5}
     assert found["train"][0] == f"0 {PROSE}"
+
+
+@pytest.fixture(scope="module")
+def trained(root: Path) -> Path:
+    prepare.run(PrepareConfig(vocab_size=320), root)
+    train.run(dataclasses.replace(helpers.TINY, block_size=32), root)
+    return root
+
+
+def test_transformers_computes_what_model_py_computes(python: Path, trained: Path, tmp_path: Path) -> None:
+    pytest.importorskip("safetensors", reason="no safetensors; install it: ./setup.sh --with export")
+    write_huggingface(trained, tmp_path / "out", Namespace(config=None, overrides=[]))
+    ours, ids = load_model(trained), torch.randint(0, 300, (32,)).tolist()
+    (tmp_path / "asked.json").write_text(json.dumps({"ids": ids, "texts": TEXTS}))
+    found = json.loads(run(python, tmp_path, "-c", MODEL, tmp_path / "out", tmp_path / "asked.json").splitlines()[-1])
+    with torch.no_grad():
+        torch.testing.assert_close(torch.tensor(found["logits"]), ours.model(torch.tensor([ids]))[0], atol=1e-4, rtol=0)
+    assert found["ids"] == [ours.tokenizer.encoding.encode(text, allowed_special="all") for text in TEXTS]
+    assert found["texts"] == TEXTS
+    for generated in found["generated"]:  # longer than the context, and next to a prompt of another length
+        text = generated[next(i for i, token in enumerate(generated) if token != ours.tokenizer.eot_token) - 1:]
+        for n in range(16, min(100, len(text))):
+            with torch.no_grad():
+                logits = ours.model(torch.tensor([text[:n][-32:]]))[0, -1]
+            assert logits[text[n]] > logits.max() - 1e-3
+            if text[n] == ours.tokenizer.eot_token:
+                break
+
+
+def test_a_model_of_nanochat_comes_in_with_its_logits(python: Path, trained: Path, tmp_path: Path) -> None:
+    pytest.importorskip("safetensors", reason="no safetensors; install it: ./setup.sh --with export")
+    bins, ids = open_bins(trained, 0), torch.randint(0, 300, (32,)).tolist()
+    (tmp_path / "asked.json").write_text(json.dumps({"ids": ids, "vocab_size": bins.vocab_size}))
+    said = run(python, tmp_path, "-c", NANOCHAT, tmp_path / "in", tmp_path / "asked.json")
+    wanted = json.loads(said.splitlines()[-1])
+    assert bins.tokenizer
+    write_tokenizer(bins.tokenizer, tmp_path / "in")
+    start = load_start(TrainConfig(init_from=str(tmp_path / "in")), trained, bins)
+    model = GPT(GPTConfig(**start["model_args"]))
+    model.load_state_dict(start["model"])
+    with torch.no_grad():
+        torch.testing.assert_close(model(torch.tensor([ids]))[0], torch.tensor(wanted), atol=1e-4, rtol=0)
 
 
 def test_the_recipe_for_a_larger_model_runs(python: Path, root: Path, tmp_path: Path) -> None:
