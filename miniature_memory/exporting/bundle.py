@@ -56,6 +56,7 @@ def write_bundle(root: Path, target: Path, args: argparse.Namespace) -> str:
         check_room(target, sum(one.n_bytes // (1 if one.path.endswith(COMPRESSED) else 2) for one in sources))
         entries = [Entry(one.path, one.n_bytes, _checksum(root, one))
                    for one in Progress(sources, "checksums", unit=" files")]
+        _check_not_replaced(root, archive.parent / "copy")  # since it was verified
         with naming(target), open(archive, "wb") as stream, compressed(stream, ending) as packed, \
                 tarfile.open(fileobj=packed, mode="w|") as tar:
             manifest = to_manifest(entries, VERSION, timestamp())
@@ -116,9 +117,20 @@ def _committed(root: Path, copy: Path) -> Iterator[Source]:
             if path == REJECTED:  # which a person may have shortened or removed
                 n_bytes = min(n_bytes, (root / path).stat().st_size if (root / path).exists() else 0)
             if n_bytes:
-                reader.verify(Place(path, 0, n_bytes))
+                try:
+                    reader.verify(Place(path, 0, n_bytes))
+                except StageError:
+                    _check_not_replaced(root, copy)  # which would look like damage
+                    raise
                 yield Source(path, n_bytes)
         reader.stop()
+
+
+def _check_not_replaced(root: Path, copy: Path) -> None:
+    """Raise StageError if a run has replaced a file whose old bytes the copied catalog knows."""
+    with Catalog(copy, read_only=True) as catalog:
+        if path := snapshot.replaced(root, catalog):
+            raise _changed(path)
 
 
 # --- reading and writing ---------------------------------------------------------------------------
@@ -138,7 +150,7 @@ def _checksum(root: Path, source: Source) -> str:
             sha256.update(chunk)
             left -= len(chunk)
     if left:
-        raise _changed(source)
+        raise _changed(source.path)
     return sha256.hexdigest()
 
 
@@ -161,12 +173,12 @@ def _add(tar: tarfile.TarFile, root: Path, source: Source, entry: Entry) -> None
             tar.addfile(member(entry.path, entry.n_bytes), cast(BinaryIO, hashed))
         except OSError as error:
             if error.errno is None:  # tarfile's: the stream has ended
-                raise _changed(source) from None
+                raise _changed(source.path) from None
             raise
     if hashed.sha256.hexdigest() != entry.sha256:
-        raise _changed(source)
+        raise _changed(source.path)
 
 
-def _changed(source: Source) -> StageError:
-    return StageError(f"{source.path} changed while it was bundled.", "a file that only grows, or is replaced as a "
+def _changed(path: str) -> StageError:
+    return StageError(f"{path} changed while it was bundled.", "a file that only grows, or is replaced as a "
                       "whole.", "wait until the run that rebuilds it has ended, then run the same command again.")

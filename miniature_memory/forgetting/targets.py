@@ -1,6 +1,7 @@
 """Targets: what a person asks to be forgotten, and what they may have meant where there is nothing of it."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,17 +38,21 @@ def read_targets(words: Iterable[str]) -> list[Target]:
             path = Path(word[1:])
             if not path.is_file():
                 raise ConfigError(f"--forget {word}: there is no such file.")
-            targets += map(target_of, read_lines(path))
+            if not (lines := read_lines(path)):
+                raise ConfigError(f"--forget {word}: it names nothing; expected one address, host or id per line.")
+            targets += map(target_of, lines)
         else:
             targets.append(target_of(word))
     return list(dict.fromkeys(targets))
 
 
 def target_of(word: str) -> Target:
-    """An id; an address, which has :// or a /; or a host, with a dot and neither."""
+    """An id; an address, which has :// or a /; a local file's path from /; or a host, with a dot and neither."""
     word = strip_control(word).strip()
     if ID.fullmatch(word.lower()):
         return Target(word.lower(), (TEXT, word.lower()))
+    if word.startswith("/") and not word.startswith("//"):
+        word = Path(os.path.abspath(word)).as_uri()  # as extraction names it
     if word.startswith("file:///"):
         return Target(word, forgotten.address(word))
     host, slash, _ = word.partition("/")

@@ -232,7 +232,8 @@ def search(db: sqlite3.Connection, expression: str, most: int) -> Found:
     """The documents that match an expression of FTS5, by BM25. Raises QueryError if that is none."""
     with _asking():
         rows = db.execute("SELECT rowid FROM texts WHERE texts MATCH ? AND rank MATCH ? ORDER BY rank",
-                          [expression, f"bm25(1.0, {TITLE_WEIGHT})"])  # no LIMIT: counting again would take as long
+                          [f" {expression}", f"bm25(1.0, {TITLE_WEIGHT})"])  # *reads and *id are commands to FTS5
+        # No LIMIT: counting again would take as long
         best = [seq for (seq,) in rows.fetchmany(most)]
         return Found(len(best) + sum(1 for _ in rows), best)
 

@@ -55,9 +55,11 @@ def _fault_of_schema(db: sqlite3.Connection) -> str:
         return f"its catalog has version {version}, and this release knows versions up to {SCHEMA_VERSION}"
     with contextlib.closing(sqlite3.connect(":memory:")) as known:
         known.executescript(SCHEMA)
-        foreign = _active(db) - _active(known)
+        foreign, missing = _active(db) - _active(known), sorted(_columns(known) - _columns(db))
     if foreign:
         return "its catalog has a trigger, view or virtual table of its own"
+    if missing and version == SCHEMA_VERSION:
+        return f"its catalog has no {'.'.join(missing[0])}"
     (answer,) = db.execute("PRAGMA integrity_check(1)").fetchone()
     return "" if answer == "ok" else f"its catalog is damaged ({answer})"
 
@@ -66,6 +68,20 @@ def _active(db: sqlite3.Connection) -> set[tuple[str, str]]:
     """What a database does by itself: (type, SQL without its line breaks)."""
     return {(kind, " ".join(str(sql).split())) for kind, sql in db.execute("SELECT type, sql FROM sqlite_master")
             if kind not in ("table", "index") or "virtual" in str(sql).lower().split()[:2]}
+
+
+def _columns(db: sqlite3.Connection) -> set[tuple[str, str]]:
+    """(table, column) of a database."""
+    return set(db.execute("SELECT tables.name, columns.name FROM sqlite_master AS tables, "
+                          "pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'"))
+
+
+def replaced(root: Path, copy: Catalog) -> str:
+    """The path of an append-only file of `root` that was replaced since its catalog was copied; "" if none was."""
+    with Catalog(root, read_only=True) as catalog:
+        now, then = ({tuple(row) for row in one.execute("SELECT path, offset, length, crc32 FROM extents")}
+                     for one in (catalog, copy))
+    return min((path for path, *_ in then - now), default="")
 
 
 def _fault_of_rows(db: sqlite3.Connection, sizes: Mapping[str, int], is_ours: Callable[[str], bool]) -> str:
@@ -78,9 +94,16 @@ def _fault_of_rows(db: sqlite3.Connection, sizes: Mapping[str, int], is_ours: Ca
         known.add(path)
     if db.execute("SELECT 1 FROM state WHERE key = 'swap'").fetchone():
         return "its files were being replaced"
+    if found := db.execute("SELECT key FROM state WHERE NOT json_valid(value)").fetchone():
+        return f"its catalog has a state {str(found[0])[:80]!r} that is not JSON"
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     for table in tables & {*records.TABLES.values(), "shells"}:
         for (path,) in db.execute(f"SELECT DISTINCT file FROM {table}"):
             if path not in known:
                 return f"its catalog reads a file {str(path)[:80]!r}"
+        if wrong := db.execute(
+                f"SELECT path FROM {table} AS rows JOIN files ON path = file WHERE typeof(offset) != 'integer' OR "
+                "typeof(rows.length) != 'integer' OR offset < 0 OR rows.length NOT BETWEEN 0 AND files.length - offset "
+                "LIMIT 1").fetchone():
+            return f"its catalog reads beyond {wrong[0]}"
     return ""

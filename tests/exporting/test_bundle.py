@@ -27,7 +27,7 @@ from miniature_memory.exporting import aside, bundle, contents, restore
 from miniature_memory.exporting.bundle import gather, write_bundle
 from miniature_memory.exporting.contents import FORMAT, Entry, from_manifest, to_manifest
 from miniature_memory.exporting.restore import restore_bundle
-from miniature_memory.storage import growth
+from miniature_memory.storage import growth, rewriting
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.documents import count
 from miniature_memory.training.config import PrepareConfig
@@ -133,6 +133,24 @@ def test_damage_is_not_bundled(root: Path, tmp_path: Path) -> None:
     assert "validate.py" in caught.value.fix and not (tmp_path / "b.tar.gz").exists()
     path.unlink()
     with pytest.raises(StageError, match="cannot be read"):
+        write_bundle(root, tmp_path / "b.tar.gz", ARGS)
+
+
+def test_a_file_that_is_replaced_meanwhile_is_no_damage(root: Path, tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    copy_catalog = bundle.snapshot.copy_catalog
+
+    def then_replace(root: Path, copy: Path) -> None:
+        copy_catalog(root, copy)
+        with Catalog(root) as catalog:
+            file = rewriting.without_rows(catalog, "data/raw/000000.jsonl", [2])
+            with catalog.record():
+                catalog.execute("DELETE FROM documents WHERE seq = 2")
+                rewriting.take(catalog, [file])
+            catalog.finish_swap()
+
+    monkeypatch.setattr(bundle.snapshot, "copy_catalog", then_replace)
+    with pytest.raises(StageError, match=r"raw/000000\.jsonl changed while it was bundled"):
         write_bundle(root, tmp_path / "b.tar.gz", ARGS)
 
 
@@ -276,6 +294,10 @@ HOSTILE: dict[str, Change] = {
     "a catalog with a trigger": with_sql("CREATE TRIGGER evil AFTER INSERT ON urls BEGIN "
                                          "INSERT INTO files VALUES ('../victim', 0, 1); END"),
     "a catalog with a view": with_sql("ALTER TABLE answers RENAME TO other", "CREATE VIEW answers AS SELECT 1"),
+    "a catalog with a state in words": with_sql("INSERT OR REPLACE INTO state VALUES ('prepare.held', '{{')"),
+    "a catalog without a table": with_sql("DROP TABLE forgotten"),
+    "a catalog with a row too long": with_sql("UPDATE clean_documents SET length = 1 << 40 WHERE seq = 1"),
+    "a catalog with a row before the file": with_sql("UPDATE documents SET offset = -5 WHERE seq = 1"),
     "a catalog of longer files": with_sql("UPDATE files SET length = length + 1 WHERE path LIKE 'data/raw/%'"),
 }
 

@@ -374,7 +374,8 @@ def test_killed_anywhere_a_purge_is_done_by_the_next_one(made: Path, tmp_path: P
     ("https://Example.org/a b", "https://example.org/a%20b", "address"), ("example.org/x", "https://example.org/x",
                                                                           "address"),
     ("Example.ORG", "example.org", "host"), ("bücher.example", "xn--bcher-kva.example", "host"),
-    ("A" * 64, "a" * 64, "text"), ("file:///a/b.txt#part=3", "file:///a/b.txt#part=3", "address")])
+    ("A" * 64, "a" * 64, "text"), ("file:///a/b.txt#part=3", "file:///a/b.txt#part=3", "address"),
+    ("/a/./b c.txt", "file:///a/b%20c.txt", "address")])
 def test_what_is_named_is_an_address_a_host_or_an_id(word: str, name: str, kind: str) -> None:
     target = target_of(word)
     assert (target.name, target.entry[0]) == (name, kind)
@@ -390,6 +391,12 @@ def test_a_file_names_one_target_per_line(tmp_path: Path) -> None:
     (tmp_path / "list").write_text("# asked for on Monday\nexample.org\n\nhttps://example.org/a\nexample.org\n")
     assert [target.name for target in read_targets([f"@{tmp_path / 'list'}"])] == ["example.org",
                                                                                   "https://example.org/a"]
+
+
+def test_a_file_that_names_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("# nothing\n")
+    with pytest.raises(ConfigError, match="it names nothing"):
+        read_targets([f"@{tmp_path / 'list'}"])
 
 
 def test_where_there_is_nothing_near_misses_are_named_and_the_address_is_refused(

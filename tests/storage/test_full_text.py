@@ -172,7 +172,8 @@ def test_a_query_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: py
         found(tmp_path, "bread")
 
 
-@pytest.mark.parametrize("expression", ["AND", '"open', "nothing: bread", "bread)", "NEAR(", "*", "a b c:"])
+@pytest.mark.parametrize("expression", ["AND", '"open', "nothing: bread", "bread)", "NEAR(", "*", "a b c:", "*reads",
+                                        "*id"])
 def test_what_is_no_expression_is_rejected(tmp_path: Path, expression: str) -> None:
     add_clean_documents(tmp_path, ["bread"])
     grow(tmp_path)
