@@ -21,6 +21,7 @@ import extract
 import prepare
 import validate
 from miniature_memory.cleaning.config import CleanConfig
+from miniature_memory.collection.search import search
 from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.stage import StageStats
 from miniature_memory.crawl.blocklists import Blocklist, host_rejection, url_rejection
@@ -151,7 +152,8 @@ def test_a_document_leaves_everything_that_is_used_and_the_others_stay(root: Pat
     assert split_by_id(root).items() <= splits.items()
     assert [line["texts"] for line in lines(root / "data/samples.jsonl")] == [
         line["texts"] for line in lines(made / "data/samples.jsonl")][1:]
-    assert not any((root / "data" / name).exists() for name in ("suffixes.bin", "index.sqlite3", "report.html"))
+    assert not any((root / "data" / name).exists() for name in ("suffixes.bin", "report.html"))
+    assert (search(root, "secret4x*").total, search(root, "secret5x*").total) == (0, 1)
     with Catalog(root, read_only=True) as catalog:
         assert documents.count(catalog) == pages.count(catalog) == N - 1
         assert urls.get(catalog, SECRET) is None and urls.count(catalog) == N - 1
