@@ -39,7 +39,7 @@ from miniature_memory.demo_site.demo import demo_web
 from miniature_memory.providers import new_topic
 from miniature_memory.storage import counts, disk
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.views import find, history, outcome, status, topics
+from miniature_memory.views import history, outcome, status, topics
 
 logger = logging.getLogger(__name__)
 
@@ -216,13 +216,13 @@ def main(argv: list[str] | None = None) -> int:
         if args.topics:
             return topics.show(args.root, args.json)
         if args.find is not None:
+            from miniature_memory.views import find  # only this needs it
             return find.show(args.root, args.find, args.json)
         tables = read_tables(args.root, args.config, args.overrides)
         if args.status:
             return status.show(args.root, tables, args.json, args.demo)
         if args.dry_run:
             from miniature_memory.forgetting import command as forgetting
-
             return forgetting.preview(args)
         if args.report:
             from miniature_memory.views import report  # takes 0.1 s, as the doctor does
