@@ -97,7 +97,7 @@ def card(facts: Facts, suffix: str) -> str:
     tables = (_table("split", facts.documents, facts.text_bytes), _table("host", facts.hosts),
               _table("language", facts.languages), _table("license, as pages name it", facts.licenses))
     return _front_matter(facts, suffix) + TEXT.format(
-        topic=_plain(facts.topic), documents=counted(sum(kept.values()), "document"), version=VERSION,
+        topic=plain(facts.topic), documents=counted(sum(kept.values()), "document"), version=VERSION,
         size=in_words(sum(facts.text_bytes[split] for split in kept)), day=timestamp()[:10], tables="\n\n".join(tables),
         masking=MASKED if facts.is_masked else NOT_MASKED,
         rejected=REJECTED_TEXT if REJECTED in facts.documents else "")
@@ -110,7 +110,7 @@ def _front_matter(facts: Facts, suffix: str) -> str:
     if REJECTED in facts.documents:
         configs[REJECTED] = ([REJECTED], REJECTED_COLUMNS)
     languages = [code for code, _ in facts.languages.most_common() if re.fullmatch("[a-z]{2,3}", code)]
-    values = {"pretty_name": _plain(facts.topic), "language": languages, "license": "other",
+    values = {"pretty_name": plain(facts.topic), "language": languages, "license": "other",
               "license_name": "as-each-page-names-it", "task_categories": ["text-generation"],
               "size_categories": [_size_category(sum(facts.documents[split] for split in kept))],
               "configs": [{"config_name": name, "data_files": [
@@ -134,7 +134,7 @@ def _table(name: str, documents: Counter[str], text_bytes: Counter[str] | None =
     """The commonest values with their documents, as a table in Markdown."""
     shown = documents.most_common(MOST_LINES)
     others = len(documents) - len(shown)
-    rows = [[_plain(value), f"{n:,}"] for value, n in shown]
+    rows = [[plain(value), f"{n:,}"] for value, n in shown]
     if others:
         rows.append([f"{others:,} others", f"{documents.total() - sum(n for _, n in shown):,}"])
     head = [name, "documents"]
@@ -144,7 +144,7 @@ def _table(name: str, documents: Counter[str], text_bytes: Counter[str] | None =
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A stranger's text as one short line that is no markup."""
     line = " ".join(MARKUP.sub(" ", strip_control(text)).split())
     return line[:MOST_CELL_CHARS] or "-"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from miniature_memory.exporting.bundle import write_bundle
 from miniature_memory.exporting.dataset import write_dataset
 from miniature_memory.exporting.restore import restore_bundle
+from miniature_memory.exporting.student import DEFAULT_MINUTES, write_student
 
 
 class Form(NamedTuple):
@@ -24,9 +25,13 @@ class Form(NamedTuple):
 
 
 OPTIONS = {"--rejected": "also the rejected documents, each with its reason",
-           "--json-lines": "JSON lines instead of Parquet, which needs no further package"}
+           "--json-lines": "JSON lines instead of Parquet, which needs no further package",
+           "--minutes": f"how long the student learns (default: {DEFAULT_MINUTES:g})"}
+NUMBERS = ("--minutes",)  # the options that take one
 FORMS = {
     "dataset": Form(write_dataset, "DIR", "the clean documents as a dataset", ("--rejected", "--json-lines")),
     "bundle": Form(write_bundle, "FILE", "everything in one file, to move or keep (.tar.zst or .tar.gz)"),
+    "student": Form(write_student, "DIR", "a model that transformers, llama.cpp and Ollama run, taught by the release",
+                    ("--minutes",)),
     "restore": Form(restore_bundle, "FILE", "what a bundle holds, in a new root", begins_topic=True),
 }
