@@ -9,7 +9,6 @@ appears once every checksum is right and its catalog names no file but these.
 import argparse
 import hashlib
 import os
-import shlex
 import stat
 import tarfile
 import zlib
@@ -137,5 +136,5 @@ def _write(content: BinaryIO, path: Path, entry: Entry) -> None:
 
 def not_whole(path: Path, what: str) -> StageError:
     return StageError(f"{shown(path)} is not a whole bundle: {what}. Nothing was restored.",
-                      "a file as export.py bundle writes it.", "copy it again, or make it again where it comes from: "
-                      f"python3 export.py bundle {shlex.quote(path.name)}")
+                      "a file as export.py bundle writes it, of this release or an earlier one.",
+                      "copy it again from where it was made, or bundle that root again.")

@@ -11,7 +11,7 @@ whole_texts     headers of kept tables and the like, which the classifier's choi
 script_data     the text of pages that keep it in their scripts
 read_mode       the ways after the blocks
 inputs          local files and standard input; archives: WARC and ARC files; workers: the processes for all this
-file_kinds      which reader reads which kind of file: office, pdf, markup, tex, tables, mail; reading is under them all
+file_kinds      which reader reads which kind of file: office, pdf, markup, tex, tables, parquet, mail; all use reading
 long_texts      where a book is divided; wrapped_lines: its lines of a fixed width become paragraphs
 fit_blocks      fits blocks.json, the classifier's coefficients, with fit_alignment and fit_trees
 """

@@ -57,7 +57,7 @@ def main() -> int:
             return 3
         for batch in file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
             for row in batch.to_pylist():
-                print(json.dumps(row, default=_as_text))
+                print(json.dumps({name.lower(): value for name, value in row.items()}, default=_as_text))
     except MemoryError:  # Arrow's is one, too
         return 4
     return 0

@@ -12,6 +12,7 @@ Where is ...?
     backoffs.py      providers and hosts that are left alone for a while
     records.py       what audits and repairs need of all tables
     files.py         small files written as a whole, lines appended, checksums
+    snapshot.py      the catalog at one moment, and whether one from elsewhere may be opened
     disk.py          what a root takes, and what is removed where that is too much; config.py: the limit
     rejections.py    what is kept about a rejected document
 The others hold the SQL of the table that they are named after.
