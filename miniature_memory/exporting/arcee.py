@@ -1,4 +1,4 @@
-"""Arcee: a model without n-grams, matches and QK-norm as transformers' ArceeForCausalLM, the architecture of Arcee's AFM.
+"""Arcee: a model without n-grams, matches and QK-norm as transformers' ArceeForCausalLM, after Arcee's AFM.
 
 The embedding's rows are normalized once instead of at each look-up, the norms have gains of one, and the channels of
 queries and keys that turn together stand in halves instead of in pairs.

@@ -76,16 +76,21 @@ def write_gguf(model: GPT, tokenizer: Tokenizer, name: str, folder: Path) -> Non
         file=FILE, block_size=c.block_size, end_of_text=END_OF_TEXT), encoding="utf-8")
 
 
+def encoding(tokenizer: Tokenizer) -> tiktoken.Encoding:
+    """The tokenizer as llama.cpp reads it."""
+    return tiktoken.Encoding("llama.cpp", pat_str=PATTERN, mergeable_ranks=tokenizer.ranks, special_tokens={})
+
+
 def compare_words(tokenizer: Tokenizer, ids: np.ndarray) -> str:
     """How llama.cpp cuts the documents in `ids` into tokens, compared with us; in words."""
-    theirs = tiktoken.Encoding("llama.cpp", pat_str=PATTERN, mergeable_ranks=tokenizer.ranks, special_tokens={})
+    theirs = encoding(tokenizer)
     sizes, n_texts, n_differing, n_tokens = tokenizer.token_bytes(), 0, 0, 0
     for document in np.split(ids, np.flatnonzero(ids == tokenizer.eot_token) + 1):
         document = document[document != tokenizer.eot_token]
         if not len(document):
             continue
         cut = np.array(theirs.encode_ordinary(tokenizer.decode(document)), np.int64)
-        n = len(np.setdiff1d(np.cumsum(sizes[document]), np.cumsum(sizes[cut])))  # ends of ours that they lack
+        n = len(np.setxor1d(np.cumsum(sizes[document]), np.cumsum(sizes[cut])))  # ends that the other lacks
         n_texts, n_differing, n_tokens = n_texts + 1, n_differing + int(n > 0), n_tokens + n
     return (f"llama.cpp cuts {n_differing:,} of {counted(n_texts, 'validation text')} differently, at "
             f"{n_tokens / max(1, len(ids)):.1%} of the tokens")

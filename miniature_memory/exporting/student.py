@@ -1,7 +1,7 @@
 """Student: a model that other programs run, taught by the release, in a folder for transformers, llama.cpp and Ollama.
 
 The release has parts that no other program knows: n-grams, matches, QK-norm, counts. Without them model.py is the
-architecture of Arcee's AFM, which transformers and llama.cpp both have. What is lost is learned anew, as far as it goes.
+architecture of Arcee's AFM, which transformers and llama.cpp both have.
 """
 
 import argparse
