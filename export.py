@@ -3,8 +3,9 @@
 Reads   data/, checkpoints/, config/; a run may be at work meanwhile
 Writes  the folder or file that is named, whole or not at all
 Alone   python3 export.py dataset DIR      train and validation as Parquet, with a card, for datasets.load_dataset
-        python3 export.py bundle FILE      everything, in FILE.tar.zst or FILE.tar.gz
+        python3 export.py hf DIR           the released model for Hugging Face's transformers
         python3 export.py student DIR      a model that transformers, llama.cpp and Ollama run, taught by the release
+        python3 export.py bundle FILE      everything, in FILE.tar.zst or FILE.tar.gz
         python3 export.py restore FILE --root DIR    what a bundle holds, in a new root
 """
 

@@ -280,6 +280,26 @@ def gather(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_ends: n
 
 
 @compiled
+def judge(log_p: np.ndarray, bigrams: Bigrams, before: np.ndarray, tokens: np.ndarray, shares: np.ndarray,
+          ends: np.ndarray) -> np.ndarray:
+    """What the network thinks of the likeliest token of each expert but those of SHARPNESS, of several the last: its
+    log p, float32 (n, N_STATIC + N_MATCH); 0 for an empty expert. log_p: float32 (n, V)."""
+    starts, followers, follower_shares = bigrams
+    found = np.zeros(ends.shape, np.float32)
+    for i in range(len(before)):
+        best = np.float32(0)
+        for j in range(starts[before[i]], starts[before[i] + 1]):
+            if follower_shares[j] >= best:
+                best, found[i, 0] = follower_shares[j], log_p[i, followers[j]]
+        for e in range(1, ends.shape[1]):
+            best = np.float32(0)
+            for j in range(ends[i, e - 1], ends[i, e]):
+                if shares[j] >= best:
+                    best, found[i, e] = shares[j], log_p[i, tokens[j]]
+    return found
+
+
+@compiled
 def number_tokens(document: np.ndarray, vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
     """The tokens of the document, each once, int32 (d,); and which of them each of its tokens is, int32."""
     numbers, own = np.full(vocab_size, -1, np.int32), np.empty(len(document), np.int32)

@@ -4,10 +4,10 @@
     log p    = log softmax of (a x log p of the network + b x log of the counts)    (V,)
 
 The gates, which sum to one, and the powers a and b come from a small network of their own, the gate. It sees how often
-each context stood before and how many tokens followed, how sure the network is, and how long the document is. It is
-fitted to text that the network was not trained on (training/mixing.py): only there does either show what it is worth
-elsewhere. A sum of experts (Jelinek and Mercer 1980) lets a rare context speak; the product with the network (Hinton
-2002) lets each veto what the other knows to be wrong.
+each context stood before and how many tokens followed, what the network thinks of the likeliest of them, how sure it
+is, and how long the document is. It is fitted to text that the network was not trained on (training/mixing.py): only
+there does either show what it is worth elsewhere. A sum of experts (Jelinek and Mercer 1980) lets a rare context speak;
+the product with the network (Hinton 2002) lets each veto what the other knows to be wrong.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ import numpy as np
 from miniature_memory.counting.experts import (
     N_EXPERTS,
     N_FEATURES,
+    N_MATCH,
+    N_STATIC,
     SHARPNESS,
     Predictions,
     count_bigrams,
     find_firsts,
     gather,
+    judge,
     mix,
     mix_backward,
     number_tokens,
@@ -32,7 +35,7 @@ from miniature_memory.counting.experts import (
 from miniature_memory.counting.suffixes import Suffixes
 
 HIDDEN = 64  # units of the gate
-N_NETWORK_FEATURES = 4
+N_NETWORK_FEATURES = 4 + N_STATIC + N_MATCH
 FLOOR = 1e-6  # probability that counts leave to all tokens together, so that none is impossible
 MOST_DEVIATIONS = 5.0  # of a feature from its mean
 IMPOSSIBLE = -1e9  # logit of an expert that says nothing
@@ -107,8 +110,9 @@ class Mixture:
                                    own_shares.sum(-1, dtype=np.float32) == 0), 1)
         of_network = np.stack((-np.vecdot(np.exp(log_p), log_p), log_p.max(-1), cosine.max(-1),
                                np.log1p(np.arange(position + first, position + first + n, dtype=np.float32))), -1)
+        of_experts = judge(log_p, self.bigrams, before, tokens, shares, ends)
         return Evidence(log_p, Predictions(before, tokens, shares, ends, own_tokens, own_shares),
-                        np.concatenate((features, of_network), 1), is_empty)
+                        np.concatenate((features, of_network, of_experts), 1), is_empty)
 
     def log_probs(self, stretch: Stretch) -> np.ndarray:
         """float32 (n, V)."""

@@ -1,5 +1,5 @@
-"""Exporting: what leaves the project, and how it comes back. Imports core, storage, training, sampling.generation and model.py;
-also cleaning.privacy and cleaning.config, because a rejected document is masked before it leaves.
+"""Exporting: what leaves the project, and how it comes back. Imports core, storage, training, model.py and
+sampling.generation; also cleaning.privacy and cleaning.config, because a rejected document is masked before it leaves.
 
 Where is ...?
     forms.py     the table of forms: a new one is a line there and a function (root, target, args) -> what it did
@@ -7,8 +7,9 @@ Where is ...?
     dataset.py   dataset: the documents, as Parquet or JSON lines; rows.py: their columns and files; card.py: README.md
     bundle.py    bundle: a whole root in one archive; restore.py: what becomes a root again
     student.py   student: a model for other programs; teaching.py: how it learns; student_card.py: README.md
-    arcee.py, tokenizer_json.py  model and tokenizer for transformers
-    llama_cpp.py model and tokenizer for llama.cpp and Ollama
+    arcee.py     the student for transformers; llama_cpp.py: for llama.cpp and Ollama
+    huggingface.py  hf: the release for transformers; model_card.py: README.md
+    tokenizer_json.py  the tokenizer for transformers
     contents.py  what is in a bundle: its files by name, its manifest
 What a form needs beyond requirements.txt is in requirements-export.txt, and imported in its functions alone.
 """

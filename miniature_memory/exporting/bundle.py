@@ -63,8 +63,10 @@ def write_bundle(root: Path, target: Path, args: argparse.Namespace) -> str:
             for source, entry in zip(Progress(sources, "bundle", unit=" files"), entries, strict=True):
                 _add(tar, root, source, entry)
         n_packed = archive.stat().st_size
-    return (f"{counted(len(entries), 'file')} of {in_words(sum(entry.n_bytes for entry in entries))} in "
-            f"{shown(target)} ({in_words(n_packed)})")
+    paths, n_bytes = {one.path for one in sources}, sum(one.n_bytes for one in sources)
+    is_without = any((root / path).exists() and path not in paths for path in SUFFIXES)
+    return (f"{counted(len(paths), 'file')} of {in_words(n_bytes)} in {shown(target)} ({in_words(n_packed)})"
+            + "; without data/suffixes.bin, since a run is at work: the next training makes it again" * is_without)
 
 
 def gather(root: Path, copy: Path, stack: contextlib.ExitStack) -> list[Source]:

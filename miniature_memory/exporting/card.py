@@ -94,8 +94,8 @@ class Facts:
 def card(facts: Facts, suffix: str) -> str:
     """README.md of a dataset whose files end in `suffix`."""
     kept = {split: n for split, n in facts.documents.items() if split != REJECTED}
-    tables = (_table("split", facts.documents, facts.text_bytes), _table("host", facts.hosts),
-              _table("language", facts.languages), _table("license, as pages name it", facts.licenses))
+    tables = (table("split", facts.documents, facts.text_bytes), table("host", facts.hosts),
+              table("language", facts.languages), table("license, as pages name it", facts.licenses))
     return _front_matter(facts, suffix) + TEXT.format(
         topic=plain(facts.topic), documents=counted(sum(kept.values()), "document"), version=VERSION,
         size=in_words(sum(facts.text_bytes[split] for split in kept)), day=timestamp()[:10], tables="\n\n".join(tables),
@@ -130,7 +130,7 @@ def _size_category(n: int) -> str:
     return f"{names[above - 1]}<n<{names[above]}" if above else "n<1K"
 
 
-def _table(name: str, documents: Counter[str], text_bytes: Counter[str] | None = None) -> str:
+def table(name: str, documents: Counter[str], text_bytes: Counter[str] | None = None) -> str:
     """The commonest values with their documents, as a table in Markdown."""
     shown = documents.most_common(MOST_LINES)
     others = len(documents) - len(shown)

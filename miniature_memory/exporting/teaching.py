@@ -29,7 +29,7 @@ class Student(Trainer):
 
     def __init__(self, config: TrainConfig, folder: Path, bins: Bins, teacher: GPT, started: float) -> None:
         config = dataclasses.replace(config, block_size=teacher.config.block_size, ngram_order=1, match_order=0,
-                                     qk_norm=False, max_iters=0, counts=False)
+                                     qk_norm=False, max_iters=0, counts=False, init_from="")
         super().__init__(config, folder, bins, started)
         self.teacher = teacher.to(self.device)
 

@@ -23,6 +23,7 @@ from miniature_memory.storage.clean_documents import drawn_split, split_of
 from miniature_memory.storage.files import write_aside
 from miniature_memory.training import tokenizer as tokenizers
 from miniature_memory.training.config import PrepareConfig
+from miniature_memory.training.init_from import read_tokenizer
 from miniature_memory.training.tokenizer import Tokenizer
 
 TRAIN_BIN, VAL_BIN = "data/train.bin", "data/val.bin"
@@ -135,9 +136,9 @@ def are_whole(catalog: Catalog) -> bool:
 def rebuild(catalog: Catalog, config: PrepareConfig, stats: StageStats, kept: Tokenizer | None = None) -> Tokenizer:
     """Write new bins next to the old, then swap them in together with their rows. Until then the old ones are whole.
 
-    kept: the tokenizer to use; without it one is trained on the text that is there. Returns the tokenizer.
+    kept: the tokenizer to use; without it, a new one. Returns the tokenizer.
     """
-    tokenizer = kept or train_tokenizer(catalog, config)
+    tokenizer = kept or new_tokenizer(catalog, config)
     new_files = {name: f"{name}.new" for name in (TRAIN_BIN, VAL_BIN)}
     if not kept:
         for name, data in tokenizer.files().items():
@@ -165,7 +166,10 @@ def rebuild(catalog: Catalog, config: PrepareConfig, stats: StageStats, kept: To
     return tokenizer
 
 
-def train_tokenizer(catalog: Catalog, config: PrepareConfig) -> Tokenizer:
+def new_tokenizer(catalog: Catalog, config: PrepareConfig) -> Tokenizer:
+    """That of train.init_from, or one trained on the text that is there."""
+    if config.train.init_from:
+        return read_tokenizer(Path(config.train.init_from))
     total_bytes = clean_documents.totals(catalog).text_bytes
     rows = sample_evenly(clean_documents.in_order(catalog), TOKENIZER_BYTES / max(1, total_bytes))
     texts = (clean_documents.read_text(catalog, row) for row in rows)

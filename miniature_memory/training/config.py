@@ -1,7 +1,7 @@
 """Settings of prepare and train."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from miniature_memory.core.config import setting
 
@@ -12,11 +12,21 @@ HEAD_SIZE = 64  # channels of one attention head
 
 
 @dataclass(frozen=True)
+class StartConfig:
+    """Of [train], what prepare needs to know."""
+
+    init_from: str = setting("",
+        "a folder for Hugging Face's transformers that a new model takes weights, shape and tokenizer from: made by "
+        "export.py hf, or a NanoChatForCausalLM; \"\": random weights")
+
+
+@dataclass(frozen=True)
 class PrepareConfig:
     tokenizer: str = setting("bpe", "bpe (trained on the dataset), char or byte")
     vocab_size: int = setting(2048, "most tokens of a bpe or char tokenizer, end of text included")
     freeze_bytes: int = setting(1_000_000,
         "of clean text; below, tokenizer, bins and model are rebuilt with each growth")
+    train: StartConfig = field(default_factory=StartConfig)  # whose tokenizer comes with it
 
     def __post_init__(self) -> None:
         if self.tokenizer not in TOKENIZERS:
@@ -27,7 +37,7 @@ class PrepareConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(StartConfig):
     size: str = setting("auto",
         "layers x width, such as \"4x256\"; auto: the largest that can be trained in max_minutes. This and the next "
         "five are fixed when the checkpoint is made")

@@ -16,13 +16,13 @@ from miniature_memory.training.optim import AdamW, Group
 from model import GPT
 
 HELD_BACK_FRAC = 0.02  # of the training text, for the gate
-MOST_HELD_BACK, LEAST_HELD_BACK = 32_768, 4096  # tokens of one growth step
+MOST_HELD_BACK, LEAST_HELD_BACK = 131_072, 4096  # tokens of one growth step
 LEAST_TEXT = 10 * LEAST_HELD_BACK  # tokens of a growth step from which any are held back
 LEARNING_RATE = 1e-2
 FIT_STRETCH = 64  # tokens
 STRETCHES_PER_STEP = 4
-EPOCHS = 5
-STEPS_PER_MINUTE, FEWEST_STEPS, MOST_STEPS = 360, 60, 640
+EPOCHS = 3
+FEWEST_STEPS, MOST_STEPS = 60, 1600
 # What a release takes, in tokens that could be trained on in that time; our measurement, two cores
 FIT_COST = 1.2 * FIT_STRETCH * STRETCHES_PER_STEP  # of a step
 EVALUATION_COST, MIXTURE_COST = 0.4, 1.0  # of a token of the validation text, without and with counts
@@ -103,8 +103,10 @@ def read_ranges(model: GPT, text: np.ndarray, ranges: np.ndarray, end_of_text: i
 
 
 def steps_for(max_minutes: float) -> int:
-    """How many steps the fit may take in a run of so many minutes; 0: no limit."""
-    return min(max(round(STEPS_PER_MINUTE * max_minutes), FEWEST_STEPS), MOST_STEPS) if max_minutes else MOST_STEPS
+    """How many steps the fit may take in a run of so many minutes; 0: no limit. A tenth of the first half minute, less
+    and less of a longer run."""
+    steps = round(min(360 * max_minutes, 300 * max_minutes**0.5))
+    return min(max(steps, FEWEST_STEPS), MOST_STEPS) if max_minutes else MOST_STEPS
 
 
 def release_tokens(val_tokens: int, has_counts: bool, max_minutes: float) -> float:

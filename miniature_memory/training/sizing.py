@@ -89,18 +89,18 @@ def model_config(config: TrainConfig, size: str, vocab_size: int) -> GPTConfig:
 
 def model_args(config: TrainConfig, checkpoint: State | None, bins: Bins, device: str,
                dtype: torch.dtype) -> GPTConfig:
-    """The model's shape: that of the checkpoint, or of the configuration if there is none."""
+    """The model's shape: that of the checkpoint or of what it starts from, or of the configuration if there is none."""
     if checkpoint is None:
         size = choose_size(config, bins, device, dtype) if config.size == "auto" else config.size
         return model_config(config, size, bins.vocab_size)
     return GPTConfig(**{**checkpoint["model_args"], "dropout": config.dropout, "vocab_size": bins.vocab_size})
 
 
-def with_model_args(config: TrainConfig, model: GPTConfig, root: Path) -> TrainConfig:
-    """`config` with the shape that the model has; logs what has no effect."""
+def with_model_args(config: TrainConfig, model: GPTConfig, root: Path, is_new: bool) -> TrainConfig:
+    """`config` with the shape that the model has; logs what has no effect on a model of a checkpoint."""
     has = {"size": f"{model.n_layer}x{model.n_embd}"} | {name: getattr(model, name) for name in MODEL_SHAPE}
     for name, value in has.items():
-        if getattr(config, name) not in (value, "auto"):
+        if not is_new and getattr(config, name) not in (value, "auto"):
             logger.info("train.%s = %s has no effect: the checkpoint's model has %s. To start a new model: %s", name,
                         getattr(config, name), value, move_aside(root / "checkpoints/ckpt.pt"))
     return dataclasses.replace(config, **has)

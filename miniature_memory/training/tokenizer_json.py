@@ -7,10 +7,13 @@ lower ranks alone.
 
 from typing import Any
 
-from miniature_memory.training.tokenizer import ONE_CHARACTER, Tokenizer
+from miniature_memory.training.config import MAX_VOCAB_SIZE
+from miniature_memory.training.tokenizer import BPE_PATTERN, ONE_CHARACTER, Tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
 ANY_CHARACTER = r"[\s\S]"  # ONE_CHARACTER, whose spelling Oniguruma, the engine there, does not know
+# What from_json() accepts: ours, and nanochat's, in which marks end a word; earlier releases had that one
+PATTERNS = (BPE_PATTERN, BPE_PATTERN.replace(r"[\p{L}\p{M}]+", r"\p{L}+"), ANY_CHARACTER)
 
 
 def spellings() -> list[str]:
@@ -21,6 +24,7 @@ def spellings() -> list[str]:
 
 
 SPELLINGS = spellings()
+BYTES = {character: byte for byte, character in enumerate(SPELLINGS)}
 
 
 def spelled(token: bytes) -> str:
@@ -64,3 +68,36 @@ def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
                   "vocab": vocabulary | {END_OF_TEXT: tokenizer.eot_token},
                   "merges": [f"{spelled(left)} {spelled(right)}" for left, right in merges(tokenizer.ranks)]},
     }
+
+
+def from_json(content: Any) -> Tokenizer:
+    """The tokenizer that tokenizer.json describes. Raises ValueError, with what is wrong, for one that would not give
+    the same ids here."""
+    try:
+        model, (end,) = content["model"], [token for token in content["added_tokens"] if token["special"]]
+        pattern = content["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"]
+        words = sorted((rank, word) for word, rank in model["vocab"].items() if word != end["content"])
+        tokens = [bytes(map(BYTES.__getitem__, word)) for _, word in words]
+        pairs = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+        ids = [rank for rank, _ in words]
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
+        raise ValueError("is not byte-level BPE with a pattern and one special token") from None
+    if pattern not in PATTERNS:  # any other might take exponential time, or mean something else to tiktoken
+        raise ValueError(f"splits words by another pattern ({str(pattern)[:60]!r}...)")
+    if ids != list(range(len(ids))) or len(ids) >= MAX_VOCAB_SIZE or end["id"] != len(ids):
+        raise ValueError("has ids that do not count from 0 to the end-of-text token, or too many for uint16")
+    ranks = {token: rank for rank, token in enumerate(tokens)}
+    if any(bytes([byte]) not in ranks for byte in range(256)):
+        raise ValueError("has no token for some byte")
+    kind = "bpe" if pattern != ANY_CHARACTER else "byte" if len(ranks) == 256 else "char"
+    tokenizer = Tokenizer(kind, ONE_CHARACTER if pattern == ANY_CHARACTER else pattern, ranks)
+    expected = to_json(tokenizer)
+    if pairs != expected["model"]["merges"]:
+        raise ValueError("merges pairs in another order than that of its ids")
+    for part in ("normalizer", "pre_tokenizer"):
+        if content.get(part) != expected[part]:
+            raise ValueError(f"has another {part}")
+    for part in ("unk_token", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges"):
+        if (model.get(part) or None) != (expected["model"][part] or None):
+            raise ValueError(f"has another {part}")
+    return tokenizer

@@ -23,6 +23,7 @@ from miniature_memory.training.bins import Bins
 from miniature_memory.training.checkpoint import State, does_not_fit, load_checkpoint, save_state
 from miniature_memory.training.config import TrainConfig
 from miniature_memory.training.evaluation import Scores, evaluate
+from miniature_memory.training.init_from import load_start
 from miniature_memory.training.mixing import held_back, release_tokens
 from miniature_memory.training.optim import LossScale, make_optimizer, rate_at
 from miniature_memory.training.sizing import check_memory, choose_device, model_args, with_model_args
@@ -50,13 +51,14 @@ class Trainer:
                  on_iteration: Callable[[int, float], None] | None = None,
                  clock: Callable[[], float] = time.monotonic) -> None:
         checkpoint = load_checkpoint(root, bins)
+        start = load_start(config, root, bins) if config.init_from and checkpoint is None else None
         self.root, self.bins = root, bins
         self.on_iteration = on_iteration or (lambda iter_num, loss: None)
         self.is_fresh = checkpoint is None or checkpoint["tokenizer_hash"] != bins.tokenizer_hash
         self.device, self.dtype = choose_device(config.device, config.dtype)
         make_deterministic(self.device, config.seed)
-        shape = model_args(config, checkpoint, bins, self.device, self.dtype)
-        self.config = with_model_args(config, shape, root)
+        shape = model_args(config, checkpoint or start, bins, self.device, self.dtype)
+        self.config = with_model_args(config, shape, root, is_new=checkpoint is None)
         self.held_back = NOTHING
         if config.counts and bins.tokenizer:
             self.held_back = held_back(bins.train, bins.growth, bins.tokenizer.eot_token)
@@ -71,6 +73,8 @@ class Trainer:
                                           (threads // self.n_workers,))
         self.iter_num = self.tokens_seen = self.rollbacks = self.bytes_written = 0
         position = self._restore(checkpoint) if checkpoint else None
+        if start:
+            self.model.load_state_dict(start["model"])
         self.batches = Batches(bins.train, position_for(position, bins.growth), self.config.block_size,
                                config.replay_share, config.seed, self.held_back)
         self.token_bytes = bins.tokenizer.token_bytes() if bins.tokenizer else None

@@ -95,7 +95,7 @@ def test_what_a_run_at_work_has_not_committed_stays_behind(root: Path, tmp_path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         catalog.append("data/raw", ".jsonl", b"in flight\n")
         catalog.log._appending["data/raw/000000.jsonl"].flush()
-        write_bundle(root, tmp_path / "b.tar.gz", ARGS)
+        assert "without data/suffixes.bin" in write_bundle(root, tmp_path / "b.tar.gz", ARGS)
     restore_bundle(tmp_path / "new", tmp_path / "b.tar.gz", ARGS)
     assert b"in flight" not in (tmp_path / "new/data/raw/000000.jsonl").read_bytes()
     assert not (tmp_path / "new/data/suffixes.bin").exists()  # which train writes in place

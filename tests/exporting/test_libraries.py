@@ -9,7 +9,9 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -77,17 +79,18 @@ print(json.dumps({"ids": ids, "greedy": ids[:10] + greedy}), flush=True)
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment with PACKAGES."""
-    folder = tmp_path_factory.mktemp("libraries")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    packages = next(folder.glob("lib/python*/site-packages"))
-    (packages / "ours.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    done = subprocess.run([folder / "bin/python", "-m", "pip", "install", "-q", *PACKAGES], capture_output=True,
-                          text=True, env=os.environ | {"PYTHONPATH": ""})
-    if done.returncode:
-        pytest.skip(f"the libraries cannot be installed: {done.stderr[-300:]}")
-    return folder / "bin/python"
+def python() -> Iterator[Path]:
+    """The interpreter of an environment with PACKAGES, whose thousands of files are removed at once."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        packages = next(folder.glob("lib/python*/site-packages"))
+        (packages / "ours.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        done = subprocess.run([folder / "bin/python", "-m", "pip", "install", "-q", *PACKAGES], capture_output=True,
+                              text=True, env=os.environ | {"PYTHONPATH": ""})
+        if done.returncode:
+            pytest.skip(f"the libraries cannot be installed: {done.stderr[-300:]}")
+        yield folder / "bin/python"
 
 
 def run(python: Path, home: Path, *arguments: str | Path) -> str:

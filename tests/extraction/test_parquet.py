@@ -127,3 +127,18 @@ def test_a_document_with_a_split_is_not_divided(tmp_path: Path) -> None:
     first, *others = lines(tmp_path / "data/raw/000000.jsonl")
     assert first["text"] == f"1 {text}" and first["metadata"]["split"] == "train"  # type: ignore[index]
     assert len(others) > 1 and {one["metadata"]["split"] for one in others} == {""}  # type: ignore[index]
+
+
+def test_a_split_that_came_with_a_document_outlives_a_rebuild(tmp_path: Path) -> None:
+    words = PROSE.split()
+    rows = [{"text": " ".join(random.Random(n).sample(words, len(words))), "split": "validation" if n % 2 else "train"}
+            for n in range(6)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    extract.run(ExtractConfig(workers=1), tmp_path, files=[tmp_path / "a.jsonl"])
+    validate.run(ValidateConfig(), tmp_path)
+    wanted = {row["text"]: "val" if row["split"] == "validation" else "train" for row in rows}
+    for config, rebuild in ((CleanConfig(thresholds={"min_words": 10_000}), False), (CleanConfig(), True)):
+        clean.run(config, tmp_path, rebuild)
+    assert {text: split for text, (split, _) in documents(tmp_path).items()} == wanted
+    prepare.run(PrepareConfig(tokenizer="byte"), tmp_path)
+    assert {text: split for text, (split, _) in documents(tmp_path).items()} == wanted
