@@ -19,7 +19,7 @@ EPSILON = 1e-12  # of the norms: model.py's is too small to matter
 
 def in_halves(weight: Tensor, n_head: int) -> Tensor:
     """Move neighboring channels of each head to its first and its second half."""
-    return weight.unflatten(0, (n_head, -1, 2)).transpose(1, 2).flatten(0, 2)
+    return weight.view(n_head, -1, 2, weight.size(1)).transpose(1, 2).reshape(weight.shape)
 
 
 def weights_of(model: GPT) -> dict[str, Tensor]:

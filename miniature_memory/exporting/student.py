@@ -28,8 +28,8 @@ def write_student(root: Path, target: Path, args: argparse.Namespace) -> str:
     started, minutes = time.monotonic(), DEFAULT_MINUTES if args.minutes is None else args.minutes
     if not 0 < minutes < math.inf:
         raise ConfigError(f"--minutes {minutes:g}: expected more than 0")
-    if missing := [name for name in ("safetensors", "gguf") if find_spec(name) is None]:
-        raise StageError(f"A student needs the package {missing[0]}, which is not installed.", "it.",
+    if lacking := [name for name in ("safetensors", "gguf") if find_spec(name) is None]:
+        raise StageError(f"A student needs the package {lacking[0]}, which is not installed.", "it.",
                          "./setup.sh --with export")
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as in train.py
     from miniature_memory.exporting.arcee import write_transformers
@@ -53,10 +53,11 @@ def write_student(root: Path, target: Path, args: argparse.Namespace) -> str:
         bpb, model = student.evaluate()["val_bpb"], student.model.cpu()
         folder.mkdir()
         write_transformers(model, loaded.tokenizer, folder)
-        words = "without GGUF, since llama.cpp has tokenizers of the kind bpe alone"
+        words = ""
         if loaded.tokenizer.kind == "bpe":
             write_gguf(model, loaded.tokenizer, topic, folder)
             words = compare_words(loaded.tokenizer, np.fromfile(bins.val, "<u2", MOST_COMPARED))
         facts = Facts(topic, model.config, model.num_parameters(), minutes, bpb, loaded.val_bpb, words)
         (folder / "README.md").write_text(student_card(facts), encoding="utf-8")
-    return f"{facts.describe()}; {words}; in {shown(target)}"
+    missing = "without model.gguf, since llama.cpp reads tokenizers of the kind bpe alone"
+    return f"{facts.describe()}; {words or missing}; in {shown(target)}"

@@ -33,14 +33,7 @@ write = pipeline("text-generation", "path/to/this/folder")
 print(write("<|endoftext|>The", max_new_tokens=100, do_sample=True)[0]["generated_text"])
 ```
 
-A text begins after the end of another, hence `<|endoftext|>`; llama.cpp and Ollama add it themselves.
-
-```
-llama-completion -m model.gguf -p "The" -n 100 -no-cnv
-ollama create {name} -f Modelfile && ollama run {name} "The"
-```
-
-The weights are the same float32 numbers in both files, but {words}.
+A text begins after the end of another, hence `<|endoftext|>`.{llama_cpp}
 
 ## Limits
 
@@ -48,6 +41,15 @@ The weights are the same float32 numbers in both files, but {words}.
 - It may repeat passages of its texts, which belong to their authors. Check their licenses before you publish it.
 - Nobody has read all of the texts: they may be wrong, biased, offensive or hold personal data.
 """
+LLAMA_CPP = """
+
+```
+llama-completion -m model.gguf -p "The" -n 100 -no-cnv
+ollama create student -f Modelfile && ollama run student "The"
+```
+
+Both add `<|endoftext|>` themselves. The weights in `model.gguf` are the same float32 numbers. Not so the tokens:
+{words}."""
 
 
 @dataclass
@@ -60,7 +62,7 @@ class Facts:
     minutes: float
     bpb: float | None
     full_bpb: float | None
-    words: str  # how llama.cpp cuts text into words
+    words: str  # how llama.cpp cuts text into words; "": it cannot
 
     def describe(self) -> str:
         return (f"{self.shape.n_layer} layers of {self.shape.n_embd}, {_figure(self.bpb)} bits per byte after "
@@ -75,7 +77,8 @@ def student_card(facts: Facts) -> str:
     return "\n".join(("---", *lines, "---", "")) + TEXT.format(
         topic=topic, parameters=rounded(facts.n_parameters), version=VERSION, day=timestamp()[:10],
         block_size=shape.block_size, minutes=facts.minutes, bpb=_figure(facts.bpb), full_bpb=_figure(facts.full_bpb),
-        n_layer=shape.n_layer, n_embd=shape.n_embd, name="student", words=facts.words)
+        n_layer=shape.n_layer, n_embd=shape.n_embd,
+        llama_cpp=LLAMA_CPP.format(words=facts.words) if facts.words else "")
 
 
 def _figure(bpb: float | None) -> str:

@@ -44,8 +44,8 @@ class Student(Trainer):
         with torch.no_grad():
             taught = self.teacher.stream(idx).flatten(0, 1)
         states = self.model.stream(idx, generator).flatten(0, 1)
-        loss: Tensor = TaughtCrossEntropy.apply(states, self.model.head.weight, targets.flatten(), taught,
-                                                self.teacher.head.weight.detach())
+        loss: Tensor = TaughtCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            states, self.model.head.weight, targets.flatten(), taught, self.teacher.head.weight.detach())
         return loss
 
     def roll_back(self, loss: float, norm: float) -> None:

@@ -112,7 +112,7 @@ def test_the_folder_has_weights_configuration_tokenizer_and_a_card(root: Path, t
     assert (config["architectures"], config["hidden_size"], config["vocab_size"]) == (["ArceeForCausalLM"], 16, 257)
     weights = safetensors.load_file(tmp_path / "out/model.safetensors")
     assert weights["lm_head.weight"].shape == (257, 16) and len(weights) == 3 + 8 * 1
-    assert "bits per byte" in said and "without GGUF" in said
+    assert "bits per byte" in said and "without model.gguf" in said
     assert said.split(" bits per byte")[0].rpartition(" ")[2] in (tmp_path / "out/README.md").read_text()
     assert not (root / "student").exists() and {path.name for path in tmp_path.iterdir()} == {"letters", "out"}
 
