@@ -20,7 +20,7 @@ ROOMS = {  # room -> the rooms that it may import, or modules of them
     "counting": ["core", "storage"],
     "training": ["core", "storage", "counting", "model"],
     "sampling": ["core", "storage", "counting", "training", "model"],
-    "exporting": ["core", "storage", "training", "sampling.generation", "model"],
+    "exporting": ["core", "storage", "training", "sampling.generation", "sampling.config", "model"],
     "demo_site": ["core"],
 }
 SCRIPTS = sorted(path.stem for path in PROJECT.glob("*.py"))

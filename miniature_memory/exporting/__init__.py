@@ -1,5 +1,6 @@
-"""Exporting: what leaves the project, and how it comes back. Imports core, storage, training, model.py and
-sampling.generation; also cleaning.privacy and cleaning.config, because a rejected document is masked before it leaves.
+"""Exporting: what leaves the project, and how it comes back. Imports core, storage, training, model.py, and of
+sampling its config and generation; also cleaning.privacy and cleaning.config, because a rejected document is masked
+before it leaves.
 
 Where is ...?
     forms.py     the table of forms: a new one is a line there and a function (root, target, args) -> what it did
