@@ -65,13 +65,14 @@ LLAMA_CPP = """
 import json, sys, urllib.request
 from xllamacpp import CommonParams, Server, ggml_type, llama_flash_attn_type
 params = CommonParams()
-params.model.path, params.n_ctx, params.n_parallel, params.port, params.warmup = sys.argv[1], 128, 1, 0, False
+params.model.path, params.n_ctx, params.n_parallel, params.port, params.warmup = sys.argv[1], 256, 1, 0, False
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1  # more would wait for each other in busy loops
 params.cache_type_k = params.cache_type_v = ggml_type.GGML_TYPE_F32  # by default float16: then a tie may be broken
 params.flash_attn_type = llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED  # the other way round
 server = Server(params)
 def ask(path, **body):
     request = urllib.request.Request(server.listening_address + path, json.dumps(body).encode())
-    return json.load(urllib.request.urlopen(request, timeout=60))
+    return json.load(urllib.request.urlopen(request, timeout=300))
 ids = ask("/tokenize", content=sys.argv[2], add_special=True)["tokens"]
 greedy = ask("/completion", prompt=ids[:10], n_predict=50, temperature=0, return_tokens=True, ignore_eos=True)["tokens"]
 print(json.dumps({"ids": ids, "greedy": ids[:10] + greedy}), flush=True)
@@ -138,7 +139,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, GPT, Tokeni
     pytest.importorskip("gguf", reason="no gguf; install it: ./setup.sh --with export")
     folder, tokenizer = tmp_path_factory.mktemp("student"), tokenizers.train("bpe", [PROSE, 20 * " 1984 19 84"], 300)
     torch.manual_seed(0)
-    model = GPT(GPTConfig(128, tokenizer.vocab_size, 3, 2, 64, ngram_order=1, match_order=0, qk_norm=False))
+    model = GPT(GPTConfig(256, tokenizer.vocab_size, 3, 2, 64, ngram_order=1, match_order=0, qk_norm=False))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     write_transformers(model, tokenizer, folder)
