@@ -92,5 +92,7 @@ def compare_words(tokenizer: Tokenizer, ids: np.ndarray) -> str:
         cut = np.array(theirs.encode_ordinary(tokenizer.decode(document)), np.int64)
         n = len(np.setxor1d(np.cumsum(sizes[document]), np.cumsum(sizes[cut])))  # ends that the other lacks
         n_texts, n_differing, n_tokens = n_texts + 1, n_differing + int(n > 0), n_tokens + n
+    if not n_differing:
+        return f"llama.cpp cuts {counted(n_texts, 'validation text')} as miniature-memory does"
     return (f"llama.cpp cuts {n_differing:,} of {counted(n_texts, 'validation text')} differently, at "
             f"{n_tokens / max(1, len(ids)):.1%} of the tokens")

@@ -48,7 +48,7 @@ llama-completion -m model.gguf -p "The" -n 100 -no-cnv
 ollama create student -f Modelfile && ollama run student "The"
 ```
 
-Both add `<|endoftext|>` themselves. The weights in `model.gguf` are the same float32 numbers. Not so the tokens:
+Both add `<|endoftext|>` themselves. The weights in `model.gguf` are the same float32 numbers;
 {words}."""
 
 

@@ -1,7 +1,7 @@
 """Teaching: a model of a stock architecture learns from the text and from the release (distillation, arXiv 1503.02531).
 
-The teacher is the release's network alone. Its counts know the training text by heart, so that what they expect there
-is the text once more.
+The teacher is the release's network alone: its counts have the training text itself among what they count, so that what
+they expect there is the text once more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from miniature_memory.training.config import TrainConfig
 from miniature_memory.training.trainer import Trainer
 from model import GPT, LOSS_CHUNK
 
-TEACHER_SHARE = 0.5  # of each target; the rest is the text's own next token
+# Of each target; the rest is the text's own next token. The plays, 3 minutes of two cores: 1.889 bits per byte, and 1.914
+# without a teacher, which leaves time for a quarter more iterations
+TEACHER_SHARE = 0.5
 
 
 class Student(Trainer):

@@ -138,6 +138,8 @@ def test_where_llama_cpp_ends_words_elsewhere_is_counted(tokenizer: Tokenizer) -
     texts = ["The captain did not.", "In 84.\n\n", "In 1984."]
     ids = np.concatenate([tokenizer.encode_document(text) for text in texts])
     assert compare_words(tokenizer, ids).startswith("llama.cpp cuts 1 of 3 validation texts differently")
+    ids = tokenizer.encode_document(texts[0])
+    assert compare_words(tokenizer, ids) == "llama.cpp cuts 1 validation text as miniature-memory does"
 
 
 # --- what a person gets wrong ----------------------------------------------------------------------
