@@ -21,8 +21,8 @@ from miniature_memory.training.config import TrainConfig
 from miniature_memory.training.trainer import Trainer
 from model import GPT, LOSS_CHUNK
 
-# Of each target; the rest is the text's own next token. The plays, 3 minutes of two cores: 1.889 bits per byte, and 1.914
-# without a teacher, which leaves time for a quarter more iterations
+# Of each target; the rest is the text's own next token. The plays, 3 minutes of two cores: 1.889 bits per byte, and
+# 1.914 without a teacher, which leaves time for a quarter more iterations
 TEACHER_SHARE = 0.5
 
 
