@@ -5,6 +5,7 @@ Writes  the folder or file that is named, whole or not at all
 Alone   python3 export.py dataset DIR      train and validation as Parquet, with a card, for datasets.load_dataset
         python3 export.py html FILE.html   the model in one page, which writes in any browser
         python3 export.py hf DIR           the released model for Hugging Face's transformers
+        python3 export.py student DIR      a model that transformers, llama.cpp and Ollama run, taught by the release
         python3 export.py bundle FILE      everything, in FILE.tar.zst or FILE.tar.gz
         python3 export.py restore FILE --root DIR    what a bundle holds, in a new root
 """
@@ -28,7 +29,7 @@ from miniature_memory.core.log import HIDE_BARS_VARIABLE
 from miniature_memory.core.process import catch_signals
 from miniature_memory.core.stage import StageStats, measured
 from miniature_memory.core.text import strip_control
-from miniature_memory.exporting.forms import FORMS, OPTIONS
+from miniature_memory.exporting.forms import FORMS, NUMBERS, OPTIONS
 
 
 def run(args: argparse.Namespace) -> StageStats:
@@ -42,12 +43,14 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("target", type=Path, metavar="TARGET", help="the folder or file, as FORM needs it")
     for option, text in OPTIONS.items():
         takers = " and ".join(name for name, form in FORMS.items() if option in form.options)
-        parser.add_argument(option, action="store_true", help=f"with {takers}: {text}")
+        kind = {"type": float, "metavar": "N"} if option in NUMBERS else {"action": "store_true"}
+        parser.add_argument(option, help=f"with {takers}: {text}", **kind)
     common_arguments(parser)
     args = parser.parse(argv)
     form = FORMS[args.form]
     for option in OPTIONS:
-        if getattr(args, option.strip("-").replace("-", "_")) and option not in form.options:
+        value = getattr(args, option.strip("-").replace("-", "_"))
+        if value not in (None, False) and option not in form.options:
             parser.error(f"argument {option}: not allowed with {args.form}")
     if args.topic is not None and not form.begins_topic:
         topic_folders.must_be_known(args.root.parents[1], args.topic)

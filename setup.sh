@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 USAGE='Usage: ./setup.sh [--with texts] [--with export] [--dev]
   --with texts   also install what reads PDF files
-  --with export  also install what writes and reads Parquet files and models for transformers
+  --with export  also install what reads and writes Parquet files and models for other programs
   --dev          also install the packages of the tests, the checks and the notebook, and those of every --with
   -h             show this help'
 CPU_INDEX=https://download.pytorch.org/whl/cpu

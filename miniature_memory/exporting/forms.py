@@ -10,6 +10,7 @@ from miniature_memory.exporting.bundle import write_bundle
 from miniature_memory.exporting.dataset import write_dataset
 from miniature_memory.exporting.huggingface import write_huggingface
 from miniature_memory.exporting.restore import restore_bundle
+from miniature_memory.exporting.student import DEFAULT_MINUTES, write_student
 from miniature_memory.storage.disk import in_words
 
 
@@ -34,11 +35,15 @@ def write_html(root: Path, target: Path, _args: argparse.Namespace) -> str:
 
 
 OPTIONS = {"--rejected": "also the rejected documents, each with its reason",
-           "--json-lines": "JSON lines instead of Parquet, which needs no further package"}
+           "--json-lines": "JSON lines instead of Parquet, which needs no further package",
+           "--minutes": f"how long the student learns (default: {DEFAULT_MINUTES:g})"}
+NUMBERS = ("--minutes",)  # the options that take one
 FORMS = {
     "dataset": Form(write_dataset, "DIR", "the clean documents as a dataset", ("--rejected", "--json-lines")),
     "html": Form(write_html, "FILE", "the model in one page, which writes in any browser (.html)"),
     "hf": Form(write_huggingface, "DIR", "the released model for Hugging Face's transformers"),
+    "student": Form(write_student, "DIR", "a model that transformers, llama.cpp and Ollama run, taught by the release",
+                    ("--minutes",)),
     "bundle": Form(write_bundle, "FILE", "everything in one file, to move or keep (.tar.zst or .tar.gz)"),
     "restore": Form(restore_bundle, "FILE", "what a bundle holds, in a new root", begins_topic=True),
 }

@@ -23,19 +23,24 @@ from helpers import PROSE, add_clean_documents
 import prepare
 import train
 from miniature_memory.core.paths import PROJECT
+from miniature_memory.exporting.arcee import write_transformers
 from miniature_memory.exporting.dataset import write_dataset
 from miniature_memory.exporting.huggingface import write_huggingface
+from miniature_memory.exporting.llama_cpp import FILE, encoding, write_gguf
 from miniature_memory.exporting.tokenizer_json import write_tokenizer
 from miniature_memory.sampling.generation import load_model
 from miniature_memory.storage import clean_documents
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.training import tokenizer as tokenizers
 from miniature_memory.training.bins import open_bins
 from miniature_memory.training.config import PrepareConfig, TrainConfig
 from miniature_memory.training.init_from import load_start
+from miniature_memory.training.tokenizer import Tokenizer
 from model import GPT, GPTConfig
 
 pytestmark = pytest.mark.heavy
-PACKAGES = ("datasets==5.2.0", "transformers==5.24.0", "peft==0.21.2", "accelerate==1.15.0")
+PACKAGES = ("datasets==5.2.0", "transformers==5.24.0", "peft==0.21.2", "accelerate==1.15.0",
+            "xllamacpp==2026.10.11549")  # llama.cpp as a wheel; llama-cpp-python has to be compiled for half an hour
 
 LOAD = """
 import json, sys
@@ -88,6 +93,31 @@ model.save_pretrained(sys.argv[1])
 TEXTS = ["", "The old captain\n\n  walked.\t\r\n", "Žluťoučký kůň, 漢字かな、नमस्ते दुनिया, مرحبا",
          "👩‍👩‍👧‍👦🏽 é e\u0301 \x00\x85\u2028\u3000",
          "I'll, I'LL, I'ſ 12345 ४५६", " " * 50 + "a" * 50, "one<|endoftext|>two"]
+LOGITS = """
+import json, sys
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+tokenizer, model = AutoTokenizer.from_pretrained(sys.argv[1]), AutoModelForCausalLM.from_pretrained(sys.argv[1])
+ids = tokenizer(sys.argv[2], return_tensors="pt").input_ids
+greedy = model.generate(ids[:, :10], max_new_tokens=50, min_new_tokens=50, do_sample=False)[0].tolist()
+print(json.dumps({"ids": ids[0].tolist(), "logits": model(ids).logits[0].tolist(), "greedy": greedy}))
+"""
+LLAMA_CPP = """
+import json, sys, urllib.request
+from xllamacpp import CommonParams, Server, ggml_type, llama_flash_attn_type
+params = CommonParams()
+params.model.path, params.n_ctx, params.n_parallel, params.port, params.warmup = sys.argv[1], 256, 1, 0, False
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1  # more would wait for each other in busy loops
+params.cache_type_k = params.cache_type_v = ggml_type.GGML_TYPE_F32  # by default float16: then a tie may be broken
+params.flash_attn_type = llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED  # the other way round
+server = Server(params)
+def ask(path, **body):
+    request = urllib.request.Request(server.listening_address + path, json.dumps(body).encode())
+    return json.load(urllib.request.urlopen(request, timeout=300))
+ids = ask("/tokenize", content=sys.argv[2], add_special=True)["tokens"]
+greedy = ask("/completion", prompt=ids[:10], n_predict=50, temperature=0, return_tokens=True, ignore_eos=True)["tokens"]
+print(json.dumps({"ids": ids, "greedy": ids[:10] + greedy}), flush=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +129,7 @@ def python() -> Iterator[Path]:
         packages = next(folder.glob("lib/python*/site-packages"))
         (packages / "ours.pth").write_text(sysconfig.get_path("purelib") + "\n")
         done = subprocess.run([folder / "bin/python", "-m", "pip", "install", "-q", *PACKAGES], capture_output=True,
-                              text=True)
+                              text=True, env=os.environ | {"PYTHONPATH": ""})
         if done.returncode:
             pytest.skip(f"the libraries cannot be installed: {done.stderr[-300:]}")
         yield folder / "bin/python"
@@ -184,3 +214,53 @@ def test_the_recipe_for_a_larger_model_runs(python: Path, root: Path, tmp_path: 
     losses = re.findall(r"(?:before|after): ([\d.]+)", run(python, tmp_path, "-c", small))
     assert len(losses) == 2 and float(losses[1]) <= float(losses[0])
     assert (tmp_path / "adapter/adapter_model.safetensors").exists()
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, GPT, Tokenizer]:
+    """The folder of a student with random weights, and the student."""
+    pytest.importorskip("gguf", reason="no gguf; install it: ./setup.sh --with export")
+    folder, tokenizer = tmp_path_factory.mktemp("student"), tokenizers.train("bpe", [PROSE, 20 * " 1984 19 84"], 300)
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(256, tokenizer.vocab_size, 3, 2, 64, ngram_order=1, match_order=0, qk_norm=False))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    write_transformers(model, tokenizer, folder)
+    write_gguf(model, tokenizer, "ships", folder)
+    return folder, model, tokenizer
+
+
+def continued(model: GPT, ids: list[int], n: int) -> list[int]:
+    """`ids` and the n most likely tokens, without the end of text."""
+    for _ in range(n):
+        ids = [*ids, int(model(torch.tensor([ids]))[0, -1, :-1].argmax())]
+    return ids
+
+
+@torch.no_grad()
+def test_transformers_has_the_logits_of_a_student(python: Path, student: tuple[Path, GPT, Tokenizer],
+                                                  tmp_path: Path) -> None:
+    folder, model, tokenizer = student
+    found = json.loads(run(python, tmp_path, "-c", LOGITS, folder, PROSE).splitlines()[-1])
+    assert found["ids"] == tokenizer.encode(PROSE)
+    ours = model(torch.tensor([found["ids"]]))[0]
+    assert (ours - torch.tensor(found["logits"])).abs().max() < 1e-4 < ours.abs().max()
+    assert found["greedy"][:60] == continued(model, found["ids"][:10], 50)
+
+
+@torch.no_grad()
+def test_llama_cpp_writes_what_a_student_writes(python: Path, student: tuple[Path, GPT, Tokenizer],
+                                                tmp_path: Path) -> None:
+    folder, model, tokenizer = student
+    text = f"'Tis 12 o'clock.\n\n {PROSE}"
+    found = json.loads(run(python, tmp_path, "-c", LLAMA_CPP, folder / FILE, text).splitlines()[-1])
+    assert found["ids"] == [tokenizer.eot_token, *tokenizer.encode(text)]
+    assert found["greedy"] == continued(model, found["ids"][:10], 50)
+
+
+def test_llama_cpp_cuts_numbers_as_the_student_s_card_says(python: Path, student: tuple[Path, GPT, Tokenizer],
+                                                           tmp_path: Path) -> None:
+    folder, _, tokenizer = student
+    text = f"{PROSE}In 1984, ÀÉ, हिन्दी and don't: 3.14159, 漢字.\r\n\tEnd"
+    found = json.loads(run(python, tmp_path, "-c", LLAMA_CPP, folder / FILE, text).splitlines()[-1])
+    assert found["ids"][1:] == encoding(tokenizer).encode_ordinary(text) != tokenizer.encode(text)

@@ -1,0 +1,85 @@
+"""The student's card: README.md with the front matter that Hugging Face reads, and what a reader has to know."""
+
+import json
+from dataclasses import dataclass
+
+from miniature_memory.core.text import rounded, timestamp
+from miniature_memory.core.version import VERSION
+from miniature_memory.exporting.card import plain
+from model import GPTConfig
+
+TEXT = """
+# {topic}: a student
+
+A language model of {parameters} parameters on the topic "{topic}", made with miniature-memory {version} on {day}. It
+continues texts in the manner of those it learned from; it answers no questions and knows nothing else. It reads the
+last {block_size} tokens.
+
+| model | bits per byte of the validation text |
+|---|---|
+| this student, taught for {minutes:g} min | {bpb} |
+| the full model, which taught it | {full_bpb} |
+
+The full model runs in miniature-memory alone: it has embeddings of n-grams, looks for what followed earlier where the
+same tokens stood, and counts. The student has the stock architecture of Arcee's AFM, {n_layer} layers of {n_embd}. It
+learned half from the text and half from what the full model's network expects in it.
+
+## Use
+
+```python
+from transformers import pipeline
+
+write = pipeline("text-generation", "path/to/this/folder")
+print(write("<|endoftext|>The", max_new_tokens=100, do_sample=True)[0]["generated_text"])
+```
+
+A text begins after the end of another, hence `<|endoftext|>`.{llama_cpp}
+
+## Limits
+
+- It is small: what it writes resembles its texts and is not true.
+- It may repeat passages of its texts, which belong to their authors. Check their licenses before you publish it.
+- Nobody has read all of the texts: they may be wrong, biased, offensive or hold personal data.
+"""
+LLAMA_CPP = """
+
+```
+llama-completion -m model.gguf -p "The" -n 100 -no-cnv
+ollama create student -f Modelfile && ollama run student "The"
+```
+
+Both add `<|endoftext|>` themselves. The weights in `model.gguf` are the same float32 numbers;
+{words}."""
+
+
+@dataclass
+class Facts:
+    """What the card says of a student."""
+
+    topic: str
+    shape: GPTConfig
+    n_parameters: int
+    minutes: float
+    bpb: float | None
+    full_bpb: float | None
+    words: str  # how llama.cpp cuts text into words; "": it cannot
+
+    def describe(self) -> str:
+        return (f"{self.shape.n_layer} layers of {self.shape.n_embd}, {_figure(self.bpb)} bits per byte after "
+                f"{self.minutes:g} min (the full model: {_figure(self.full_bpb)})")
+
+
+def student_card(facts: Facts) -> str:
+    values = {"library_name": "transformers", "pipeline_tag": "text-generation", "license": "other",
+              "license_name": "as-each-text-of-its-training"}
+    lines = (f"{name}: {json.dumps(value)}" for name, value in values.items())
+    topic, shape = plain(facts.topic), facts.shape
+    return "\n".join(("---", *lines, "---", "")) + TEXT.format(
+        topic=topic, parameters=rounded(facts.n_parameters), version=VERSION, day=timestamp()[:10],
+        block_size=shape.block_size, minutes=facts.minutes, bpb=_figure(facts.bpb), full_bpb=_figure(facts.full_bpb),
+        n_layer=shape.n_layer, n_embd=shape.n_embd,
+        llama_cpp=LLAMA_CPP.format(words=facts.words) if facts.words else "")
+
+
+def _figure(bpb: float | None) -> str:
+    return "not measured" if bpb is None else f"{bpb:.3f}"
