@@ -114,7 +114,9 @@ def measured(work: Callable[[], StageStats]) -> StageStats:
     """What `work` returns, with its time and its peak of memory."""
     memory, started = PeakMemory(), time.monotonic()
     memory.start()
-    stats = work()
-    stats.elapsed_sec = round(time.monotonic() - started, 2)
-    stats.peak_mb = round(memory.stop(), 1)
+    try:
+        stats = work()
+    finally:
+        peak_mb = memory.stop()
+    stats.elapsed_sec, stats.peak_mb = round(time.monotonic() - started, 2), round(peak_mb, 1)
     return stats

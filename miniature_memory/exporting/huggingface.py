@@ -37,7 +37,7 @@ def write_huggingface(root: Path, target: Path, args: argparse.Namespace) -> str
     if find_spec("safetensors") is None:
         raise StageError("A Hugging Face folder needs the package safetensors, which is not installed.", "it.",
                          "./setup.sh --with export")
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from miniature_memory.training.checkpoint import State, load_state
 
@@ -55,7 +55,7 @@ def write_huggingface(root: Path, target: Path, args: argparse.Namespace) -> str
     with written_aside(target) as folder:
         check_room(folder, sum(one.nbytes for one in weights.values()))
         folder.mkdir()
-        save_file(weights, folder / WEIGHTS_FILE, {"format": "pt"})
+        (folder / WEIGHTS_FILE).write_bytes(save(weights, {"format": "pt"}))  # save_file() ignores the umask
         for name, content in ((CONFIG_FILE, config_json(state["model_args"], tokenizer)),
                               ("generation_config.json", generation_json(tokenizer))):
             (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
