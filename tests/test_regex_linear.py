@@ -28,6 +28,7 @@ with warnings.catch_warnings():
     import sre_parse
 
 from miniature_memory.core.paths import PROJECT
+from miniature_memory.exporting.huggingface import MODELING
 
 CHARS = 6_000  # of each text; a quadratic pattern takes seconds for three times as many
 CPU_SEC, HANG_SEC = 0.03, 1.0  # for one text: some fifty times what a linear pattern takes; given up after
@@ -60,6 +61,7 @@ class Use(NamedTuple):
 def uses() -> Iterator[Use]:
     """Every pattern of the package with each method that it is used with."""
     paths = [*sorted((PROJECT / "miniature_memory").rglob("*.py")), *sorted(PROJECT.glob("*.py"))]
+    paths = [path for path in paths if path.stem != MODELING]  # it runs in transformers
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
     here = {path: methods_by_name([tree]) for path, tree in trees.items()}
     everywhere = methods_by_name(trees.values())

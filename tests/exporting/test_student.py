@@ -148,9 +148,10 @@ def test_where_llama_cpp_ends_words_elsewhere_is_counted(tokenizer: Tokenizer) -
 @pytest.mark.parametrize("arguments", [["student", "--minutes", "0"], ["student", "--minutes", "nan"],
                                        ["student", "--minutes=-1"], ["bundle", "--minutes", "1"]])
 def test_minutes_are_a_number_for_a_student(tmp_path: Path, arguments: list[str],
-                                            capsys: pytest.CaptureFixture[str]) -> None:
+                                            capsys: pytest.CaptureFixture[str],
+                                            caplog: pytest.LogCaptureFixture) -> None:
     assert export.main([arguments[0], str(tmp_path / "out.tar.gz"), *arguments[1:]]) == ConfigError.exit_code
-    assert "--minutes" in capsys.readouterr().err and not list(tmp_path.iterdir())
+    assert "--minutes" in capsys.readouterr().err + caplog.text and not list(tmp_path.iterdir())
 
 
 def test_without_a_model_nothing_is_left(tmp_path: Path) -> None:
