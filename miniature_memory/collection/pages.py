@@ -85,8 +85,7 @@ def _result_page(root: Path, query: str) -> Page:
 
 
 def _results(found: Answer) -> str:
-    best = f", the best {len(found.results)} of which are" if found.total > len(found.results) else ""
-    said = f"<p>{counted(found.total, 'document')} found{best}:</p>" if found.total else ""
+    said = f"<p>{found.headline()}</p>" if found.total else ""
     items = "".join(map(_item, found.results))
     return said + (f"<ol>{items}</ol>" if items else "") + _note(found.note) + (HOW if not found.total else "")
 

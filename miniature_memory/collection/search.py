@@ -32,6 +32,10 @@ class Answer(NamedTuple):
     results: list[Result]  # the best of them
     note: str  # a sentence about what was not found, or not searched; ""
 
+    def headline(self) -> str:
+        best = f", the best {len(self.results)} of which are" if self.total > len(self.results) else ""
+        return f"{counted(self.total, 'document')} found{best}:" if self.total else ""
+
 
 def search(root: Path, text: str) -> Answer:
     """The documents of a root that a query finds, the best first. Raises ConfigError for a query that is too long, and

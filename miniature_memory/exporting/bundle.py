@@ -34,7 +34,7 @@ from miniature_memory.storage.snapshot import CATALOG
 
 FOLDERS = ("checkpoints/history", "checkpoints", "config")  # of which all files are opened, in this order
 BINS = "data/bins.json"
-SUFFIXES = ("data/suffixes.json", "data/suffixes.bin")  # train writes them in place, and can make them again
+SUFFIXES = ("data/suffixes.json", "data/suffixes.bin")  # train replaces one after the other, and can make them again
 LISTS = ("data/runs.jsonl", "data/samples.jsonl")
 TRIES = 5  # to find bins.json and the catalog in agreement while a run replaces both
 COMPRESSED = (".gz", ".pt")  # endings of files that do not become smaller

@@ -6,8 +6,11 @@ What pages say, such as their hosts and licenses, is a stranger's: in the card i
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from miniature_memory.core.config import Tables
 from miniature_memory.core.text import counted, strip_control, timestamp
 from miniature_memory.core.version import VERSION
 from miniature_memory.exporting.rows import COLUMNS, REJECTED, REJECTED_COLUMNS, Row
@@ -87,8 +90,17 @@ class Facts:
             self.languages[row["language"] or "unknown"] += 1
             self.licenses[row["license"] or "none named"] += 1
 
+    def language_codes(self) -> list[str]:
+        """The languages by ISO 639, the commonest first."""
+        return [code for code, _ in self.languages.most_common() if re.fullmatch("[a-z]{2,3}", code)]
+
     def describe_splits(self) -> str:
         return ", ".join(f"{n:,} {split}" for split, n in self.documents.items())
+
+
+def topic_of(root: Path, tables: Tables) -> str:
+    """What a root is about: its topic in words, else the name of its folder."""
+    return str(tables["run"]["topic"]) or root.resolve().name.replace("-", " ")
 
 
 def card(facts: Facts, suffix: str) -> str:
@@ -104,13 +116,11 @@ def card(facts: Facts, suffix: str) -> str:
 
 
 def _front_matter(facts: Facts, suffix: str) -> str:
-    """YAML, with each value as JSON, which is YAML too."""
     kept = [split for split in facts.documents if split != REJECTED]
     configs: dict[str, tuple[list[str], tuple[str, ...]]] = {"default": (kept, COLUMNS)}
     if REJECTED in facts.documents:
         configs[REJECTED] = ([REJECTED], REJECTED_COLUMNS)
-    languages = [code for code, _ in facts.languages.most_common() if re.fullmatch("[a-z]{2,3}", code)]
-    values = {"pretty_name": plain(facts.topic), "language": languages, "license": "other",
+    values = {"pretty_name": plain(facts.topic), "language": facts.language_codes(), "license": "other",
               "license_name": "as-each-page-names-it", "task_categories": ["text-generation"],
               "size_categories": [_size_category(sum(facts.documents[split] for split in kept))],
               "configs": [{"config_name": name, "data_files": [
@@ -119,6 +129,11 @@ def _front_matter(facts: Facts, suffix: str) -> str:
               "dataset_info": [{"config_name": name, "features": [
                   {"name": column, "dtype": "string"} for column in columns]}
                   for name, (_, columns) in configs.items()]}
+    return front_matter(values)
+
+
+def front_matter(values: Mapping[str, object]) -> str:
+    """What hubs read at the top of a card: YAML, with each value as JSON, which is YAML too; without empty ones."""
     lines = (f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in values.items() if value)
     return "\n".join(("---", *lines, "---", ""))
 

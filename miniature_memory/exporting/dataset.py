@@ -13,7 +13,7 @@ from miniature_memory.core.paths import command, shown
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.text import counted
 from miniature_memory.exporting.aside import written_aside
-from miniature_memory.exporting.card import Facts, card
+from miniature_memory.exporting.card import Facts, card, topic_of
 from miniature_memory.exporting.rows import (
     COLUMNS,
     REJECTED,
@@ -38,7 +38,7 @@ def write_dataset(root: Path, target: Path, args: argparse.Namespace) -> str:
                          "./setup.sh --with export, or add --json-lines")
     tables = read_tables(root, args.config, args.overrides)
     config: CleanConfig = build_config(CleanConfig, "clean", tables)
-    topic = tables["run"]["topic"] or root.resolve().name.replace("-", " ")
+    topic = topic_of(root, tables)
     facts = Facts(topic, config.mask_personal_data)
     with Catalog(root, read_only=True) as catalog:
         n_documents = clean_documents.count(catalog)

@@ -17,7 +17,7 @@ from miniature_memory.core.paths import PROJECT, command, shown
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.text import counted, rounded
 from miniature_memory.exporting.aside import check_room, written_aside
-from miniature_memory.exporting.card import Facts
+from miniature_memory.exporting.card import Facts, topic_of
 from miniature_memory.exporting.model_card import model_card
 from miniature_memory.exporting.rows import kept_rows
 from miniature_memory.exporting.tokenizer_json import write_tokenizer
@@ -50,7 +50,7 @@ def write_huggingface(root: Path, target: Path, args: argparse.Namespace) -> str
         raise StageError("The release was trained with an earlier tokenizer.",
                          f"the one in {shown(root / 'data/tokenizer')}.",
                          f"train one for it with {command('run.py', root, '--only train')}")
-    topic = read_tables(root, args.config, args.overrides)["run"]["topic"] or root.resolve().name.replace("-", " ")
+    topic = topic_of(root, read_tables(root, args.config, args.overrides))
     weights = {OUR_PREFIX + name: value.float().contiguous() for name, value in state["model"].items()}
     with written_aside(target) as folder:
         check_room(folder, sum(one.nbytes for one in weights.values()))

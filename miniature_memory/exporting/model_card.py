@@ -1,16 +1,14 @@
 """The model card: README.md with the front matter that Hugging Face's hub reads, and what a reader has to know."""
 
-import json
-import re
 from typing import Any
 
 from miniature_memory.core.text import counted, rounded, timestamp
 from miniature_memory.core.version import VERSION
-from miniature_memory.exporting.card import Facts, plain, table
+from miniature_memory.exporting.card import Facts, front_matter, plain, table
 from miniature_memory.storage.disk import in_words
 from miniature_memory.training.tokenizer import Tokenizer
 
-TEXT = """\
+TEXT = """
 # {topic}
 
 A language model of {parameters} parameters that continues texts on the topic "{topic}". It was trained from random
@@ -72,7 +70,9 @@ def model_card(release: dict[str, Any], tokenizer: Tokenizer, facts: Facts, n_pa
             "training": f"{counted(release['iter_num'], 'iteration')}, {rounded(release['tokens_seen'])} tokens read"}
     tables = (table("split", facts.documents, facts.text_bytes), table("host", facts.hosts),
               table("language", facts.languages), table("license, as pages name it", facts.licenses))
-    return _front_matter(facts) + TEXT.format(
+    head = {"language": facts.language_codes(), "license": "other", "license_name": "as-each-page-names-it",
+            "library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["miniature-memory"]}
+    return front_matter(head) + TEXT.format(
         topic=plain(facts.topic), parameters=rounded(n_parameters), version=VERSION, day=timestamp()[:10],
         documents=counted(facts.documents.total(), "document"), size=in_words(facts.text_bytes.total()),
         rows="\n".join(f"| {name} | {value} |" for name, value in rows.items()), bits=_bits(release["scores"]),
@@ -87,12 +87,3 @@ def _bits(scores: dict[str, float | None]) -> str:
     if network is None:
         return f"It predicts validation text at {whole:.3f} bits per byte."
     return MIXED.format(network=network, whole=whole)
-
-
-def _front_matter(facts: Facts) -> str:
-    """YAML, with each value as JSON, which is YAML too."""
-    languages = [code for code, _ in facts.languages.most_common() if re.fullmatch("[a-z]{2,3}", code)]
-    values = {"language": languages, "license": "other", "license_name": "as-each-page-names-it",
-              "library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["miniature-memory"]}
-    lines = (f"{name}: {json.dumps(value)}" for name, value in values.items() if value)
-    return "\n".join(("---", *lines, "---", "", ""))

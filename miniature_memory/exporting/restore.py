@@ -50,7 +50,7 @@ def restore_bundle(root: Path, target: Path, args: argparse.Namespace) -> str:
                           "--topic WORDS")
     try:
         if not stat.S_ISREG(os.stat(target).st_mode):
-            raise not_whole(target, "it is no file")
+            raise not_whole(target, "it is not a file")
         stream = open(target, "rb")  # noqa: SIM115 (an error of it is not one of the root)
     except OSError as error:
         raise cannot_read(shown(target), error) from None

@@ -34,8 +34,8 @@ def kept_rows(catalog: Catalog) -> Iterator[Row]:
 
 
 def rejected_rows(catalog: Catalog, config: CleanConfig) -> Iterator[Row]:
-    """The rejected documents with the reason, masked as clean masks what it keeps. Those that are not whole, and those
-    that were kept since, are left out."""
+    """The rejected documents with the reason, masked as clean masks what it keeps. It leaves out those that are
+    not whole and those that have been kept since."""
     for line in read_lines(catalog.root / REJECTED_FILE, last_bytes=1 << 62):
         row = documents.with_id(catalog, str(line.get("id", "")))
         if row is None or clean_documents.find(catalog, row["id"]):

@@ -18,6 +18,7 @@ from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.paths import shown
 from miniature_memory.exporting.aside import written_aside
+from miniature_memory.exporting.card import topic_of
 
 DEFAULT_MINUTES = 5.0
 MOST_COMPARED = 1 << 20  # tokens of the validation text, in which llama.cpp's words are compared with ours
@@ -43,7 +44,7 @@ def write_student(root: Path, target: Path, args: argparse.Namespace) -> str:
     tables = read_tables(root, args.config, args.overrides)
     config: TrainConfig = dataclasses.replace(build_config(TrainConfig, "train", tables), max_minutes=minutes)
     loaded, bins = load_model(root), open_bins(root, 0)
-    topic = tables["run"]["topic"] or root.resolve().name.replace("-", " ")
+    topic = topic_of(root, tables)
     with written_aside(target) as folder:
         student = Student(config, folder.parent / "student", bins, loaded.model, started)
         student.learn()

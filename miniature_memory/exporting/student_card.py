@@ -1,11 +1,10 @@
 """The student's card: README.md with the front matter that Hugging Face reads, and what a reader has to know."""
 
-import json
 from dataclasses import dataclass
 
 from miniature_memory.core.text import rounded, timestamp
 from miniature_memory.core.version import VERSION
-from miniature_memory.exporting.card import plain
+from miniature_memory.exporting.card import front_matter, plain
 from model import GPTConfig
 
 TEXT = """
@@ -72,9 +71,8 @@ class Facts:
 def student_card(facts: Facts) -> str:
     values = {"library_name": "transformers", "pipeline_tag": "text-generation", "license": "other",
               "license_name": "as-each-text-of-its-training"}
-    lines = (f"{name}: {json.dumps(value)}" for name, value in values.items())
     topic, shape = plain(facts.topic), facts.shape
-    return "\n".join(("---", *lines, "---", "")) + TEXT.format(
+    return front_matter(values) + TEXT.format(
         topic=topic, parameters=rounded(facts.n_parameters), version=VERSION, day=timestamp()[:10],
         block_size=shape.block_size, minutes=facts.minutes, bpb=_figure(facts.bpb), full_bpb=_figure(facts.full_bpb),
         n_layer=shape.n_layer, n_embd=shape.n_embd,

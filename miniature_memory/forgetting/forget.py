@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from miniature_memory.cleaning.minhash import keys_of, normalized_words
-from miniature_memory.storage import clean_documents, forgotten, growth, rewriting
+from miniature_memory.storage import clean_documents, forgotten, full_text, growth, rewriting
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import write_aside
 from miniature_memory.storage.forgotten import Forgotten, Found
@@ -25,7 +25,7 @@ BINS = ("data/train.bin", "data/val.bin")
 SAMPLES = "data/samples.jsonl"
 # What is made again from the clean documents that are left, by whoever needs it; a rebuild of clean begins again
 DERIVED = ("data/suffixes.bin", "data/suffixes.json", "data/report.html", "data/rebuild",
-           *(f"data/index.sqlite3{ending}" for ending in ("", "-wal", "-shm")))
+           *full_text.FILES)
 QUOTE_WORDS = 8  # in a row, by which a sample quotes a document. Guess
 
 

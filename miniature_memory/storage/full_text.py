@@ -32,6 +32,7 @@ from miniature_memory.storage.errors import explained
 logger = logging.getLogger(__name__)
 
 INDEX = "data/index.sqlite3"
+FILES = tuple(INDEX + ending for ending in ("", "-wal", "-shm"))
 VERSION = 1  # of what is in it; an index of another one is made again
 GROUP_BYTES = 16 << 20  # of text per transaction: what a kill costs, about a second. The memory grows with it
 MOST_FREE = 0.1  # of the pages of the file, which FTS5 leaves behind when it merges segments. Guess
@@ -172,8 +173,8 @@ def _continues(db: sqlite3.Connection, catalog: Catalog) -> bool:
 
 def remove(root: Path) -> None:
     """Remove the index: a search that is under way still reads it to its end."""
-    for suffix in ("", "-wal", "-shm"):
-        (root / (INDEX + suffix)).unlink(missing_ok=True)
+    for name in FILES:
+        (root / name).unlink(missing_ok=True)
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from miniature_memory.collection.search import Answer, Result, search
 from miniature_memory.core.errors import EXIT_DONE
-from miniature_memory.core.text import counted
 from miniature_memory.storage.full_text import BEGIN, END
 from miniature_memory.views.status import WIDTH
 
@@ -29,8 +28,7 @@ def facts(answer: Answer) -> dict[str, object]:
 def screen(answer: Answer, is_terminal: bool) -> str:
     lines = []
     if answer.total:
-        best = f", the best {len(answer.results)} of which are" if answer.total > len(answer.results) else ""
-        lines += [f"{counted(answer.total, 'document')} found{best}:", ""]
+        lines += [answer.headline(), ""]
     for n, result in enumerate(answer.results, 1):
         lines += [*_shown(f"{n:>2}  ", result), ""]
     lines += _wrapped("", answer.note)

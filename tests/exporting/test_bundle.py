@@ -342,7 +342,7 @@ def test_what_is_no_archive(tmp_path: Path, ending: str, data: bytes) -> None:
     (tmp_path / f"folder{ending}").mkdir()
     with pytest.raises(StageError, match="is not a whole bundle"):
         restore_bundle(tmp_path / "new", tmp_path / f"b{ending}", ARGS)
-    with pytest.raises(StageError, match="is no file"):
+    with pytest.raises(StageError, match="is not a file"):
         restore_bundle(tmp_path / "new", tmp_path / f"folder{ending}", ARGS)
 
 
