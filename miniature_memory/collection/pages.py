@@ -20,6 +20,7 @@ from miniature_memory.collection.query import MOST_CHARS
 from miniature_memory.collection.search import Answer, Result, search, title_of
 from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.core.errors import ConfigError, StageError
+from miniature_memory.core.paths import LOOK
 from miniature_memory.core.text import counted, hostname, strip_control
 from miniature_memory.storage import clean_documents
 from miniature_memory.storage.catalog import Catalog
@@ -58,7 +59,8 @@ def answer(root: Path, target: str, nonce: str) -> tuple[int, bytes]:
     title = " · ".join(dict.fromkeys(filter(None, [page.query or page.heading, "Collection"])))
     html = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(title), heading=escape(page.heading), query=escape(page.query), content=page.content, nonce=nonce,
-        most=MOST_CHARS, current='aria-current="page"' if path == PATHS[0] else "")
+        look=LOOK.read_text(encoding="utf-8"), most=MOST_CHARS,
+        current='aria-current="page"' if path == PATHS[0] else "")
     return page.status, html.encode()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from miniature_memory.core.errors import cannot_write
 
 PROJECT = Path(__file__).resolve().parents[2]
+LOOK = PROJECT / "miniature_memory/core/look.css"  # of every page
 DEMO = PROJECT / "demo"  # the root of run.py --demo
 TOPICS = "topics"  # the folder of the topics' folders
 MAX_NAME_BYTES = 60  # of a topic's folder; file systems take 255

@@ -33,6 +33,7 @@ from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import EPSILON
 from miniature_memory.sampling.generation import Network, load_network
 from miniature_memory.sampling.playground import MOST_PROMPT_CHARS, examples
+from miniature_memory.sampling.playground import style as playground_style
 from miniature_memory.storage import documents
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import QUERIES, read_list
@@ -64,7 +65,8 @@ def write_page(root: Path, target: Path) -> int:
 
 
 def page(root: Path, network: Network, config: SampleConfig, topic: str) -> bytes:
-    style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    own_style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style = playground_style() + own_style
     weights = base64.b64encode(float16_weights(network.model, root))
     facts = facts_of(root, network, config) | {"weights": len(weights)}
     said = {name: escape(strip_control(text)) for name, text in sentences(root, network, topic).items()}

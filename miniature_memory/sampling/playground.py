@@ -18,6 +18,7 @@ import numpy as np
 
 from miniature_memory.core.config import build_config
 from miniature_memory.core.errors import ConfigError, StageError
+from miniature_memory.core.paths import LOOK
 from miniature_memory.core.text import strip_control
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import softmax
@@ -30,11 +31,22 @@ from miniature_memory.training.checkpoint import State, load_state
 logger = logging.getLogger(__name__)
 
 PAGE = Path(__file__).with_name("playground.html")
+WRITING = Path(__file__).with_name("writing.css")
 MOST_PROMPT_CHARS = 20_000  # the model sees about the last two hundred words
 MOST = {"max_new_tokens": 2000, "temperature": 5.0, "repetition_penalty": 5.0, "num_samples": 1}
 MOST_STOPS, MOST_STOP_CHARS = 8, 100
 OTHERS = 6  # most likely tokens, shown next to the chosen one
 NOTHING = np.empty(0, np.float32)
+
+
+def style() -> str:
+    """What this page and that of export.py html have in common."""
+    return "".join(path.read_text(encoding="utf-8") for path in (LOOK, WRITING))
+
+
+def page(nonce: str) -> bytes:
+    """nonce: of style and script, in the policy of the page."""
+    return PAGE.read_text(encoding="utf-8").replace("LOOK", style()).replace("NONCE", nonce).encode()
 
 
 def model_files(root: Path) -> dict[str, Path]:

@@ -122,8 +122,7 @@ class Handler(BaseHTTPRequestHandler):
         root, config = self.server.root, self.server.config
         if self.path == "/":
             nonce = secrets.token_urlsafe(16)
-            page = playground.PAGE.read_text(encoding="utf-8").replace("NONCE", nonce)
-            self._send(200, "text/html; charset=utf-8", page.encode(),
+            self._send(200, "text/html; charset=utf-8", playground.page(nonce),
                        **{"Content-Security-Policy": POLICY.format(nonce)})
         elif self.path == "/models":
             self._send_json(200, {"models": playground.list_models(root), "settings": vars(config),
