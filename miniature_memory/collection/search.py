@@ -33,7 +33,7 @@ class Answer(NamedTuple):
     note: str  # a sentence about what was not found, or not searched; ""
 
     def headline(self) -> str:
-        best = f", the best {len(self.results)} of which are" if self.total > len(self.results) else ""
+        best = f"; the best {len(self.results)}" if self.total > len(self.results) else ""
         return f"{counted(self.total, 'document')} found{best}:" if self.total else ""
 
 
