@@ -2,12 +2,18 @@
 
     .venv/bin/python -m bench.real_text --root demo --seconds 10 40 300 --seeds 3 --nanogpt DIR     the plays
     .venv/bin/python -m bench.real_text --root DIR --documents                                      bench.page_text's
+    .venv/bin/python -m bench.real_text --nights 5 --parts 4 --no-compressors --seconds 300         the same text again
 
 For each number of seconds and each seed, a new model is made by `train.py --set train.max_minutes=...` from the bins of
 --root: `seconds` are those of the whole process. Its release is measured on the whole validation text: `windows` and
 `network` as it says itself (val_bpb and val_bpb_network: the network reads windows of block_size tokens, the counts
 each document from its beginning); `documents` and `documents_network` document by document, where the network, too, has
 at least half a window before each token.
+
+--nights N trains for the longest of --seconds N times, each from the checkpoint of the night before, on the same text,
+and measures val_bpb. --parts N lets the last of these models learn while it is scored, as compressors do: the
+validation text comes in N parts; for a tenth of the seconds, a release trains on those before it. --seeds 0 leaves the
+table out.
 
 A compressor's figure is what the validation text adds to the compressed training text, per byte; with --documents, what
 each of --sample documents adds, nothing carried from one to the next. Compressors learn while they read. Seconds are
@@ -38,6 +44,7 @@ from bench.vocabulary import documents_of
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.counting.mixture import Stretch, log_softmax
 from miniature_memory.sampling.generation import Loaded, load_model
+from miniature_memory.training import tokenizer as tokenizers
 from miniature_memory.views import plots
 
 TRIAL_ITERS = 250  # of nanoGPT, to measure how many fit into the time; it saves a checkpoint after so many
@@ -50,21 +57,60 @@ COMPRESSORS = {  # name -> command, which compresses FILE into OUT
 # --- ours ----------------------------------------------------------------------------------------
 
 
+def copy_bins(source: Path, folder: str) -> Path:
+    root = Path(folder) / "root"
+    shutil.copytree(source / "data", root / "data", ignore=shutil.ignore_patterns("pages", "raw", "*.sqlite3*"))
+    return root
+
+
+def train(root: Path, seconds: float, settings: list[str]) -> dict[str, Any]:
+    """What the release holds after so many seconds of train.py."""
+    subprocess.run([sys.executable, str(PROJECT / "train.py"), "--root", str(root), "--quiet",
+                    *(f"--set=train.{one}" for one in [f"max_minutes={seconds / 60}", *settings])],
+                   check=True, stdout=subprocess.DEVNULL)
+    release: dict[str, Any] = torch.load(root / "checkpoints/release.pt", weights_only=True)
+    return release
+
+
 def train_ours(source: Path, seconds: float, seed: int, settings: list[str]) -> dict[str, Any]:
     """The figures of a release that train.py makes in so many seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "root"
-        shutil.copytree(source / "data", root / "data", ignore=shutil.ignore_patterns("pages", "raw", "*.sqlite3*"))
-        command = [sys.executable, str(PROJECT / "train.py"), "--root", str(root), "--quiet",
-                   *(f"--set=train.{one}" for one in [f"max_minutes={seconds / 60}", f"seed={seed}", *settings])]
-        began = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        root, began = copy_bins(source, folder), time.perf_counter()
+        scores = train(root, seconds, [f"seed={seed}", *settings])["scores"]
         spent = time.perf_counter() - began
-        scores = torch.load(root / "checkpoints/release.pt", weights_only=True)["scores"]
         documents = score_documents(root)
     found = {"windows": scores["val_bpb"], "network": scores.get("val_bpb_network"), **documents}
     return {name: round(value, 4) for name, value in found.items() if value} | {
         "seconds": round(spent, 1), "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3)}
+
+
+def train_nights(source: Path, seconds: float, nights: int, parts: int, settings: list[str]) -> dict[str, Any]:
+    """val_bpb of each night's training on the same text; then that of a model which learns the validation text, too."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, found = copy_bins(source, folder), []
+        for _ in range(nights):
+            found.append(round(train(root, seconds, settings)["history"][-1]["val_bpb"], 4))
+            print(f"night {len(found)}: {found[-1]}", file=sys.stderr, flush=True)
+        return {"nights": found} | ({"dynamic": score_dynamic(root, seconds / 10, parts, settings)} if parts else {})
+
+
+def score_dynamic(root: Path, seconds: float, parts: int, settings: list[str]) -> float:
+    """Bits per byte of the validation text in `parts`, each scored by a release that has trained on those before it."""
+    tokenizer, info = tokenizers.load(root / "data/tokenizer"), json.loads((root / "data/bins.json").read_text())
+    sizes = tokenizer.token_bytes()
+    train_ids, val_ids = (np.fromfile(root / f"data/{name}.bin", dtype="<u2") for name in ("train", "val"))
+    ends = np.flatnonzero(val_ids == tokenizer.eot_token) + 1
+    cuts = [ends[round(len(ends) * i / parts) - 1] for i in range(1, parts)]
+    bits = 0.0
+    for part in np.split(val_ids, cuts):
+        part.tofile(root / "data/val.bin")
+        train_ids.tofile(root / "data/train.bin")
+        info["growth"].append({**info["growth"][-1], "train_tokens": len(train_ids), "val_tokens": len(part)})
+        (root / "data/bins.json").write_text(json.dumps(info))
+        scores = train(root, seconds, settings)["scores"]
+        bits += scores["val_bpb"] * int(sizes[part].sum())
+        train_ids = np.concatenate((train_ids, part))
+    return round(bits / int(sizes[val_ids].sum()), 4)
 
 
 @torch.no_grad()
@@ -152,6 +198,8 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=PROJECT / "demo", metavar="DIR")
     parser.add_argument("--seconds", type=float, nargs="*", default=[10.0, 40.0, 300.0])
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--nights", type=int, default=0)
+    parser.add_argument("--parts", type=int, default=0)
     parser.add_argument("--documents", action="store_true", help="compressors document by document")
     parser.add_argument("--sample", type=int, default=30, help="how many of them")
     parser.add_argument("--no-compressors", action="store_true")
@@ -162,11 +210,12 @@ def main() -> None:
     args = parser.parse_args()
     texts = {name: documents_of(args.root, name) for name in ("train", "val")}
     ours: dict[str, Any] = {}
-    for seconds in args.seconds:
+    for seconds in args.seconds if args.seeds else []:
         runs = [train_ours(args.root, seconds, 1337 + i, args.set) for i in range(args.seeds)]
         for run in runs:
             print(f"{seconds:g} s: {run}", file=sys.stderr, flush=True)
         ours[f"{seconds:g}"] = {name: median(run[name] for run in runs) for name in runs[0]}
+    repeated = train_nights(args.root, max(args.seconds), args.nights, args.parts, args.set) if args.nights else {}
     peers: dict[str, Any] = {}
     commands = {name: command for name, command in COMPRESSORS.items() if shutil.which(command[0])}
     if args.paq:
@@ -179,7 +228,7 @@ def main() -> None:
                                        max(args.seconds))
     if args.svg:
         args.svg.write_text(draw(ours, peers, "documents" if args.documents else "windows"), encoding="utf-8")
-    print(json.dumps({"bench": "real_text", "ours": ours, **peers}))
+    print(json.dumps({"bench": "real_text", "ours": ours, **repeated, **peers}))
 
 
 if __name__ == "__main__":
