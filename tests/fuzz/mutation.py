@@ -4,8 +4,9 @@ import random
 from collections.abc import Sequence
 
 INTERESTING = [b"\0", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\r", b"\n\n", b"<", b">", b"<!--", b"]]>",
-               b"&", b"&#x", b'"', b"'", b"\\", b"%", b"%zz", b"{", b"}", b"[[", b"..", b"//", b"://", b":", b"-1", b"1e999",
-               b"NaN", b"null", b"9" * 25, b"<p>" * 50, b"(" * 50, b"a" * 300, "\u2028".encode(), "\u017f".encode()]
+               b"&", b"&#x", b'"', b"'", b"\\", b"%", b"%zz", b"{", b"}", b"[[", b"..", b"//", b"://", b":", b"-1",
+               b"1e999", b"NaN", b"null", b"9" * 25, b"<p>" * 50, b"(" * 50, b"a" * 300, "\u2028".encode(),
+               "\u017f".encode()]
 MOST_BYTES = 20_000
 
 
