@@ -33,3 +33,14 @@ def damaged(seeds: Sequence[bytes], number: int) -> bytes:
             case _:
                 data[at:end] = chance.randbytes(end - at)
     return bytes(data[:MOST_BYTES])
+
+
+def grown(seeds: Sequence[bytes], number: int, n_bytes: int) -> bytes:
+    """One of the seeds in which a short piece of it, or an interesting one, stands so often that it has n_bytes; the
+    number alone decides which piece, and where."""
+    chance = random.Random(number)
+    data = chance.choice(seeds)
+    at = chance.randrange(len(data) + 1)
+    piece = chance.choice([data[at:at + chance.randint(1, 20)], chance.choice(INTERESTING)]) or b" "
+    rest = data[at + len(piece):] if chance.random() < 0.5 else b""
+    return data[:at] + piece * (n_bytes // len(piece)) + rest
