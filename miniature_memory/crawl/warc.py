@@ -124,7 +124,7 @@ def archived_page(member: bytes, url: str, max_bytes: int) -> tuple[Fetched, str
         found = browser_url(record.rec_headers.get_header("WARC-Target-URI") or "")
         headers: Iterable[tuple[str, str]] = record.http_headers.headers if record.http_headers else []
         payload = record.raw_stream.read()
-    except (ArchiveLoadFailed, StopIteration, ValueError, AttributeError, OSError, EOFError):  # the fourth: warcio's
+    except (ArchiveLoadFailed, StopIteration, ValueError, AttributeError, OverflowError, OSError, EOFError):  # warcio's
         raise FetchError("bad_archive_record") from None
     status = record.http_headers.get_statuscode() if headers else ""
     if record.rec_type != "response" or url_key(found) != url_key(url) or status not in map(str, PAGE_STATUSES):

@@ -40,7 +40,7 @@ def read_warc(path: Path) -> Iterator[Input]:
             yield from _inputs_of(stream, Input(name, "", None, source=name))
     except OSError as error:
         raise unreadable(path, error, "a WARC file") from None
-    except (ArchiveLoadFailed, EOFError, ValueError, zstandard.ZstdError) as error:
+    except (ArchiveLoadFailed, EOFError, ValueError, OverflowError, zstandard.ZstdError) as error:
         raise _damaged(path, " ".join(strip_control(str(error)).split())[:100]) from None
     except AttributeError:  # warcio's
         raise _damaged(path, "a record without an address") from None
@@ -50,7 +50,7 @@ def split_warc(stream: BinaryIO, origin: Input) -> Iterator[Input]:
     """A WARC file among files of other kinds, whose damage is counted and ends nothing."""
     try:
         yield from _inputs_of(seekable(stream), origin)
-    except (ArchiveLoadFailed, zstandard.ZstdError):
+    except (ArchiveLoadFailed, OverflowError, zstandard.ZstdError):  # the second: a length without end
         raise Unreadable("damaged") from None
 
 

@@ -13,6 +13,8 @@ from miniature_memory.extraction.white_space import break_kept_lines
 
 _TAG = re.compile(r"</?([a-zA-Z][^\s<>/]*+)[^<>]*+>")
 _MARKUP = re.compile(r"\s*+<[a-zA-Z!/]")
+_NOT_XML = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_REFERENCE = re.compile(r"&#(?:[xX]0*([0-9a-fA-F]{1,6})(?![0-9a-fA-F])|0*([0-9]{1,7})(?![0-9]));?")
 _SAME_WHEN_FLAT = SKIPPED | {"html", "body", "a", "br", *HEADINGS}
 
 
@@ -22,8 +24,7 @@ def parse(html: str) -> etree._Element | None:
     What the tree says in forms that only a browser turns into text is turned into text: formulas, code with an element
     per line, line breaks that CSS keeps; marks of notes, glosses and links to edit are dropped.
     """
-    data = html.replace("\x00", "").encode("utf-8", "replace")
-    root = _tree(data)
+    root = _tree(html)
     if root is not None:
         found = Survey(root)
         for noscript in found.all("noscript"):
@@ -31,25 +32,32 @@ def parse(html: str) -> etree._Element | None:
         write_out_mathematics(found)
         drop_marks(found)
         keep_code_lines(found)
-        break_kept_lines(root, found, data)
+        break_kept_lines(root, found, html.encode("utf-8", "replace"))
     return root
 
 
-def _tree(data: bytes) -> etree._Element | None:
-    if not data.strip():
+def _tree(html: str) -> etree._Element | None:
+    """Without the characters that XML does not allow: the parser lets them pass, and then takes them from nobody."""
+    html = _REFERENCE.sub(_allowed, _NOT_XML.sub("", html.replace("\f", " ")))
+    if not html.strip():
         return None
     parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
     try:
-        return etree.fromstring(data, parser)
+        return etree.fromstring(html.encode(), parser)
     except (etree.LxmlError, ValueError, AssertionError):
         return None
+
+
+def _allowed(reference: re.Match[str]) -> str:
+    code = int(reference[1], 16) if reference[1] else int(reference[2])
+    return "" if code > 0x10ffff or _NOT_XML.match(chr(code)) else reference[0]
 
 
 def _read_noscript(noscript: etree._Element) -> None:
     """A page saved by a browser has the content of its <noscript> as text; it is markup."""
     text = noscript.text or ""
     if _MARKUP.match(text) and not len(noscript):
-        inner = _tree(f"<div>{text}</div>".encode("utf-8", "replace"))
+        inner = _tree(f"<div>{text}</div>")
         noscript.text = ""
         if inner is not None:
             noscript.append(next(inner.iter("div")))
