@@ -7,7 +7,7 @@ Writes  data/suffixes.bin, .json    where each n-gram of train.bin stands; deriv
         checkpoints/release.pt      a branch of it whose learning rate fell to zero: the model to use
         checkpoints/history/*.pt    small copies of the last releases, for the playground
         checkpoints/ckpt.json       what ckpt.pt holds, for people
-Alone   python3 train.py --set train.max_minutes=30
+Alone   python3 train.py --set train.max_minutes=30; in several processes: docs/cluster_training.md
 
 A run has three phases: at the stable rate, the decay, the release. nanoGPT's bins train too, with
 --set train.vocab_size=N where there is no bins.json.
@@ -41,6 +41,7 @@ from miniature_memory.core.text import counted, rounded
 from miniature_memory.training.bins import open_bins
 from miniature_memory.training.checkpoint import State, rename_history
 from miniature_memory.training.config import TrainConfig
+from miniature_memory.training.distributed import joined, rank_and_size
 from miniature_memory.training.evaluation import format_scores
 from miniature_memory.training.releases import load_release, make_release, stop_reason, update_counts
 from miniature_memory.training.trainer import Trainer
@@ -61,10 +62,20 @@ def train(config: TrainConfig, root: Path, started: float, on_iteration: Callabl
 
     started: when the process started, by `clock`.
     """
-    rename_history(root)
-    trainer = Trainer(config, root, open_bins(root, config.vocab_size), started, on_iteration, clock)
+    bins = open_bins(root, config.vocab_size)
+    with joined(config, bins) as team:
+        trainer = Trainer(config, root, bins, started, on_iteration, clock, team)
+        for decayed in team.iterations():  # of a process that follows
+            trainer.iterate(decayed)
+        return lead(trainer, config)
+    return StageStats("train")  # of a process that followed until the end
+
+
+def lead(trainer: Trainer, config: TrainConfig) -> StageStats:
+    """What one process does alone: decide, save, evaluate and release."""
+    rename_history(trainer.root)
     log_model(trainer, config)
-    released = load_release(root, trainer.bins)
+    released = load_release(trainer.root, trainer.bins)
     if released and (reason := stop_reason(trainer, released)):
         logger.info("training skipped: %s", reason)
         if config.counts or released.get("gate"):
@@ -77,15 +88,17 @@ def train(config: TrainConfig, root: Path, started: float, on_iteration: Callabl
 
 
 def log_model(trainer: Trainer, config: TrainConfig) -> None:
-    shape, threads = trainer.model.config, torch.get_num_threads()
+    shape, n_processes = trainer.model.config, trainer.team.size
+    threads = counted(torch.get_num_threads(), "thread")
+    if n_processes > 1:
+        threads += f" in each of {n_processes} processes"
     start = (f"continues from iteration {trainer.iter_num:,}, where the learning rate began to fall"
              if trainer.iter_num else "starts at iteration 0")
     logger.info("the model has %d layer%s of %d%s, %.1f M parameters (%.1f M of them a table of n-grams); it trains in "
-                "%s on %s (%d thread%s), takes about %d MB and %s", shape.n_layer, "s" * (shape.n_layer != 1),
+                "%s on %s (%s), takes about %d MB and %s", shape.n_layer, "s" * (shape.n_layer != 1),
                 shape.n_embd, " (sized to the time budget)" if trainer.is_fresh and config.size == "auto" else "",
                 trainer.model.num_parameters() / 1e6, shape.table_rows * shape.n_embd / 1e6,
-                str(trainer.dtype).removeprefix("torch."), trainer.device, threads, "s" * (threads != 1),
-                trainer.memory_mb, start)
+                str(trainer.dtype).removeprefix("torch."), trainer.device, threads, trainer.memory_mb, start)
 
 
 # --- phase 1: the stable learning rate -----------------------------------------------------------
@@ -161,7 +174,8 @@ def make_stats(trainer: Trainer, released: State, reason: str = "") -> StageStat
         "epoch": round(position.epoch + position.index / max(1, len(trainer.batches.starts)), 2),
         "growth_step": len(trainer.bins.growth), "parameters": trainer.model.num_parameters(),
         "device": trainer.device, "dtype": str(trainer.dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(), "memory_estimate_mb": trainer.memory_mb, "stop_reason": reason,
+        "processes": trainer.team.size, "threads": torch.get_num_threads(), "memory_estimate_mb": trainer.memory_mb,
+        "stop_reason": reason,
     }
     facts["summary"] = f"skipped: {reason}" if reason else (
         f"{counted(trainer.iter_num, 'iteration')}, {rounded(trainer.tokens_seen)} tokens, "
@@ -171,7 +185,7 @@ def make_stats(trainer: Trainer, released: State, reason: str = "") -> StageStat
 
 
 def main(argv: list[str] | None = None) -> int:
-    return stage_main(run, TrainConfig, "train", argv)
+    return stage_main(run, TrainConfig, "train", argv, follows=rank_and_size()[0] > 0)
 
 
 if __name__ == "__main__":

@@ -32,11 +32,14 @@ class _Masking(logging.Formatter):
         return text
 
 
-def start_logging(root: Path, quiet: bool) -> None:
-    """Log to stderr and to data/run.log. Only run.py's own start, or that of a stage run alone, rotates the file."""
+def start_logging(root: Path | None, quiet: bool) -> None:
+    """Log to stderr and to data/run.log. Only run.py's own start, or that of a stage run alone, rotates the file.
+
+    root: None leaves the file to another process.
+    """
     if quiet:
         os.environ[HIDE_BARS_VARIABLE] = "1"
-    path = root / "data" / "run.log"
+    path = root / "data" / "run.log" if root else Path(os.devnull)
     with contextlib.suppress(OSError):
         if LOCK_FD_VARIABLE not in os.environ and path.stat().st_size > LOG_BYTES:
             for n in range(LOG_FILES - 1, 0, -1):

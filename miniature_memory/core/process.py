@@ -18,6 +18,8 @@ from miniature_memory.core.paths import make_folder
 
 LOCK_FD_VARIABLE = "MINIATURE_MEMORY_LOCK_FD"  # the descriptor on which run.py holds the lock for its stages
 
+TORCHRUN_VARIABLE = "TORCHELASTIC_RUN_ID"  # set for what torchrun starts
+
 # --- signals -------------------------------------------------------------------------------------
 
 
@@ -180,8 +182,8 @@ def lock_holder(root: Path) -> str:
 
 
 def die_with_parent() -> None:
-    """Under run.py: stop as if by SIGTERM when run.py is gone, so that kill -9 leaves no stage behind."""
-    if LOCK_FD_VARIABLE not in os.environ:
+    """Under run.py or torchrun: stop as if by SIGTERM when it is gone, so that kill -9 leaves no stage behind."""
+    if LOCK_FD_VARIABLE not in os.environ and TORCHRUN_VARIABLE not in os.environ:
         return
     parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))  # run.py may be gone before we ask
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -75,9 +76,11 @@ class View(typing.NamedTuple):
 
 
 def stage_main(run: Callable[..., StageStats], config_class: type, stage: str, argv: list[str] | None = None,
-               views: Mapping[str, View] | None = None, options: Mapping[str, Mapping[str, Any]] | None = None) -> int:
+               views: Mapping[str, View] | None = None, options: Mapping[str, Mapping[str, Any]] | None = None,
+               follows: bool = False) -> int:
     """The command line of one stage: read the configuration, take the lock, run; with --json print the StageStats.
 
+    follows: another process does the same in this root, has its lock and writes its log; this one prints errors alone.
     options: further flags, as add_argument() takes them, whose values `run` gets by their names.
     """
     parser = ArgumentParser(f"{stage}.py", sys.modules[run.__module__].__doc__)
@@ -97,13 +100,13 @@ def stage_main(run: Callable[..., StageStats], config_class: type, stage: str, a
                 print(strip_control(view.show(config, args.root, value)))
                 return EXIT_DONE
         catch_signals()
-        with run_lock(args.root):
-            start_logging(args.root, args.quiet)
+        with contextlib.nullcontext() if follows else run_lock(args.root):
+            start_logging(None if follows else args.root, args.quiet or follows)
             logger.log(DETAIL, "%s: %s", stage, config)
             die_with_parent()
             stats = measured(lambda: run(config, args.root, **{name: getattr(args, name) for name in names}))
             logger.info("%s", strip_control(stats.summary()))
-            if args.json:
+            if args.json and not follows:
                 print(stats.to_json(), flush=True)
         return EXIT_DONE
 

@@ -8,6 +8,7 @@ Where is ...?
     bins_writer.py       how prepare.py writes and extends the bins; bins.py reads them
     batches.py           which windows of the bins are trained on, in which order
     trainer.py           one iteration: gradients, optimizer step, going back after a leap of the loss
+    distributed.py       several processes that train one model, as torchrun starts them
     time_budget.py       when a run that may take train.max_minutes has to decay and to end
     sizing.py            device, type and size of the model
     devices.py           whether a device is there, asked without torch

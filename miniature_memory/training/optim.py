@@ -72,6 +72,7 @@ class RowAdagrad:
     def __init__(self, table: nn.Parameter, learning_rate: float, prior: float = 0.0) -> None:
         self.table, self.learning_rate = table, learning_rate
         self.squares = torch.full((table.size(0),), prior, device=table.device)  # sums of mean squared gradients
+        self.grad_squares: Tensor | None = None  # of the table's gradient, where each of its rows is a sum of several
 
     @torch.no_grad()
     def step(self, scale: float) -> None:
@@ -79,7 +80,10 @@ class RowAdagrad:
             return
         rows, grads = self.table.grad._indices()[0], self.table.grad._values()  # a row may occur more than once
         self.table.grad = None
-        self.squares.index_add_(0, rows, torch.linalg.vecdot(grads, grads).div_(grads.size(1)))
+        squares = self.grad_squares
+        if squares is None:
+            squares = torch.linalg.vecdot(grads, grads).div_(grads.size(1))
+        self.squares.index_add_(0, rows, squares)
         for some_rows, some_grads in zip(torch.split(rows, CHUNK), torch.split(grads, CHUNK), strict=True):
             steps = some_grads * self.squares.index_select(0, some_rows).add_(1e-20).rsqrt_().unsqueeze(1)
             self.table.index_add_(0, some_rows, steps, alpha=-scale * self.learning_rate)
@@ -94,8 +98,8 @@ class RowAdagrad:
 class Optimizer:
     """Both, as one."""
 
-    def __init__(self, *parts: AdamW | RowAdagrad) -> None:
-        self.parts = parts
+    def __init__(self, matrices: AdamW, rows: RowAdagrad) -> None:
+        self.parts, self.rows = (matrices, rows), rows
 
     def step(self, scale: float) -> None:
         for part in self.parts:
@@ -131,6 +135,21 @@ def make_optimizer(model: GPT, config: TrainConfig) -> Optimizer:
     head = Group([model.head.weight], config.head_learning_rate)
     return Optimizer(AdamW([matrices, head]), RowAdagrad(model.embedding.table, config.embedding_learning_rate,
                                 config.embedding_prior * TOKEN_SQUARE / config.tokens_per_iter**2))
+
+
+def clip_gradients(model: GPT, longest: float, factor: float) -> float:
+    """The norm of the matrices' gradients, which are divided by `factor` and scaled down where they are longer than
+    `longest` (0: no limit). The table's are only divided: its rows move by the direction of their gradient, whatever
+    its length."""
+    grads = [p.grad for p in model.parameters() if p.grad is not None and not p.grad.is_sparse]
+    table = model.embedding.table.grad
+    norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))) / factor
+    shrink = min(1.0, (longest or math.inf) / (norm + 1e-6)) / factor
+    if shrink < 1.0:
+        torch._foreach_mul_(grads, shrink)
+    if factor > 1.0 and table is not None:
+        table._values().div_(factor)
+    return norm
 
 
 class LossScale:

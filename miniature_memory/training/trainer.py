@@ -22,10 +22,11 @@ from miniature_memory.training.batches import NOTHING, Batches, Position, positi
 from miniature_memory.training.bins import Bins
 from miniature_memory.training.checkpoint import State, does_not_fit, load_checkpoint, save_state
 from miniature_memory.training.config import TrainConfig
+from miniature_memory.training.distributed import Alone, share_of
 from miniature_memory.training.evaluation import Scores, evaluate
 from miniature_memory.training.init_from import load_start
 from miniature_memory.training.mixing import held_back, release_tokens
-from miniature_memory.training.optim import LossScale, make_optimizer, rate_at
+from miniature_memory.training.optim import LossScale, clip_gradients, make_optimizer, rate_at
 from miniature_memory.training.sizing import check_memory, choose_device, model_args, with_model_args
 from miniature_memory.training.time_budget import TimeBudget
 from model import GPT
@@ -45,12 +46,17 @@ def make_deterministic(device: str, seed: int) -> None:
 
 
 class Trainer:
-    """All that changes while training. Continues from the root's checkpoint, if there is one."""
+    """All that changes while training. Continues from the root's checkpoint, if there is one.
+
+    team: the processes of this training; those that follow continue from what rank 0 continues from.
+    """
 
     def __init__(self, config: TrainConfig, root: Path, bins: Bins, started: float,
                  on_iteration: Callable[[int, float], None] | None = None,
-                 clock: Callable[[], float] = time.monotonic) -> None:
-        checkpoint = load_checkpoint(root, bins)
+                 clock: Callable[[], float] = time.monotonic, team: Alone | None = None) -> None:
+        self.team = team or Alone()
+        self.batch_size, self.n_batches = share_of(config, self.team.size)
+        checkpoint = self.team.receive() if self.team.rank else load_checkpoint(root, bins)
         start = load_start(config, root, bins) if config.init_from and checkpoint is None else None
         self.root, self.bins = root, bins
         self.on_iteration = on_iteration or (lambda iter_num, loss: None)
@@ -69,9 +75,10 @@ class Trainer:
         self.loss_scale = LossScale() if self.dtype == torch.float16 else None
         # Workers with windows of their own wait for each other once per step, not at each of its hundreds of operations
         threads, is_split = torch.get_num_threads(), self.device == "cpu" and shape.n_embd < SPLIT_BELOW
-        self.n_workers = math.gcd(threads, config.batch_size) if is_split else 1
+        self.n_workers = math.gcd(threads, self.batch_size) if is_split else 1
         self.workers = ThreadPoolExecutor(self.n_workers, "gradients", torch.set_num_threads,
                                           (threads // self.n_workers,))
+        self.n_parts = self.team.size * self.n_batches * self.n_workers  # of an iteration
         self.iter_num = self.tokens_seen = self.rollbacks = self.bytes_written = 0
         position = self._restore(checkpoint) if checkpoint else None
         if start:
@@ -83,11 +90,17 @@ class Trainer:
         at_the_end = release_tokens(bins.val_tokens, len(self.held_back) > 0, config.max_minutes)
         self.budget = TimeBudget(config.max_minutes, started, at_the_end, clock)
         self.bar = Progress(total=1.0, desc="train", bar_format="{desc} {percentage:3.0f}%|{bar}|", delay=0.1)
+        self.team.send(self.state())
 
     @property
     def train_loss(self) -> float | None:
         """The mean of this run's last hundred iterations."""
         return sum(self.losses) / len(self.losses) if self.losses else None
+
+    @property
+    def scale_factor(self) -> float:
+        """How many times too large the gradients are computed."""
+        return self.loss_scale.factor if self.loss_scale else 1.0
 
     # --- its state -----------------------------------------------------------
 
@@ -150,8 +163,9 @@ class Trainer:
         """
         began = self.budget.clock()
         with uninterrupted():
+            self.team.order_iteration(decayed)
             loss = self._accumulate_gradients()
-            norm = self._clip_gradients()
+            norm = clip_gradients(self.model, self.config.grad_clip, self.scale_factor)
             finite = math.isfinite(loss + norm)  # checked before the step, so that no weight is ever spoiled
             if self.loss_scale:
                 self.loss_scale.update(finite)
@@ -168,51 +182,38 @@ class Trainer:
         self._show_progress()
 
     def _accumulate_gradients(self) -> float:
-        """The mean loss of the batches of one step; each is divided among the workers."""
-        total, n = 0.0, self.config.gradient_accumulation_steps * self.n_workers
+        """The mean loss of the windows of one step, which are divided among the processes; each divides its batches
+        among its workers."""
+        total, n = 0.0, self.n_parts
         each = self.workers.map if self.n_workers > 1 else map
-        for _ in range(self.config.gradient_accumulation_steps):
-            idx, targets = (x.to(self.device) for x in self.batches.next(self.config.batch_size))
-            seeds = torch.randint(2**62, (self.n_workers,)).tolist()  # of dropout
+        windows = self.batches.next(self.config.batch_size * self.config.gradient_accumulation_steps)
+        own = [x.chunk(self.team.size)[self.team.rank].split(self.batch_size) for x in windows]
+        for batch in zip(*own, strict=True):
+            idx, targets = (x.to(self.device) for x in batch)
+            seeds = torch.randint(2**62, (self.team.size, self.n_workers))[self.team.rank].tolist()  # of dropout
             parts = each(self._gradients, idx.chunk(self.n_workers), targets.chunk(self.n_workers), seeds)
             for loss, gradients in parts:  # always added in the same order
                 total += loss / n
                 for p, gradient in zip(self.model.parameters(), gradients, strict=True):
                     p.grad = gradient if p.grad is None else p.grad.add_(gradient)
-            self.tokens_seen += idx.numel()
-            self.budget.train_tokens += idx.numel()
-        return total
+        self.tokens_seen += windows[0].numel()
+        self.budget.train_tokens += windows[0].numel()
+        return self.team.add_up(self.model, self.optimizer.rows, total, self.scale_factor)
 
     def _gradients(self, idx: Tensor, targets: Tensor, seed: int) -> tuple[float, tuple[Tensor, ...]]:
         """The mean loss of some windows, and its gradients divided by the number of such calls in a step."""
-        n = self.config.gradient_accumulation_steps * self.n_workers
-        factor = self.loss_scale.factor if self.loss_scale else 1.0
         generator = torch.Generator(self.device).manual_seed(seed)
         with torch.autocast(self.device.partition(":")[0], self.dtype, self.dtype != torch.float32):
             loss = self.loss(idx, targets, generator)
-        return loss.item(), torch.autograd.grad(loss * (factor / n), list(self.model.parameters()))
+        return loss.item(), torch.autograd.grad(loss * (self.scale_factor / self.n_parts), list(self.model.parameters()))
 
     def loss(self, idx: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
         """What is made smaller; exporting/student.py has another one."""
         return self.model.loss(idx, targets, generator)
 
-    def _clip_gradients(self) -> float:
-        """The norm of the matrices' gradients, which are scaled down where it is too long. The table's stay as they
-        are: its rows move by the direction of their gradient, whatever its length."""
-        grads = [p.grad for p in self.model.parameters() if p.grad is not None and not p.grad.is_sparse]
-        table = self.model.embedding.table.grad
-        factor = self.loss_scale.factor if self.loss_scale else 1.0
-        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))) / factor
-        shrink = min(1.0, (self.config.grad_clip or math.inf) / (norm + 1e-6)) / factor
-        if shrink < 1.0:
-            torch._foreach_mul_(grads, shrink)
-        if factor > 1.0 and table is not None:
-            table._values().div_(factor)
-        return norm
-
     def roll_back(self, loss: float, norm: float) -> None:
         """Restore model and optimizer from the last checkpoint and continue after the batch that spoiled them."""
-        state = load_checkpoint(self.root, self.bins)
+        state = self.team.receive() if self.team.rank else load_checkpoint(self.root, self.bins)
         self.rollbacks += 1
         if state is None or state["tokenizer_hash"] != self.bins.tokenizer_hash or self.rollbacks > MAX_ROLLBACKS:
             raise StageError(f"The loss at iteration {self.iter_num:,} is {loss}, the norm of its gradient {norm}.",
@@ -221,6 +222,7 @@ class Trainer:
                                  f"--set train.learning_rate={self.config.learning_rate / 2:g}"))
         logger.warning("the loss at iteration %s was %.3g after a mean of %.3g: going back to iteration %s, without "
                        "this batch", f"{self.iter_num:,}", loss, self.train_loss or math.nan, f"{state['iter_num']:,}")
+        self.team.send(state)
         self.model.zero_grad()
         self._restore_weights(state)
         self.losses.clear()
