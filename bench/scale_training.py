@@ -1,4 +1,4 @@
-"""Scale of training: what do two processes gain on one machine, what do they say to each other, what would eight gain?
+"""Training on several processes: what do two gain on one machine, what do they send, what would eight machines gain?
 
     .venv/bin/python -m bench.scale_training --root demo                                      the default configuration
     .venv/bin/python -m bench.scale_training --root demo --set 'size="6x320"' --seconds 30    4.2 times the matrices
@@ -6,13 +6,14 @@
 Trains on the bins of --root, from fresh weights, and writes nothing there. Processes meet on loopback, as torchrun
 starts them. "communication" is what rank 0 spends in all_reduce, all_gather and orders, waiting for the other included.
 
-The arithmetic for machines on 1 Gbit/s, of which TCP leaves 117 MB/s: with M machines, D bytes of the matrices' gradients and R
-bytes of rows that one machine has looked up, a ring sends 2 (M - 1) / M x D + (M - 1) x R through each machine's port
-per iteration, while nobody computes. Eight times a two-core machine's rate would be 8; the latency of 0.1 ms times 21
-messages is left out. Ends in one JSON line.
+Arithmetic for M = 8 machines like this one on 1 Gbit/s, of which TCP leaves 117 MB/s: with D bytes of the matrices'
+gradients and R bytes of the rows that one machine has looked up, 2 (M - 1) / M x D + (M - 1) x R pass through each
+machine's port per iteration, while nobody computes. Latency, 21 messages of some 0.1 ms, is left out. Ends in one JSON
+line.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import subprocess
@@ -27,7 +28,6 @@ from typing import Any
 import train as train_script  # noqa: F401 (sets up torch's threads, so it comes first)
 
 # isort: split
-import torch
 import torch.distributed as dist
 
 from miniature_memory.core.config import build_config, read_tables
@@ -67,8 +67,7 @@ class Meter:
 def child(root: Path, settings: list[str], seconds: float, times: int) -> None:
     """One process of a run; rank 0 prints what it measured."""
     config = build_config(TrainConfig, "train", read_tables(PROJECT, overrides=[f"train.{one}" for one in settings]))
-    config = build_config(TrainConfig, "train", read_tables(PROJECT, overrides=[
-        *(f"train.{one}" for one in settings), f"train.batch_size={times * config.batch_size}"]))
+    config = dataclasses.replace(config, batch_size=times * config.batch_size)
     bins = open_bins(root, config.vocab_size)
     with joined(config, bins) as team:
         trainer = Trainer(config, root, bins, time.monotonic(), team=team)
@@ -87,12 +86,13 @@ def child(root: Path, settings: list[str], seconds: float, times: int) -> None:
             iterations.append(time.perf_counter() - began)
             talks.append(meter.sec)
         n_bytes = {name: round(n / len(iterations)) for name, n in meter.n_bytes.items()}
-        tokens = config.tokens_per_iter
+        tokens = trainer.config.tokens_per_iter
         starts = trainer.batches.starts[:max(WINDOWS)]
         rows = trainer.model.embedding.rows(read_windows(bins.train, starts, trainer.config.block_size)[0])
         width = trainer.model.config.n_embd + 2
         print(json.dumps({
-            "tokens_per_iter": tokens, "tok_per_sec": round(tokens / median(iterations)),
+            "tokens_per_iter": tokens, "block_size": trainer.config.block_size,
+            "tok_per_sec": round(tokens / median(iterations)),
             "iteration_ms": round(1e3 * median(iterations), 2), "communication_ms": round(1e3 * median(talks), 2),
             "loss": trainer.train_loss, "bytes_sent_by_each": n_bytes, "size": trainer.config.size,
             "matrix_bytes": 4 * trainer.model.config.matrix_parameters,
@@ -113,10 +113,10 @@ def measure(root: Path, args: argparse.Namespace, processes: int, threads: int, 
 
 
 def machines(one: dict[str, Any]) -> list[dict[str, Any]]:
-    """MACHINES like that of the run `one` on Ethernet, by how many windows each has per iteration."""
-    found, block_tokens = [], one["tokens_per_iter"] / 4
+    """MACHINES that are each as fast as the run `one`, by how many windows each has per iteration."""
+    found = []
     for n in WINDOWS:
-        compute_sec = n * block_tokens / one["tok_per_sec"]
+        compute_sec = n * one["block_size"] / one["tok_per_sec"]
         sent = 2 * (MACHINES - 1) / MACHINES * one["matrix_bytes"] + (MACHINES - 1) * one["row_bytes"][str(n)]
         talk_sec = sent / ETHERNET_BYTES_PER_SEC
         found.append({"windows_of_each": n, "compute_ms": round(1e3 * compute_sec, 1), "sent_mb": round(sent / 1e6, 1),
@@ -133,7 +133,6 @@ def main() -> None:
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        torch.manual_seed(0)
         child(args.root, args.set, args.seconds, args.child)
         return
     with tempfile.TemporaryDirectory() as folder:  # without its checkpoints

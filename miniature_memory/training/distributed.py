@@ -3,7 +3,7 @@
 Rank 0 leads: it alone has the lock, the clock, the checkpoints, the evaluation and the release. The others follow: they
 get its state, wait for its orders, and iterate when it does. All draw the same windows; each takes its share. Then the
 gradients are added: those of the matrices in one all_reduce, those of the table as the rows that were looked up, in one
-all_gather. Every process takes the same step with them (data parallelism as in DistributedDataParallel, arXiv 2006.15704).
+all_gather. Every process takes the same step with them: the contract of DistributedDataParallel (arXiv 2006.15704).
 """
 
 import contextlib
@@ -111,8 +111,9 @@ class Team(Alone):
     def __init__(self, rank: int, size: int, device: str, bins: Bins) -> None:
         self.rank, self.size = rank, size
         cards = own_card(device)
-        handlers = {signum: signal.signal(signum, signal.SIG_DFL) for signum in ENDING}  # nothing interrupts a join
-        _reaching_all(dist.init_process_group, "nccl" if cards else "gloo", timeout=JOINING)
+        # Until the others are there, a signal ends the process; Python would not get to its handler
+        handlers = {signum: signal.signal(signum, signal.SIG_DFL) for signum in ENDING}
+        _with_all(dist.init_process_group, "nccl" if cards else "gloo", timeout=JOINING)
         self.orders = dist.new_group(backend="gloo", timeout=WAITING)
         for signum, handler in handlers.items():  # rank 0 saves, and then dismisses the others
             signal.signal(signum, signal.SIG_IGN if rank else handler)
@@ -144,11 +145,11 @@ class Team(Alone):
             torch.save(state, buffer)
             content = torch.frombuffer(buffer.getbuffer(), dtype=torch.uint8)
             self._order(STATE, len(content))
-            _reaching_all(dist.broadcast, content, 0, self.orders)
+            _with_all(dist.broadcast, content, 0, self.orders)
 
     def receive(self) -> State:
         content = torch.empty(int(self._obey(STATE)), dtype=torch.uint8)
-        _reaching_all(dist.broadcast, content, 0, self.orders)
+        _with_all(dist.broadcast, content, 0, self.orders)
         state: State = torch.load(io.BytesIO(content.numpy()), map_location="cpu", weights_only=True)
         return state
 
@@ -160,11 +161,11 @@ class Team(Alone):
             dist.destroy_process_group()
 
     def _order(self, order: int, value: float) -> None:
-        _reaching_all(dist.broadcast, torch.tensor([order, value], dtype=torch.float64), 0, self.orders)
+        _with_all(dist.broadcast, torch.tensor([order, value], dtype=torch.float64), 0, self.orders)
 
     def _obey(self, expected: int) -> float:
         message = torch.empty(2, dtype=torch.float64)
-        _reaching_all(dist.broadcast, message, 0, self.orders)
+        _with_all(dist.broadcast, message, 0, self.orders)
         order, value = message.tolist()
         if order == END:
             raise Dismissed
@@ -180,7 +181,7 @@ class Team(Alone):
         figures = torch.zeros(1 + self.size, device=own.device)  # the loss, and how many rows each process has
         figures[0], figures[1 + self.rank] = loss, len(own)
         flat = torch.cat([*(p.grad.flatten() for p in matrices), figures])
-        _reaching_all(dist.all_reduce, flat)
+        _with_all(dist.all_reduce, flat)
         *sums, figures = flat.split([*(p.numel() for p in matrices), len(figures)])
         for p, gradient in zip(matrices, sums, strict=True):
             p.grad = gradient.view_as(p)
@@ -188,7 +189,7 @@ class Team(Alone):
         longest = own.new_zeros(int(max(counts)), own.size(1))  # all that are sent are of one length
         longest[:len(own)] = own
         parts = [torch.empty_like(longest) for _ in range(self.size)]
-        _reaching_all(dist.all_gather, parts, longest)
+        _with_all(dist.all_gather, parts, longest)
         whole = torch.cat([part[:int(n)] for part, n in zip(parts, counts, strict=True)])
         values, rows.grad_squares = whole[:, :-2].contiguous(), whole[:, -2]
         indices = whole[:, -1].contiguous().view(torch.int32).long().view(1, -1)
@@ -226,7 +227,7 @@ def own_card(device: str) -> bool:
     return True
 
 
-def _reaching_all(call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+def _with_all(call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     try:
         call(*args, **kwargs)
     except RuntimeError as error:  # torch.distributed has it for each end of a connection

@@ -205,7 +205,8 @@ class Trainer:
         generator = torch.Generator(self.device).manual_seed(seed)
         with torch.autocast(self.device.partition(":")[0], self.dtype, self.dtype != torch.float32):
             loss = self.loss(idx, targets, generator)
-        return loss.item(), torch.autograd.grad(loss * (self.scale_factor / self.n_parts), list(self.model.parameters()))
+        parameters = list(self.model.parameters())
+        return loss.item(), torch.autograd.grad(loss * (self.scale_factor / self.n_parts), parameters)
 
     def loss(self, idx: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
         """What is made smaller; exporting/student.py has another one."""
