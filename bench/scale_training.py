@@ -74,7 +74,9 @@ def child(root: Path, settings: list[str], seconds: float, times: int) -> None:
         trainer.bar.disable = True
         for decayed in team.iterations():
             trainer.iterate(decayed)
-        meter, iterations, talks = Meter(), [], []
+        meter = Meter()
+        iterations: list[float] = []
+        talks: list[float] = []
         for name in ("all_reduce", "all_gather", "broadcast"):
             setattr(dist, name, meter.around(name, getattr(dist, name)))
         for _ in range(WARM_UP):

@@ -12,6 +12,8 @@ import logging
 import math
 import os
 import signal
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -19,6 +21,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.interpreter import ENDING
@@ -113,7 +116,8 @@ class Team(Alone):
         cards = own_card(device)
         # Until the others are there, a signal ends the process; Python would not get to its handler
         handlers = {signum: signal.signal(signum, signal.SIG_DFL) for signum in ENDING}
-        _with_all(dist.init_process_group, "nccl" if cards else "gloo", timeout=JOINING)
+        store = _with_all(meet, rank, size)
+        _with_all(dist.init_process_group, "nccl" if cards else "gloo", None, JOINING, size, rank, store)
         self.orders = dist.new_group(backend="gloo", timeout=WAITING)
         for signum, handler in handlers.items():  # rank 0 saves, and then dismisses the others
             signal.signal(signum, signal.SIG_IGN if rank else handler)
@@ -150,7 +154,7 @@ class Team(Alone):
     def receive(self) -> State:
         content = torch.empty(int(self._obey(STATE)), dtype=torch.uint8)
         _with_all(dist.broadcast, content, 0, self.orders)
-        state: State = torch.load(io.BytesIO(content.numpy()), map_location="cpu", weights_only=True)
+        state: State = torch.load(io.BytesIO(content.numpy().tobytes()), map_location="cpu", weights_only=True)
         return state
 
     def end(self) -> None:
@@ -166,7 +170,7 @@ class Team(Alone):
     def _obey(self, expected: int) -> float:
         message = torch.empty(2, dtype=torch.float64)
         _with_all(dist.broadcast, message, 0, self.orders)
-        order, value = message.tolist()
+        order, value = map(float, message.tolist())
         if order == END:
             raise Dismissed
         assert order == expected, (order, expected)
@@ -180,7 +184,7 @@ class Team(Alone):
         own, matrices = joined_rows(table.grad, factor), [p for p in model.parameters() if p is not table]
         figures = torch.zeros(1 + self.size, device=own.device)  # the loss, and how many rows each process has
         figures[0], figures[1 + self.rank] = loss, len(own)
-        flat = torch.cat([*(p.grad.flatten() for p in matrices), figures])
+        flat = torch.cat([*(p.grad.flatten() for p in matrices if p.grad is not None), figures])
         _with_all(dist.all_reduce, flat)
         *sums, figures = flat.split([*(p.numel() for p in matrices), len(figures)])
         for p, gradient in zip(matrices, sums, strict=True):
@@ -209,6 +213,33 @@ def joined_rows(grad: Tensor, factor: float) -> Tensor:
     return found
 
 
+# --- meeting -------------------------------------------------------------------------------------
+
+
+def meet(rank: int, size: int) -> dist.Store:
+    """Where the processes leave their addresses for each other. torchrun's own store still has those of the processes
+    before a restart (pytorch issue 135712), so rank 0 gives it a part with a new name. It tells each other process
+    under a name that this one has made up; what an earlier one had left, it answers in vain."""
+    store, own, missing = next(rendezvous("env://", rank, size, timeout=JOINING))[0], uuid.uuid4().hex, set(range(size))
+    if rank:
+        store.set(f"called/{rank}", own)
+        name = store.get(f"part of/{own}").decode()
+        store.set(f"{name}/{rank} is here", "")
+        return dist.PrefixStore(name, store)
+    missing.remove(rank)
+    until = time.monotonic() + JOINING.total_seconds()
+    while missing:
+        if time.monotonic() > until:
+            raise RuntimeError(f"{sorted(missing)} of {size} did not come")
+        for other in sorted(missing):
+            if store.check([f"called/{other}"]):
+                store.set(f"part of/{store.get(f'called/{other}').decode()}", own)
+            if store.check([f"{own}/{other} is here"]):
+                missing.remove(other)
+        time.sleep(0.02)
+    return dist.PrefixStore(own, store)
+
+
 # --- devices and errors --------------------------------------------------------------------------
 
 
@@ -227,9 +258,9 @@ def own_card(device: str) -> bool:
     return True
 
 
-def _with_all(call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+def _with_all(call: Callable[..., Any], *args: Any) -> Any:
     try:
-        call(*args, **kwargs)
+        return call(*args)
     except RuntimeError as error:  # torch.distributed has it for each end of a connection
         logger.log(DETAIL, "%s: %s", call.__name__, error)
         raise StageError("Another process of this training has ended, or its machine cannot be reached.",

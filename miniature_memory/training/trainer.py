@@ -55,7 +55,7 @@ class Trainer:
                  on_iteration: Callable[[int, float], None] | None = None,
                  clock: Callable[[], float] = time.monotonic, team: Alone | None = None) -> None:
         self.team = team or Alone()
-        self.batch_size, self.n_batches = share_of(config, self.team.size)
+        self.batch_size, n_batches = share_of(config, self.team.size)
         checkpoint = self.team.receive() if self.team.rank else load_checkpoint(root, bins)
         start = load_start(config, root, bins) if config.init_from and checkpoint is None else None
         self.root, self.bins = root, bins
@@ -78,7 +78,7 @@ class Trainer:
         self.n_workers = math.gcd(threads, self.batch_size) if is_split else 1
         self.workers = ThreadPoolExecutor(self.n_workers, "gradients", torch.set_num_threads,
                                           (threads // self.n_workers,))
-        self.n_parts = self.team.size * self.n_batches * self.n_workers  # of an iteration
+        self.n_parts = self.team.size * n_batches * self.n_workers  # of an iteration
         self.iter_num = self.tokens_seen = self.rollbacks = self.bytes_written = 0
         position = self._restore(checkpoint) if checkpoint else None
         if start:
@@ -184,8 +184,7 @@ class Trainer:
     def _accumulate_gradients(self) -> float:
         """The mean loss of the windows of one step, which are divided among the processes; each divides its batches
         among its workers."""
-        total, n = 0.0, self.n_parts
-        each = self.workers.map if self.n_workers > 1 else map
+        total, each = 0.0, self.workers.map if self.n_workers > 1 else map
         windows = self.batches.next(self.config.batch_size * self.config.gradient_accumulation_steps)
         own = [x.chunk(self.team.size)[self.team.rank].split(self.batch_size) for x in windows]
         for batch in zip(*own, strict=True):
@@ -193,7 +192,7 @@ class Trainer:
             seeds = torch.randint(2**62, (self.team.size, self.n_workers))[self.team.rank].tolist()  # of dropout
             parts = each(self._gradients, idx.chunk(self.n_workers), targets.chunk(self.n_workers), seeds)
             for loss, gradients in parts:  # always added in the same order
-                total += loss / n
+                total += loss / self.n_parts
                 for p, gradient in zip(self.model.parameters(), gradients, strict=True):
                     p.grad = gradient if p.grad is None else p.grad.add_(gradient)
         self.tokens_seen += windows[0].numel()
