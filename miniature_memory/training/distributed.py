@@ -21,7 +21,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.rendezvous import rendezvous
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.interpreter import ENDING
@@ -216,16 +215,22 @@ def joined_rows(grad: Tensor, factor: float) -> Tensor:
 # --- meeting -------------------------------------------------------------------------------------
 
 
-def meet(rank: int, size: int) -> dist.Store:
-    """Where the processes leave their addresses for each other. torchrun's own store still has those of the processes
-    before a restart (pytorch issue 135712), so rank 0 gives it a part with a new name. It tells each other process
-    under a name that this one has made up; what an earlier one had left, it answers in vain."""
+def meet(rank: int, size: int) -> Any:
+    """The store in which the processes find each other's addresses.
+
+    torchrun's own still has those of the processes before a restart (pytorch issue 135712), so rank 0 names a new part
+    of it. Each other process calls with a name that it made up, and gets that of the part in answer; a call that was
+    left over is answered in vain.
+    """
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
     store, own, missing = next(rendezvous("env://", rank, size, timeout=JOINING))[0], uuid.uuid4().hex, set(range(size))
     if rank:
         store.set(f"called/{rank}", own)
         name = store.get(f"part of/{own}").decode()
         store.set(f"{name}/{rank} is here", "")
-        return dist.PrefixStore(name, store)
+        return PrefixStore(name, store)
     missing.remove(rank)
     until = time.monotonic() + JOINING.total_seconds()
     while missing:
@@ -237,7 +242,7 @@ def meet(rank: int, size: int) -> dist.Store:
             if store.check([f"{own}/{other} is here"]):
                 missing.remove(other)
         time.sleep(0.02)
-    return dist.PrefixStore(own, store)
+    return PrefixStore(own, store)
 
 
 # --- devices and errors --------------------------------------------------------------------------
