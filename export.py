@@ -5,7 +5,7 @@ Writes  the folder or file that is named, whole or not at all
 Alone   python3 export.py dataset DIR      train and validation as Parquet, with a card, for datasets.load_dataset
         python3 export.py html FILE.html   the model in one page, which writes in any browser
         python3 export.py hf DIR           the released model for Hugging Face's transformers
-        python3 export.py student DIR      a model that transformers, llama.cpp and Ollama run, taught by the release
+        python3 export.py student DIR      a model for transformers, llama.cpp (GGUF) and Ollama, taught by the release
         python3 export.py bundle FILE      everything, in FILE.tar.zst or FILE.tar.gz
         python3 export.py restore FILE --root DIR    what a bundle holds, in a new root
 """
@@ -29,7 +29,7 @@ from miniature_memory.core.log import HIDE_BARS_VARIABLE
 from miniature_memory.core.process import catch_signals
 from miniature_memory.core.stage import StageStats, measured
 from miniature_memory.core.text import strip_control
-from miniature_memory.exporting.forms import FORMS, NUMBERS, OPTIONS
+from miniature_memory.exporting.forms import FORMS, INSTEAD, NUMBERS, OPTIONS
 
 
 def run(args: argparse.Namespace) -> StageStats:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> StageStats:
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = ArgumentParser("export.py", __doc__, positional="FORM TARGET", begins_topics=True)
-    parser.add_argument("form", choices=FORMS, metavar="FORM",
+    parser.add_argument("form", type=_form, metavar="FORM",
                         help="; ".join(f"{name} {form.target}: {form.help}" for name, form in FORMS.items()))
     parser.add_argument("target", type=Path, metavar="TARGET", help="the folder or file, as FORM needs it")
     for option, text in OPTIONS.items():
@@ -55,6 +55,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     if args.topic is not None and not form.begins_topic:
         topic_folders.must_be_known(args.root.parents[1], args.topic)
     return args
+
+
+def _form(name: str) -> str:
+    if name in FORMS:
+        return name
+    raise argparse.ArgumentTypeError(f"{name}; expected {INSTEAD.get(name.lower()) or ', '.join(FORMS)}")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -149,9 +149,13 @@ class Rotary(nn.Module):
 
     def __init__(self, head_size: int, block_size: int) -> None:
         super().__init__()
-        frequency = ROTARY_BASE ** (-torch.arange(0, head_size, 2).float() / head_size)  # (hs/2,)
-        angle = torch.outer(torch.arange(block_size).float(), frequency)  # (block_size, hs/2)
+        angle = torch.outer(torch.arange(block_size).float(), self.frequency(head_size))  # (block_size, hs/2)
         self.register_buffer("turn", torch.polar(torch.ones_like(angle), angle), persistent=False)
+
+    @staticmethod
+    def frequency(head_size: int) -> Tensor:
+        """Radians per position, float32 (hs/2,)."""
+        return ROTARY_BASE ** (-torch.arange(0, head_size, 2).float() / head_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, T, ..., hs)."""

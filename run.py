@@ -83,7 +83,6 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
                 run.overrides = stack.enter_context(demo_web(args.root))
             if args.forget or args.purge:
                 from miniature_memory.forgetting import command as forgetting  # takes 0.2 s, as numpy does
-
                 code = forgetting.run(args, lambda stages: run_all(run, stages))
             else:
                 code = run_all(run, stages_to_run(args.only, args.skip + ["search", "scrape"] * bool(args.texts)))
@@ -224,13 +223,14 @@ def main(argv: list[str] | None = None) -> int:
         if args.dry_run:
             from miniature_memory.forgetting import command as forgetting
             return forgetting.preview(args)
+        if args.forget:
+            from miniature_memory.forgetting import targets
+            targets.read_targets(args.forget)  # a bad one ends here, where it is no failed run
         if args.report:
             from miniature_memory.views import report  # takes 0.1 s, as the doctor does
-
             return report.write(args.root, tables, args.quiet)
         if args.doctor:
             from miniature_memory.views import doctor
-
             return doctor.show(doctor.examine(args.root, tables, args.config, args.overrides, args.demo, args.ask_paid),
                                args.json)
         from miniature_memory.views import settings  # takes 0.04 s, which --status has not

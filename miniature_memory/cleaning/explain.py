@@ -24,7 +24,7 @@ from miniature_memory.cleaning.topic import (
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import shown
 from miniature_memory.core.text import hostname
-from miniature_memory.storage import clean_documents, documents
+from miniature_memory.storage import clean_documents, documents, forgotten
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import QUERIES, read_lines, read_list
 from miniature_memory.storage.rejections import REJECTED
@@ -36,6 +36,9 @@ def explain(config: CleanConfig, root: Path, wanted: str) -> str:
     """What became of the document with this id (or the beginning of one, or this URL), step by step."""
     with Catalog(root, read_only=True) as catalog:
         row = documents.find(catalog, wanted)
+        entries = (forgotten.TEXT, wanted), *forgotten.entries_of(wanted)
+        if not row and (since := forgotten.since(catalog, entries)):
+            return f"forgotten  on {since[:10]}; nothing of it is used, and it is never fetched or imported again"
         if not row:
             raise StageError(f"No document has the id or URL {wanted[:200]!r}.",
                              "an id from data/raw/*.jsonl or data/rejected.jsonl, its first characters, or a URL.",

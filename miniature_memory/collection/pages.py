@@ -7,6 +7,7 @@
 Plain HTML without scripts. Whatever comes from outside is escaped here.
 """
 
+import itertools
 import re
 from html import escape
 from pathlib import Path
@@ -56,12 +57,20 @@ def answer(root: Path, target: str, nonce: str) -> tuple[int, bytes]:
         asked = {}
     page = _result_page(root, asked.get("q", "")) if path == PATHS[0] else _document_page(
         root, asked.get("id", ""), asked.get("passage", ""))
+    return page.status, _html(page, nonce, is_results=path == PATHS[0])
+
+
+def instead_of_playground(sentence: str, nonce: str) -> bytes:
+    """The page at / while there is no model: why, and the search box."""
+    return _html(Page("Playground", _note(sentence)), nonce)
+
+
+def _html(page: Page, nonce: str, is_results: bool = False) -> bytes:
     title = " · ".join(dict.fromkeys(filter(None, [page.query or page.heading, "Collection"])))
-    html = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(title), heading=escape(page.heading), query=escape(page.query), content=page.content, nonce=nonce,
         look=LOOK.read_text(encoding="utf-8"), most=MOST_CHARS,
-        current='aria-current="page"' if path == PATHS[0] else "")
-    return page.status, html.encode()
+        current='aria-current="page"' if is_results else "").encode()
 
 
 def _note(sentence: str) -> str:
@@ -154,10 +163,27 @@ def _text(text: str, passage: str) -> str:
     if len(text) > MOST_TEXT_CHARS:
         note = f"The first {MOST_TEXT_CHARS:,} of {len(text):,} characters are shown."
         text = text[:MOST_TEXT_CHARS]
-    words = passage[:MOST_PASSAGE_CHARS].split()
-    found = re.search(r"\s+".join(map(re.escape, words)), text) if words else None
-    if words and not found:
+    place = _place(text, passage[:MOST_PASSAGE_CHARS])
+    if place is None:
         note += " The passage is not in this text as it is now."
-    begin, end = found.span() if found else (0, 0)
-    marked = f'<mark id="passage">{escape(text[begin:end])}</mark>' if found else ""
+    begin, end = place or (0, 0)
+    marked = f'<mark id="passage">{escape(text[begin:end])}</mark>' if end > begin else ""
     return _note(note.strip()) + f'<div class="text">{escape(text[:begin])}{marked}{escape(text[end:])}</div>'
+
+
+def _place(text: str, passage: str) -> tuple[int, int] | None:
+    """Where the passage begins and ends in the text, whatever the white space; None if nowhere. In linear time, which
+    a regular expression for it does not keep to."""
+    wanted, spaced = " ".join(passage.split()), " ".join(text.split())
+    begin = spaced.find(wanted)
+    if begin < 0:
+        return None
+    return _unspaced(text, spaced, begin), _unspaced(text, spaced, begin + len(wanted))
+
+
+def _unspaced(text: str, spaced: str, place: int) -> int:
+    """The place in `text` of one in `spaced`, the same text with single spaces between its words."""
+    first = spaced.rfind(" ", 0, place) + 1  # of the word that the place is in or after
+    n_before = spaced.count(" ", 0, first)
+    word = next(itertools.islice(re.finditer(r"\S+", text), n_before, None), None)
+    return word.start() + place - first if word else 0

@@ -41,7 +41,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, description: str | None = None, epilog: str | None = None,
                  begins_topics: bool = False, positional: str = "") -> None:
-        self.begins_topics = begins_topics
+        self.begins_topics, self.argv = begins_topics, list[str]()
         super().__init__(prog=prog, usage=f"python3 {prog} [options] {positional}".rstrip(), allow_abbrev=False,
                          description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
 
@@ -51,7 +51,8 @@ class ArgumentParser(argparse.ArgumentParser):
         for argument in argv:
             if argument.startswith("--") and argument.endswith("=--"):  # of whose value argparse makes a list
                 self.error(f"argument {argument[:-3]}: expected a value after the =")
-        args = self.parse_args(argv)
+        self.argv = self._with_values(argv)
+        args = self.parse_args(self.argv)
         if args.topic is not None:
             if args.demo:
                 self.error("--topic cannot be combined with --demo")
@@ -62,7 +63,21 @@ class ArgumentParser(argparse.ArgumentParser):
             args.root = DEMO
         return args
 
+    def _with_values(self, argv: list[str]) -> list[str]:
+        """`argv` with --find -word as --find=-word: argparse takes a word after a minus for an option."""
+        flags = self._option_string_actions
+        needs_value = [flag for flag, action in flags.items() if flag.startswith("--") and action.nargs is None]
+        joined: list[str] = []
+        for argument in argv:
+            if joined and joined[-1] in needs_value and re.match("-[^-]", argument) and argument not in flags:
+                joined[-1] += f"={argument}"
+            else:
+                joined.append(argument)
+        return joined
+
     def error(self, message: str) -> typing.NoReturn:
+        message = re.sub(r"argument (?:\S+/)?(\S+): expected one argument",
+                         r"argument \1: expected a value (\1=... if it begins with --)", message)
         message = re.sub(r"invalid (int|float) value: (.*)", lambda found: (
             f"{found[2]}; expected a {'whole ' * (found[1] == 'int')}number"), message)
         unknown = re.match(r"unrecognized arguments: (\S+)", message)
@@ -72,6 +87,9 @@ class ArgumentParser(argparse.ArgumentParser):
         if self.begins_topics and unknown and not unknown[1].startswith("-"):
             words = message.partition(": ")[2].partition(" -")[0]  # without the options that follow
             option = "--texts" if "--texts" in flags and Path(words).exists() else "--topic"
+            at = next((at for at, word in enumerate(self.argv) if word.startswith(unknown[1])), 0)
+            if at > 1 and self.argv[at - 2] in ("--find", "--topic"):  # whose words need quotation marks
+                option, words = self.argv[at - 2], f"{self.argv[at - 1]} {words}"
             hint = f" Did you mean {option} {shlex.quote(words)}?"
         raise ConfigError(f"{message}.{hint} python3 {self.prog} --help lists all options.")
 

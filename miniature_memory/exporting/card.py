@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from miniature_memory.core.config import Tables
+from miniature_memory.core.progress import Progress
 from miniature_memory.core.text import counted, strip_control, timestamp
 from miniature_memory.core.version import VERSION
-from miniature_memory.exporting.rows import COLUMNS, REJECTED, REJECTED_COLUMNS, Row
+from miniature_memory.exporting.rows import COLUMNS, REJECTED, REJECTED_COLUMNS, Row, kept_rows
+from miniature_memory.storage import clean_documents
+from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.disk import in_words
 
 MOST_LINES = 20  # of a table
@@ -94,6 +97,11 @@ class Facts:
         """The languages by ISO 639, the commonest first."""
         return [code for code, _ in self.languages.most_common() if re.fullmatch("[a-z]{2,3}", code)]
 
+    def tables(self) -> str:
+        """How many documents are of each split, host, language and license."""
+        return "\n\n".join((table("split", self.documents, self.text_bytes), table("host", self.hosts),
+                            table("language", self.languages), table("license, as pages name it", self.licenses)))
+
     def describe_splits(self) -> str:
         return ", ".join(f"{n:,} {split}" for split, n in self.documents.items())
 
@@ -103,14 +111,21 @@ def topic_of(root: Path, tables: Tables) -> str:
     return str(tables["run"]["topic"]) or root.resolve().name.replace("-", " ")
 
 
+def read_facts(root: Path, topic: str) -> Facts:
+    """What the documents are that the root has now."""
+    facts = Facts(topic, is_masked=True)
+    with Catalog(root, read_only=True) as catalog:
+        for row in Progress(kept_rows(catalog), "card", clean_documents.count(catalog), unit=" documents"):
+            facts.add(row["split"], row)
+    return facts
+
+
 def card(facts: Facts, suffix: str) -> str:
     """README.md of a dataset whose files end in `suffix`."""
     kept = {split: n for split, n in facts.documents.items() if split != REJECTED}
-    tables = (table("split", facts.documents, facts.text_bytes), table("host", facts.hosts),
-              table("language", facts.languages), table("license, as pages name it", facts.licenses))
     return _front_matter(facts, suffix) + TEXT.format(
         topic=plain(facts.topic), documents=counted(sum(kept.values()), "document"), version=VERSION,
-        size=in_words(sum(facts.text_bytes[split] for split in kept)), day=timestamp()[:10], tables="\n\n".join(tables),
+        size=in_words(sum(facts.text_bytes[split] for split in kept)), day=timestamp()[:10], tables=facts.tables(),
         masking=MASKED if facts.is_masked else NOT_MASKED,
         rejected=REJECTED_TEXT if REJECTED in facts.documents else "")
 

@@ -81,8 +81,9 @@ def ending_of(path: Path) -> str:
     for ending in ENDINGS:
         if path.name.lower().endswith(ending) and len(path.name) > len(ending):
             return ending
+    better = path.with_name(path.stem.lstrip(".") + ENDINGS[0])
     raise ConfigError(f"{shown(path)} does not end in {' or '.join(ENDINGS)}, by which the compression is chosen. "
-                      f"Fix: name it {shlex.quote(shown(path.with_name(path.name + ENDINGS[0])))}, for example")
+                      f"Fix: name it {shlex.quote(shown(better))}, for example")
 
 
 def compressed(stream: BinaryIO, ending: str) -> BinaryIO:

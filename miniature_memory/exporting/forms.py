@@ -42,8 +42,11 @@ FORMS = {
     "dataset": Form(write_dataset, "DIR", "the clean documents as a dataset", ("--rejected", "--json-lines")),
     "html": Form(write_html, "FILE", "the model in one page, which writes in any browser (.html)"),
     "hf": Form(write_huggingface, "DIR", "the released model for Hugging Face's transformers"),
-    "student": Form(write_student, "DIR", "a model that transformers, llama.cpp and Ollama run, taught by the release",
-                    ("--minutes",)),
+    "student": Form(write_student, "DIR", "a model for transformers, llama.cpp (GGUF) and Ollama, taught by the "
+                    "release", ("--minutes",)),
     "bundle": Form(write_bundle, "FILE", "everything in one file, to move or keep (.tar.zst or .tar.gz)"),
     "restore": Form(restore_bundle, "FILE", "what a bundle holds, in a new root", begins_topic=True),
 }
+INSTEAD = {"gguf": "student, which writes model.gguf", "ollama": "student", "llama.cpp": "student",
+           "huggingface": "hf", "transformers": "hf", "safetensors": "hf", "parquet": "dataset",
+           "jsonl": "dataset and --json-lines", "backup": "bundle"}  # what people look for -> where it is

@@ -14,15 +14,11 @@ from pathlib import Path
 from miniature_memory.core.config import read_tables
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import PROJECT, command, shown
-from miniature_memory.core.progress import Progress
 from miniature_memory.core.text import counted, rounded
 from miniature_memory.exporting.aside import check_room, written_aside
-from miniature_memory.exporting.card import Facts, topic_of
+from miniature_memory.exporting.card import read_facts, topic_of
 from miniature_memory.exporting.model_card import model_card
-from miniature_memory.exporting.rows import kept_rows
 from miniature_memory.exporting.tokenizer_json import write_tokenizer
-from miniature_memory.storage import clean_documents
-from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.disk import in_words
 from miniature_memory.training import tokenizer as tokenizers
 from miniature_memory.training.init_from import CONFIG_FILE, MODEL_TYPE, OUR_PREFIX, WEIGHTS_FILE
@@ -88,11 +84,3 @@ def generation_json(tokenizer: Tokenizer) -> dict[str, object]:
     return {"do_sample": True, **{name: defaults[name] for name in names}, "bos_token_id": tokenizer.eot_token,
             "eos_token_id": tokenizer.eot_token, "pad_token_id": tokenizer.eot_token, "use_cache": False}
 
-
-def read_facts(root: Path, topic: str) -> Facts:
-    """What the documents are that the root has now."""
-    facts = Facts(topic, is_masked=True)
-    with Catalog(root, read_only=True) as catalog:
-        for row in Progress(kept_rows(catalog), "card", clean_documents.count(catalog), unit=" documents"):
-            facts.add(row["split"], row)
-    return facts

@@ -4,7 +4,7 @@ from typing import Any
 
 from miniature_memory.core.text import counted, rounded, timestamp
 from miniature_memory.core.version import VERSION
-from miniature_memory.exporting.card import Facts, front_matter, plain, table
+from miniature_memory.exporting.card import Facts, front_matter, plain
 from miniature_memory.storage.disk import in_words
 from miniature_memory.training.tokenizer import Tokenizer
 
@@ -68,15 +68,13 @@ def model_card(release: dict[str, Any], tokenizer: Tokenizer, facts: Facts, n_pa
             "context": counted(args["block_size"], "token"),
             "vocabulary": f"{tokenizer.vocab_size:,} tokens ({tokenizer.kind}, on bytes)",
             "training": f"{counted(release['iter_num'], 'iteration')}, {rounded(release['tokens_seen'])} tokens read"}
-    tables = (table("split", facts.documents, facts.text_bytes), table("host", facts.hosts),
-              table("language", facts.languages), table("license, as pages name it", facts.licenses))
     head = {"language": facts.language_codes(), "license": "other", "license_name": "as-each-page-names-it",
             "library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["miniature-memory"]}
     return front_matter(head) + TEXT.format(
         topic=plain(facts.topic), parameters=rounded(n_parameters), version=VERSION, day=timestamp()[:10],
         documents=counted(facts.documents.total(), "document"), size=in_words(facts.text_bytes.total()),
         rows="\n".join(f"| {name} | {value} |" for name, value in rows.items()), bits=_bits(release["scores"]),
-        tables="\n\n".join(tables), block_size=args["block_size"])
+        tables=facts.tables(), block_size=args["block_size"])
 
 
 def _bits(scores: dict[str, float | None]) -> str:

@@ -179,7 +179,10 @@ class Decoder {
 
   rows(token) {  // of the table, for a token after what was read
     const codes = [BigInt(token) + 1n]
-    for (let i = 1; i < config.ngram_order; i++) codes.push(extendNgram(codes[i - 1], this.recent.at(-i) ?? -1))
+    const n = Math.min(config.ngram_order, config.block_size)  // training saw no longer n-gram
+    for (let i = 1; i < config.ngram_order; i++) {
+      codes.push(extendNgram(codes[i - 1], i < n ? this.recent.at(-i) ?? -1 : -1))
+    }
     const matches = this.match(token)
     return [token, ...codes.slice(1).concat(matches).map(hashToRow)]
   }

@@ -52,8 +52,8 @@ SETTINGS = ("temperature", "max_new_tokens", "top_k", "top_p", "min_p", "repetit
 def write_page(root: Path, target: Path) -> int:
     """Write the page of the model in `root`. Returns its size in bytes. Raises StageError."""
     if target.suffix.lower() not in (".html", ".htm"):
-        raise StageError(f"The page would be called {target.name}.", "a name by which browsers know a page.",
-                         f"add .html: {shown(target)}.html")
+        raise StageError(f"{shown(target)} does not end in .html.", "a name by which browsers know a page.",
+                         f"name it {shown(target)}.html")
     tables = read_tables(root)
     config: SampleConfig = build_config(SampleConfig, "sample", tables)
     if config.stop or config.max_copied_tokens:

@@ -46,8 +46,7 @@ def restore_bundle(root: Path, target: Path, args: argparse.Namespace) -> str:
     """Make `root`, which must be new or empty, of the bundle `target`; return in words what was restored."""
     ending = ending_of(target)
     if root.resolve() == PROJECT:
-        raise ConfigError("restore makes a new root, and the project's own folder is none. Fix: add --root DIR, or "
-                          "--topic WORDS")
+        raise ConfigError("restore needs the name of a new root. Fix: add --root DIR, or --topic WORDS")
     try:
         if not stat.S_ISREG(os.stat(target).st_mode):
             raise not_whole(target, "it is not a file")

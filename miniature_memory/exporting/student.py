@@ -17,8 +17,9 @@ import numpy as np
 from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.paths import shown
+from miniature_memory.exporting import card
 from miniature_memory.exporting.aside import written_aside
-from miniature_memory.exporting.card import topic_of
+from miniature_memory.storage.snapshot import CATALOG
 
 DEFAULT_MINUTES = 5.0
 MOST_COMPARED = 1 << 20  # tokens of the validation text, in which llama.cpp's words are compared with ours
@@ -44,7 +45,7 @@ def write_student(root: Path, target: Path, args: argparse.Namespace) -> str:
     tables = read_tables(root, args.config, args.overrides)
     config: TrainConfig = dataclasses.replace(build_config(TrainConfig, "train", tables), max_minutes=minutes)
     loaded, bins = load_model(root), open_bins(root, 0)
-    topic = topic_of(root, tables)
+    topic = card.topic_of(root, tables)
     with written_aside(target) as folder:
         student = Student(config, folder.parent / "student", bins, loaded.model, started)
         student.learn()
@@ -58,7 +59,9 @@ def write_student(root: Path, target: Path, args: argparse.Namespace) -> str:
         if loaded.tokenizer.kind == "bpe":
             write_gguf(model, loaded.tokenizer, topic, folder)
             words = compare_words(loaded.tokenizer, np.fromfile(bins.val, "<u2", MOST_COMPARED))
-        facts = Facts(topic, model.config, model.num_parameters(), minutes, bpb, loaded.val_bpb, words)
+        is_ours = (root / CATALOG).exists()  # the bins may be nanoGPT's
+        texts = card.read_facts(root, topic) if is_ours else card.Facts(topic, is_masked=False)
+        facts = Facts(texts, model.config, model.num_parameters(), minutes, bpb, loaded.val_bpb, words)
         (folder / "README.md").write_text(student_card(facts), encoding="utf-8")
     missing = "without model.gguf, since llama.cpp reads tokenizers of the kind bpe alone"
     return f"{facts.describe()}; {words or missing}; in {shown(target)}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from miniature_memory.core.text import rounded, timestamp
 from miniature_memory.core.version import VERSION
-from miniature_memory.exporting.card import front_matter, plain
+from miniature_memory.exporting import card
 from model import GPTConfig
 
 TEXT = """
@@ -34,10 +34,11 @@ print(write("<|endoftext|>The", max_new_tokens=100, do_sample=True)[0]["generate
 
 A text begins after the end of another, hence `<|endoftext|>`.{llama_cpp}
 
-## Limits
+{texts}## Limits
 
 - It is small: what it writes resembles its texts and is not true.
-- It may repeat passages of its texts, which belong to their authors. Check their licenses before you publish it.
+- It may repeat passages of its texts word for word. They belong to their authors: check their licenses before you
+  publish it.
 - Nobody has read all of the texts: they may be wrong, biased, offensive or hold personal data.
 """
 LLAMA_CPP = """
@@ -50,12 +51,22 @@ ollama create student -f Modelfile && ollama run student "The"
 Both add `<|endoftext|>` themselves. The weights in `model.gguf` are the same float32 numbers;
 {words}."""
 
+TEXTS = """\
+## What it learned from
+
+{tables}
+
+The table counts licenses as the pages name them, which was not verified; "none named" means all rights reserved unless
+the author says otherwise.
+
+"""
+
 
 @dataclass
 class Facts:
     """What the card says of a student."""
 
-    topic: str
+    texts: card.Facts  # of the documents that the root has now
     shape: GPTConfig
     n_parameters: int
     minutes: float
@@ -69,13 +80,14 @@ class Facts:
 
 
 def student_card(facts: Facts) -> str:
-    values = {"library_name": "transformers", "pipeline_tag": "text-generation", "license": "other",
-              "license_name": "as-each-text-of-its-training"}
-    topic, shape = plain(facts.topic), facts.shape
-    return front_matter(values) + TEXT.format(
-        topic=topic, parameters=rounded(facts.n_parameters), version=VERSION, day=timestamp()[:10],
+    texts, shape = facts.texts, facts.shape
+    values = {"language": texts.language_codes(), "library_name": "transformers", "pipeline_tag": "text-generation",
+              "license": "other", "license_name": "as-each-page-names-it"}
+    return card.front_matter(values) + TEXT.format(
+        topic=card.plain(texts.topic), parameters=rounded(facts.n_parameters), version=VERSION, day=timestamp()[:10],
         block_size=shape.block_size, minutes=facts.minutes, bpb=_figure(facts.bpb), full_bpb=_figure(facts.full_bpb),
         n_layer=shape.n_layer, n_embd=shape.n_embd,
+        texts=TEXTS.format(tables=texts.tables()) if texts.documents else "",
         llama_cpp=LLAMA_CPP.format(words=facts.words) if facts.words else "")
 
 

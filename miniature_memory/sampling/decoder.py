@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from model import GPT, MATCHES, Block, extend_ngram, hash_to_row, match_code
+from model import GPT, MATCHES, Block, Rotary, extend_ngram, hash_to_row, match_code
 
 EPSILON = 1e-6  # model.py's, in its norm
 
@@ -24,7 +24,7 @@ class Decoder:
         self.layers = [[np.ascontiguousarray(linear.weight.detach().numpy().T) for linear in
                         (block.attention.qkv, block.attention.proj, block.mlp.up, block.mlp.proj)] for block in blocks]
         self.head = np.ascontiguousarray(model.head.weight.detach().numpy().T)  # (C, V)
-        self.frequency = np.angle(blocks[0].attention.rotary.get_buffer("turn")[1].numpy()).astype(np.float64)
+        self.frequency = Rotary.frequency(c.n_embd // c.n_head).numpy().astype(np.float64)
         self.ring = np.zeros((c.n_layer, 2, c.n_head, c.block_size, c.n_embd // c.n_head), np.float32)
         self.recent = self.runs = np.empty(0, np.int64)  # the last block_size tokens; how long each matches the last
         self.length = 0  # tokens read so far
@@ -57,7 +57,8 @@ class Decoder:
     def _rows(self, token: int) -> list[int]:
         """The rows of the table for `token` after what was read, as NgramEmbedding finds them."""
         c = self.config
-        earlier = [*self.recent[:-c.ngram_order:-1].tolist(), *[-1] * c.ngram_order][:c.ngram_order - 1]
+        n = min(c.ngram_order, c.block_size)  # training saw no longer n-gram
+        earlier = [*self.recent[:-n:-1].tolist(), *[-1] * c.ngram_order][:c.ngram_order - 1]
         codes = [token + 1]
         for before in earlier:
             codes.append(extend_ngram(codes[-1], before))

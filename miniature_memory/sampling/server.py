@@ -30,7 +30,9 @@ from miniature_memory.core.paths import command
 from miniature_memory.core.text import strip_control
 from miniature_memory.sampling import completions, playground
 from miniature_memory.sampling.config import SampleConfig
-from miniature_memory.sampling.generation import Loaded, load_model
+from miniature_memory.sampling.generation import Loaded, load_model, no_model
+from miniature_memory.storage import clean_documents
+from miniature_memory.storage.catalog import Catalog
 
 logger = logging.getLogger(__name__)
 
@@ -121,9 +123,10 @@ class Handler(BaseHTTPRequestHandler):
     def _get(self) -> None:
         root, config = self.server.root, self.server.config
         if self.path == "/":
-            nonce = secrets.token_urlsafe(16)
-            self._send(200, "text/html; charset=utf-8", playground.page(nonce),
-                       **{"Content-Security-Policy": POLICY.format(nonce)})
+            has_model, nonce = bool(playground.model_files(root)), secrets.token_urlsafe(16)
+            page = playground.page(nonce) if has_model else pages.instead_of_playground(str(no_model(root)), nonce)
+            policy = POLICY if has_model else COLLECTION_POLICY
+            self._send(200, "text/html; charset=utf-8", page, **{"Content-Security-Policy": policy.format(nonce)})
         elif self.path == "/models":
             self._send_json(200, {"models": playground.list_models(root), "settings": vars(config),
                                   "examples": playground.examples(config, root)})
@@ -187,6 +190,8 @@ class Handler(BaseHTTPRequestHandler):
     def _complete(self, asked: completions.Asked) -> None:
         files = playground.model_files(self.server.root)
         name = asked.model or next(iter(files), "")
+        if not files:
+            raise RequestError(404, str(no_model(self.server.root)))
         if name not in files:
             raise RequestError(404, f"There is no model {name[:80]!r}. Models: {', '.join(files)}.")
         asked, path = dataclasses.replace(asked, model=name), files[name]
@@ -280,8 +285,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def serve(config: SampleConfig, root: Path, port: int) -> int:
-    """Serve until Ctrl-C. Raises StageError if there is no model or the port cannot be used."""
-    load_model(root)
+    """Serve until Ctrl-C. Raises StageError if there is neither a model nor a document, or the port cannot be used."""
+    if has_model := bool(playground.model_files(root)):
+        load_model(root)
+    elif not _has_documents(root):
+        raise no_model(root)
     try:
         server = Server(config, root, port)
     except (OSError, OverflowError) as error:
@@ -290,9 +298,21 @@ def serve(config: SampleConfig, root: Path, port: int) -> int:
                          + command("sample.py", root, "--serve 0")) from None
     with server:
         address = f"http://127.0.0.1:{server.server_port}/"
-        print(f"{address}      the playground; Ctrl-C stops it\n{address}v1    OpenAI's completions API", flush=True)
+        served = (f"{address}      the playground; Ctrl-C stops it\n{address}v1    OpenAI's completions API"
+                  if has_model else f"{address}collection    the collection; Ctrl-C stops it")
+        print(served, flush=True)
+        if not has_model:
+            logger.warning("%s", no_model(root))
         try:
             server.serve_forever()
         except Stopped:
             logger.info("server stopped")
     return EXIT_DONE
+
+
+def _has_documents(root: Path) -> bool:
+    try:
+        with Catalog(root, read_only=True) as catalog:
+            return clean_documents.are_there_any(catalog)
+    except StageError:
+        return False

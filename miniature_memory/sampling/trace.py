@@ -52,11 +52,14 @@ class Tracer:
     """What it takes to trace texts to the documents of a root. Raises StageError if there is no array for its text."""
 
     def __init__(self, root: Path) -> None:
+        if not (root / "data/train.bin").exists():
+            raise StageError(f"Nothing can be traced: there is no training text in {shown(root / 'data')} yet.",
+                             "train.bin and suffixes.bin, which a run writes.", command("run.py", root))
         self.root, self.tokenizer = root, tokenizers.load(root / "data/tokenizer")
         suffixes = load_suffixes(root, self.tokenizer.vocab_size)
         if suffixes is None or not is_whole(root, suffixes):
-            raise StageError("Where the text comes from cannot be told: "
-                             f"{shown(root / 'data/suffixes.bin')} is missing or not of today's training text.",
+            raise StageError(f"Nothing can be traced: {shown(root / 'data/suffixes.bin')} is missing or does not fit "
+                             "the training text.",
                              "the array of suffixes that train writes while train.counts = true.",
                              command("run.py", root, "--only train", "--set train.counts=true"))
         self.suffixes, self.ends = suffixes, find_ends(root, self.tokenizer.eot_token)

@@ -17,6 +17,7 @@ from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.cleaning.explain import explain
 from miniature_memory.collection import pages
 from miniature_memory.sampling.server import Server
+from miniature_memory.storage import full_text
 from miniature_memory.storage.catalog import Catalog
 
 HOSTILE = '<script>alert("1")</script> & <b>bread</b> \'"><img src=x onerror=alert(1)>'
@@ -90,6 +91,22 @@ def test_a_passage_that_is_not_there_is_said_so(server: Server) -> None:
     assert "The passage is not in this text" in page and "<mark" not in page
 
 
+@pytest.mark.parametrize(("text", "passage"), [
+    (" \n a  b ", "a b"), ("xa b\n\nc", "a b c"), ("a\u3000b", "a b"), ("ab", "b"), ("  ", ""), ("a b a c", "a c"),
+    ("a b", "a  c"), ("", "a")])
+def test_a_place_is_that_of_a_regular_expression(text: str, passage: str) -> None:
+    found = re.search(r"\s+".join(map(re.escape, passage.split())), text)
+    begin, end = pages._place(text, passage) or (0, 0)
+    assert text[begin:end] == (found[0] if found else "")
+
+
+def test_a_hostile_text_takes_no_longer_than_another() -> None:
+    """A regular expression would compare each word of the passage with each of the text: 15 s."""
+    for word, space in (("a", " "), ("a", " " * 100), ("ab", "\n")):
+        text, passage = (word + space) * (pages.MOST_TEXT_CHARS // len(word + space)), (word + " ") * 1600 + "b"
+        assert "not in this text" in pages._text(text, passage)
+
+
 def test_a_document_that_was_not_kept_says_why(server: Server) -> None:
     page = get(server, document_path("Too short."), 404)
     assert "not among those that were kept" in page and "too_few_words" in page
@@ -111,6 +128,19 @@ def test_bad_requests_get_a_page_with_a_sentence(server: Server, path: str, stat
 def test_what_comes_from_outside_is_text_and_nothing_else(server: Server, path: str) -> None:
     page = get(server, path)
     assert not re.search(r"<(script|img|b)\b|href=\"javascript", page) and "&lt;script&gt;alert" in page
+
+
+def test_without_a_model_the_playground_says_so_and_the_collection_is_there(tmp_path: Path) -> None:
+    add_clean_documents(tmp_path, ["Dough and wild yeast."])
+    with Catalog(tmp_path) as catalog:
+        full_text.grow(catalog)
+    with serving(tmp_path) as server:
+        page = get(server, "/")
+        assert "There is no model" in page and "1 document to train on" in page and 'action="/collection"' in page
+        assert "1 document found" in get(server, "/collection?q=yeast")
+        assert "There is no model" in error_of(send(server, "/v1/completions", {}))
+        write_models(tmp_path)
+        assert "There is no model" not in get(server, "/")
 
 
 def test_a_page_may_load_nothing_and_run_nothing(server: Server) -> None:

@@ -31,11 +31,43 @@ def test_an_unknown_flag_names_the_nearest() -> None:
         parser.parse_args(["--skip-serch"])
 
 
+@pytest.mark.parametrize(("argv", "meant"), [
+    (["--find", "a", "horse"], "--find 'a horse'"), (["--find", "b", "--topic", "bread", "baking"], "--topic 'bread b"),
+    (["bread baking"], "--topic 'bread baking'"), (["--find", "a", "wild horse"], "--find 'a wild horse'")])
+def test_words_without_quotation_marks_are_put_together(argv: list[str], meant: str) -> None:
+    parser = ArgumentParser(prog="x.py", begins_topics=True)
+    for option in ("--find", "--topic"):
+        parser.add_argument(option)
+    with pytest.raises(ConfigError, match=f"Did you mean {meant}"):
+        parser.parse(argv)
+
+
 def test_a_value_of_two_dashes_is_a_sentence() -> None:
     parser = ArgumentParser(prog="x.py")
     parser.add_argument("--topic")
     with pytest.raises(ConfigError, match="argument --topic: expected a value"):
         parser.parse(["--topic=--"])
+
+
+@pytest.mark.parametrize("argv", [["--find", "-word"], ["--find=-word"], ["--find", "-word", "--json"],
+                                  ["--json", "--find", "-word"]])
+def test_a_value_may_begin_with_a_minus(argv: list[str]) -> None:
+    parser = ArgumentParser(prog="x.py")
+    parser.add_argument("--find")
+    parser.add_argument("--json", "-j", action="store_true")
+    common_arguments(parser)
+    assert parser.parse(argv).find == "-word"
+    assert not parser.parse(["--json", "-j"]).find
+
+
+def test_a_value_that_begins_with_two_needs_an_equals_sign_and_the_error_says_so() -> None:
+    parser = ArgumentParser(prog="x.py")
+    parser.add_argument("--find")
+    common_arguments(parser)
+    for argv in (["--find", "--word"], ["--find"]):
+        with pytest.raises(ConfigError, match=r"--find: expected a value \(--find=\.\.\. if it begins with --\)"):
+            parser.parse(argv)
+    assert parser.parse(["--find=--word"]).find == "--word"
 
 
 @pytest.mark.parametrize("settings", [

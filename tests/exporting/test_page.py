@@ -292,7 +292,7 @@ def test_a_trained_model_writes_as_in_python(trained: Path, tmp_path: Path, chro
     {"match_order": 0, "ngram_order": 1, "qk_norm": False, "n_embd": 24, "n_head": 4, "n_layer": 3},
     {"match_order": 6, "ngram_order": 4, "n_head": 1, "n_embd": 18, "block_size": 5},
     {"pattern": GPT2, "pairs": True},
-    {"pattern": ONE_CHARACTER, "block_size": 2},
+    {"pattern": ONE_CHARACTER, "block_size": 2}, {"block_size": 1},
 ], ids=lambda options: "-".join(map(str, options.values())).replace(GPT2, "GPT-2").replace(ONE_CHARACTER, "char"))
 def test_models_of_other_kinds_write_as_in_python(tmp_path: Path, chromium: Chromium, options: dict[str, Any]) -> None:
     network = write_model(tmp_path, **options)

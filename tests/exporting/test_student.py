@@ -17,10 +17,11 @@ from torch import nn
 
 import export
 from miniature_memory.core.errors import ConfigError, StageError
-from miniature_memory.exporting import teaching
+from miniature_memory.exporting import card, teaching
 from miniature_memory.exporting.arcee import weights_of
 from miniature_memory.exporting.llama_cpp import FILE, compare_words, write_gguf
 from miniature_memory.exporting.student import write_student
+from miniature_memory.exporting.student_card import Facts, student_card
 from miniature_memory.exporting.teaching import Student, TaughtCrossEntropy
 from miniature_memory.training import tokenizer as tokenizers
 from miniature_memory.training.bins import open_bins
@@ -100,6 +101,14 @@ def test_a_loss_that_is_no_number_ends_with_a_fix(root: Path, tmp_path: Path) ->
         student.iterate()
 
 
+@pytest.mark.parametrize(("form", "sentence"), [
+    ("gguf", "expected student, which writes model.gguf. "), ("GGUF", "expected student"),
+    ("parquet", "expected dataset. "), ("nothing", "expected dataset, html, hf, student, bundle, restore. ")])
+def test_a_form_under_another_name_is_found(form: str, sentence: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert export.main([form, "model.gguf"]) == 2
+    assert f"argument FORM: {form}; {sentence}" in caplog.text
+
+
 # --- files -----------------------------------------------------------------------------------------
 
 
@@ -112,9 +121,18 @@ def test_the_folder_has_weights_configuration_tokenizer_and_a_card(root: Path, t
     assert (config["architectures"], config["hidden_size"], config["vocab_size"]) == (["ArceeForCausalLM"], 16, 257)
     weights = safetensors.load_file(tmp_path / "out/model.safetensors")
     assert weights["lm_head.weight"].shape == (257, 16) and len(weights) == 3 + 8 * 1
+    assert "## What it learned from" not in (tmp_path / "out/README.md").read_text()  # a root of bins alone
     assert "bits per byte" in said and "without model.gguf" in said
     assert said.split(" bits per byte")[0].rpartition(" ")[2] in (tmp_path / "out/README.md").read_text()
     assert not (root / "student").exists() and {path.name for path in tmp_path.iterdir()} == {"letters", "out"}
+
+
+def test_the_card_counts_hosts_and_licenses() -> None:
+    texts = card.Facts("bread | baking", is_masked=True)
+    texts.add("train", {"text": "Dough.", "host": "example.org", "language": "en", "license": "CC BY 4.0"})
+    said = student_card(Facts(texts, STOCK, 1000, 5.0, 2.0, 1.5, "it cuts all texts alike"))
+    assert "| example.org | 1 |" in said and "| CC BY 4.0 | 1 |" in said and 'language: ["en"]' in said
+    assert "# bread baking: a student" in said and "ollama create" in said
 
 
 def test_gguf_holds_the_weights_and_the_tokenizer(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """python3 -m pytest tests/forgetting"""
 
 import argparse
+import dataclasses
 import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -19,8 +21,10 @@ from scraping import records as warc_records
 import clean
 import extract
 import prepare
+import run
 import validate
 from miniature_memory.cleaning.config import CleanConfig
+from miniature_memory.cleaning.explain import explain
 from miniature_memory.collection.search import search
 from miniature_memory.core.errors import ConfigError, StageError
 from miniature_memory.core.stage import StageStats
@@ -33,7 +37,7 @@ from miniature_memory.providers.discovery import Discovery
 from miniature_memory.providers.provider import Found
 from miniature_memory.storage import documents, forgotten, pages, rewriting, urls
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.training.checkpoint import load_state
+from miniature_memory.training.checkpoint import load_state, save_state
 from miniature_memory.training.config import PrepareConfig
 from miniature_memory.validation.config import ValidateConfig
 from train import train
@@ -480,6 +484,38 @@ def test_the_command_prints_json_and_a_dry_run_changes_nothing(root: Path) -> No
 def test_a_sentence_for_what_makes_no_sense(tmp_path: Path, arguments: list[str], message: str) -> None:
     done = run_py(*([] if "--topic" in arguments else ["--root", tmp_path]), *arguments)
     assert done.returncode == 2 and message in done.stderr
+
+
+def test_a_target_that_is_none_is_no_failed_run(root: Path) -> None:
+    assert run.main(["--root", str(root), "--forget", "@none", "--quiet"]) == 2
+    assert not (root / "data/runs.jsonl").exists()
+
+
+@pytest.mark.parametrize("wanted", [SECRET, "id", "the beginning of an id"])
+def test_explain_says_that_a_document_was_forgotten(root: Path, wanted: str) -> None:
+    with Catalog(root) as catalog:
+        row = documents.find(catalog, SECRET)
+        document_id = str(row["id"]) if row else ""
+    forget_them(root, SECRET)
+    if wanted == "the beginning of an id":  # of which no hash is kept
+        with pytest.raises(StageError, match="No document has the id"):
+            explain(CleanConfig(), root, document_id[:12])
+    else:
+        assert re.fullmatch(r"forgotten  on \d{4}-\d\d-\d\d; .* again",
+                            explain(CleanConfig(), root, document_id if wanted == "id" else wanted))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_after_forgetting_the_next_release_takes_the_place_of_a_better_one(root: Path) -> None:
+    train(TINY, root, 0.0)
+    path = root / "checkpoints/release.pt"
+    release = load_state(path)
+    assert release
+    save_state(path, release | {"entry": release["entry"] | {"val_loss": 0.0, "val_bpb": 0.0}})
+    forget_them(root, SECRET)
+    train(dataclasses.replace(TINY, max_iters=40), root, 0.0)
+    new = load_state(path)
+    assert new and new["iter_num"] > release["iter_num"] and new["entry"]["val_loss"] > 0
 
 
 def test_an_empty_member_has_any_length() -> None:

@@ -89,6 +89,14 @@ def test_logits_equal_the_uncached_ones(settings: dict[str, object], n_prompt: i
     assert np.abs(logits_one_by_one(model, idx.tolist(), n_prompt) - expected).max() < 1e-4
 
 
+def test_a_context_of_one_token_is_the_model_on_each_token_alone() -> None:
+    model = lively(GPTConfig(block_size=1, vocab_size=50, n_layer=2, n_head=2, n_embd=32, ngram_rows=300))
+    idx = torch.randint(50, (9,))
+    with torch.no_grad():
+        expected = model(idx[:, None])[:, 0].numpy()
+    assert np.abs(logits_one_by_one(model, idx.tolist(), 1) - expected).max() < 1e-4
+
+
 def test_far_beyond_the_context_each_layer_sees_as_many_tokens_as_the_context_has(
         monkeypatch: pytest.MonkeyPatch) -> None:
     shape = {"vocab_size": 50, "n_layer": 3, "n_head": 2, "n_embd": 32, "ngram_rows": 300, "match_order": 0}

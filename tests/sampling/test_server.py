@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import error_of, lines_of, request, send
+from helpers import add_clean_documents
+from serving import error_of, lines_of, request, send, write_models
 
 import sample
 from miniature_memory.sampling import playground
@@ -122,21 +123,26 @@ def test_a_waiting_reader_that_disconnects_leaves_the_queue(server: Server) -> N
     server.places.release()
 
 
-def test_the_command_prints_its_address_and_ends_with_ctrl_c(root: Path) -> None:
+@pytest.mark.parametrize("has_model", [True, False])
+def test_the_command_prints_its_address_and_ends_with_ctrl_c(tmp_path: Path, has_model: bool) -> None:
+    """Without a model, the collection alone is served."""
+    root, page = tmp_path, "" if has_model else "collection"
+    write_models(root) if has_model else add_clean_documents(root, ["Dough and wild yeast."])
     command = [sys.executable, str(Path(sample.__file__)), "--serve", "0", "--root", str(root)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout
-    address = re.match(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
+    address = re.match(rf"http://127\.0\.0\.1:(\d+)/{page} ", process.stdout.readline())
     try:
         assert address
         connection = http.client.HTTPConnection("127.0.0.1", int(address[1]), timeout=20)
-        connection.request("GET", "/")
+        connection.request("GET", f"/{page}")
         assert connection.getresponse().status == 200
         connection.close()
     finally:
         process.send_signal(signal.SIGINT)
         error = process.communicate(timeout=20)[1]
     assert process.returncode == 0 and "Traceback" not in error
+    assert has_model == ("There is no model" not in error)
 
 
 def test_a_port_in_use_is_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

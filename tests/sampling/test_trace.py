@@ -175,6 +175,11 @@ def test_without_an_array_the_fix_writes_one(tmp_path: Path, counts: bool) -> No
     assert Tracer(tmp_path).trace(list(range(97, 117)))
 
 
+def test_without_a_training_text_the_run_that_makes_one_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"there is no training text in .* Fix: python3 run.py --root"):
+        Tracer(tmp_path)
+
+
 def test_a_text_is_traced_without_a_model(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     n = in_training(root)[0]
     assert main(["--root", str(root), "--trace", f"~~{middle(n)}~~"]) == 0
