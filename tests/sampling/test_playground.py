@@ -291,7 +291,7 @@ def test_the_last_line_names_the_documents(server: Server, story_number: int) ->
 
 def test_without_an_array_the_answer_says_why_nothing_is_traced(server: Server) -> None:
     *_, last = lines_of(send(server, "/continue", request()))
-    assert "suffixes.bin is missing" in last["trace"] and "Fix: " in last["trace"] and last["stretches"] == []
+    assert "Nothing can be traced" in last["trace"] and "Fix: " in last["trace"] and last["stretches"] == []
 
 
 @pytest.mark.browser

@@ -103,7 +103,7 @@ def test_after_a_rebuild_the_old_array_is_refused_and_the_new_one_right(root: Pa
         catalog.advance("prepare", 0)
         catalog.set_state("prepare.stale", True)
     prepare.run(CONFIG, root)
-    with pytest.raises(StageError, match="not of today's training text"):
+    with pytest.raises(StageError, match="does not fit the training text"):
         Tracer(root)
     for n in in_training(root):  # a server that has not noticed yet
         for stretch in stale.trace(stale.tokenizer.encode(middle(n))):
