@@ -17,8 +17,6 @@ from miniature_memory.core.interpreter import use_own_python
 if __name__ == "__main__":
     use_own_python()
 
-import hashlib
-import json
 import logging
 import shlex
 import sqlite3
@@ -26,7 +24,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from miniature_memory.core.command_line import OldSpelling
 from miniature_memory.core.errors import StageError
@@ -34,17 +32,17 @@ from miniature_memory.core.log import DETAIL
 from miniature_memory.core.paths import command
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
-from miniature_memory.core.text import counted, hostname
+from miniature_memory.core.text import counted
 from miniature_memory.core.version import VERSION
 from miniature_memory.extraction.archives import read_warc
 from miniature_memory.extraction.classifier import explain
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.file_kinds import ENDINGS, NEEDS
 from miniature_memory.extraction.inputs import read_files, read_stdin
-from miniature_memory.extraction.long_texts import divide
 from miniature_memory.extraction.metadata import one_line
 from miniature_memory.extraction.page import Extracted, extract_page
 from miniature_memory.extraction.parsing import parse
+from miniature_memory.extraction.raw_documents import Origin, origin_of_input, parts_of, to_document
 from miniature_memory.extraction.reading import Input
 from miniature_memory.extraction.workers import Job, extract_all, extract_job
 from miniature_memory.responses.charset import decode_html
@@ -71,7 +69,7 @@ def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Seq
                 known.follow(source, extracted)
                 if extracted.reason and stats.dropped[extracted.reason] < MOST_NAMED:
                     logger.log(DETAIL, "%s skipped: %s", source.url, extracted.reason)
-                for part, url in _parts(extracted, source):
+                for part, url in parts_of(extracted, source):
                     with catalog.record():
                         _store(catalog, part, origin_of_input(source)._replace(url=url), stats)
             known.end()
@@ -127,33 +125,6 @@ class KnownFiles:
         return f"{origin.mark} {self.read_with}"
 
 
-def _parts(extracted: Extracted, source: Input) -> Iterator[tuple[Extracted, str]]:
-    """A long text in parts that know their book and their place; a page as it is, and so what a dataset has divided."""
-    parts = divide(extracted.text) if source.html is None and not source.split else []
-    if len(parts) < 2:
-        yield extracted, source.url
-        return
-    for number, part in enumerate(parts, 1):
-        title = ", ".join(filter(None, (extracted.title, part.heading)))
-        yield replace(extracted, text=part.text, title=title), source.at(f"part={number}")
-
-
-class Origin(NamedTuple):
-    """Where a page or text comes from, as its document's metadata has it."""
-
-    url: str
-    fetched_at: str
-    source: str  # by which its URL was found: "ddgs: the query", "links: the page", or the file that it was read from
-    warc_file: str  # that holds the response, relative to the root if it is the crawl's; "" for none
-    warc_offset: str  # of its record, in bytes
-    split: str = ""  # "train" or "val", if it came from a dataset that has one
-
-
-def origin_of_input(one: Input) -> Origin:
-    return Origin(one.url, one.fetched_at, one.source, one.source if one.warc_offset else "", one.warc_offset,
-                  one.split)
-
-
 def origin_of_page(catalog: Catalog, page: sqlite3.Row) -> Origin:
     source = one_line(urls.found_by(catalog, page["url_id"]))
     return Origin(page["url"], page["fetched_at"], source, page["file"], str(page["offset"]))
@@ -178,18 +149,6 @@ def _store(catalog: Catalog, extracted: Extracted, origin: Origin, stats: StageS
     documents.add(catalog, document_id, origin.url, place, extracted.license, page)
     stats.n_out += 1
     stats.bytes_written += len(line)
-
-
-def to_document(extracted: Extracted, origin: Origin) -> tuple[str, bytes]:
-    """(id, JSON line) of a raw document. Every metadata key is always there and a string: "" for unknown."""
-    document_id = hashlib.sha256(extracted.text.encode()).hexdigest()
-    metadata = {"url": origin.url, "title": extracted.title, "author": extracted.author,
-                "published": extracted.published, "language": extracted.language_hint, "host": hostname(origin.url),
-                "fetched_at": origin.fetched_at, "extractor": extracted.extractor, "page_type": extracted.page_type,
-                "license": extracted.license, "source": origin.source, "warc_file": origin.warc_file,
-                "warc_offset": origin.warc_offset, "split": origin.split}
-    line = json.dumps({"id": document_id, "text": extracted.text, "metadata": metadata}, ensure_ascii=False)
-    return document_id, line.encode() + b"\n"
 
 
 # --- looking at one page -------------------------------------------------------------------------

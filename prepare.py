@@ -59,8 +59,9 @@ def run(config: PrepareConfig, root: Path, retokenize: bool = False) -> StageSta
         bins.record_growth(catalog)
         drift = measure_drift(catalog, tokenizer)
         catalog.commit()
-        bins.write_bins_json(catalog, tokenizer)
-        bins.write_meta_pkl(root, tokenizer)
+        bins.write_bins_json(root / "data", tokenizer, (step._asdict() for step in growth.steps(catalog)),
+                             catalog.state("prepare.tokenizers", []))
+        bins.write_meta_pkl(root / "data", tokenizer)
         describe(stats, catalog, tokenizer, drift, before if retokenize else None)
     if drift is not None and drift > DRIFT_FRAC:
         warn_of_drift(drift, root)

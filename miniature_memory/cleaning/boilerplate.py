@@ -10,6 +10,7 @@ Not taken from RefinedWeb: lines in capitals and lines of one word. They are spe
 
 import re
 from collections import Counter
+from typing import Protocol
 
 import numpy as np
 
@@ -71,7 +72,15 @@ class Site:
         self.lines = np.sort(lines, order="hash")
 
 
-def remove_boilerplate(text: str, site: Site | None = None, filler: bool = True) -> tuple[str, list[tuple[str, str]]]:
+class Lines(Protocol):
+    """What tells which lines of a site recur: a Site, or what one has told before."""
+
+    def recurring(self, hashes: np.ndarray) -> np.ndarray: ...
+
+    def learn(self, hashes: np.ndarray) -> None: ...
+
+
+def remove_boilerplate(text: str, site: Lines | None = None, filler: bool = True) -> tuple[str, list[tuple[str, str]]]:
     """`text` without boilerplate, and the lines that were removed, each with its reason. `site` learns the text.
 
     A recurring line is removed at the beginning and the end of the text, up to the first line that stays; within the
@@ -83,8 +92,7 @@ def remove_boilerplate(text: str, site: Site | None = None, filler: bool = True)
     if any(map(SHORT.__contains__, reasons)):
         _spare_text(stripped, reasons)
     if site is not None:
-        times = Counter(line for line in stripped if line and len(line) <= MAX_LINE_CHARS)
-        hashes = np.fromiter(map(hash64, times), dtype=np.uint64, count=len(times))
+        times, hashes = counted_lines(stripped)
         recurs = {line for line, yes in zip(times, site.recurring(hashes), strict=True)
                   if yes and times[line] <= MAX_IN_PAGE}
         site.learn(hashes)
@@ -100,6 +108,12 @@ def remove_boilerplate(text: str, site: Site | None = None, filler: bool = True)
     removed = [(line, reason) for line, reason in zip(stripped, reasons, strict=True) if reason]
     kept = "\n".join(line for line, reason in zip(lines, reasons, strict=True) if not reason)
     return re.sub(r"\n{3,}", "\n\n", kept).strip("\n"), removed
+
+
+def counted_lines(lines: list[str]) -> tuple[Counter[str], np.ndarray]:
+    """How often each of a text's stripped lines that may recur occurs in it, and their hashes, uint64 (n,)."""
+    times = Counter(line for line in lines if line and len(line) <= MAX_LINE_CHARS)
+    return times, np.fromiter(map(hash64, times), dtype=np.uint64, count=len(times))
 
 
 def _spare_text(lines: list[str], reasons: list[str]) -> None:

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from miniature_memory.cleaning.boilerplate import Site, load_site, remove_boilerplate, store_site
+from miniature_memory.cleaning.boilerplate import Lines, Site, load_site, remove_boilerplate, store_site
 from miniature_memory.cleaning.config import CleanConfig, thresholds_of
 from miniature_memory.cleaning.filters import Check, checks_of, first_broken
 from miniature_memory.cleaning.minhash import BANDS, Index, keys_of
 from miniature_memory.cleaning.normalize import normalize_text
 from miniature_memory.cleaning.privacy import mask
-from miniature_memory.cleaning.topic import document_terms, load_topic, rejection_of, store_topic
+from miniature_memory.cleaning.topic import Topic, document_terms, load_topic, rejection_of, store_topic
 from miniature_memory.core.errors import DeadlineError
 from miniature_memory.core.process import deadline
 from miniature_memory.core.stage import StageStats
@@ -47,7 +47,7 @@ class Judged:
     url: str
     language: str
     host: str
-    site: Site | None = None  # with what it has learned; None: nothing to store
+    site: Lines | None = None  # with what it has learned; None: nothing to store
     text: str = ""
     rejection: Rejection | None = None
     removed: list[tuple[str, str]] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Judged:
     topic_fit: float | None = None
 
 
-def clean_text(text: str, language: str, checks: Iterable[Check], site: Site | None) -> CleanedText:
+def clean_text(text: str, language: str, checks: Iterable[Check], site: Lines | None) -> CleanedText:
     """`text` normalized and without boilerplate, and why the quality rules reject it, if they do. `site` learns it."""
     checks = tuple(checks)
     filler = not any(check.in_force and check.rule.reason == "lorem_ipsum" for check in checks)
@@ -75,6 +75,47 @@ def license_rejection(document: dict[str, Any], required: Sequence[str]) -> Reje
     if not required or (license and any(fnmatchcase(license.upper(), pattern.upper()) for pattern in required)):
         return None
     return Rejection("no_license", license or "none named", " ".join(required))
+
+
+def judge(judged: Judged, config: CleanConfig, checks: Iterable[Check], topic: Topic | None = None) -> Judged:
+    """Clean one document as far as that needs no earlier one but those of its site, which learns its lines. Pure."""
+    document, site, judged.site = judged.document, judged.site, None
+    if rejection := license_rejection(document, config.require_license):
+        judged.rejection = rejection
+        return judged
+    try:
+        with deadline(config.document_deadline_sec):
+            text, judged.rejection, judged.removed = clean_text(document["text"], judged.language, checks, site)
+            judged.site = site
+            if not judged.rejection:
+                if config.mask_personal_data:
+                    text, judged.masked = mask(text, judged.language)
+                judged.text, judged.keys = text, keys_of(text)
+                if topic:
+                    judge_topic(judged, topic, config)
+    except DeadlineError:
+        judged.site, judged.topic_fit = None, None  # half learned, perhaps
+        judged.rejection = Rejection("cleaning_timeout", f"more than {config.document_deadline_sec:g} s",
+                                     config.document_deadline_sec)
+    return judged
+
+
+def judge_topic(judged: Judged, topic: Topic, config: CleanConfig) -> None:
+    judged.terms = document_terms(judged.document, judged.text)
+    judged.topic_fit = topic.fit(judged.terms, judged.language)
+    judged.rejection = rejection_of(judged.topic_fit, judged.document, config)
+
+
+def duplicate_rejection(first: str, exact: bool) -> Rejection:
+    """Of a document that is the same as the earlier one with the id `first`, or nearly."""
+    return Rejection("exact_duplicate" if exact else "near_duplicate", first, NO_DUPLICATE[exact])
+
+
+def cleaned_document(judged: Judged) -> dict[str, Any]:
+    """The clean document that is kept."""
+    fit = "" if judged.topic_fit is None else str(judged.topic_fit)
+    metadata = {**judged.document["metadata"], "language": judged.language, "topic_fit": fit}
+    return {**judged.document, "text": judged.text, "metadata": metadata}
 
 
 class Cleaner:
@@ -95,30 +136,13 @@ class Cleaner:
         Reads the catalog and changes nothing, so it belongs before the record() block, where a signal can stop it.
         """
         host = hostname(url)
-        judged = Judged(document, url, language, host)
-        if rejection := license_rejection(document, self.config.require_license):
-            judged.rejection = rejection
-            return judged
         site = load_site(self.catalog, host) if host else None
-        try:
-            with deadline(self.config.document_deadline_sec):
-                text, judged.rejection, judged.removed = clean_text(document["text"], language, self.checks, site)
-                judged.site = site
-                if not judged.rejection:
-                    if self.config.mask_personal_data:
-                        text, judged.masked = mask(text, language)
-                    judged.text, judged.keys = text, keys_of(text)
-                    self._judge_topic(judged)
-        except DeadlineError:
-            judged.site, judged.topic_fit = None, None  # half learned, perhaps
-            judged.rejection = Rejection("cleaning_timeout", f"more than {self.config.document_deadline_sec:g} s",
-                                         self.config.document_deadline_sec)
-        return judged
+        return judge(Judged(document, url, language, host, site), self.config, self.checks, self.topic)
 
     def add(self, judged: Judged) -> None:
         """Append the cleaned document or note why it is rejected, within a record() block."""
         self.stats.n_in += 1
-        if judged.site:
+        if isinstance(judged.site, Site):
             store_site(self.catalog, judged.host, judged.site)
         if judged.topic_fit is not None:
             topic_pages.set_fit(self.catalog, judged.document["id"], judged.topic_fit)
@@ -142,13 +166,7 @@ class Cleaner:
             return None
         if not first.id:
             return Rejection(FORGOTTEN, "exact_duplicate" if first.exact else "near_duplicate", "no forgotten text")
-        return Rejection("exact_duplicate" if first.exact else "near_duplicate", first.id, NO_DUPLICATE[first.exact])
-
-    def _judge_topic(self, judged: Judged) -> None:
-        if self.topic:
-            judged.terms = document_terms(judged.document, judged.text)
-            judged.topic_fit = self.topic.fit(judged.terms, judged.language)
-            judged.rejection = rejection_of(judged.topic_fit, judged.document, self.config)
+        return duplicate_rejection(first.id, first.exact)
 
     def _learn_topic(self, judged: Judged) -> None:
         source = judged.document["metadata"].get("source", "")
@@ -157,9 +175,7 @@ class Cleaner:
             store_topic(self.catalog, self.topic)
 
     def _append(self, judged: Judged) -> None:
-        document = {**judged.document, "text": judged.text,
-                    "metadata": {**judged.document["metadata"], "language": judged.language,
-                                 "topic_fit": "" if judged.topic_fit is None else str(judged.topic_fit)}}
+        document = cleaned_document(judged)
         line = json.dumps(document, ensure_ascii=False).encode() + b"\n"
         place = self.catalog.append("data/clean", ".jsonl", line)
         split = document["metadata"].get("split", "")  # documents of earlier releases have no such key

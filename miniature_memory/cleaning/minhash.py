@@ -18,6 +18,7 @@ document; this way the cost of a run depends on its own documents alone, and mem
 import hashlib
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -143,6 +144,13 @@ class First(NamedTuple):
     exact: bool
 
 
+def earliest(found: Mapping[int, int], whole: int) -> tuple[int, bool]:
+    """Which of the documents in `found` (key -> sequence number) a text with the key `whole` of all its words is a
+    duplicate of, and whether their words are all the same."""
+    exact = whole in found
+    return found[whole] if exact else min(found.values()), exact
+
+
 class Index:
     """The keys of all clean documents of a catalog."""
 
@@ -168,8 +176,7 @@ class Index:
                 found[key] = self.pending[key]
         if not found:
             return None
-        exact = wanted[0] in found
-        seq = found[wanted[0]] if exact else min(found.values())
+        seq, exact = earliest(found, wanted[0])
         return First("" if seq == duplicates.FORGOTTEN else duplicates.id_of(self.catalog, seq), exact)
 
     def add(self, seq: int, keys: np.ndarray) -> None:

@@ -33,7 +33,7 @@ from miniature_memory.storage import clock
 from miniature_memory.storage.append_log import AppendLog
 from miniature_memory.storage.errors import explained, stage_error
 from miniature_memory.storage.record_reader import Place
-from miniature_memory.storage.rejections import REJECTED, Rejection
+from miniature_memory.storage.rejections import REJECTED, Rejection, line_of
 from miniature_memory.storage.schema import open_database
 
 GROUP_RECORDS = 64
@@ -134,8 +134,7 @@ class Catalog:
 
     def reject(self, stage: str, rejection: Rejection, document_id: str, url: str, text: str) -> None:
         """Keep one line about a rejected document in data/rejected.jsonl, within a record() block."""
-        line = {"id": document_id, "url": url, "stage": stage, **rejection._asdict(), "text": text[:200]}
-        self.append_to(REJECTED, (json.dumps(line, ensure_ascii=False) + "\n").encode())
+        self.append_to(REJECTED, line_of(stage, rejection, document_id, url, text))
 
     # --- the commit rule -----------------------------------------------------
 

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from miniature_memory.core.errors import StageError
@@ -19,7 +19,7 @@ def split_of(document_id: str) -> str:
     return "val" if int(document_id[:8], 16) % 1000 < 50 else "train"
 
 
-def drawn_split(row: sqlite3.Row) -> str:
+def drawn_split(row: sqlite3.Row | Mapping[str, Any]) -> str:
     """The split of a clean document that was decided before, or else by its id."""
     return row["split"] or split_of(row["id"])
 

@@ -5,10 +5,11 @@ import os
 import pickle
 import sqlite3
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,27 +34,31 @@ MIN_TOKENS = 2  # of a bin: a window and its target
 MIN_VAL_TOKENS = 512  # of validation text in the first bins: two contexts of the default model
 TOKENIZER_BYTES = 50_000_000  # of clean text that the tokenizer learns from, at most
 
+Row = sqlite3.Row | Mapping[str, Any]  # of a clean document: seq, id, split, text_bytes
 Encoded = list[tuple[sqlite3.Row, np.ndarray]]  # clean documents with their uint16 ids
 
 
 # --- the split -----------------------------------------------------------------------------------
 
 
-def choose_splits(catalog: Catalog, tokenizer: Tokenizer, min_val_tokens: int) -> dict[int, str]:
+def choose_splits(by_id: Callable[[], Iterable[Row]], last: int, read_text: Callable[[Row], str],
+                  tokenizer: Tokenizer, min_val_tokens: int) -> dict[int, str]:
     """Which documents change their split, by seq. If validation is too short, those of the lowest ids join it; one
-    document is left to train on."""
-    last = clean_documents.last_by_id(catalog)
+    document is left to train on.
+
+    by_id: the rows of all documents in the order of their ids. last: the seq of the last of them.
+    """
     moved: dict[int, str] = {}
     n_val = 0
     for wanted in ("val", "train"):  # count what is there, then let others join
-        for row in clean_documents.by_id(catalog):
+        for row in by_id():
             if n_val >= min_val_tokens:
                 break
             if drawn_split(row) == wanted and not (wanted == "train" and row["seq"] == last):
-                n_val += len(tokenizer.encode_document(clean_documents.read_text(catalog, row)))
+                n_val += len(tokenizer.encode_document(read_text(row)))
                 if wanted == "train":
                     moved[row["seq"]] = "val"
-    if all(drawn_split(row) == "val" or row["seq"] in moved for row in clean_documents.by_id(catalog)):
+    if all(drawn_split(row) == "val" or row["seq"] in moved for row in by_id()):
         moved[last] = "train"  # a handful of documents, all drawn for validation
     return moved
 
@@ -138,7 +143,8 @@ def rebuild(catalog: Catalog, config: PrepareConfig, stats: StageStats, kept: To
 
     kept: the tokenizer to use; without it, a new one. Returns the tokenizer.
     """
-    tokenizer = kept or new_tokenizer(catalog, config)
+    tokenizer = kept or new_tokenizer(config, clean_documents.in_order(catalog), clean_documents.totals(
+        catalog).text_bytes, partial(clean_documents.read_text, catalog))
     new_files = {name: f"{name}.new" for name in (TRAIN_BIN, VAL_BIN)}
     if not kept:
         for name, data in tokenizer.files().items():
@@ -146,7 +152,9 @@ def rebuild(catalog: Catalog, config: PrepareConfig, stats: StageStats, kept: To
             write_aside(catalog.root / f"data/tokenizer/{name}.new", data)
     # Text that a model has learned from joins the validation later only if there would be none at all.
     was_frozen = catalog.state("prepare.tokenizers")
-    moved = choose_splits(catalog, tokenizer, MIN_TOKENS if was_frozen else MIN_VAL_TOKENS)
+    moved = choose_splits(partial(clean_documents.by_id, catalog), clean_documents.last_by_id(catalog),
+                          partial(clean_documents.read_text, catalog), tokenizer,
+                          MIN_TOKENS if was_frozen else MIN_VAL_TOKENS)
     total = clean_documents.totals(catalog)
     n_bytes = write_new_bins(catalog, tokenizer, moved, total.documents)
     stats.bytes_written += n_bytes
@@ -166,17 +174,16 @@ def rebuild(catalog: Catalog, config: PrepareConfig, stats: StageStats, kept: To
     return tokenizer
 
 
-def new_tokenizer(catalog: Catalog, config: PrepareConfig) -> Tokenizer:
-    """That of train.init_from, or one trained on the text that is there."""
+def new_tokenizer(config: PrepareConfig, rows: Iterable[Row], total_bytes: int,
+                  read_text: Callable[[Row], str]) -> Tokenizer:
+    """That of train.init_from, or one trained on the text of the rows, which is `total_bytes` long."""
     if config.train.init_from:
         return read_tokenizer(Path(config.train.init_from))
-    total_bytes = clean_documents.totals(catalog).text_bytes
-    rows = sample_evenly(clean_documents.in_order(catalog), TOKENIZER_BYTES / max(1, total_bytes))
-    texts = (clean_documents.read_text(catalog, row) for row in rows)
+    texts = map(read_text, sample_evenly(rows, TOKENIZER_BYTES / max(1, total_bytes)))
     return tokenizers.train(config.tokenizer, texts, config.vocab_size, total_bytes < config.freeze_bytes)
 
 
-def sample_evenly(rows: Iterable[sqlite3.Row], share: float) -> Iterator[sqlite3.Row]:
+def sample_evenly(rows: Iterable[Row], share: float) -> Iterator[Row]:
     """So many of the rows that `share` of all text is taken, early and late alike; all of them from a share of 1 on."""
     seen = taken = 0
     for row in rows:
@@ -232,16 +239,19 @@ def record_growth(catalog: Catalog) -> None:
             growth.add(catalog, timestamp(), held(catalog).documents, *token_counts(catalog))
 
 
-def write_bins_json(catalog: Catalog, tokenizer: Tokenizer) -> None:
-    """Write data/bins.json, which training reads and which holds nothing that the catalog does not."""
-    before = [name for name in catalog.state("prepare.tokenizers", []) if name != tokenizer.hash]
-    content = {"tokenizer_hash": tokenizer.hash, "vocab_size": tokenizer.vocab_size, "retokenized_from": before,
-               "growth": [step._asdict() for step in growth.steps(catalog)]}
-    write_aside(catalog.root / "data/bins.json", json.dumps(content, indent=1).encode() + b"\n")
+def write_bins_json(folder: Path, tokenizer: Tokenizer, growth: Iterable[Mapping[str, Any]],
+                    earlier: Iterable[str] = ()) -> None:
+    """Write bins.json, which training reads and which holds nothing that the catalog does not.
+
+    growth: what the bins held after each growth step. earlier: hashes of the tokenizers before this one.
+    """
+    content = {"tokenizer_hash": tokenizer.hash, "vocab_size": tokenizer.vocab_size,
+               "retokenized_from": [name for name in earlier if name != tokenizer.hash], "growth": list(growth)}
+    write_aside(folder / "bins.json", json.dumps(content, indent=1).encode() + b"\n")
 
 
-def write_meta_pkl(root: Path, tokenizer: Tokenizer) -> None:
-    """Write data/meta.pkl, for nanoGPT alone: its train.py takes the vocabulary's size from it, its sample.py stoi and
+def write_meta_pkl(folder: Path, tokenizer: Tokenizer) -> None:
+    """Write meta.pkl, for nanoGPT alone: its train.py takes the vocabulary's size from it, its sample.py stoi and
     itos. Plain dicts, so that it loads without this package.
 
     itos: id -> text of the token; U+FFFD for bytes that are no whole character, "" for the end of text. stoi is its
@@ -253,4 +263,4 @@ def write_meta_pkl(root: Path, tokenizer: Tokenizer) -> None:
         itos[i] = token.decode(errors="replace")
         if itos[i].encode() == token:
             stoi[itos[i]] = i
-    write_aside(root / "data/meta.pkl", pickle.dumps({"vocab_size": tokenizer.vocab_size, "stoi": stoi, "itos": itos}))
+    write_aside(folder / "meta.pkl", pickle.dumps({"vocab_size": tokenizer.vocab_size, "stoi": stoi, "itos": itos}))
