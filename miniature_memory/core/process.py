@@ -148,7 +148,13 @@ def run_lock(root: Path) -> Iterator[int]:
     if LOCK_FD_VARIABLE in os.environ:
         yield int(os.environ[LOCK_FD_VARIABLE])
         return
-    path = make_folder(root / "data") / "run.lock"
+    with file_lock(make_folder(root / "data") / "run.lock", root) as descriptor:
+        yield descriptor
+
+
+@contextlib.contextmanager
+def file_lock(path: Path, folder: Path) -> Iterator[int]:
+    """Hold the lock of `folder`, which is the file `path`. Raises LockedError naming the holder's process id."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
@@ -158,7 +164,7 @@ def run_lock(root: Path) -> Iterator[int]:
     except BlockingIOError:
         holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
         os.close(descriptor)
-        raise LockedError(f"Another run (process {holder}) is working in {root}; this one did nothing. "
+        raise LockedError(f"Another run (process {holder}) is working in {folder}; this one did nothing. "
                           f"Fix: wait until it ends, or stop it: kill {holder}") from None
     try:
         os.ftruncate(descriptor, 0)
@@ -185,8 +191,11 @@ def die_with_parent() -> None:
     """Under run.py or torchrun: stop as if by SIGTERM when it is gone, so that kill -9 leaves no stage behind."""
     if LOCK_FD_VARIABLE not in os.environ and TORCHRUN_VARIABLE not in os.environ:
         return
-    parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))  # run.py may be gone before we ask
+    end_with(int(os.environ.get(PARENT_VARIABLE, os.getppid())))  # run.py may be gone before we ask
 
+
+def end_with(parent: int) -> None:
+    """Stop as if by SIGTERM when the process `parent`, which started this one, is gone."""
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)

@@ -43,7 +43,7 @@ def read_files(paths: Iterable[Path], is_known: Callable[[Input], bool] = lambda
     """
     reasons: Counter[str] = Counter()
     for path in paths:
-        for one in _read_folder(path, is_known) if path.is_dir() else _read_file(path, is_known):
+        for one in _read_folder(path, is_known) if path.is_dir() else read_file(path, is_known):
             reasons[one.reason] += 1
             yield one
     for reason in NEEDS.keys() & reasons.keys():
@@ -52,21 +52,16 @@ def read_files(paths: Iterable[Path], is_known: Callable[[Input], bool] = lambda
 
 
 def _read_folder(folder: Path, is_known: Callable[[Input], bool]) -> Iterator[Input]:
-    """The files of a folder and the folders in it, in order. Links to folders, which may go round, are not followed."""
     unknown: Counter[str] = Counter()
     n_known = 0
-    for parent, folders, names in os.walk(folder, onerror=_name_unreadable):
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        for file in (Path(parent, name) for name in sorted(names) if not is_hidden(name)):
-            if not file.is_file():  # a pipe would wait for ever
-                continue
-            ending = ending_of(file.name)
-            if ending in ENDINGS:
-                n_known += 1
-                yield from _read_file(file, is_known, in_folder=True)
-            else:
-                unknown[ending or "without an ending"] += 1
-                yield _origin(file)._replace(reason="unknown_kind", mark="")
+    for file in files_in(folder):
+        ending = ending_of(file.name)
+        if ending in ENDINGS:
+            n_known += 1
+            yield from read_file(file, is_known, in_folder=True)
+        else:
+            unknown[ending or "without an ending"] += 1
+            yield _origin(file)._replace(reason="unknown_kind", mark="")
     if unknown:
         logger.warning("%s: skipped: %s. A text that you name yourself is read, whatever its ending.", shown(folder),
                        ", ".join(f"{n} {ending}" for ending, n in unknown.most_common(20)))
@@ -74,11 +69,22 @@ def _read_folder(folder: Path, is_known: Callable[[Input], bool]) -> Iterator[In
         logger.warning("%s contains no file that ends in %s", shown(folder), ", ".join(ENDINGS))
 
 
+def files_in(folder: Path) -> Iterator[Path]:
+    """The files of a folder and the folders in it, in order. Links to folders, which may go round, are not followed."""
+    for parent, folders, names in os.walk(folder, onerror=_name_unreadable):
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        for file in (Path(parent, name) for name in sorted(names) if not is_hidden(name)):
+            if file.is_file():  # a pipe would wait for ever
+                yield file
+
+
 def _name_unreadable(error: OSError) -> None:
     logger.warning("skipped: the folder %s (%s)", error.filename, error.strerror)
 
 
-def _read_file(file: Path, is_known: Callable[[Input], bool], in_folder: bool = False) -> Iterator[Input]:
+def read_file(file: Path, is_known: Callable[[Input], bool] = lambda origin: False,
+              in_folder: bool = False) -> Iterator[Input]:
+    """What is in one file. A StageError if it cannot be read; from a folder, that is a reason."""
     try:
         origin = _origin(file)
         if is_known(origin):

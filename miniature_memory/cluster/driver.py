@@ -1,0 +1,119 @@
+"""Driver: one stage after the other, what failed, and what came of it all."""
+
+import contextlib
+import json
+import logging
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from miniature_memory.cluster.executors import join_ray, make_executor
+from miniature_memory.cluster.job import Job
+from miniature_memory.cluster.stages import STAGES
+from miniature_memory.core.errors import StageError
+from miniature_memory.core.paths import shown
+from miniature_memory.core.process import file_lock
+from miniature_memory.core.progress import Progress
+from miniature_memory.core.stage import StageStats
+from miniature_memory.core.text import counted, strip_control
+
+LOOK_SEC = 1.0  # between two looks at which tasks are done
+SHOWN_FAILURES = 5
+
+logger = logging.getLogger(__name__)
+
+
+def run(job: Job, kind: str, workers: int, sbatch: Mapping[str, str]) -> list[StageStats]:
+    """Run what is left of a job. Raises StageError if a task fails, once the others of its stage are done."""
+    with file_lock(job.out / "work" / "lock", job.out):
+        if kind == "ray":
+            join_ray()
+        total = sum(stage.count(job) for stage in STAGES.values())
+        with Progress(desc="cluster", total=total, unit=" tasks") as progress:
+            for name, stage in STAGES.items():
+                progress.set_description_str(f"cluster: {name}", refresh=False)
+                executor = make_executor(kind, job.out, name, stage.count(job), workers, sbatch)
+                if executor.get_incomplete_ranks():
+                    with _shown(progress, job.folder(name, "done")):
+                        executor.run()
+                else:
+                    progress.update(stage.count(job))
+                if missing := executor.get_incomplete_ranks():
+                    raise _failure(job, name, missing)
+                for needed in stage.last_need:
+                    shutil.rmtree(job.folder(needed, "data"), ignore_errors=True)
+    return results(job)
+
+
+@contextlib.contextmanager
+def _shown(progress: Progress, folder: Path) -> Iterator[None]:
+    """While the block runs, let `progress` follow the tasks that are done."""
+    before, ended = progress.n, threading.Event()
+
+    def look() -> None:
+        n_done = sum(1 for path in folder.glob("*.json"))
+        progress.update(max(0, before + n_done - progress.n))
+
+    def follow() -> None:
+        while not ended.wait(LOOK_SEC):
+            look()
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        look()
+
+
+def _failure(job: Job, stage: str, missing: list[int]) -> StageError:
+    said: Counter[str] = Counter()
+    for rank in missing:
+        try:
+            text = (job.folder(stage, "failed") / f"{rank:06d}").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            text = "it ended without a word: killed with its machine, or its disk is full"
+        said[text.partition(": ")[2] or text] += 1
+    causes = "\n".join(f"  {counted(n, 'task')}: {text[:500]}" for text, n in said.most_common(SHOWN_FAILURES))
+    n_tasks = STAGES[stage].count(job)
+    return StageError(strip_control(f"{len(missing)} of {counted(n_tasks, 'task')} of the stage {stage} failed:\n"
+                                    f"{causes}\n"), "all of them done.",
+                      f"remove the cause, then run the same command again: it continues from the tasks that are done. "
+                      f"What the tasks printed: {shown(job.folder(stage, 'logs'))}.")
+
+
+def results(job: Job) -> list[StageStats]:
+    """What the job did, as the stages of the small pipeline count it: seconds of all workers, memory of one task."""
+    found = {stage: StageStats(stage) for stage in ("extract", "validate", "clean", "prepare")}
+    for name, stage in STAGES.items():
+        for rank in range(stage.count(job)):
+            done = json.loads((job.folder(name, "done") / f"{rank:06d}.json").read_bytes())
+            for values in done["counts"]:
+                _add(found[values["stage"]], values)
+            into = found[_CHARGED.get(name, "clean")]
+            into.elapsed_sec = round(into.elapsed_sec + done["sec"], 3)
+            into.peak_mb = max(into.peak_mb, done["peak_mb"])
+    facts = found["prepare"].facts
+    if facts:
+        found["prepare"].facts["summary"] = (
+            f"{counted(found['prepare'].n_out, 'document')}; {facts['train_tokens'] + facts['val_tokens']:,} tokens in "
+            f"all ({facts['val_tokens']:,} for validation), vocabulary {facts['vocab_size']:,}"
+            f"{', provisional: there is little text' if facts['provisional'] else ''}")
+    return list(found.values())
+
+
+_CHARGED = {"read": "extract", "learn": "prepare", "encode": "prepare", "join": "prepare"}  # others: clean
+
+
+def _add(stats: StageStats, values: Mapping[str, object]) -> None:
+    other = StageStats.from_json(json.dumps(values))
+    stats.n_in += other.n_in
+    stats.n_out += other.n_out
+    stats.dropped += other.dropped
+    stats.bytes_written += other.bytes_written
+    for name, fact in other.facts.items():
+        stats.facts[name] = dict(Counter(stats.facts.get(name, {})) + Counter(fact)) if isinstance(fact, dict) else fact
