@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets the project up: ./setup.sh [--with texts] [--with export] [--dev]
+# Sets the project up: ./setup.sh [--with texts] [--with export] [--with cluster] [--dev]
 #
 # Without an active environment it creates .venv next to this file with the exact versions of constraints.txt.
 # In an active virtual environment, and on Colab, it adds only what is missing or older than requirements.txt requires.
@@ -7,10 +7,12 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-USAGE='Usage: ./setup.sh [--with texts] [--with export] [--dev]
+USAGE='Usage: ./setup.sh [--with texts] [--with export] [--with cluster] [--dev]
   --with texts   also install what reads PDF files
   --with export  also install what reads and writes Parquet files and models for other programs
-  --dev          also install the packages of the tests, the checks and the notebook, and those of every --with
+  --with cluster also install datatrove and Ray, which run cluster.py on many machines
+  --dev          also install the packages of the tests, the checks and the notebook, and those of every --with but
+                 Ray, which is heavy
   -h             show this help'
 CPU_INDEX=https://download.pytorch.org/whl/cpu
 HALF_DONE=.venv/.setup-unfinished        # exists while pip writes; after a kill, the next run rebuilds .venv
@@ -22,9 +24,9 @@ files=(requirements.txt)
 while [ $# -gt 0 ]; do
     case "$1 ${2-}" in
         --dev\ *) files+=(requirements-dev.txt requirements-texts.txt requirements-export.txt) ;;
-        '--with texts'|'--with export') files+=("requirements-$2.txt"); shift ;;
+        '--with texts'|'--with export'|'--with cluster') files+=("requirements-$2.txt"); shift ;;
         -h\ *|--help\ *) say "$USAGE"; exit 0 ;;
-        *) printf "setup.sh: unknown option '%s'. Expected: --with texts, --with export, --dev or -h.\n" "$*" >&2; exit 2 ;;
+        *) printf "setup.sh: unknown option '%s'. Expected: --with texts, --with export, --with cluster, --dev or -h.\n" "$*" >&2; exit 2 ;;
     esac
     shift
 done

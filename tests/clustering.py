@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from helpers import warc_member
@@ -11,13 +12,19 @@ import clean
 import extract
 import prepare
 import validate
+from miniature_memory.cluster import job as jobs
+from miniature_memory.cluster.counts import results
+from miniature_memory.cluster.sources import list_sources
+from miniature_memory.cluster.stages import STAGES, run_stage
 from miniature_memory.core.config import build_config, read_tables
+from miniature_memory.core.paths import make_folder
 from miniature_memory.core.stage import StageStats
 
-NOUNS = ("harbour captain vessel lantern market village river castle garden merchant teacher winter island forest "
-         "window letter kitchen soldier valley bridge orchard station library machine engine farmer doctor").split()
-VERBS = "carried watched followed mended painted answered remembered crossed measured visited opened".split()
-ADJECTIVES = "quiet broken distant golden narrow ancient crowded gentle bitter hollow silver patient".split()
+NOUNS, VERBS, ADJECTIVES = (words.split() for words in (
+    "harbour captain vessel lantern market village river castle garden merchant teacher winter island forest window "
+    "letter kitchen soldier valley bridge orchard station library machine engine farmer doctor",
+    "carried watched followed mended painted answered remembered crossed measured visited opened",
+    "quiet broken distant golden narrow ancient crowded gentle bitter hollow silver patient"))
 FOOTERS = ("Read more stories of the harbour in our weekly letter", "Members of the sailing club may reply here")
 
 
@@ -72,6 +79,23 @@ def write_inputs(folder: Path, n: int = 60, n_files: int = 4) -> Path:
     return folder
 
 
+def new_job(out: Path, inputs: Path, *overrides: str, buckets: int = 0, workers: int = 2,
+            queries: Sequence[str] = ()) -> jobs.Job:
+    settings = read_tables(out, None, list(overrides))
+    return jobs.begin(jobs.plan(out, list(list_sources([str(inputs)])), workers, settings, list(queries), buckets))
+
+
+def run_here(job: jobs.Job) -> list[StageStats]:
+    """Each task one after the other in this process."""
+    for name, stage in STAGES.items():
+        for rank in range(stage.count(job)):
+            make_folder(job.folder(name, "done"))
+            counts = [stats.to_dict() for stats in run_stage(job, name, rank)]
+            (job.folder(name, "done") / f"{rank:06d}.json").write_text(
+                json.dumps({"counts": counts, "sec": 0, "peak_mb": 0}))
+    return results(job)
+
+
 def small_pipeline(root: Path, inputs: Path, *overrides: str) -> dict[str, StageStats]:
     """extract --import, validate, clean and prepare."""
     tables = read_tables(root, None, list(overrides))
@@ -82,7 +106,7 @@ def small_pipeline(root: Path, inputs: Path, *overrides: str) -> dict[str, Stage
             for script, config in configs.items()}
 
 
-def without_times(path: Path) -> list[dict[str, object]]:
+def documents(path: Path) -> list[dict[str, object]]:
     """The documents of a folder of shards, in order."""
     return [json.loads(line) for file in sorted(path.glob("*.jsonl")) for line in file.read_bytes().splitlines()]
 
@@ -94,7 +118,7 @@ def rejections(*paths: Path) -> Counter[str]:
 def assert_same(out: Path, root: Path) -> None:
     """cluster.py's result in `out` is the small pipeline's in `root`, to the byte."""
     for folder in ("raw", "clean"):
-        assert without_times(out / folder) == without_times(root / "data" / folder)
+        assert documents(out / folder) == documents(root / "data" / folder)
     assert rejections(*sorted((out / "rejected").glob("*"))) == rejections(root / "data/rejected.jsonl")
     for name in ("train.bin", "val.bin", "meta.pkl", "tokenizer/ranks.tiktoken", "tokenizer/meta.json"):
         assert (out / name).read_bytes() == (root / "data" / name).read_bytes(), name

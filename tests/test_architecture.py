@@ -23,6 +23,7 @@ ROOMS = {  # room -> the rooms that it may import, or modules of them
     "exporting": ["core", "storage", "training", "sampling", "model"],
     "forgetting": ["core", "storage"],
     "sampling": ["core", "storage", "counting", "training", "collection", "model"],
+    "cluster": ["core", "storage", "extraction", "validation", "cleaning", "training"],
     "demo_site": ["core"],
 }
 SCRIPTS = sorted(path.stem for path in PROJECT.glob("*.py"))

@@ -10,7 +10,7 @@ from miniature_memory.core import run_options
 from miniature_memory.core.paths import PROJECT
 
 
-@pytest.mark.parametrize("options, code", [(["--with", "texts", "--with", "export", "--dev", "-h"], 0), (["--with"], 2),
+@pytest.mark.parametrize("options, code", [(["--with", "texts", "--with", "export", "--with", "cluster", "--dev", "-h"], 0), (["--with"], 2),
                                            (["--with", "x"], 2), (["--develop"], 2)])
 def test_unknown_options_are_refused_before_anything_is_done(options, code):
     done = subprocess.run(["bash", PROJECT / "setup.sh", *options], capture_output=True, text=True, timeout=30)
@@ -29,5 +29,5 @@ def test_every_requirement_is_pinned():
         lines = (PROJECT / file).read_text().lower().splitlines()
         return {re.sub("[._-]+", "-", re.split("[=>]=", line)[0]) for line in lines if re.match("[a-z]", line)}
 
-    wanted = set().union(*(names(f"requirements{kind}.txt") for kind in ("", "-dev", "-texts", "-export")))
+    wanted = set().union(*(names(f"requirements{kind}.txt") for kind in ("", "-dev", "-texts", "-export", "-cluster")))
     assert not wanted - names("constraints.txt")

@@ -12,10 +12,9 @@ import json
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from miniature_memory.cleaning.config import CleanConfig
-from miniature_memory.cluster.sources import Source
 from miniature_memory.core.config import build_config
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import shown
@@ -31,6 +30,14 @@ TASKS_PER_WORKER = 4  # so that none waits long for the last one
 BUCKET_BYTES = 4 << 30  # of input whose keys one task compares: 1 GB of memory at most. Guess: two million short texts
 PLAN = "work/job.json"
 CONFIGS = {"extract": ExtractConfig, "validate": ValidateConfig, "clean": CleanConfig, "prepare": PrepareConfig}
+
+
+class Source(NamedTuple):
+    """One file. named: it was named itself, so that it is read whatever its ending."""
+
+    address: str  # an absolute path, or a URL
+    n_bytes: int
+    named: bool
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,24 @@ together (a text, a host, a key) is in one bucket; decide, where each decision n
 import json
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from miniature_memory.cleaning.boilerplate import Site
-from miniature_memory.cleaning.cleaner import Judged, judge_topic
-from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.cleaning.minhash import earliest
-from miniature_memory.cleaning.topic import Topic
 from miniature_memory.cluster.job import Job
-from miniature_memory.cluster.reading import HOST, ID
 from miniature_memory.cluster.records import bucket, load, of_rank, save, written
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import hostname
 
+if TYPE_CHECKING:
+    from miniature_memory.cleaning.cleaner import Judged
+    from miniature_memory.cleaning.config import CleanConfig
+    from miniature_memory.cleaning.topic import Topic
+
+ID = np.dtype([("id", "<u8"), ("rest", "<u8"), ("index", "<u4")])  # the first 16 bytes of a document's id
+HOST = np.dtype([("host", "<u8"), ("index", "<u4"), ("first", "<u8"), ("end", "<u8")])  # of its lines' hashes
 OPEN_FILES = 256  # at once; systems allow 1,024
 WITH_RANK = [("rank", "<u4")]
 SAME = np.dtype([("rank", "<u4"), ("index", "<u4")])  # a document whose text an earlier one has
@@ -91,8 +95,11 @@ def keys(job: Job, number: int) -> list[StageStats]:
 
 def decide(job: Job, _rank: int) -> list[StageStats]:
     """Which documents are near duplicates of earlier ones that are kept; and in a topic, which are off it."""
-    config = job.config("clean")
-    topic = Topic(config.run.topic, job.queries) if config.min_topic_fit else None
+    config, topic = job.config("clean"), None
+    if config.min_topic_fit:
+        from miniature_memory.cleaning.topic import Topic  # other jobs need not wait for its words
+
+        topic = Topic(config.run.topic, job.queries)
     first_with: dict[int, int] = {}  # key -> the earliest kept document that has it: its task and its place
     for rank in range(len(job.tasks)):
         shared, groups = grouped(of_rank(job.of_buckets("keys"), rank, SHARED))
@@ -122,13 +129,15 @@ def decide(job: Job, _rank: int) -> list[StageStats]:
     return []
 
 
-def _judged(job: Job, rank: int, topic: Topic | None, config: CleanConfig,
-            shared: Iterable[int]) -> Iterator[tuple[int, Judged | None]]:
+def _judged(job: Job, rank: int, topic: "Topic | None", config: "CleanConfig",
+            shared: Iterable[int]) -> Iterator[tuple[int, "Judged | None"]]:
     """The documents to decide about: all of them, with their fit to the topic, where there is one; else those that
     share a key."""
     if not topic:
         yield from ((index, None) for index in shared)
         return
+    from miniature_memory.cleaning.cleaner import Judged, judge_topic
+
     with open(job.data("clean", rank, "jsonl"), "rb") as lines:
         for index, line in enumerate(lines):
             document = json.loads(line)

@@ -11,6 +11,7 @@ from miniature_memory.cleaning.cleaner import license_rejection
 from miniature_memory.cleaning.minhash import hash64
 from miniature_memory.cleaning.normalize import normalize_text
 from miniature_memory.cluster.job import Job
+from miniature_memory.cluster.order import HOST, ID
 from miniature_memory.cluster.records import save, written
 from miniature_memory.cluster.sources import read_source
 from miniature_memory.core.errors import DeadlineError
@@ -21,9 +22,6 @@ from miniature_memory.extraction.raw_documents import origin_of_input, parts_of,
 from miniature_memory.extraction.reading import Input
 from miniature_memory.extraction.workers import extract_all
 from miniature_memory.validation.documents import validate
-
-ID = np.dtype([("id", "<u8"), ("rest", "<u8"), ("index", "<u4")])  # the first 16 bytes of a document's id
-HOST = np.dtype([("host", "<u8"), ("index", "<u4"), ("first", "<u8"), ("end", "<u8")])  # of its lines' hashes
 
 
 def read(job: Job, rank: int) -> list[StageStats]:

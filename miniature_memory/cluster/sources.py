@@ -5,8 +5,9 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from miniature_memory.cluster.job import Source
 from miniature_memory.core.errors import StageError
 from miniature_memory.extraction.file_kinds import ENDINGS, ending_of, is_hidden, read_safely, read_text
 from miniature_memory.extraction.inputs import files_in, read_file
@@ -16,14 +17,6 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BLOCK_BYTES = 8 << 20  # that are read from a remote file at once
-
-
-class Source(NamedTuple):
-    """One file. named: it was named itself, so that it is read whatever its ending."""
-
-    address: str  # an absolute path, or a URL
-    n_bytes: int
-    named: bool
 
 
 def is_remote(address: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from miniature_memory.cluster.job import load
 from miniature_memory.cluster.records import written
-from miniature_memory.cluster.stages import STAGES
+from miniature_memory.cluster.stages import run_stage
 from miniature_memory.core.command_line import guarded
 from miniature_memory.core.errors import EXIT_DONE
 from miniature_memory.core.process import catch_signals, end_with
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
         logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
         began = time.monotonic()
         job = load(out)
-        counts = STAGES[stage].run(job, rank)
+        counts = run_stage(job, stage, rank)
         peak_mb = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         done = {"counts": [one.to_dict() for one in counts], "sec": round(time.monotonic() - began, 3),
                 "peak_mb": round(peak_mb * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)}
