@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> list[StageStats]:
         raise StageError(f"{' '.join(args.inputs)} holds no file.", "at least one file.", "name other inputs.")
     make_folder(args.out / "work")
     workers = args.workers or (os.cpu_count() or 1 if args.executor == "local" else jobs.MOST_TASKS)
-    job = jobs.begin(jobs.plan(args.out, sources, workers, settings, read_list(args.root / QUERIES)))
+    queries = read_list(args.root / QUERIES) if settings["clean"]["min_topic_fit"] else []
+    job = jobs.begin(jobs.plan(args.out, sources, workers, settings, queries))
     return driver.run(job, args.executor, args.workers, dict(args.sbatch))
 
 

@@ -17,7 +17,7 @@ from miniature_memory.cluster.counts import results
 from miniature_memory.cluster.sources import list_sources
 from miniature_memory.cluster.stages import STAGES, run_stage
 from miniature_memory.core.config import build_config, read_tables
-from miniature_memory.core.paths import make_folder
+from miniature_memory.core.paths import PROJECT, make_folder
 from miniature_memory.core.stage import StageStats
 
 NOUNS, VERBS, ADJECTIVES = (words.split() for words in (
@@ -81,7 +81,7 @@ def write_inputs(folder: Path, n: int = 60, n_files: int = 4) -> Path:
 
 def new_job(out: Path, inputs: Path, *overrides: str, buckets: int = 0, workers: int = 2,
             queries: Sequence[str] = ()) -> jobs.Job:
-    settings = read_tables(out, None, list(overrides))
+    settings = read_tables(PROJECT, None, list(overrides))
     return jobs.begin(jobs.plan(out, list(list_sources([str(inputs)])), workers, settings, list(queries), buckets))
 
 
