@@ -10,8 +10,9 @@ from miniature_memory.core import run_options
 from miniature_memory.core.paths import PROJECT
 
 
-@pytest.mark.parametrize("options, code", [(["--with", "texts", "--with", "export", "--with", "cluster", "--dev", "-h"], 0), (["--with"], 2),
-                                           (["--with", "x"], 2), (["--develop"], 2)])
+@pytest.mark.parametrize("options, code", [
+    (["--with", "texts", "--with", "export", "--with", "cluster", "--dev", "-h"], 0), (["--with"], 2),
+    (["--with", "x"], 2), (["--develop"], 2)])
 def test_unknown_options_are_refused_before_anything_is_done(options, code):
     done = subprocess.run(["bash", PROJECT / "setup.sh", *options], capture_output=True, text=True, timeout=30)
     assert done.returncode == code

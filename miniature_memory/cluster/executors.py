@@ -6,14 +6,18 @@ its Ray executor says nothing of errors of the application; its Slurm executor r
 """
 
 import contextlib
+import logging
 import os
+import re
 import shlex
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,7 @@ from miniature_memory.core.paths import PROJECT, make_folder
 
 RETRIES = 2  # of a task whose process was killed
 MEMORY_GB = 2  # reserved for a task, by Ray and Slurm
+CONNECT_SEC = 10.0
 POLL_SEC = 5.0  # between two looks at a Slurm queue
 SETTLE_SEC = 30.0  # until a shared folder shows what another machine wrote; NFS caches attributes for as long
 QUEUE = "squeue", "--noheader", "--format=%T", "--jobs"
@@ -180,13 +185,16 @@ def make_executor(kind: str, out: Path, stage: str, n_tasks: int, workers: int,
 def join_ray() -> None:
     """Connect to the Ray cluster of this machine, or of RAY_ADDRESS."""
     try:
-        import ray
+        ray = import_module("ray")
     except ImportError:
         raise StageError("Ray is not installed.", "the package ray.", f"{setup_command()} --with cluster") from None
+    address = os.environ.get("RAY_ADDRESS", "auto")
     try:
-        ray.init(address=os.environ.get("RAY_ADDRESS", "auto"), log_to_driver=False, logging_level="ERROR",
+        if found := re.fullmatch(r"(?:\[?([^/]+?)\]?):(\d{1,5})", address):  # else ray ends this process by itself
+            socket.create_connection((found[1], int(found[2])), CONNECT_SEC).close()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR,
                  runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT)}})
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, OverflowError) as error:
         raise StageError(f"No Ray cluster answers ({' '.join(str(error).split())[:200]}).",
                          "one that is running, and whose head is this machine or RAY_ADDRESS.",
                          "ray start --head here, and on each other machine ray start --address=THIS_MACHINE:6379"

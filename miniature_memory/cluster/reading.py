@@ -29,8 +29,9 @@ def read(job: Job, rank: int) -> list[StageStats]:
     extracting = replace(job.config("extract"), workers=1)
     validating, cleaning = job.config("validate"), job.config("clean")
     extracted, validated = StageStats("extract"), StageStats("validate")
-    ids, hosts, hashes = [], [], [np.empty(0, np.uint64)]
-    n_hashes = 0
+    ids: list[tuple[int, int, int]] = []
+    hosts: list[tuple[int, int, int, int]] = []
+    hashes, n_hashes = [np.empty(0, np.uint64)], 0
     with written(job.data("read", rank, "jsonl")) as raw, written(job.data("read", rank, "verdicts")) as verdicts:
         for source, page in extract_all(((one, one) for one in _inputs(job, rank)), extracting):
             for part, url in parts_of(page, source):

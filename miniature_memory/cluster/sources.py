@@ -102,7 +102,7 @@ def _opened(source: Source) -> BinaryIO:
     with stream:
         shutil.copyfileobj(stream, local, BLOCK_BYTES)
     local.seek(0)
-    return local  # type: ignore[return-value]
+    return local
 
 
 class _Remote(io.RawIOBase):

@@ -2,9 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,7 @@ from miniature_memory.storage.clean_documents import SPLITS
 from miniature_memory.storage.growth import GrowthStep
 from miniature_memory.training import bins_writer
 from miniature_memory.training import tokenizer as tokenizers
-
-Row = Mapping[str, Any]
+from miniature_memory.training.bins_writer import Row
 
 
 def learn(job: Job, _rank: int) -> list[StageStats]:

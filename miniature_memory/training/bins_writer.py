@@ -35,7 +35,7 @@ MIN_VAL_TOKENS = 512  # of validation text in the first bins: two contexts of th
 TOKENIZER_BYTES = 50_000_000  # of clean text that the tokenizer learns from, at most
 
 Row = sqlite3.Row | Mapping[str, Any]  # of a clean document: seq, id, split, text_bytes
-Encoded = list[tuple[sqlite3.Row, np.ndarray]]  # clean documents with their uint16 ids
+Encoded = list[tuple[Row, np.ndarray]]  # clean documents with their uint16 ids
 
 
 # --- the split -----------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from miniature_memory.core.paths import PROJECT
 
 pytestmark = pytest.mark.heavy
 GB = 1 << 30
+Nodes = tuple[dict[str, str], list[subprocess.Popen[bytes]]]
 START = "import sys; from ray.scripts.scripts import main; sys.argv[0] = 'ray'; main()"
 
 
@@ -28,12 +29,11 @@ def nodes(port: int) -> list[list[str]]:
 
 
 @pytest.fixture
-def ray_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, str], list[subprocess.Popen[bytes]]]]:
+def ray_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """(environment, processes): a head and two workers."""
     pytest.importorskip("ray")
     port = 20_000 + os.getpid() % 10_000
-    environment = {**os.environ, "RAY_ADDRESS": f"127.0.0.1:{port}", "RAY_USAGE_STATS_ENABLED": "0",
-                   "RAY_ENABLE_MULTI_TENANCY": "1"}
+    environment = {**os.environ, "RAY_ADDRESS": f"127.0.0.1:{port}", "RAY_USAGE_STATS_ENABLED": "0"}
     log = open(tmp_path_factory.mktemp("ray") / "log", "wb")  # noqa: SIM115
     starting = {key: value for key, value in environment.items() if key != "RAY_ADDRESS"}
     processes = []
@@ -81,6 +81,6 @@ def test_what_ray_would_hide_is_said(tmp_path, ray_nodes):
 def test_no_cluster_is_a_sentence(tmp_path):
     pytest.importorskip("ray")
     inputs = write_inputs(tmp_path / "inputs", 8)
-    environment = {**os.environ, "RAY_ADDRESS": "127.0.0.1:1", "RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
+    environment = {**os.environ, "RAY_ADDRESS": "127.0.0.1:1"}
     _, said = cluster(environment, tmp_path / "out", inputs).communicate(timeout=300)
     assert "No Ray cluster answers" in said and "Fix: ray start --head" in said, said
