@@ -2,7 +2,7 @@
 
     .venv/bin/python -m bench.scale processing --pages 3000                 pages of the sample site, with changes
     .venv/bin/python -m bench.scale processing --pages 10000 --tiny         pages of one sentence: what the engine costs
-    .venv/bin/python -m bench.scale decide --documents 200000               what is decided in one process
+    .venv/bin/python -m bench.scale decide --documents 200000               what no number of machines speeds up
 
 The pages lie in WARC files. Each way reads the same ones and begins from nothing; the kept documents are compared. Ends
 in one JSON line.
@@ -118,8 +118,26 @@ def decide(args: argparse.Namespace) -> dict[str, object]:
         between = time.perf_counter()
         order.decide(job, 0)
         ended = time.perf_counter()
-    return {"documents": args.documents, "keys_per_sec": round(args.documents / (between - began)),
+    return {"documents": args.documents, "one_host_per_sec": round(one_host(20_000)), "keys_per_sec": round(args.documents / (between - began)),
             "decide_per_sec": round(args.documents / (ended - between))}
+
+
+def one_host(documents: int, lines: int = 60) -> float:
+    """Documents a second of stage sites, all of one host, eight of whose lines recur."""
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 1 << 63, (documents, lines), dtype=np.uint64)
+    hashes[:, :8] = hashes[0, :8]
+    hosts = np.zeros(documents, order.HOST)
+    hosts["index"], hosts["first"] = np.arange(documents), np.arange(documents) * lines
+    hosts["end"] = hosts["first"] + lines
+    with tempfile.TemporaryDirectory() as name:
+        job = Job(Path(name), [Source("a", 1, True)], [(0, 1)], 1, {}, [])
+        save(job.data("read", 0, "hosts.npy"), hosts, "host")
+        save(job.data("read", 0, "lines.npy"), hashes.ravel())
+        save(job.data("same", 0, "npy"), np.empty(0, order.SAME))
+        began = time.perf_counter()
+        order.sites(job, 0)
+        return documents / (time.perf_counter() - began)
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ SETTLE_SEC = 30.0  # until a shared folder shows what another machine wrote; NFS
 QUEUE = "squeue", "--noheader", "--format=%T", "--jobs"
 
 _running: set[subprocess.Popen[bytes]] = set()
-_lock = threading.Lock()
+_lock, _stopping = threading.Lock(), threading.Event()
 
 
 class TaskStep(PipelineStep):  # type: ignore[misc]  # datatrove has no types
@@ -72,7 +72,7 @@ def run_task(out: Path, stage: str, rank: int) -> None:
         finally:
             process.kill()
             _running.discard(process)
-        if code >= 0:
+        if code >= 0 or _stopping.is_set():
             break
     if code:
         said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
@@ -86,7 +86,8 @@ def run_task(out: Path, stage: str, rank: int) -> None:
 
 
 def stop_tasks() -> None:
-    """Stop the tasks that this process runs."""
+    """Stop the tasks that this process runs, for good."""
+    _stopping.set()
     with _lock:
         for process in _running:
             process.terminate()

@@ -61,6 +61,19 @@ def test_a_killed_run_continues_from_the_tasks_that_are_done(tmp_path):
     assert other.returncode == 1 and "other inputs or settings" in other.stderr
 
 
+def test_a_stopped_run_stops_its_tasks_and_says_how_to_resume(tmp_path):
+    inputs = write_inputs(tmp_path / "inputs")
+    command = [*COMMAND, "--workers", "2", "--out", str(tmp_path / "out"), str(inputs)]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    logs = tmp_path / "out/work/read/logs"
+    while not (logs.exists() and any(logs.iterdir())):
+        time.sleep(0.05)
+    running.send_signal(signal.SIGTERM)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 143 and "run the same command again to resume" in said and "Traceback" not in said
+    assert not list(Path(f"/proc/{running.pid}/task").glob("*/children"))
+
+
 def test_a_full_disk_is_a_sentence_and_the_same_command_continues(tmp_path):
     inputs = write_inputs(tmp_path / "inputs")
     small_pipeline(tmp_path, inputs)
