@@ -118,7 +118,8 @@ def decide(args: argparse.Namespace) -> dict[str, object]:
         between = time.perf_counter()
         order.decide(job, 0)
         ended = time.perf_counter()
-    return {"documents": args.documents, "one_host_per_sec": round(one_host(20_000)), "keys_per_sec": round(args.documents / (between - began)),
+    return {"documents": args.documents, "one_host_per_sec": round(one_host(20_000)),
+            "keys_per_sec": round(args.documents / (between - began)),
             "decide_per_sec": round(args.documents / (ended - between))}
 
 
