@@ -76,8 +76,9 @@ class ArgumentParser(argparse.ArgumentParser):
         return joined
 
     def error(self, message: str) -> typing.NoReturn:
-        message = re.sub(r"argument (?:\S+/)?(\S+): expected one argument",
-                         r"argument \1: expected a value (\1=... if it begins with --)", message)
+        if lacking := re.match(r"argument (\S+): expected one argument", message):
+            flag = lacking[1].rpartition("/")[2]
+            message = f"argument {flag}: expected a value ({flag}=... if it begins with --)"
         message = re.sub(r"invalid (int|float) value: (.*)", lambda found: (
             f"{found[2]}; expected a {'whole ' * (found[1] == 'int')}number"), message)
         unknown = re.match(r"unrecognized arguments: (\S+)", message)
