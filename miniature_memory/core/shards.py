@@ -13,8 +13,8 @@ import re
 from typing import NamedTuple
 
 # Second-level domains under which a country registers names, as in example.co.uk
-_SECOND_LEVEL = frozenset(["ac", "co", "com", "edu", "go", "gob", "gouv", "gov", "govt", "gv", "mil", "ne", "net", "nom",
-                           "or", "org", "sch"])
+_SECOND_LEVEL = frozenset(["ac", "co", "com", "edu", "go", "gob", "gouv", "gov", "govt", "gv", "mil", "ne", "net",
+                           "nom", "or", "org", "sch"])
 _FORM = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})")
 
 
