@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from miniature_memory.core import languages, topic_folders
-from miniature_memory.core.command_line import ArgumentParser, OldSpelling, common_arguments
+from miniature_memory.core.command_line import ArgumentParser, OldSpelling, common_arguments, path_or_address
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.shards import Shard
 
@@ -85,8 +85,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     for stage, flag in STAGES.items():
         what.add_argument(flag, action="append_const", const=stage, dest="skip", default=[],
                           help=f"pause {stage}; a later run continues where it stopped")
-    what.add_argument("--warc", nargs="+", type=Path, default=[], metavar="FILE",
-                      help="with --only extract: read these WARC files instead of the crawl's")
+    what.add_argument("--warc", nargs="+", type=path_or_address, default=[], metavar="FILE|URL",
+                      help="with --only extract: read these WARC files instead of the crawl's; also at https:// and "
+                      "s3://")
     what.add_argument("--import", nargs="+", type=Path, default=[], metavar="PATH", dest="files",
                       help="with --only extract: read local files and folders")
     what.add_argument("--files", nargs="+", type=Path, dest="files", action=OldSpelling, new="--import")

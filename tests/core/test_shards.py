@@ -9,7 +9,8 @@ from miniature_memory.core.shards import Shard, domain_of
 
 @pytest.mark.parametrize(("host", "domain"), [
     ("example.org", "example.org"), ("www.example.org", "example.org"), ("a.b.c.example.org", "example.org"),
-    ("news.bbc.co.uk", "bbc.co.uk"), ("bbc.co.uk", "bbc.co.uk"), ("co.uk", "co.uk"), ("en.wikipedia.org", "wikipedia.org"),
+    ("news.bbc.co.uk", "bbc.co.uk"), ("bbc.co.uk", "bbc.co.uk"), ("co.uk", "co.uk"),
+    ("en.wikipedia.org", "wikipedia.org"),
     ("t.co", "t.co"), ("www.gov.br", "www.gov.br"), ("localhost", "localhost"), ("127.0.0.1", "127.0.0.1"),
     ("2001:db8::1", "2001:db8::1"), ("", "")])
 def test_the_domain_of_a_host(host, domain):
@@ -37,10 +38,11 @@ def test_what_is_no_shard_is_refused_with_a_sentence(text):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--shard", "1/2", "--demo"], "searches the web"), (["--shard", "1/2", "--status"], "searches the web"),
-    (["--shard", "1/2", "--texts", "README.md"], "searches the web"), (["--handover", "a", "--purge"], "searches the web"),
+    *((["--shard", "1/2", *others], "searches the web") for others in (
+        ["--demo"], ["--status"], ["--texts", "README.md"], ["--purge"])),
+    (["--handover", "a", "--forget", "b"], "searches the web"),
     (["--shard", "1/2", "--only", "clean"], "is for search and scrape"),
-    (["--handover", "a", "--only", "scrape"], "is for search"), (["--handover", "a", "--skip-search"], "is for search")])
+    *((["--handover", "a", *others], "is for search") for others in (["--only", "scrape"], ["--skip-search"]))])
 def test_shards_are_for_runs_that_search(arguments, message):
     with pytest.raises(ConfigError, match=message):
         run.parse_args(arguments)

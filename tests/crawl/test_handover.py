@@ -62,7 +62,7 @@ def test_what_cannot_be_read_is_an_error_and_an_empty_file_is_not(tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     assert not list(handover.read([tmp_path / "empty"]))
     for name in ("none", "."):
-        with pytest.raises(StageError, match="cannot be read|is a folder"):
+        with pytest.raises(StageError, match=r"cannot be read|is a folder"):
             list(handover.read([tmp_path / name]))
 
 

@@ -4,6 +4,7 @@ The slow test crawls with five processes at the same time, one of which is kille
 """
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -136,7 +137,7 @@ def test_five_shards_fetch_what_one_machine_fetches_and_no_host_is_asked_by_two(
             shards.claim(root, Shard(k, N_SHARDS))
             crawl(world, root, root.name, [other for other in roots if other != root])
     of_each = list(map(fetched, roots))
-    assert sorted(sum(of_each, [])) == expected and all(of_each)
+    assert sorted(itertools.chain(*of_each)) == expected and all(of_each)
     world.check_askers()
 
 
@@ -178,10 +179,10 @@ def test_five_processes_are_polite_and_one_that_dies_is_replaced_elsewhere(world
         n_before = sum(map(len, map(fetched, [*roots.values()][1:])))
         for running in [start(root, "--shard", f"{k}/{N_SHARDS}") for k, root in roots.items()]:
             running.wait(timeout=100)
-    assert sorted(sum(map(fetched, roots.values()), [])) == expected
+    assert sorted(itertools.chain(*map(fetched, roots.values()))) == expected
     for host in world.hosts.values():
         asked = [request for request in host.log if "shard-" in request.headers["User-Agent"]]
-        gaps = [later.began - earlier.ended for earlier, later in zip(asked, asked[1:], strict=False)]
+        gaps = [later.began - earlier.ended for earlier, later in itertools.pairwise(asked)]
         assert all(gap >= 0.9 * delay_sec for gap in gaps), (host.url, gaps)
         assert {Shard(int(request.headers["User-Agent"].partition("shard-")[2][0]), N_SHARDS) for request in asked} <= {
             shard for shard in (Shard(k, N_SHARDS) for k in roots) if shard.has(str(host.server_address[0]))}
