@@ -31,13 +31,13 @@ MAX_DEPTH = 1000  # guess
 
 def write(catalog: Catalog) -> None:
     """Write the file again, if this root is a shard."""
-    if not shards.of(catalog):
+    if not (shard := shards.of(catalog)):
         return
     catalog.commit()
     lines = (json.dumps(one._asdict(), ensure_ascii=False).encode() + b"\n" for one in urls.foreign(catalog))
     write_aside(catalog.root / FILE, lines)
-    if n := urls.count_foreign(catalog):
-        logger.info("%s belong to other shards: %s", counted(n, "URL"), shown(catalog.root / FILE))
+    logger.info("shard %s; of the other shards, %s: %s", shard, counted(urls.count_foreign(catalog), "URL"),
+                shown(catalog.root / FILE))
 
 
 def read(paths: Iterable[Path]) -> Iterator[Foreign]:

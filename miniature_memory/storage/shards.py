@@ -14,8 +14,14 @@ SHARD = "shard"  # state: such as "2/5"
 
 def of(catalog: Catalog) -> Shard | None:
     """The shard of this root; None if it crawls the whole web."""
-    text = catalog.state(SHARD)
-    return Shard.parse(text) if text else None
+    if (text := catalog.state(SHARD)) is None:
+        return None
+    try:
+        return Shard.parse(str(text))
+    except ValueError as error:  # a catalog from elsewhere
+        raise StageError(f"{shown(catalog.path)} has a shard that is none ({error}).", "the catalog of a shard.",
+                         f"begin a folder of its own: {command('run.py', catalog.root.with_name('new'), '--shard K/N')}"
+                         ) from None
 
 
 def claim(root: Path, shard: Shard | None) -> None:

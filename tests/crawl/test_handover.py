@@ -14,6 +14,7 @@ from miniature_memory.crawl.config import ScrapeConfig
 from miniature_memory.storage import shards, urls
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.urls import Foreign
+from miniature_memory.views import outcome
 
 GOOD = {"url": "https://example.org/a", "source": "ddgs", "query": "ships", "depth": 1, "is_list": False}
 
@@ -103,6 +104,19 @@ def test_a_root_that_was_begun_without_a_shard_is_refused_once_it_has_urls(tmp_p
     add(other, "https://example.org/")
     done = run_py("--root", other, "--shard", "1/2", "--only", "scrape")
     assert done.returncode == 1 and "was begun without --shard" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_shard_without_a_page_says_so_and_runs_no_demonstration(root):
+    with Catalog(root) as catalog, catalog.record():
+        urls.add_foreign(catalog, "https://example.org/", "seeds")
+    with pytest.raises(StageError, match=r"No page of shard 1/2 .* 1 URL that were found belong to other shards"):
+        outcome.check_shard(root)
+
+
+def test_a_root_without_a_shard_has_nothing_to_say(tmp_path):
+    with Catalog(tmp_path):
+        pass
+    outcome.check_shard(tmp_path)
 
 
 def test_scrape_never_asks_another_shards_host(root):

@@ -130,12 +130,12 @@ def test_five_shards_fetch_what_one_machine_fetches_and_no_host_is_asked_by_two(
     assert {world.url(12, "/deep"), world.url(4, "/blogged"), world.url(7, "/mapped")} <= set(expected)
     assert world.url(12, "/deeper") not in expected
     roots = [world.begin(tmp_path / f"shard-{k}") for k in range(1, N_SHARDS + 1)]
-    n_before = -1
-    while sum(map(len, map(fetched, roots))) > n_before:
-        n_before = sum(map(len, map(fetched, roots)))
+    n_pages = [-1]
+    while n_pages[-1] not in n_pages[:-1]:
         for k, root in enumerate(roots, 1):
             shards.claim(root, Shard(k, N_SHARDS))
             crawl(world, root, root.name, [other for other in roots if other != root])
+        n_pages.append(sum(len(fetched(root)) for root in roots))
     of_each = list(map(fetched, roots))
     assert sorted(itertools.chain(*of_each)) == expected and all(of_each)
     world.check_askers()
@@ -174,11 +174,11 @@ def test_five_processes_are_polite_and_one_that_dies_is_replaced_elsewhere(world
         running.wait(timeout=100)
     dead = shutil.move(roots[victim], tmp_path / "dead" / "data")
     roots[victim] = world.begin(tmp_path / "elsewhere" / "shard-1")
-    n_before = -1
-    while sum(map(len, map(fetched, roots.values()))) > n_before:
-        n_before = sum(map(len, map(fetched, [*roots.values()][1:])))
+    n_pages = [-1]
+    while n_pages[-1] not in n_pages[:-1]:
         for running in [start(root, "--shard", f"{k}/{N_SHARDS}") for k, root in roots.items()]:
             running.wait(timeout=100)
+        n_pages.append(sum(len(fetched(root)) for root in roots.values()))
     assert sorted(itertools.chain(*map(fetched, roots.values()))) == expected
     for host in world.hosts.values():
         asked = [request for request in host.log if "shard-" in request.headers["User-Agent"]]
