@@ -147,8 +147,8 @@ def test_five_processes_are_polite_and_one_that_dies_is_replaced_elsewhere(world
     for host in world.hosts.values():
         host.routes["/robots.txt"] = (404, HTML, b"")
 
-    def start(root: Path, *options: str) -> subprocess.Popen[bytes]:
-        settings = {"web.allow_private": json.dumps(world.allowed()), "web.contact": f'"{root.name}"',
+    def start(root: Path, name: str, *options: str) -> subprocess.Popen[bytes]:
+        settings = {"web.allow_private": json.dumps(world.allowed()), "web.contact": f'"{name}"',
                     "search.providers": json.dumps(PROVIDERS), "search.searxng_url": f'"{world.engine.url}"',
                     "search.pause_sec": 0.0, "scrape.delay_sec": delay_sec, "scrape.follow_links": "true"}
         given = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
@@ -158,11 +158,11 @@ def test_five_processes_are_polite_and_one_that_dies_is_replaced_elsewhere(world
              "--skip-preparation", "--skip-training", *given, *options, *(["--handover", *others] if others else [])],
             stderr=subprocess.DEVNULL)
 
-    start(world.begin(tmp_path / "one")).wait(timeout=100)
+    start(world.begin(tmp_path / "one"), "one").wait(timeout=100)
     expected = fetched(tmp_path / "one")
     shutil.move(tmp_path / "one", tmp_path / "one machine")
     roots = {k: world.begin(tmp_path / f"shard-{k}") for k in range(1, N_SHARDS + 1)}
-    runs = {k: start(root, "--shard", f"{k}/{N_SHARDS}") for k, root in roots.items()}
+    runs = {k: start(root, f"shard-{k}", "--shard", f"{k}/{N_SHARDS}") for k, root in roots.items()}
     victim = 1  # which has most hosts
     while not any("shard-1" in request.headers["User-Agent"] for request in world.hosts[4].log):
         time.sleep(0.05)
@@ -173,10 +173,10 @@ def test_five_processes_are_polite_and_one_that_dies_is_replaced_elsewhere(world
     for running in runs.values():
         running.wait(timeout=100)
     dead = shutil.move(roots[victim], tmp_path / "dead" / "data")
-    roots[victim] = world.begin(tmp_path / "elsewhere" / "shard-1")
+    roots[victim] = world.begin(tmp_path / "elsewhere")
     n_pages = [-1]
     while n_pages[-1] not in n_pages[:-1]:
-        for running in [start(root, "--shard", f"{k}/{N_SHARDS}") for k, root in roots.items()]:
+        for running in [start(root, f"shard-{k}", "--shard", f"{k}/{N_SHARDS}") for k, root in roots.items()]:
             running.wait(timeout=100)
         n_pages.append(sum(len(fetched(root)) for root in roots.values()))
     assert sorted(itertools.chain(*map(fetched, roots.values()))) == expected
