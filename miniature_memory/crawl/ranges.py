@@ -143,7 +143,7 @@ class RangeFile(io.RawIOBase):
         """The data of an answer. Raises FetchError if that is not the part that was asked for, and StageError if it is
         a part of another content than before."""
         found = _RANGE.fullmatch(answer.header("Content-Range"))
-        if not found or int(found[1]) != first or not first <= int(found[2]) < first + most:
+        if not found or int(found[1]) != first or int(found[2]) != min(first + most, int(found[3])) - 1:
             raise FetchError("no_ranges")
         version = Version(int(found[3]), answer.header("ETag"), answer.header("Last-Modified"))
         if len(data) != int(found[2]) + 1 - first:

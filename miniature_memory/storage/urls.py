@@ -84,12 +84,14 @@ def add(catalog: Catalog, url: str, source: str, query: str = "", depth: int = 0
 
 def add_foreign(catalog: Catalog, url: str, source: str, query: str = "", depth: int = 0,
                 is_list: bool = False) -> None:
-    """Remember a URL that another shard crawls. It is never due."""
+    """Remember a URL that another shard crawls. It is never due. What may be a list is handed over as one, also if it
+    was found as a page: reading it tells."""
     key = url_key(url)
-    catalog.execute("INSERT OR IGNORE INTO urls (key, spelling, host, source, query, found_at, state, depth) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    catalog.execute("INSERT INTO urls (key, spelling, host, source, query, found_at, state, depth) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET state = excluded.state "
+                    "WHERE state = ? AND excluded.state = ?",
                     [key, None if url == key else url, host_of(url), source, query, time.time(),
-                     _FOREIGN_LIST if is_list else _FOREIGN, depth])
+                     _FOREIGN_LIST if is_list else _FOREIGN, depth, _FOREIGN, _FOREIGN_LIST])
 
 
 def foreign(catalog: Catalog) -> Iterator[Foreign]:

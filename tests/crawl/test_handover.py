@@ -37,6 +37,14 @@ def test_what_is_written_is_read(root):
     assert list(handover.read([root / handover.FILE])) == found
 
 
+def test_what_was_found_as_a_page_and_as_a_list_is_a_list(root):
+    with Catalog(root) as catalog:
+        with catalog.record():
+            for is_list in (False, True, False):
+                urls.add_foreign(catalog, "https://example.org/", "seeds", is_list=is_list)
+        assert [one.is_list for one in urls.foreign(catalog)] == [True]
+
+
 def test_a_root_without_a_shard_writes_no_file(tmp_path):
     with Catalog(tmp_path) as catalog:
         handover.write(catalog)

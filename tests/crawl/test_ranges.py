@@ -83,7 +83,10 @@ def test_a_server_that_wants_a_pause_gets_it_unless_it_is_too_long(server, monke
     (raw(b"HTTP/1.1 206 OK\r\nContent-Range: bytes 5-8/9\r\nContent-Length: 4\r\n\r\nabcd"), "range requests"),
     (raw(b"HTTP/1.1 206 OK\r\nContent-Range: bytes 0-3/*\r\nContent-Length: 4\r\n\r\nabcd"), "range requests"),
     (raw(b"HTTP/1.1 206 OK\r\nContent-Range: bytes 0-99999999/100000000\r\n\r\nabcd"), "range requests"),
-    (raw(b"HTTP/1.1 206 OK\r\nContent-Range: bytes 0-3/9\r\nContent-Length: 9\r\n\r\nabcdefghi"), "bad response"),
+    (raw(b"HTTP/1.1 206 OK\r\nContent-Range: bytes 0-3/9\r\nContent-Length: 4\r\n\r\nabcd"), "range requests"),
+    (raw(b"HTTP/1.1 206 OK\r\nContent-Range: bytes 9-8/9\r\nContent-Length: 0\r\n\r\n"), "range requests"),
+    (raw(b"HTTP/1.1 206 OK\r\nContent-Range: bytes 0-8/9\r\nContent-Length: 4\r\n\r\nabcd"), "bad response"),
+    (raw(b"HTTP/1.1 206 OK\r\nContent-Range: bytes 0-3/4\r\nContent-Length: 9\r\n\r\nabcdefghi"), "bad response"),
     (raw(b"nonsense"), "bad response")])
 def test_other_answers_are_errors(server, answer, message):
     server.routes["/file"] = answer
