@@ -96,9 +96,10 @@ def add_foreign(catalog: Catalog, url: str, source: str, query: str = "", depth:
 
 def foreign(catalog: Catalog) -> Iterator[Foreign]:
     """The URLs that other shards crawl, the oldest first."""
-    for *values, state in catalog.execute("SELECT url, source, query, depth, state FROM urls WHERE state IN (?, ?) "
-                                          "ORDER BY id", [_FOREIGN, _FOREIGN_LIST]):
-        yield Foreign(*values, state == _FOREIGN_LIST)
+    for url, source, query, depth, state in catalog.execute(
+            "SELECT url, source, query, depth, state FROM urls WHERE state IN (?, ?) ORDER BY id",
+            [_FOREIGN, _FOREIGN_LIST]):
+        yield Foreign(url, source, query, depth, state == _FOREIGN_LIST)
 
 
 def count_foreign(catalog: Catalog) -> int:
