@@ -5,7 +5,7 @@ Writes  data/raw/*.jsonl       id, text, metadata; append-only; only run.py --pu
 Alone   python3 extract.py --set extract.workers=1
         python3 extract.py --print PAGE.html            print the text of a page; - is standard input
         python3 extract.py --explain PAGE.html          print its type, and why each block is kept or dropped
-        python3 extract.py --import PATH... --warc FILE...   add your own files, and WARC files
+        python3 extract.py --import PATH... --warc FILE|URL...   add your own files, and WARC files
 
 Worker processes do the work, so that a page that kills its process does no harm to the stage.
 """
@@ -17,6 +17,7 @@ from miniature_memory.core.interpreter import use_own_python
 if __name__ == "__main__":
     use_own_python()
 
+import io
 import logging
 import shlex
 import sqlite3
@@ -26,15 +27,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from miniature_memory.core.command_line import OldSpelling
+from miniature_memory.core.command_line import OldSpelling, path_or_address
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.log import DETAIL
 from miniature_memory.core.paths import command
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats, View, stage_main
-from miniature_memory.core.text import counted
 from miniature_memory.core.version import VERSION
-from miniature_memory.extraction.archives import read_warc
+from miniature_memory.extraction.archives import read_warc, read_warc_stream
 from miniature_memory.extraction.classifier import explain
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.file_kinds import ENDINGS, NEEDS
@@ -46,27 +46,32 @@ from miniature_memory.extraction.raw_documents import Origin, origin_of_input, p
 from miniature_memory.extraction.reading import Input
 from miniature_memory.extraction.workers import Job, extract_all, extract_job
 from miniature_memory.responses.charset import decode_html
-from miniature_memory.storage import documents, forgotten, local_files, urls
+from miniature_memory.storage import documents, forgotten, urls
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.local_files import KnownFiles
 
 logger = logging.getLogger(__name__)
 
 __all__ = ["ExtractConfig", "extract_page", "main", "run"]
-MAY_BE_READ_LATER = ("needs_", "cannot_be_read", "extraction_", "extractor_")  # how these reasons begin
 MOST_NAMED = 100  # guess: files that the log names per reason; the others are only counted
 
 
-def run(config: ExtractConfig, root: Path, warc: Sequence[Path] = (), files: Sequence[Path] = (),
+def run(config: ExtractConfig, root: Path, warc: Sequence[Path | str] = (), files: Sequence[Path] = (),
         stdin: bool = False) -> StageStats:
-    """Extract the new pages; or, if any are named, the WARC files, other files and standard input instead."""
+    """Extract the new pages; or, if any are named, the WARC files, other files and standard input instead.
+
+    warc: paths, and addresses as text.
+    """
     stats = StageStats("extract")
     with Catalog(root) as catalog:
         if warc or files or stdin:
-            known = KnownFiles(catalog, config)
-            inputs = chain(*map(read_warc, warc), read_files(files, known.has), read_stdin() if stdin else ())
+            known = KnownFiles(
+                catalog, f"{VERSION} {config.mode} {config.max_text_chars} {config.respect_noai}")
+            inputs = chain(chain.from_iterable(_read_warc(place, config, known) for place in warc),
+                           read_files(files, known.has), read_stdin() if stdin else ())
             for source, extracted in Progress(extract_all(((one, one) for one in inputs), config), "extract",
                                               unit=" pages"):
-                known.follow(source, extracted)
+                known.follow(source, extracted.reason)
                 if extracted.reason and stats.dropped[extracted.reason] < MOST_NAMED:
                     logger.log(DETAIL, "%s skipped: %s", source.url, extracted.reason)
                 for part, url in parts_of(extracted, source):
@@ -88,41 +93,16 @@ def _new_pages(catalog: Catalog) -> Iterator[tuple[sqlite3.Row, Job]]:
         yield row, catalog.read(row["file"], row["offset"], row["length"])
 
 
-class KnownFiles:
-    """Local files that need not be read again: unchanged since all their documents were stored.
+def _read_warc(place: Path | str, config: ExtractConfig, known: KnownFiles) -> Iterator[Input]:
+    """What is in the WARC file at a path or an address, from where an earlier run was interrupted."""
+    if isinstance(place, Path):
+        return read_warc(place, known.start)
+    from miniature_memory.crawl.ranges import RangeFile  # these take 0.2 s
+    from miniature_memory.crawl.web import Web
 
-    Read again is also what another release or other settings might read differently, and what could not be read.
-    """
-
-    def __init__(self, catalog: Catalog, config: ExtractConfig) -> None:
-        self.catalog, self.n_skipped = catalog, 0
-        self.read_with = f"{VERSION} {config.mode} {config.max_text_chars} {config.respect_noai}"
-        self.current, self.is_read = Input("", "", None), True  # the file whose documents are being stored
-
-    def has(self, origin: Input) -> bool:
-        is_known = bool(origin.mark) and local_files.is_known(self.catalog, origin.source, self._mark(origin))
-        self.n_skipped += is_known
-        return is_known
-
-    def follow(self, source: Input, extracted: Extracted) -> None:
-        """Before the first document of `source` is stored: remember the file before it, if this is another one."""
-        if source.source != self.current.source:
-            self._remember()
-            self.current, self.is_read = source, True
-        self.is_read = self.is_read and not extracted.reason.startswith(MAY_BE_READ_LATER)
-
-    def end(self) -> None:
-        self._remember()
-        if self.n_skipped:
-            logger.info("skipped: %s", counted(self.n_skipped, "unchanged file"))
-
-    def _remember(self) -> None:
-        if self.current.mark and self.is_read:
-            with self.catalog.record():
-                local_files.remember(self.catalog, self.current.source, self._mark(self.current))
-
-    def _mark(self, origin: Input) -> str:
-        return f"{origin.mark} {self.read_with}"
+    file = RangeFile(Web(config.web), place)
+    return read_warc_stream(io.BufferedReader(file), Input(file.name, "", None, source=file.name, mark=file.mark),
+                            known.start)
 
 
 def origin_of_page(catalog: Catalog, page: sqlite3.Row) -> Origin:
@@ -189,7 +169,8 @@ def main(argv: list[str] | None = None) -> int:
     views = {"--print": View(print_page, "print the text of one page and do nothing else; - is standard input", "PAGE"),
              "--explain": View(explain_page, "print a page's type, and why each block is kept or dropped", "PAGE")}
     paths: dict[str, Any] = {"nargs": "+", "type": Path, "default": []}
-    options = {"--warc": {**paths, "metavar": "FILE", "help": "read these WARC files instead of the crawl's"},
+    options = {"--warc": {**paths, "type": path_or_address, "metavar": "FILE|URL",
+                          "help": "read these WARC files instead of the crawl's; also at https:// and s3://"},
                "--import": {**paths, "metavar": "PATH", "dest": "files",
                             "help": f"read local files and folders of them: {' '.join(sorted(ENDINGS))}"},
                "--files": {**paths, "dest": "files", "action": OldSpelling, "new": "--import"},

@@ -31,13 +31,13 @@ from miniature_memory.core.errors import EXIT_DONE, StageError, Stopped
 from miniature_memory.core.log import start_logging
 from miniature_memory.core.paths import DEMO, PROJECT, command, shown
 from miniature_memory.core.process import catch_signals, run_lock
-from miniature_memory.core.run_options import STAGES, parse_args
+from miniature_memory.core.run_options import STAGES, parse_args, stage_options
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import counted, timestamp
 from miniature_memory.crawl.outcomes import attempts, private_seeds, unread_seeds
 from miniature_memory.demo_site.demo import demo_web
 from miniature_memory.providers import new_topic
-from miniature_memory.storage import counts, disk
+from miniature_memory.storage import counts, disk, shards
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import history, outcome, status, topics
 
@@ -79,6 +79,7 @@ def run_locked(args: argparse.Namespace, tables: Tables, started: float) -> int:
         run, began = Run(args, tables, lock, started), timestamp()
         code: int | None = None
         try:
+            shards.claim(args.root, args.shard)
             if args.demo:
                 run.overrides = stack.enter_context(demo_web(args.root))
             if args.forget or args.purge:
@@ -119,10 +120,7 @@ def run_all(run: Run, stages: list[str]) -> int:
         if stage == "train":
             outcome.check_kept(run.args.root, run.stats, bool(run.args.texts))
         logger.info("--- %s", stage)
-        command = [*run.command_line(f"{stage}.py"), "--json", *time_limit(run, stage)]
-        for flag, paths in (("--warc", run.args.warc), ("--import", run.args.files or run.args.texts)):
-            command += [flag, *map(str, paths)] if paths and stage == "extract" else []
-        command += ["--retokenize"] * (run.args.retrain and stage == "prepare")
+        command = [*run.command_line(f"{stage}.py"), "--json", *time_limit(run, stage), *stage_options(run.args, stage)]
         code, stats = scripts.run_stage(stage, command, run.lock, run.args.root)
         if stats is None:
             return code
@@ -164,6 +162,8 @@ def fall_back(run: Run) -> int:
     facts, root, rejected = run.stats["search"].facts, run.args.root, run.stats["scrape"].dropped
     tried, seeds = attempts(facts, rejected), shown(root / "config/seeds.txt")
     unread = unread_seeds(facts, rejected, is_own_list=root != PROJECT)
+    if not unread:
+        outcome.check_shard(root)
     if unread or root != PROJECT or run.args.quiet:
         allow = (f"set allow_private = {json.dumps(private)} under [web] in {shown(root / 'config/default.toml')}, if "
                  "these addresses are yours; or " if (private := private_seeds(facts)) else "")
@@ -175,8 +175,8 @@ def fall_back(run: Run) -> int:
                 "Running the demonstration on built-in pages instead. This is Shakespeare, not your topic: it lies in "
                 "demo/, and data/ stays empty.\n")
     overrides = [one for one in run.args.overrides if not one.strip().startswith(("search.", "web."))]  # of the web
-    demo = argparse.Namespace(**vars(run.args) | {"root": run.args.root / "demo", "demo": True, "overrides": overrides})
-    return run_locked(demo, run.tables, run.started)
+    others = {"root": run.args.root / "demo", "demo": True, "overrides": overrides, "handover": []}
+    return run_locked(argparse.Namespace(**vars(run.args) | others), run.tables, run.started)
 
 
 # --- the result ----------------------------------------------------------------------------------

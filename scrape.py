@@ -2,6 +2,7 @@
 
 Reads   the catalog's URLs that are due
 Writes  data/pages/*.warc.gz    WARC 1.1: responses as received, their requests, revisits, what a browser made of pages
+        data/handover.jsonl     where pages redirected to that other shards crawl, if this root is a shard
 Alone   python3 scrape.py --set scrape.max_pages=20
         python3 scrape.py --status          what became of every URL, by host and reason
 
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 
 from miniature_memory.core.stage import StageStats, View, stage_main
+from miniature_memory.crawl import handover
 from miniature_memory.crawl.config import ScrapeConfig
 from miniature_memory.crawl.crawler import Crawler
 from miniature_memory.crawl.frontier import due_urls, status_table
@@ -41,6 +43,7 @@ def run(config: ScrapeConfig, root: Path) -> StageStats:
         if not rows and urls.count(catalog):
             logger.info("No URL is due: search found no new one, and the known ones are due later.")
         crawler.run(rows)
+        handover.write(catalog)
         seconds = max(time.monotonic() - started, 1e-9)
         stats.facts = {"hosts": len(crawler.scheduler.hosts), "still_due": urls.count_due(catalog),
                        "pages_per_sec": round(stats.n_in / seconds, 1)}

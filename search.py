@@ -3,6 +3,7 @@
 Reads   config/queries.txt    one query per line; # starts a comment
         config/seeds.txt      addresses of pages, feeds and sitemaps, one per line
 Writes  the catalog's urls, due at once
+        data/handover.jsonl   the URLs that other shards crawl, if this root is a shard
 Alone   python3 search.py --set search.queries_per_run=2
 
 Search engines refuse more often than they answer, so none is relied on: each query goes to the first one that answers
@@ -20,11 +21,14 @@ if __name__ == "__main__":
 import itertools
 import logging
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import PROJECT, command, shown
 from miniature_memory.core.stage import StageStats, stage_main
+from miniature_memory.crawl.handover import read as read_handover
+from miniature_memory.crawl.handover import write as write_handover
 from miniature_memory.crawl.outcomes import all_in_words
 from miniature_memory.crawl.seeds import Seed, read_lines, read_seeds
 from miniature_memory.providers.config import SearchConfig
@@ -39,16 +43,19 @@ from miniature_memory.storage.catalog import Catalog
 logger = logging.getLogger(__name__)
 
 
-def run(config: SearchConfig, root: Path) -> StageStats:
+def run(config: SearchConfig, root: Path, handover: Sequence[Path] = ()) -> StageStats:
+    """handover: files of other shards, whose addresses come first."""
     stats = StageStats("search", facts={"seeds_failed": {}})
     queries, seeds = read_lines(root / "config/queries.txt"), read_seeds(root / "config/seeds.txt")
     config = with_keys(config, root)
     announce(config)
     with Catalog(root) as catalog:
-        if not (queries or seeds or counts.has_collected(catalog)):
+        if not (handover or queries or seeds or counts.has_collected(catalog)):
             raise nothing_to_search_for(root)
         discovery = Discovery(config, catalog, stats)
+        seeds += discovery.take_over(read_handover(handover))
         ask_in_order(discovery, queries, seeds)
+        write_handover(catalog)
         stats.facts["providers"] = {name: discovery.outcome(name) for name in config.providers}
     if asked := stats.facts["providers"]:
         logger.info("%s", all_in_words(asked))
@@ -83,7 +90,9 @@ def nothing_to_search_for(root: Path) -> StageError:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return stage_main(run, SearchConfig, "search", argv)
+    return stage_main(run, SearchConfig, "search", argv, options={
+        "--handover": {"nargs": "+", "type": Path, "default": [], "metavar": "FILE",
+                       "help": "also take the addresses that other shards wrote to data/handover.jsonl"}})
 
 
 if __name__ == "__main__":

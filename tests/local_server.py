@@ -24,10 +24,11 @@ class LocalServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, routes: dict[str, Answer], default: Answer = (404, HTML, b"<p>none")) -> None:
+    def __init__(self, routes: dict[str, Answer], default: Answer = (404, HTML, b"<p>none"),
+                 address: str = "127.0.0.1") -> None:
         self.routes, self.default = routes, default
         self.log: list[Request] = []
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__((address, 0), _Handler)
 
     @property
     def port(self) -> int:
@@ -35,7 +36,7 @@ class LocalServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.server_address[0]!s}:{self.port}"
 
     @property
     def paths(self) -> list[str]:
@@ -79,8 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serve(routes: dict[str, Answer] | None = None, default: Answer = (404, HTML, b"<p>none")) -> Iterator[LocalServer]:
-    server = LocalServer(routes or {}, default)
+def serve(routes: dict[str, Answer] | None = None, default: Answer = (404, HTML, b"<p>none"),
+          address: str = "127.0.0.1") -> Iterator[LocalServer]:
+    server = LocalServer(routes or {}, default, address)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield server

@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 from miniature_memory.core import languages, topic_folders
-from miniature_memory.core.command_line import ArgumentParser, OldSpelling, common_arguments
+from miniature_memory.core.command_line import ArgumentParser, OldSpelling, common_arguments, path_or_address
 from miniature_memory.core.paths import PROJECT
+from miniature_memory.core.shards import Shard
 
 # stage -> its skip flag, in the order of the data
 STAGES = {"search": "--skip-search", "scrape": "--skip-scraping", "extract": "--skip-extraction",
@@ -29,6 +30,12 @@ def parse_args(argv: list[str] | None, description: str | None = None) -> argpar
         parser.error("--json needs --topics, --status, --doctor, --find, --only, --forget or --purge")
     if args.ask_paid and not args.doctor:
         parser.error("--ask-paid needs --doctor")
+    if (args.shard or args.handover) and (n_views or args.forget or args.purge or args.texts or args.demo):
+        parser.error("--shard and --handover are for a run that searches the web")
+    if args.shard and args.only not in (None, "search", "scrape"):
+        parser.error("--shard is for search and scrape")
+    if args.handover and (args.only not in (None, "search") or "search" in args.skip):
+        parser.error("--handover is for search")
     check_forget(parser, args, n_views)
     if args.topic is not None and args.topics:
         parser.error("--topic cannot be combined with --topics")
@@ -44,6 +51,14 @@ def parse_args(argv: list[str] | None, description: str | None = None) -> argpar
             name = args.texts[0].resolve().stem
             args.root, args.topic = topic_folders.folder(PROJECT, name), name.replace("-", " ")
     return args
+
+
+def stage_options(args: argparse.Namespace, stage: str) -> list[str]:
+    """What run.py passes on to one stage alone."""
+    named = {"search": {"--handover": args.handover},
+             "extract": {"--warc": args.warc, "--import": args.files or args.texts}}.get(stage, {})
+    options = [word for flag, paths in named.items() if paths for word in (flag, *map(str, paths))]
+    return options + ["--retokenize"] * (args.retrain and stage == "prepare")
 
 
 def check_forget(parser: ArgumentParser, args: argparse.Namespace, n_views: int) -> None:
@@ -70,8 +85,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     for stage, flag in STAGES.items():
         what.add_argument(flag, action="append_const", const=stage, dest="skip", default=[],
                           help=f"pause {stage}; a later run continues where it stopped")
-    what.add_argument("--warc", nargs="+", type=Path, default=[], metavar="FILE",
-                      help="with --only extract: read these WARC files instead of the crawl's")
+    what.add_argument("--warc", nargs="+", type=path_or_address, default=[], metavar="FILE|URL",
+                      help="with --only extract: read these WARC files instead of the crawl's; also at https:// and "
+                      "s3://")
     what.add_argument("--import", nargs="+", type=Path, default=[], metavar="PATH", dest="files",
                       help="with --only extract: read local files and folders")
     what.add_argument("--files", nargs="+", type=Path, dest="files", action=OldSpelling, new="--import")
@@ -82,6 +98,10 @@ def add_arguments(parser: ArgumentParser) -> None:
                       help="the time of the whole run, divided between collecting and training")
     what.add_argument("--language", type=_language, metavar="CODE",
                       help="of a new topic, such as de; without it, guessed from the topic's words")
+    what.add_argument("--shard", type=_shard, metavar="K/N",
+                      help="crawl only the hosts of part K of N; other machines crawl the others. The folder keeps it")
+    what.add_argument("--handover", nargs="+", type=Path, default=[], metavar="FILE",
+                      help="also take the addresses that other shards wrote to data/handover.jsonl")
     back = parser.add_argument_group("take back", "example: python3 run.py --forget https://example.org/page --purge")
     back.add_argument("--forget", nargs="+", default=[], metavar="URL|HOST|ID|@FILE",
                       help="take documents out of everything, and never fetch or import them again")
@@ -104,6 +124,13 @@ def _language(text: str) -> str:
     if code := languages.code_of(text):
         return code
     raise argparse.ArgumentTypeError(f"{text} is no language that is known here; expected an ISO 639-1 code such as de")
+
+
+def _shard(text: str) -> Shard:
+    try:
+        return Shard.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _minutes(text: str) -> float:

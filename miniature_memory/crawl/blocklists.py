@@ -14,6 +14,7 @@ from urllib.parse import unquote_plus, urlsplit
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import shown
+from miniature_memory.core.shards import Shard
 from miniature_memory.crawl.urls import ascii_host
 from miniature_memory.storage.url_keys import SESSION_ID
 
@@ -55,6 +56,9 @@ _ADULT_WORD = re.compile(
 _ADULT_HOST_WORD = re.compile(rf"\b({_ABOUT})?(porno?|xxx)({_ABOUT})\b|\b({_ABOUT})(porno?|xxx)\b")
 
 
+OTHER_SHARD = "other_shard"  # the one reason that does not mean never: another machine fetches it
+
+
 def url_rejection(url: str, blocklist: Blocklist) -> str:
     """Why a URL, as crawl/urls.py spells it, is not fetched; '' if it may be."""
     if not url:
@@ -69,7 +73,9 @@ def url_rejection(url: str, blocklist: Blocklist) -> str:
         return reason
     if _SERVICE_PATH.search(path) or (parts.query and _SERVICE_QUERY.search(parts.query)):
         return "service_page"
-    return "not_html_ending" if _is_file(path) else ""
+    if _is_file(path):
+        return "not_html_ending"
+    return OTHER_SHARD if blocklist.is_of_other_shard(host) else ""
 
 
 def host_rejection(url: str, blocklist: Blocklist) -> str:
@@ -104,12 +110,13 @@ class Blocklist:
     """Hosts that are rejected together with their subdomains, from files of millions of lines.
 
     Kept in 8 bytes per host: a set of Python strings would take fifteen times as much. adult: whether adult hosts and
-    words are rejected, too. forgotten: the addresses that were taken back.
+    words are rejected, too. forgotten: the addresses that were taken back. shard: whose hosts alone are fetched.
     """
 
-    def __init__(self, paths: Sequence[Path] = (), adult: bool = True, forgotten: Container[str] = ()) -> None:
+    def __init__(self, paths: Sequence[Path] = (), adult: bool = True, forgotten: Container[str] = (),
+                 shard: Shard | None = None) -> None:
         self._hashes = array("q")
-        self.adult, self.forgotten = adult, forgotten
+        self.adult, self.forgotten, self.shard = adult, forgotten, shard
         if paths:
             import numpy as np  # takes a while
 
@@ -117,9 +124,13 @@ class Blocklist:
             self._hashes.frombytes(np.unique(np.fromiter(hosts, dtype=np.int64)).tobytes())
 
     @classmethod
-    def load(cls, root: Path, names: list[str], adult: bool = True, forgotten: Container[str] = ()) -> Blocklist:
+    def load(cls, root: Path, names: list[str], adult: bool = True, forgotten: Container[str] = (),
+             shard: Shard | None = None) -> Blocklist:
         """The lists of search.blocklists, with paths relative to the root."""
-        return cls([root / name for name in names], adult, forgotten)
+        return cls([root / name for name in names], adult, forgotten, shard)
+
+    def is_of_other_shard(self, host: str) -> bool:
+        return self.shard is not None and not self.shard.has(host)
 
     def __len__(self) -> int:
         return len(self._hashes)

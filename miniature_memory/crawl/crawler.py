@@ -26,7 +26,7 @@ from miniature_memory.crawl.scheduler import Scheduler
 from miniature_memory.crawl.visits import Done, Job, Network, Page, RobotsFetch, Visit, work
 from miniature_memory.crawl.web import Web
 from miniature_memory.crawl.yields import Topic
-from miniature_memory.storage import forgotten, shells
+from miniature_memory.storage import forgotten, shards, shells
 from miniature_memory.storage.catalog import Catalog
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Crawler:
         self.web, self.network = Web(config.web), Network()
         self.topic = Topic.load(catalog.root, config.search.language)
         self.blocklist = Blocklist.load(catalog.root, config.search.blocklists, config.search.block_adult,
-                                        forgotten.load(catalog))
+                                        forgotten.load(catalog), shards.of(catalog))
         self.recorder = Recorder(config, catalog, stats, self.web.agent, self.blocklist, self.network)
         self.scheduler = Scheduler(config, catalog, self.web, self.blocklist, self.network, self.recorder.finish_visit)
         self.jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()

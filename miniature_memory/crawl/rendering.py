@@ -14,7 +14,7 @@ from typing import Any
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.text import counted, timestamp
 from miniature_memory.crawl import page_signals
-from miniature_memory.crawl.blocklists import Blocklist, url_rejection
+from miniature_memory.crawl.blocklists import OTHER_SHARD, Blocklist, url_rejection
 from miniature_memory.crawl.browser import BrowserError, Found
 from miniature_memory.crawl.config import ScrapeConfig
 from miniature_memory.crawl.guard import FetchError
@@ -120,11 +120,12 @@ class Rendering:
 
     def _add_moved(self, visit: Visit, url: str) -> bool:
         """Let the page have a visit of its own to which a script sends its readers, if it does."""
-        row = visit.row
-        if not url or url_rejection(url, self.blocklist):
+        row, reason = visit.row, url_rejection(url, self.blocklist)
+        if reason not in ("", OTHER_SHARD):
             return False
         with self.catalog.record():
-            urls.add(self.catalog, url, row["source"], row["query"], row["depth"])
+            add = urls.add_foreign if reason else urls.add
+            add(self.catalog, url, row["source"], row["query"], row["depth"])
         return True
 
     def facts(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from miniature_memory.core.text import host_of
-from miniature_memory.crawl.blocklists import Blocklist, url_rejection
+from miniature_memory.crawl.blocklists import OTHER_SHARD, Blocklist, url_rejection
 from miniature_memory.crawl.config import ScrapeConfig
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.robots import Rules, known_rules, remember_rules, robots_url
@@ -205,7 +205,12 @@ class Scheduler:
 
     def redirect(self, visit: Visit, location: str) -> str:
         """Continue a visit in the line of the host that it was redirected to. Returns '', or why it ends here: a page
-        that is known already has a visit of its own; this visit's own page, in another spelling, has this one."""
+        that is known already has a visit of its own, and so has one that another shard crawls; this visit's own page,
+        in another spelling, has this one."""
+        if url_rejection(location, self.blocklist) == OTHER_SHARD:
+            with self.catalog.record():
+                urls.add_foreign(self.catalog, location, *(visit.row[name] for name in ("source", "query", "depth")))
+            return "redirected"
         host = self.host_for(location)
         moves = host_of(visit.target) != host.name
         known = urls.is_another(self.catalog, location, visit.row["id"])

@@ -1,4 +1,4 @@
-"""Extraction: a page in, its text out. Imports core and responses.
+"""Extraction: a page in, its text out. Imports core and responses; crawl.config for files that are named by address.
 
 page            the cascade from bytes to text; what else is here serves it
 parsing         HTML to a tree in which all that only a browser turns into text is text: formulas (mathematics), notes,

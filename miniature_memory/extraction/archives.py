@@ -5,8 +5,8 @@ Every record is accounted for: as a page, as a text, or by the reason why it is 
 
 import os
 import shlex
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import zstandard
@@ -19,7 +19,7 @@ from warcio.recordloader import ArcWarcRecord
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import shown
 from miniature_memory.core.text import strip_control
-from miniature_memory.extraction.reading import MAX_BYTES, Input, Unreadable, plain_text, seekable, unreadable
+from miniature_memory.extraction.reading import MAX_BYTES, Input, Unreadable, mark_of, plain_text, seekable, unreadable
 from miniature_memory.responses.coding import UnpackError, unpack
 from miniature_memory.responses.media_type import PAGE_STATUSES, media_type, page_rejection
 
@@ -29,7 +29,10 @@ MAX_DICTIONARY_BYTES = 20_000_000  # of a .warc.zst file; guess
 _ZSTD, _ZSTD_DICTIONARY = b"\x28\xb5\x2f\xfd", b"\x5d\x2a\x4d\x18"
 
 
-def read_warc(path: Path) -> Iterator[Input]:
+Start = Callable[[Input], int | None]  # (a file, by its `source` and `mark`) -> where to begin; None: not to read it
+
+
+def read_warc(path: Path, start: Start = lambda origin: 0) -> Iterator[Input]:
     """What is in a WARC or ARC file, plain, gzipped or .zst: Common Crawl's WARC and WET files, too.
 
     Raises StageError if the file is damaged.
@@ -37,13 +40,21 @@ def read_warc(path: Path) -> Iterator[Input]:
     try:
         with open(path, "rb") as stream:
             name = path.absolute().as_uri()
-            yield from _inputs_of(stream, Input(name, "", None, source=name))
+            yield from read_warc_stream(stream, Input(name, "", None, source=name, mark=mark_of(path)), start, path)
     except OSError as error:
         raise unreadable(path, error, "a WARC file") from None
+
+
+def read_warc_stream(stream: BinaryIO, origin: Input, start: Start, path: Path | None = None) -> Iterator[Input]:
+    """The same of an open file. origin: its `source` and `mark`. path: where it is, if it is a local one."""
+    if (first := start(origin)) is None:
+        return
+    try:
+        yield from _inputs_of(stream, origin, first)
     except (ArchiveLoadFailed, EOFError, ValueError, OverflowError, zstandard.ZstdError) as error:
-        raise _damaged(path, " ".join(strip_control(str(error)).split())[:100]) from None
+        raise _damaged(path, origin.source, " ".join(strip_control(str(error)).split())[:100]) from None
     except AttributeError:  # warcio's
-        raise _damaged(path, "a record without an address") from None
+        raise _damaged(path, origin.source, "a record without an address") from None
 
 
 def split_warc(stream: BinaryIO, origin: Input) -> Iterator[Input]:
@@ -54,13 +65,17 @@ def split_warc(stream: BinaryIO, origin: Input) -> Iterator[Input]:
         raise Unreadable("damaged") from None
 
 
-def _inputs_of(stream: BinaryIO, origin: Input) -> Iterator[Input]:
-    records = ArchiveIterator(_unpacked(stream))
+def _inputs_of(stream: BinaryIO, origin: Input, start: int = 0) -> Iterator[Input]:
+    """start: where a record begins in the file as it is, compressed or not."""
+    unpacked = _unpacked(stream)
+    if start:
+        stream.seek(start)
+    records = ArchiveIterator(unpacked)
     headers = _HeaderLimit(records.reader)
     for record in records:
         headers.begin()
         offset = str(records.offset) if records.fh is stream else ""  # else of what was unpacked
-        yield _input_of(record)._replace(source=origin.source, warc_offset=offset)
+        yield _input_of(record)._replace(source=origin.source, mark=origin.mark, warc_offset=offset)
     if records.fh is stream and _is_left(stream, records.offset):
         yield origin._replace(reason="record_cut_short")
 
@@ -83,12 +98,14 @@ class _HeaderLimit:
         return line
 
 
-def _damaged(path: Path, what: str) -> StageError:
-    old, new = shlex.quote(shown(path)), shlex.quote(f"{shown(path)}.new.warc.gz")
-    return StageError(f"{shown(path)} is not a whole WARC file ({what}).",
+def _damaged(path: Path | None, source: str, what: str) -> StageError:
+    name = shown(path) if path else source
+    file = shown(path) if path else PurePosixPath(source).name
+    old, new = shlex.quote(file), shlex.quote(f"{file}.new.warc.gz")
+    return StageError(f"{name} is not a whole WARC file ({what}).",
                       "WARC 1.0 or 1.1, plain or with one gzip member per record.",
-                      "download it again; or, if it is one gzip stream, rewrite it and use the new file: "
-                      f".venv/bin/warcio recompress {old} {new}")
+                      f"download it{' again' * bool(path)}; or, if it is one gzip stream, rewrite it and use the new "
+                      f"file: .venv/bin/warcio recompress {old} {new}")
 
 
 def _unpacked(stream: BinaryIO) -> BinaryIO:

@@ -1,8 +1,9 @@
 """Settings of extract."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from miniature_memory.core.config import setting
+from miniature_memory.crawl.config import WebConfig
 
 MODES = ("blocks", "readability")
 
@@ -15,6 +16,7 @@ class ExtractConfig:
     max_text_chars: int = setting(2_000_000, "of one page; the rest is cut off", least=1)
     respect_noai: bool = setting(True,
         "reject pages of --warc, --import and --stdin that are marked as scrape.respect_noai says")
+    web: WebConfig = field(default_factory=WebConfig)
 
     def __post_init__(self) -> None:
         if self.workers < 0:

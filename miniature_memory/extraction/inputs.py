@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -25,11 +24,10 @@ from miniature_memory.extraction.file_kinds import (
     read_safely,
     read_text,
 )
-from miniature_memory.extraction.reading import MAX_BYTES, Input, unreadable
+from miniature_memory.extraction.reading import MAX_BYTES, Input, mark_of, unreadable
 
 logger = logging.getLogger(__name__)
 
-SETTLED_SEC = 2.0  # between two times of a file that every file system tells apart; FAT counts in steps of two
 LOOKS_LIKE_HTML = re.compile(rb"\s*+(?:\xef\xbb\xbf\s*+)?<(!doctype|html|\?xml|head|body|!--)", re.IGNORECASE)
 
 
@@ -103,9 +101,8 @@ def address_of(file: Path) -> str:
 
 
 def _origin(file: Path) -> Input:
-    name, found = address_of(file), file.stat()
-    mark = f"{found.st_size} {found.st_mtime_ns}" if time.time() - found.st_mtime > SETTLED_SEC else ""
-    return Input(name, timestamp(found.st_mtime), None, title=file.stem, source=name, mark=mark)
+    name = address_of(file)
+    return Input(name, timestamp(file.stat().st_mtime), None, title=file.stem, source=name, mark=mark_of(file))
 
 
 def read_stdin() -> Iterator[Input]:

@@ -2,6 +2,7 @@
 
 import io
 import shlex
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 5_000_000  # of one page or text, as web.max_bytes; a longer one is rejected
 MAX_FILE_BYTES = 50_000_000  # of a file that is read as a whole, such as a PDF file with its pictures. Guess
+SETTLED_SEC = 2.0  # between two times of a file that every file system tells apart; FAT counts in steps of two
 MAX_RATIO = 200  # of expanded to compressed bytes, beyond MAX_FILE_BYTES; text has 2 to 20, a zip bomb 1,000. Guess
 
 
@@ -78,6 +80,12 @@ def read_whole(stream: Readable, max_bytes: int = MAX_FILE_BYTES) -> bytes:
 def seekable(stream: BinaryIO) -> BinaryIO:
     """A stream of the same content that can be read from anywhere."""
     return stream if stream.seekable() else io.BytesIO(read_whole(stream))
+
+
+def mark_of(file: Path) -> str:
+    """The `mark` of a local file. Raises OSError if there is none."""
+    found = file.stat()
+    return f"{found.st_size} {found.st_mtime_ns}" if time.time() - found.st_mtime > SETTLED_SEC else ""
 
 
 def is_binary(data: bytes) -> bool:

@@ -8,17 +8,20 @@ from itertools import islice
 
 from miniature_memory.core.log import DETAIL
 from miniature_memory.core.stage import StageStats
-from miniature_memory.crawl.blocklists import Blocklist, url_rejection
+from miniature_memory.core.text import hostname
+from miniature_memory.crawl.blocklists import OTHER_SHARD, Blocklist, url_rejection
 from miniature_memory.crawl.frontier import DAY_SEC
 from miniature_memory.crawl.outcomes import BACKED_OFF, FAILED, NOT_ASKED, OFF, OK, Outcome, in_words, reason_in_words
+from miniature_memory.crawl.seeds import UNKNOWN, Seed
 from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.web import Web
 from miniature_memory.crawl.yields import Topic
 from miniature_memory.providers.config import SearchConfig
 from miniature_memory.providers.provider import BACKOFF_SEC, Found
 from miniature_memory.providers.provider_registry import PROVIDERS
-from miniature_memory.storage import backoffs, forgotten, urls
+from miniature_memory.storage import backoffs, forgotten, shards, urls
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.urls import Archived, Foreign
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +63,10 @@ class Discovery:
         self.config, self.catalog, self.stats = config, catalog, stats
         self.web = Web(config.web)
         self.blocklist = Blocklist.load(catalog.root, config.blocklists, config.block_adult,
-                                        forgotten.load(catalog))
+                                        forgotten.load(catalog), shards.of(catalog))
         self.topic = Topic.load(catalog.root, config.language)
         self.time = TimeBudget(config.max_minutes)
+        self.seed = ""  # the address of the one that is being read, if any
         self.asked: set[str] = set()  # providers
         self.found: Counter[str] = Counter()  # provider -> results
         self.failed: dict[str, str] = {}  # provider -> why it is not asked (any more) in this run
@@ -90,17 +94,36 @@ class Discovery:
                 for url, text, archived in block:
                     if self.stats.n_out - before == most_new:
                         return most_new
-                    url = browser_url(url)
-                    reason = url_rejection(url, self.blocklist)
-                    reason = reason or urls.add(self.catalog, url, provider, query, archived=archived,
-                                                promise=self.topic.promise(url, text))
+                    self._add_one(Foreign(browser_url(url), provider, query, 0, False), text, archived)
                     self.found[provider] += 1
-                    self.stats.n_in += 1
-                    if reason:
-                        self.stats.dropped[reason] += 1
-                    else:
-                        self.stats.n_out += 1
         return self.stats.n_out - before
+
+    def take_over(self, handed_over: Iterable[Foreign]) -> list[Seed]:
+        """Add what other shards have found of this one's hosts. Returns the feeds and sitemaps among it, as seeds."""
+        lists, left = list[Seed](), iter(handed_over)
+        while block := list(islice(left, URLS_PER_RECORD)):
+            with self.catalog.record():
+                for one in block:
+                    if self.blocklist.is_of_other_shard(hostname(one.url)):
+                        continue  # it is in the file for yet another shard
+                    if one.is_list:
+                        lists.append(Seed(UNKNOWN, one.url))
+                    else:
+                        self._add_one(one)
+        return lists
+
+    def _add_one(self, found: Foreign, text: str = "", archived: Archived | None = None) -> None:
+        """Add a URL, or count why not. One that another shard crawls is kept for that."""
+        url, source, query, depth, _ = found
+        reason = url_rejection(url, self.blocklist)
+        if reason == OTHER_SHARD:
+            urls.add_foreign(self.catalog, url, source, query, depth)
+        reason = reason or urls.add(self.catalog, url, source, query, depth, archived, self.topic.promise(url, text))
+        self.stats.n_in += 1
+        if reason:
+            self.stats.dropped[reason] += 1
+        else:
+            self.stats.n_out += 1
 
     def give_up(self, name: str, reason: str, retry_after_sec: float | None = None) -> None:
         """Ask a provider no more in this run; after a refusal it gets a back-off."""

@@ -7,8 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from miniature_memory.core.text import host_of
-from miniature_memory.crawl.blocklists import host_rejection
+from miniature_memory.core.text import host_of, hostname
+from miniature_memory.crawl.blocklists import OTHER_SHARD, host_rejection
 from miniature_memory.crawl.frontier import SETTLED_BY_PAGE
 from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.outcomes import NO_ANSWER, reason_in_words
@@ -33,9 +33,11 @@ DEAD_SEEDS = 3  # so many seeds out of reach and no answer from anywhere: there 
 
 
 class SeedFetcher:
-    """Fetches feeds and sitemaps: obeys block lists and robots.txt, and keeps the delay of each host."""
+    """Fetches feeds and sitemaps: obeys block lists and robots.txt, and keeps the delay of each host. Those of other
+    shards are handed over."""
 
     def __init__(self, discovery: Discovery) -> None:
+        self.discovery = discovery
         self.web, self.catalog, self.time = discovery.web, discovery.catalog, discovery.time
         self.blocklist = discovery.blocklist
         self.asked_at: dict[str, float] = {}  # host -> when the last request there ended
@@ -45,6 +47,9 @@ class SeedFetcher:
         url = browser_url(url)
         for _ in range(MAX_REDIRECTS + 1):
             reason = host_rejection(url, self.blocklist) if url else "bad_url"
+            if not reason and self.blocklist.is_of_other_shard(hostname(url)):
+                self.hand_over(url)
+                reason = OTHER_SHARD
             if reason := reason or self.rules_for(url).rejection_of(url):
                 raise FetchError(reason)
             listing = Listing(url)
@@ -54,6 +59,13 @@ class SeedFetcher:
             if not url:
                 return listing
         raise FetchError("too_many_redirects")
+
+    def hand_over(self, url: str) -> None:
+        """Let another shard read a list that a seed leads to. Of one that a host announces, only the pages of that host
+        would be taken, and only here."""
+        if self.discovery.seed:
+            with self.catalog.record():
+                urls.add_foreign(self.catalog, url, "seeds", self.discovery.seed, is_list=True)
 
     def request(self, url: str, listing: Listing) -> str:
         """Ask once, and fill the listing as it arrives. Returns where a redirect points to, or ''."""
@@ -114,9 +126,11 @@ class SeedSearch:
         self.n_new = 0  # URLs that seeds gave
 
     def work_through(self, name: str, seeds: list[Seed]) -> None:
-        """Ask a provider for its seeds, beginning where the last run stopped, each one once at most."""
-        takes, failed = PROVIDERS[name].takes, self.discovery.failed
-        seeds = [seed for seed in seeds if PROVIDERS[name].reads(seed.kind)]
+        """Ask a provider for its seeds, beginning where the last run stopped, each one once at most. Other shards have
+        the same seeds, and read those of their hosts."""
+        takes, failed, blocklist = PROVIDERS[name].takes, self.discovery.failed, self.discovery.blocklist
+        seeds = [seed for seed in seeds if PROVIDERS[name].reads(seed.kind)
+                 and not blocklist.is_of_other_shard(hostname(seed.url))]
         if takes == "host":
             seeds = list({host_of(seed.url): seed for seed in seeds}.values())
         key, reasons = f"search.next_{name}", Counter[str]()
@@ -146,7 +160,7 @@ class SeedSearch:
                 self.catalog.set_state(key, at + 1)
             self.catalog.commit()
             rejected = self.discovery.stats.dropped - before
-            if rejected and not n_new and "already_known" not in rejected:
+            if rejected and not n_new and rejected.keys().isdisjoint(("already_known", OTHER_SHARD)):
                 self.note_failure(seed, rejected.most_common(1)[0][0], reasons)
         if reasons and not self.discovery.found[name]:
             failed[name] = reasons.most_common(1)[0][0]
@@ -169,12 +183,16 @@ class SeedSearch:
 
     def ask(self, name: str, seed: Seed, turn: int, reasons: Counter[str]) -> list[Found]:
         """The URLs of a feed, a sitemap or a page; if it cannot be read none, and its reason is counted."""
+        self.discovery.seed = seed.url
         try:
             return self.read(name, seed, turn)
         except FetchError as error:
-            self.note_failure(seed, error.reason, reasons)
+            if error.reason != OTHER_SHARD:
+                self.note_failure(seed, error.reason, reasons)
             self.n_dead += error.reason == "unreachable" and not self.discovery.time.answered
             return []
+        finally:
+            self.discovery.seed = ""
 
     def read(self, name: str, seed: Seed, turn: int) -> list[Found]:
         self.discovery.asked.add(name)

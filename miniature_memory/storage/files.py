@@ -9,7 +9,7 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +73,13 @@ def free_name(path: Path) -> Path:
     return next(name for name in names if not name.exists())
 
 
-def write_aside(path: Path, data: bytes) -> None:
-    """Write a small derived file as a whole: aside, fsync, rename."""
+def write_aside(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Write a derived file as a whole, from its content or the pieces of it: aside, fsync, rename."""
     make_folder(path.parent)
     aside = path.with_name(path.name + ".tmp")
     try:
         with naming(path), open(aside, "wb") as stream:
-            stream.write(data)
+            stream.writelines([data] if isinstance(data, bytes) else data)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(aside, path)

@@ -16,6 +16,7 @@ from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.url_keys import url_key
 from miniature_memory.storage.yields import ONLY_COSTS, VISITED
 
+_FOREIGN, _FOREIGN_LIST = "other_shard", "other_shard_list"  # state of what another shard crawls
 _NOT_PAUSED = "host NOT IN (SELECT name FROM backoffs WHERE kind = 'host' AND until > ?)"  # parameter: now
 
 
@@ -25,6 +26,16 @@ class Archived(NamedTuple):
     file: str
     offset: int
     length: int
+
+
+class Foreign(NamedTuple):
+    """A URL that another shard crawls, with what add() takes of it."""
+
+    url: str
+    source: str
+    query: str
+    depth: int
+    is_list: bool  # a feed or sitemap, or what may be one: it is read, not added
 
 
 class NextVisit(NamedTuple):
@@ -69,6 +80,30 @@ def add(catalog: Catalog, url: str, source: str, query: str = "", depth: int = 0
         catalog.execute("UPDATE urls SET archive = ?, archive_offset = ?, archive_length = ?, due_at = ? "
                         "WHERE key = ? AND archive < ?", [*archived, now, key, archived.file])
     return "already_known"
+
+
+def add_foreign(catalog: Catalog, url: str, source: str, query: str = "", depth: int = 0,
+                is_list: bool = False) -> None:
+    """Remember a URL that another shard crawls. It is never due. What may be a list is handed over as one, also if it
+    was found as a page: reading it tells."""
+    key = url_key(url)
+    catalog.execute("INSERT INTO urls (key, spelling, host, source, query, found_at, state, depth) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET state = excluded.state "
+                    "WHERE state = ? AND excluded.state = ?",
+                    [key, None if url == key else url, host_of(url), source, query, time.time(),
+                     _FOREIGN_LIST if is_list else _FOREIGN, depth, _FOREIGN, _FOREIGN_LIST])
+
+
+def foreign(catalog: Catalog) -> Iterator[Foreign]:
+    """The URLs that other shards crawl, the oldest first."""
+    for url, source, query, depth, state in catalog.execute(
+            "SELECT url, source, query, depth, state FROM urls WHERE state IN (?, ?) ORDER BY id",
+            [_FOREIGN, _FOREIGN_LIST]):
+        yield Foreign(url, source, query, depth, state == _FOREIGN_LIST)
+
+
+def count_foreign(catalog: Catalog) -> int:
+    return int(catalog.value("SELECT count(*) FROM urls WHERE state IN (?, ?)", [_FOREIGN, _FOREIGN_LIST]))
 
 
 def finish_visit(catalog: Catalog, url_id: int, reason: str, following: NextVisit, seen: Seen | None = None) -> None:

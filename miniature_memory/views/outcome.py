@@ -11,7 +11,7 @@ from miniature_memory.core.paths import command, shown
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import counted
 from miniature_memory.crawl.outcomes import reason_in_words
-from miniature_memory.storage import clean_documents, documents, pages
+from miniature_memory.storage import clean_documents, documents, pages, shards, urls
 from miniature_memory.storage.catalog import Catalog
 
 
@@ -35,6 +35,17 @@ def is_empty(root: Path) -> bool:
     """Whether nothing was ever collected."""
     with Catalog(root, read_only=True) as catalog:
         return not pages.count(catalog) and not documents.count(catalog)
+
+
+def check_shard(root: Path) -> None:
+    """Raise StageError if this root is a shard, of whose hosts no page could be fetched."""
+    with Catalog(root, read_only=True) as catalog:
+        shard, n = shards.of(catalog), urls.count_foreign(catalog)
+    if shard:
+        raise StageError(f"No page of shard {shard} could be fetched and the dataset is empty; "
+                         f"{counted(n, 'URL')} that were found belong to other shards.", "at least one page.",
+                         f"take what the others found: {command('run.py', root, '--handover FILE...')}; "
+                         f"{command('run.py', root, '--doctor')} finds other causes.")
 
 
 def check_kept(root: Path, stats: Mapping[str, StageStats], texts: bool) -> None:
