@@ -37,7 +37,7 @@ from miniature_memory.core.text import counted, timestamp
 from miniature_memory.crawl.outcomes import attempts, private_seeds, unread_seeds
 from miniature_memory.demo_site.demo import demo_web
 from miniature_memory.providers import new_topic
-from miniature_memory.storage import counts, disk
+from miniature_memory.storage import counts, disk, forgotten
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import history, outcome, status, topics
 
@@ -169,6 +169,7 @@ def fall_back(run: Run) -> int:
                  "these addresses are yours; or " if (private := private_seeds(facts)) else "")
         raise StageError(f"Nothing could be read of the seeds in {seeds} ({unread})." if unread else
                          f"No page could be fetched and the dataset is empty ({tried}).", "at least one page.",
+                         forgotten.first_run(root) if "forgotten" in f"{unread} {tried}" else
                          f"{allow}find the cause with {run.again('--doctor')}, or see a whole run on built-in pages "
                          "with " + command("run.py", DEMO))
     logger.info("\nNo page could be fetched, for the reasons above, and the dataset is empty.\n"

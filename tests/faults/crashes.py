@@ -8,7 +8,20 @@ from functools import partial
 
 from tests.faults import roots
 from tests.faults.cases import Broken, Case, Place, checked
-from tests.faults.machine import COUNT, CUT, FAIL_FROM, FAIL_ONCE, KILL_ALL, KILL_ONE, LINK, NAME, OPEN, READ, SYNC, WRITE
+from tests.faults.machine import (
+    COUNT,
+    CUT,
+    FAIL_FROM,
+    FAIL_ONCE,
+    KILL_ALL,
+    KILL_ONE,
+    LINK,
+    NAME,
+    OPEN,
+    READ,
+    SYNC,
+    WRITE,
+)
 
 CHANGING = WRITE | SYNC | NAME | CUT | LINK
 MOST = 400  # points of a run that are tried

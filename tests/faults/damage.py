@@ -23,7 +23,7 @@ FILES = ("config/default.toml", "config/queries.txt", "config/seeds.txt", "data/
          "checkpoints/ckpt.prev.pt", "checkpoints/release.pt", "checkpoints/ckpt.json", "checkpoints/history/*.pt")
 VIEWS = ("run.py --status", "run.py --doctor", "run.py --find ship", "sample.py", "validate.py --full", "run.py")
 AT_LAST = ("run.py", "validate.py --full", "sample.py", "run.py --find ship", "run.py --doctor --json")
-NAMING = re.compile(r"damaged|changed|cannot|missing|holds|is a folder|Fix:|match|shorter|again|ignored|no longer|There is")
+NAMING = re.compile(r"damaged|changed|cannot|missing|holds|is a folder|Fix:|match|shorter|again|ignored|There is")
 MOST_ROUNDS = 6  # of a fix and a run
 
 

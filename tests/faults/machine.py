@@ -66,9 +66,10 @@ class Machine:
         (folder / "shared").chmod(0o666)
         self.shared = Shared.from_buffer(self.memory)
         (folder / "bin").mkdir()
+        client = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
         for name in ("python3", "python"):
             shim = folder / "bin" / name
-            shim.write_text(SHIM.format(python=shutil.which("python3", path="/usr/bin:/bin") or sys.executable, socket=str(folder / "socket")))
+            shim.write_text(SHIM.format(python=client, socket=str(folder / "socket")))
             shim.chmod(0o755)
         (folder / "state").mkdir(mode=0o777)
         (folder / "state").chmod(0o777)

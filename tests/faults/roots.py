@@ -61,9 +61,10 @@ def text(n: int, seed: str = "") -> str:
 def routes(seed: str = "") -> dict[str, Answer]:
     texts = [text(n, seed) for n in range(N_PAGES - 1)]
     texts.insert(3, FRENCH * 3)
-    pages: dict[str, Answer] = {f"/{n}": (200, HTML, (
-        f"<html><head><title>Page {n}</title></head><body><article>" + "".join(f"<p>{part}." for part in one.split(". "))
-        + "</article></body></html>").encode()) for n, one in enumerate(texts)}
+    pages: dict[str, Answer] = {
+        f"/{n}": (200, HTML, (f"<html><head><title>Page {n}</title></head><body><article><p>"
+                              + one.replace(". ", ".<p>") + "</article></body></html>").encode())
+        for n, one in enumerate(texts)}
     places = "".join(f"<url><loc>http://faults.invalid/{n}</loc></url>" for n in range(N_PAGES))
     return pages | {"/sitemap.xml": (200, {"Content-Type": "application/xml"}, (
         f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{places}</urlset>').encode())}
