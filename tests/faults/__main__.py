@@ -2,7 +2,7 @@
 
     python -m tests.faults                      a sample of each part, in some minutes
     python -m tests.faults --all                everything, in some hours
-    python -m tests.faults --only damage --file ckpt.pt
+    python -m tests.faults --only damage --file ckpt.pt --all
 """
 
 import argparse
@@ -56,7 +56,7 @@ def attempt(case: Case, free: "queue.Queue[Place]") -> tuple[bool, str, float]:
 def selected(args: argparse.Namespace) -> list[Case]:
     found = [case for part, cases in PARTS.items() if args.only in (None, part) for case in cases()]
     found = [case for case in found if args.file in case.name and (not args.way or case.name.endswith(args.way))]
-    return found[args.skip:] if args.all or args.file or args.way else found[args.skip::11]
+    return found[args.skip::1 if args.all else args.every]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -72,7 +72,8 @@ def main(argv: list[str] | None = None) -> int:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--all", action="store_true", help="every case, not each eleventh")
+    parser.add_argument("--all", action="store_true", help="every case")
+    parser.add_argument("--every", type=int, default=11, metavar="N", help="each Nth (default: 11)")
     parser.add_argument("--only", choices=PARTS, help="one part")
     parser.add_argument("--file", default="", metavar="TEXT", help="cases whose names have this text")
     parser.add_argument("--way", default="", metavar="TEXT", help="cases whose names end with it")

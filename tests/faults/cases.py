@@ -12,8 +12,9 @@ CODES = (0, 1, 2, 75, 130, 143)
 WORD = r"""(?:'[^']*'|"[^"]*"|[^\s,;()'"]*[^\s,;()'".:])"""
 FIX_COMMAND = re.compile(
     rf"python3 [\w./-]+\.py(?: --(?:root|topic|only|set|config|explain) {WORD}| --[a-z-]+(?![\w-]))*"
-    rf"|mv {WORD} {WORD}|rm (?:-r )?{WORD}|(?:sudo )?chown -R \"\$\(id -u\)\" {WORD}|chmod (?:-R )?[\w+]+ {WORD}")
-BY_HAND = re.compile(r"from a copy|put back|restore|correct it|edit ")
+    rf"|iconv -f {WORD} -t {WORD} {WORD} > {WORD}|mv {WORD} {WORD}|rm (?:-r )?{WORD}"
+    rf"|(?:sudo )?chown -R \"\$\(id -u\)\" {WORD}|chmod (?:-R )?[\w+]+ {WORD}")
+BY_HAND = re.compile(r"from a copy|put back|restore|correct it|editor")
 
 
 class Broken(Exception):

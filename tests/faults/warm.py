@@ -33,7 +33,8 @@ MOST_OPEN = 4096
 LATE = ("concurrent.futures.process", "concurrent.futures.thread", "csv", "difflib", "email.header", "email.parser",
         "fractions", "html.parser", "http.client", "http.server", "importlib.metadata", "importlib.resources",
         "mailbox", "multiprocessing.popen_spawn_posix", "multiprocessing.resource_tracker", "multiprocessing.spawn",
-        "pdb", "readline", "sqlite3", "statistics", "tarfile", "tomllib", "unicodedata", "xml.etree.ElementTree", "zipfile")
+        "pdb", "readline", "sqlite3", "statistics", "tarfile", "tomllib", "unicodedata", "xml.etree.ElementTree",
+        "zipfile")
 _kept: list[object] = []  # what a child must never close: the numbers of its files are others' from now on
 
 
