@@ -144,11 +144,15 @@ def contents(root: Path) -> Contents:
     return Contents(tuple(raw), tuple(clean), (bins[0], bins[1]), (model, str(facts[-1:] and facts[-1].get("val_bpb"))))
 
 
+WHOLE = {"documents": " WHERE validation != 'damaged'"}
+
+
 def rows_of(root: Path, table: str) -> list[dict[str, Any]]:
-    """The lines of a table that the catalog names, in its order."""
+    """The lines of a table that the catalog names, in its order, without those that a repair has set aside."""
     found = []
     with contextlib.closing(sqlite3.connect(root / "data/catalog.sqlite3")) as db:
-        for file, offset, length in db.execute(f"SELECT file, offset, length FROM {table} ORDER BY seq"):
+        for file, offset, length in db.execute(
+                f"SELECT file, offset, length FROM {table}{WHOLE.get(table, '')} ORDER BY seq"):
             with open(root / file, "rb") as stream:
                 stream.seek(offset)
                 found.append(json.loads(stream.read(length)))
