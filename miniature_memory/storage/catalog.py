@@ -42,10 +42,7 @@ LAST = 1 << 62  # no row has so high a sequence number
 
 
 class Catalog:
-    """The catalog of one root, open for one process. A context manager: leaving it commits whole records.
-
-    may_be_new: whether one is made where there is none; else that is a StageError, as it is where it is only read.
-    """
+    """The catalog of one root, open for one process. A context manager: leaving it commits whole records."""
 
     def __init__(self, root: Path, read_only: bool = False, may_be_new: bool = True) -> None:
         self.root = root

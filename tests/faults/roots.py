@@ -24,7 +24,6 @@ connect_to = ["faults.invalid=127.0.0.1:{port}"]
 [search]
 providers = ["sitemaps"]
 pause_sec = 0.0
-urls_per_seed = {pages}
 [scrape]
 delay_sec = 0.0
 workers = 1
@@ -65,24 +64,30 @@ def routes(seed: str = "") -> dict[str, Answer]:
         f"/{n}": (200, HTML, (f"<html><head><title>Page {n}</title></head><body><article><p>"
                               + one.replace(". ", ".<p>") + "</article></body></html>").encode())
         for n, one in enumerate(texts)}
-    places = "".join(f"<url><loc>http://faults.invalid/{n}</loc></url>" for n in range(N_PAGES))
-    return pages | {"/sitemap.xml": (200, {"Content-Type": "application/xml"}, (
-        f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{places}</urlset>').encode())}
+    return pages | {"/sitemap.xml": sitemap(N_PAGES)}
+
+
+def sitemap(n_pages: int) -> Answer:
+    places = "".join(f"<url><loc>http://faults.invalid/{n}</loc></url>" for n in range(n_pages))
+    return 200, {"Content-Type": "application/xml"}, (
+        f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{places}</urlset>').encode()
 
 
 def configure(root: Path, server: LocalServer, pages: int, iters: int) -> None:
+    """Let the site have so many pages, and the model so many iterations to live."""
+    server.routes["/sitemap.xml"] = sitemap(pages)
     (root / "config").mkdir(parents=True, exist_ok=True)
-    (root / "config/default.toml").write_text(SETTINGS.format(port=server.port, pages=pages, iters=iters))
+    (root / "config/default.toml").write_text(SETTINGS.format(port=server.port, iters=iters))
     (root / "config/queries.txt").write_text("old ships\n")
     (root / "config/seeds.txt").write_text("sitemap http://faults.invalid/sitemap.xml\n")
 
 
 def make(root: Path, machine: Machine, server: LocalServer, runs: int = 2) -> None:
     """A root after two runs, which finds six new pages, and something to learn, in the third."""
-    for pages, iters in ((8, 8), (6, 16))[:runs]:
+    for pages, iters in ((8, 8), (14, 16))[:runs]:
         configure(root, server, pages, iters)
         run(root, machine)
-    configure(root, server, 6, 24)
+    configure(root, server, N_PAGES, 24)
 
 
 class Roots(NamedTuple):
@@ -101,8 +106,8 @@ def made(folder: Path, machine: Machine) -> Iterator[Roots]:
             make(whole, machine, server)
             make(other, machine, others, 1)
             run(copied(whole, after), machine)
-        configure(whole, server, 6, 24)
-        configure(other, others, 6, 24)
+        configure(whole, server, N_PAGES, 24)
+        configure(other, others, N_PAGES, 24)
         yield Roots(whole, other, contents(after), machine.run(f"python3 sample.py --root {whole}").output)
 
 
