@@ -170,7 +170,7 @@ def fall_back(run: Run) -> int:
         raise StageError(f"Nothing could be read of the seeds in {seeds} ({unread})." if unread else
                          f"No page could be fetched and the dataset is empty ({tried}).", "at least one page.",
                          forgotten.first_run(root) if "forgotten" in f"{unread} {tried}" else f"{allow}find the cause "
-                         f"with {run.again('--doctor')}, or see a whole run on built-in pages: {command('run.py', DEMO)}")
+                         f"with {run.again('--doctor')}, or see a whole run without the web: {command('run.py', DEMO)}")
     logger.info("\nNo page could be fetched, for the reasons above, and the dataset is empty.\n"
                 "Running the demonstration on built-in pages instead. This is Shakespeare, not your topic: it lies in "
                 "demo/, and data/ stays empty.\n")

@@ -153,7 +153,7 @@ def as_root_then_user(place: Place) -> str:
     for one in (place.root, *place.root.rglob("*")):
         os.chown(one, NOBODY, NOBODY)
     checked(place.machine.run(f"python3 run.py --root {place.root}"))
-    os.chown(place.root / "data/raw/000000.jsonl", 0, 0)
+    os.chown(place.root / "data/catalog.sqlite3", 0, 0)
     fixed: list[str] = []
     while (done := place.command("run.py", NOBODY)).code:
         if len(fixed) > 8:
