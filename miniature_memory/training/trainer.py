@@ -83,6 +83,7 @@ class Trainer:
         position = self._restore(checkpoint) if checkpoint else None
         if start:
             self.model.load_state_dict(start["model"])
+        self.saved_iter = self.iter_num  # of ckpt.pt
         self.batches = Batches(bins.train, position_for(position, bins.growth), self.config.block_size,
                                config.replay_share, config.seed, self.held_back)
         self.token_bytes = bins.tokenizer.token_bytes() if bins.tokenizer else None
@@ -151,6 +152,7 @@ class Trainer:
             state = self.state()
             self.bytes_written += save_state(folder / "ckpt.pt", state, keep_as=folder / "ckpt.prev.pt")
             facts = {key: value for key, value in state.items() if key not in ("model", "optimizer", "rng")}
+            self.saved_iter = self.iter_num
             write_aside(folder / "ckpt.json", json.dumps(facts, indent=1).encode() + b"\n")
         self.budget.save_sec = self.budget.clock() - began
 
