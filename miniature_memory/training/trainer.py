@@ -79,11 +79,10 @@ class Trainer:
         self.workers = ThreadPoolExecutor(self.n_workers, "gradients", torch.set_num_threads,
                                           (threads // self.n_workers,))
         self.n_parts = self.team.size * n_batches * self.n_workers  # of an iteration
-        self.iter_num = self.tokens_seen = self.rollbacks = self.bytes_written = 0
+        self.iter_num = self.saved_iter = self.tokens_seen = self.rollbacks = self.bytes_written = 0
         position = self._restore(checkpoint) if checkpoint else None
         if start:
             self.model.load_state_dict(start["model"])
-        self.saved_iter = self.iter_num  # of ckpt.pt
         self.batches = Batches(bins.train, position_for(position, bins.growth), self.config.block_size,
                                config.replay_share, config.seed, self.held_back)
         self.token_bytes = bins.tokenizer.token_bytes() if bins.tokenizer else None
@@ -152,9 +151,8 @@ class Trainer:
             state = self.state()
             self.bytes_written += save_state(folder / "ckpt.pt", state, keep_as=folder / "ckpt.prev.pt")
             facts = {key: value for key, value in state.items() if key not in ("model", "optimizer", "rng")}
-            self.saved_iter = self.iter_num
             write_aside(folder / "ckpt.json", json.dumps(facts, indent=1).encode() + b"\n")
-        self.budget.save_sec = self.budget.clock() - began
+        self.budget.save_sec, self.saved_iter = self.budget.clock() - began, self.iter_num
 
     # --- one iteration -------------------------------------------------------
 
