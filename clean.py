@@ -43,7 +43,7 @@ __all__ = ["c4_quality", "fineweb_quality", "gopher_quality", "gopher_repetition
 
 def run(config: CleanConfig, root: Path, rebuild: bool = False, index: bool = False) -> StageStats:
     stats = StageStats("clean")
-    with Catalog(root) as catalog:
+    with Catalog(root, may_be_new=not (rebuild or index)) as catalog:
         if rebuild:
             rebuild_clean(catalog, config, stats)
         elif not index:

@@ -37,7 +37,7 @@ from miniature_memory.core.text import counted, timestamp
 from miniature_memory.crawl.outcomes import attempts, private_seeds, unread_seeds
 from miniature_memory.demo_site.demo import demo_web
 from miniature_memory.providers import new_topic
-from miniature_memory.storage import counts, disk, shards
+from miniature_memory.storage import counts, disk, forgotten, shards
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.views import history, outcome, status, topics
 
@@ -169,8 +169,8 @@ def fall_back(run: Run) -> int:
                  "these addresses are yours; or " if (private := private_seeds(facts)) else "")
         raise StageError(f"Nothing could be read of the seeds in {seeds} ({unread})." if unread else
                          f"No page could be fetched and the dataset is empty ({tried}).", "at least one page.",
-                         f"{allow}find the cause with {run.again('--doctor')}, or see a whole run on built-in pages "
-                         "with " + command("run.py", DEMO))
+                         forgotten.first_run(root) if "forgotten" in f"{unread} {tried}" else f"{allow}find the cause "
+                         f"with {run.again('--doctor')}, or see a whole run without the web: {command('run.py', DEMO)}")
     logger.info("\nNo page could be fetched, for the reasons above, and the dataset is empty.\n"
                 "Running the demonstration on built-in pages instead. This is Shakespeare, not your topic: it lies in "
                 "demo/, and data/ stays empty.\n")

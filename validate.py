@@ -45,7 +45,7 @@ MAX_PRINTED = 50  # problems on the screen; the others are in data/run.log
 
 def run(config: ValidateConfig, root: Path, full: bool = False, repair: bool = False) -> StageStats:
     """Validate the documents that are new; or audit the whole dataset, and repair it."""
-    with Catalog(root) as catalog:
+    with Catalog(root, may_be_new=not (full or repair)) as catalog:
         return audit(catalog, repair) if full or repair else validate_new(catalog, config)
 
 

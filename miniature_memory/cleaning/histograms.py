@@ -10,8 +10,8 @@ from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.cleaning.filters import Check
 from miniature_memory.cleaning.measures import measure
 from miniature_memory.cleaning.normalize import normalize_text
-from miniature_memory.core.paths import command, shown
-from miniature_memory.storage import documents
+from miniature_memory.core.paths import shown
+from miniature_memory.storage import documents, forgotten
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.rejections import REJECTED
 
@@ -35,7 +35,7 @@ def histograms(config: CleanConfig, root: Path, value: str = "") -> str:
                     of_check.append(float(check.rule.measure(measure(text, row["language"]))))
     if not n:
         return (f"None of the documents is valid: {shown(root / REJECTED)} has each with its reason." if is_judged else
-                f"There is no valid document yet. Fix: run {command('run.py', root)} first.")
+                f"There is no valid document yet. Fix: {forgotten.first_run(root)}")
     lines = [f"{n} of {total} valid documents. Each histogram begins at 0 and ends at the number on its right; "
              "| marks the threshold.", ""]
     lines += [_histogram(check, np.array(of_check)) for check, of_check in zip(checks, values, strict=True) if of_check]

@@ -37,7 +37,7 @@ def use_own_python() -> None:
     own = PROJECT / ".venv" / "bin" / "python"
     in_environment = sys.prefix != sys.base_prefix
     ready = sys.version_info >= NEEDED and all(map(importlib.util.find_spec, ("torch", "requests", "rustbpe")))
-    if Path(sys.prefix) != own.parent.parent and own.exists() and not (in_environment and ready):
+    if Path(sys.prefix) != own.parent.parent and os.path.exists(own) and not (in_environment and ready):
         try:
             signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # until the other has come to this function
             os.execv(str(own), [str(own), *sys.argv])

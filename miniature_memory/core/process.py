@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from miniature_memory.core.errors import DeadlineError, LockedError, Stopped, cannot_write
+from miniature_memory.core.errors import DeadlineError, LockedError, Stopped, cannot_write, naming
 from miniature_memory.core.interpreter import ENDING, PARENT_VARIABLE
 from miniature_memory.core.paths import make_folder
 
@@ -167,8 +167,9 @@ def file_lock(path: Path, folder: Path) -> Iterator[int]:
         raise LockedError(f"Another run (process {holder}) is working in {folder}; this one did nothing. "
                           f"Fix: wait until it ends, or stop it: kill {holder}") from None
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        with naming(path):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
         yield descriptor
     finally:
         os.close(descriptor)

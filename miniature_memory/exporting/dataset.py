@@ -9,7 +9,7 @@ from pathlib import Path
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import command, shown
+from miniature_memory.core.paths import shown
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.text import counted
 from miniature_memory.exporting.aside import written_aside
@@ -25,7 +25,7 @@ from miniature_memory.exporting.rows import (
     kept_rows,
     rejected_rows,
 )
-from miniature_memory.storage import clean_documents
+from miniature_memory.storage import clean_documents, forgotten
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.disk import in_words
 
@@ -44,7 +44,7 @@ def write_dataset(root: Path, target: Path, args: argparse.Namespace) -> str:
         n_documents = clean_documents.count(catalog)
         if not n_documents:
             raise StageError(f"{shown(root)} has no clean document yet.", "at least one.",
-                             f"run {command('run.py', root)} first.")
+                             forgotten.first_run(root))
         with written_aside(target) as folder:
             (folder / "data").mkdir(parents=True)
             rows = Progress(kept_rows(catalog), "dataset", n_documents, unit=" documents")

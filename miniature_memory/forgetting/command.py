@@ -15,14 +15,13 @@ from miniature_memory.counting.suffixes import MOST_TOKENS, update_suffixes
 from miniature_memory.crawl.seeds import seed_of
 from miniature_memory.forgetting import forget, purge, targets
 from miniature_memory.forgetting.targets import Target
-from miniature_memory.storage import documents, forgotten, full_text
+from miniature_memory.storage import clean_documents, documents, forgotten, full_text
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.disk import in_words
-from miniature_memory.storage.files import read_list
+from miniature_memory.storage.files import SEEDS, read_list
 from miniature_memory.storage.forgotten import ADDRESS, HOST, TEXT, Entry, Forgotten, Found
 
 MOST_SHOWN = 5  # addresses of one kind
-SEEDS = "config/seeds.txt"
 
 
 class Outcome(NamedTuple):
@@ -37,6 +36,7 @@ class Outcome(NamedTuple):
     similar: list[str]  # addresses of documents that stay, and of which these were duplicates
     seeds: list[str]  # lines of config/seeds.txt
     is_remembered: bool  # by a model
+    left: int  # clean documents
 
 
 def run(args: argparse.Namespace, run_stages: Callable[[list[str]], int]) -> int:
@@ -58,10 +58,10 @@ def run(args: argparse.Namespace, run_stages: Callable[[list[str]], int]) -> int
             show([f"{'purged':<12}{in_words(purged.n_bytes)} from {counted(purged.files, 'file')}" if purged.files else
                   f"{'purged':<12}nothing: of what was forgotten, nothing is on the disk"], args)
         full_text.grow(catalog)
-        is_stale = catalog.state("prepare.stale")
+        is_stale, is_any_left = catalog.state("prepare.stale"), clean_documents.are_there_any(catalog)
     if args.json:
         print(json.dumps(result, ensure_ascii=False), flush=True)
-    code = run_stages(["prepare", "train"] if args.retrain else ["prepare"] if is_stale else [])
+    code = run_stages(["prepare", "train"] if args.retrain and is_any_left else ["prepare"] if is_stale else [])
     if code == EXIT_DONE:
         recount(args.root)
     return code
@@ -105,7 +105,8 @@ def describe(catalog: Catalog, wanted: list[Target], found: Found) -> Outcome:
     is_trained = any(row["split"] == "train" for row in found.clean)
     return Outcome(each, len(found.documents), len(found.clean), len(found.pages),
                    [url for urls in addresses.values() for url in urls if url not in gone], rejections.duplicates,
-                   similar, seeds, is_trained and bool(forget.models(catalog.root)))
+                   similar, seeds, is_trained and bool(forget.models(catalog.root)),
+                   clean_documents.count(catalog) - len(found.clean))
 
 
 def lines_of(outcome: Outcome, args: argparse.Namespace) -> list[str]:
@@ -130,9 +131,11 @@ def lines_of(outcome: Outcome, args: argparse.Namespace) -> list[str]:
         rows.append(("on disk", f"raw text and pages, unused, until {command('run.py', args.root, '--purge')}"))
     again = command("run.py", args.root, f"--forget {shlex.join(args.forget)}", "--retrain")
     if args.retrain:
-        rows.append(("model", "a new one begins on what is left; all earlier ones are deleted"))
+        rows.append(("model", "a new one begins on what is left; all earlier ones are deleted" if outcome.left else
+                     "all are deleted, and nothing is left for a new one"))
     elif outcome.is_remembered:
-        rows.append(("model", f"was trained on it and still remembers; a new model on what is left: {again}"))
+        rows.append(("model", f"was trained on it and still remembers; "
+                     f"{'a new model on what is left' if outcome.left else 'to delete it'}: {again}"))
     return [f"{label:<12}{text}" for label, text in rows]
 
 

@@ -18,7 +18,7 @@ from miniature_memory.core.paths import command, shown
 from miniature_memory.core.text import counted, strip_control
 from miniature_memory.counting.copies import places_of, stretches
 from miniature_memory.counting.suffixes import CHUNK, DEPTH, MOST_TOKENS, is_whole, load_suffixes
-from miniature_memory.storage import clean_documents
+from miniature_memory.storage import clean_documents, forgotten
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.training import tokenizer as tokenizers
 
@@ -61,7 +61,8 @@ class Tracer:
             raise StageError(f"Nothing can be traced: {shown(root / 'data/suffixes.bin')} is missing or does not fit "
                              "the training text.",
                              "the array of suffixes that train writes while train.counts = true.",
-                             command("run.py", root, "--only train", "--set train.counts=true"))
+                             command("run.py", root, "--only train", "--set train.counts=true")
+                             if (root / "data/train.bin").exists() else forgotten.first_run(root))
         self.suffixes, self.ends = suffixes, find_ends(root, self.tokenizer.eot_token)
         self.token_bytes = self.tokenizer.token_bytes()
         try:

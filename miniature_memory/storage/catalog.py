@@ -44,10 +44,10 @@ LAST = 1 << 62  # no row has so high a sequence number
 class Catalog:
     """The catalog of one root, open for one process. A context manager: leaving it commits whole records."""
 
-    def __init__(self, root: Path, read_only: bool = False) -> None:
+    def __init__(self, root: Path, read_only: bool = False, may_be_new: bool = True) -> None:
         self.root = root
         self.path = root / "data" / "catalog.sqlite3"
-        if read_only and not self.path.exists():
+        if (read_only or not may_be_new) and not self.path.exists():
             raise StageError(f"There is no {shown(self.path)}.", "the catalog of an earlier run.",
                              f"run {command('run.py', root)} first.")
         if not read_only:

@@ -33,6 +33,8 @@ def stage_error(error: sqlite3.Error, path: Path) -> StageError | None:
         case sqlite3.SQLITE_IOERR:
             if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
                 return cannot_write(path, OSError(errno.EFBIG, str(error)))
+            if shutil.disk_usage(path.parent).free < A_LITTLE:  # for the file that it shares with others by mmap
+                return cannot_write(_full(path), OSError(errno.ENOSPC, str(error)))
             return StageError(f"{name} cannot be read or written ({error}).", "a disk without errors.", CHECK_DISK)
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StageError(f"{name} is in use by another program ({error}).", "no other program that writes to it.",

@@ -18,7 +18,7 @@ from miniature_memory.core.paths import make_folder
 
 logger = logging.getLogger(__name__)
 
-QUERIES = "config/queries.txt"
+QUERIES, SEEDS = "config/queries.txt", "config/seeds.txt"
 CHUNK_BYTES = 1 << 20  # read at once of a file of any length
 
 

@@ -10,15 +10,20 @@ The hashes of addresses and hosts have no salt, which would lie next to them: wh
 is among them, and nobody can read it there. The words of a forgotten text live on as keys of MinHash (duplicates.py).
 """
 
+import contextlib
 import hashlib
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
+from miniature_memory.core.errors import StageError
+from miniature_memory.core.paths import command, shown
 from miniature_memory.core.text import hostname, timestamp
 from miniature_memory.storage import duplicates, records
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.files import QUERIES, SEEDS
 from miniature_memory.storage.records import Rows
 from miniature_memory.storage.url_keys import url_key
 
@@ -77,6 +82,16 @@ def since(catalog: Catalog, entries: Iterable[Entry]) -> str:
     """When the first of these was forgotten; '' if none was."""
     found = (catalog.value("SELECT at FROM forgotten WHERE kind = ? AND hash = ?", entry) for entry in entries)
     return min(filter(None, found), default="")
+
+
+def first_run(root: Path) -> str:
+    """The fix for a root without documents. Where what it had was forgotten, no run helps that finds the same again."""
+    run, texts = command("run.py", root), command("run.py", root, "--texts FILE...")
+    with contextlib.suppress(StageError), Catalog(root, read_only=True) as catalog:
+        if catalog.value("SELECT 1 FROM forgotten") and not catalog.value("SELECT 1 FROM documents"):
+            return (f"all its documents were forgotten: add other queries to {shown(root / QUERIES)} or other "
+                    f"addresses to {shown(root / SEEDS)}, then {run}; or learn from your own texts: {texts}")
+    return f"{run}, which runs all stages; or learn from your own texts: {texts}"
 
 
 def counts(catalog: Catalog) -> dict[str, int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import command, shown
-from miniature_memory.storage.errors import explained
+from miniature_memory.storage.errors import damaged, explained
 
 CACHE_KB = 32_000  # of the database; SQLite's own 2 MB make a million URLs slow
 WAL_PAGES = 10_000  # of 4 KB, between two checkpoints; SQLite's own 1000 write what is written often more often
@@ -175,8 +175,23 @@ def open_database(path: Path, read_only: bool) -> sqlite3.Connection:
             db.execute(f"PRAGMA cache_size = -{CACHE_KB}")
             db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
             if version < SCHEMA_VERSION:
-                db.executescript(f"BEGIN; {STEPS[version]} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+                try:
+                    migrate(db, version)
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                        raise
+                    raise damaged(path, f"it calls itself version {version}, and {error}") from None
         return db
+
+
+def migrate(db: sqlite3.Connection, version: int) -> None:
+    """Make the newest catalog of one of `version`, or nothing at all if its tables are not those of that version."""
+    try:
+        db.executescript(f"BEGIN; {STEPS[version]} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    except sqlite3.Error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 def _check_version(path: Path, version: int, read_only: bool) -> None:

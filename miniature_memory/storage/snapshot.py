@@ -11,9 +11,13 @@ from miniature_memory.core.paths import command, make_folder, shown
 from miniature_memory.storage import records
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.rejections import REJECTED
-from miniature_memory.storage.schema import SCHEMA, SCHEMA_VERSION, STEPS
+from miniature_memory.storage.schema import SCHEMA, SCHEMA_VERSION, STEPS, migrate
+from miniature_memory.storage.states import wrong_state
 
 CATALOG = "data/catalog.sqlite3"
+BLOBS = {("clean_documents", "signature"): 8, ("site_lines", "lines"): 16}  # bytes of one of their numbers
+# Declared type -> what its values are stored as
+KINDS = {"INTEGER": {"integer"}, "REAL": {"real", "integer"}, "TEXT": {"text"}, "BLOB": {"blob"}}
 
 
 def copy_catalog(root: Path, copy: Path) -> None:
@@ -36,13 +40,14 @@ def files(catalog: Catalog) -> list[tuple[str, int]]:
 
 
 def fault(path: Path, sizes: Mapping[str, int], is_ours: Callable[[str], bool]) -> str:
-    """Why the catalog at `path`, which came from elsewhere, cannot be used; "" if it can.
+    """Why the catalog at `path`, which came from elsewhere, cannot be used; "" if it can. One of an earlier release is
+    brought up to this one first: whether its tables are what it says is known then.
 
     sizes: of the files that came with it, by their paths in its root. is_ours: whether a path may be that of a file.
     """
-    uri = f"{path.absolute().as_uri()}?mode=ro"
+    uri = f"{path.absolute().as_uri()}?mode=rw"
     try:
-        with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
+        with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
             db.execute("PRAGMA trusted_schema = OFF")
             return _fault_of_schema(db) or _fault_of_rows(db, sizes, is_ours)
     except sqlite3.Error as error:
@@ -55,13 +60,22 @@ def _fault_of_schema(db: sqlite3.Connection) -> str:
         return f"its catalog has version {version}, and this release knows versions up to {SCHEMA_VERSION}"
     with contextlib.closing(sqlite3.connect(":memory:")) as known:
         known.executescript(SCHEMA)
-        foreign, missing = _active(db) - _active(known), sorted(_columns(known) - _columns(db))
-    if foreign:
-        return "its catalog has a trigger, view or virtual table of its own"
-    if missing and version == SCHEMA_VERSION:
-        return f"its catalog has no {'.'.join(missing[0])}"
-    (answer,) = db.execute("PRAGMA integrity_check(1)").fetchone()
-    return "" if answer == "ok" else f"its catalog is damaged ({answer})"
+        if _active(db) - _active(known):
+            return "its catalog has a trigger, view or virtual table of its own"
+        (answer,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+        if answer != "ok":
+            return f"its catalog is damaged ({answer})"
+        if version < SCHEMA_VERSION:
+            migrate(db, version)
+        columns, there = _columns(known), {(table, name) for table, name, *_ in _columns(db)}
+    for table, name, kind, may_be_null in sorted(columns):
+        if (table, name) not in there:
+            return f"its catalog has no {table}.{name}"
+        allowed = KINDS[kind] | ({"null"} if may_be_null else set())
+        if db.execute(f"SELECT 1 FROM {table} WHERE typeof({name}) NOT IN ({', '.join('?' * len(allowed))}) LIMIT 1",
+                      [*allowed]).fetchone():
+            return f"its catalog has a {table}.{name} that is of another type"
+    return ""
 
 
 def _active(db: sqlite3.Connection) -> set[tuple[str, str]]:
@@ -70,10 +84,11 @@ def _active(db: sqlite3.Connection) -> set[tuple[str, str]]:
             if kind not in ("table", "index") or "virtual" in str(sql).lower().split()[:2]}
 
 
-def _columns(db: sqlite3.Connection) -> set[tuple[str, str]]:
-    """(table, column) of a database."""
-    return set(db.execute("SELECT tables.name, columns.name FROM sqlite_master AS tables, "
-                          "pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'"))
+def _columns(db: sqlite3.Connection) -> set[tuple[str, str, str, bool]]:
+    """(table, column, declared type, whether it may be NULL) of a database."""
+    return {(table, name, kind, not (is_key or not_null)) for table, name, kind, is_key, not_null in db.execute(
+        'SELECT tables.name, columns.name, columns.type, pk, "notnull" FROM sqlite_master AS tables, '
+        "pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'")}
 
 
 def replaced(root: Path, copy: Catalog) -> str:
@@ -94,16 +109,16 @@ def _fault_of_rows(db: sqlite3.Connection, sizes: Mapping[str, int], is_ours: Ca
         known.add(path)
     if db.execute("SELECT 1 FROM state WHERE key = 'swap'").fetchone():
         return "its files were being replaced"
-    if found := db.execute("SELECT key FROM state WHERE NOT json_valid(value)").fetchone():
-        return f"its catalog has a state {str(found[0])[:80]!r} that is not JSON"
-    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    for table in tables & {*records.TABLES.values(), "shells"}:
+    if key := wrong_state(db):
+        return f"its catalog has a state {key[:80]!r} of another kind"
+    for table in {*records.TABLES.values(), "shells"}:
         for (path,) in db.execute(f"SELECT DISTINCT file FROM {table}"):
             if path not in known:
                 return f"its catalog reads a file {str(path)[:80]!r}"
-        if wrong := db.execute(
-                f"SELECT path FROM {table} AS rows JOIN files ON path = file WHERE typeof(offset) != 'integer' OR "
-                "typeof(rows.length) != 'integer' OR offset < 0 OR rows.length NOT BETWEEN 0 AND files.length - offset "
-                "LIMIT 1").fetchone():
+        if wrong := db.execute(f"SELECT path FROM {table} AS rows JOIN files ON path = file WHERE offset < 0 OR "
+                               "rows.length NOT BETWEEN 0 AND files.length - offset LIMIT 1").fetchone():
             return f"its catalog reads beyond {wrong[0]}"
+    for (table, name), n_bytes in BLOBS.items():
+        if db.execute(f"SELECT 1 FROM {table} WHERE length({name}) % {n_bytes} LIMIT 1").fetchone():
+            return f"its catalog has a {table}.{name} of another length"
     return ""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import command, shown
+from miniature_memory.storage import forgotten
 from miniature_memory.training import tokenizer as tokenizers
 
 
@@ -68,8 +69,7 @@ def count_tokens(path: Path) -> int:
         n_bytes = path.stat().st_size
     except FileNotFoundError:
         raise StageError(f"There is no {shown(path)}: no text was prepared for training yet.", "token bins.",
-                         f"{command('run.py', root)}, which runs all stages; or learn from your own texts: "
-                         + command("run.py", root, "--texts FILE...")) from None
+                         forgotten.first_run(root)) from None
     if n_bytes % 2:
         raise StageError(f"{path} has {n_bytes} bytes.", "an even number, two per token.", prepare)
     return n_bytes // 2

@@ -33,7 +33,7 @@ def load_release(root: Path, bins: Bins) -> State | None:
 def stop_reason(trainer: Trainer, release: State) -> str:
     """Why more training would be of no use; empty if there is no such reason."""
     config, position, history = trainer.config, trainer.batches.position, release["history"]
-    if trainer.is_fresh or history[-1]["iter_num"] < trainer.iter_num:
+    if trainer.is_fresh or history[-1].get("from_iter", history[-1]["iter_num"]) < trainer.iter_num:
         return ""  # no release was made from this checkpoint yet
     figures = [figure(entry) for entry in history if entry["tokens"] == trainer.bins.growth[-1]][-3:]
     if len(figures) == 3 and figures[0] < figures[1] < figures[2]:
@@ -50,6 +50,7 @@ def make_release(trainer: Trainer) -> State:
     """Evaluate and write release.pt, unless the one there did better on the same text. Returns what it holds."""
     (mixture, scores), old = mix_and_evaluate(trainer), load_release(trainer.root, trainer.bins)
     entry = {"growth_step": len(trainer.bins.growth), "tokens": trainer.bins.growth[-1], "iter_num": trainer.iter_num,
+             "from_iter": trainer.saved_iter,  # of the checkpoint that it was made from, before the decay
              "val_loss": scores["val_loss"], "val_bpb": scores["val_bpb"]}
     history = ([] if trainer.is_fresh or old is None else old["history"]) + [entry]
     new = {key: value for key, value in trainer.state().items() if key not in ("optimizer", "rng")}

@@ -79,7 +79,7 @@ class Trainer:
         self.workers = ThreadPoolExecutor(self.n_workers, "gradients", torch.set_num_threads,
                                           (threads // self.n_workers,))
         self.n_parts = self.team.size * n_batches * self.n_workers  # of an iteration
-        self.iter_num = self.tokens_seen = self.rollbacks = self.bytes_written = 0
+        self.iter_num = self.saved_iter = self.tokens_seen = self.rollbacks = self.bytes_written = 0
         position = self._restore(checkpoint) if checkpoint else None
         if start:
             self.model.load_state_dict(start["model"])
@@ -152,7 +152,7 @@ class Trainer:
             self.bytes_written += save_state(folder / "ckpt.pt", state, keep_as=folder / "ckpt.prev.pt")
             facts = {key: value for key, value in state.items() if key not in ("model", "optimizer", "rng")}
             write_aside(folder / "ckpt.json", json.dumps(facts, indent=1).encode() + b"\n")
-        self.budget.save_sec = self.budget.clock() - began
+        self.budget.save_sec, self.saved_iter = self.budget.clock() - began, self.iter_num
 
     # --- one iteration -------------------------------------------------------
 

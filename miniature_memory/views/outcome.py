@@ -1,6 +1,7 @@
 """Outcome: what a run has made, and where it is, as its last lines show it."""
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,6 +69,9 @@ def check_kept(root: Path, stats: Mapping[str, StageStats], texts: bool) -> None
     fix = (f"see how far each is from the threshold with {command('clean.py', root, '--histograms')}, or name other "
            f"pages in {shown(root / 'config/seeds.txt')}" if n_valid else
            f"name other pages in {shown(root / 'config/seeds.txt')}")
+    if reasons["damaged"] == reasons.total() > 0:
+        data = shlex.quote(shown(root / "data"))
+        fix = f"put {data} back from a copy, or start again: mv {data} {data}.damaged"
     if texts:
         fix = f"name other files or folders: {command('run.py', root, '--texts FILE...')}"
     if reasons["wrong_language"]:

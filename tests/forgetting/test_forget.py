@@ -464,6 +464,14 @@ def test_training_continues_with_fewer_tokens_or_begins_again(root: Path, capsys
     assert not forget.models(root)
 
 
+def test_after_everything_was_forgotten_no_plain_run_is_advised(root: Path) -> None:
+    done = run_py("--root", root, "--forget", "example.org", "--retrain")
+    assert done.returncode == 0 and "all are deleted, and nothing is left for a new one" in done.stdout
+    for arguments in (["train.py"], ["export.py", "dataset", str(root / "out"), "--json-lines"]):
+        done = run_py(*arguments[1:], "--root", root, script=arguments[0])
+        assert done.returncode == 1 and "Fix: all its documents were forgotten: add other queries to" in done.stderr
+
+
 def test_the_command_prints_json_and_a_dry_run_changes_nothing(root: Path) -> None:
     before = {path: path.read_bytes() for path in root.rglob("*.*") if path.is_file() and path.suffix != ".sqlite3-shm"}
     done = run_py("--root", root, "--forget", SECRET, "--dry-run")

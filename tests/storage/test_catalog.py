@@ -503,3 +503,11 @@ def test_an_empty_catalog_cannot_be_read(tmp_path):
     (tmp_path / "data/catalog.sqlite3").touch()
     with pytest.raises(StageError, match="is empty"):
         Catalog(tmp_path, read_only=True)
+
+
+@pytest.mark.parametrize("version", [0, 3, 7])
+def test_a_catalog_that_calls_itself_another_version_is_damaged(tmp_path: Path, version: int) -> None:
+    with Catalog(tmp_path) as catalog:
+        catalog.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(StageError, match="is damaged"):
+        Catalog(tmp_path)

@@ -181,3 +181,9 @@ def test_what_is_no_expression_is_rejected(tmp_path: Path, expression: str) -> N
         with pytest.raises(QueryError):
             full_text.search(index, expression, 10)
         assert full_text.count(index, "bread") == 1
+
+
+def test_without_a_catalog_nothing_is_made(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"There is no .*catalog\.sqlite3"):
+        clean.run(CleanConfig(), tmp_path, index=True)
+    assert not list(tmp_path.iterdir())
