@@ -336,7 +336,8 @@ def test_a_rebuild_that_died_after_its_swap_can_be_repeated(tmp_path: Path, monk
 
 
 def test_a_rebuild_works_where_nothing_was_kept_before(tmp_path: Path) -> None:
-    assert clean.run(CONFIG, tmp_path, rebuild=True).n_in == 0
+    with pytest.raises(StageError, match=r"There is no .*catalog"):
+        clean.run(CONFIG, tmp_path, rebuild=True)
     add_at(tmp_path, [STORY, "too short. " * 10])
     validate.run(ALL_LANGUAGES, tmp_path)
     assert clean.main(["--root", str(tmp_path), "--quiet", "--rebuild"]) == 0

@@ -160,8 +160,11 @@ def test_a_sound_dataset_has_no_problems_and_is_described(root: Path, caplog: py
     assert "documents     raw 80 · valid 80 · clean 80" in caplog.text
 
 
-def test_an_empty_root_has_no_problems(tmp_path: Path) -> None:
-    assert run(ValidateConfig(), tmp_path, full=True).facts["problems"] == 0
+@pytest.mark.parametrize("how", ["full", "repair"])
+def test_an_empty_root_is_named_and_stays_empty(tmp_path: Path, how: str) -> None:
+    with pytest.raises(StageError, match=r"There is no .*catalog"):
+        run(ValidateConfig(), tmp_path, **{how: True})
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("inside", [b'"text"', b"harbour", b"http://example.org", b"}\n"])
