@@ -85,10 +85,14 @@ def disk_error(error: OSError) -> StageError | None:
     path = error.filename2 if error.errno == errno.EISDIR and error.filename2 else error.filename  # of a renaming
     if error.errno in (*NO_SPACE, errno.EFBIG):
         return cannot_write(path or "the files of this run", error)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return StageError(f"Too many files are open to open {path or 'another one'}.", "a limit of some hundred.",
+                          "ulimit -n 1024, then run the same command again; everything committed is kept.")
+    if error.errno == errno.EIO:  # for which the system names no file
+        return StageError(f"{path or 'A file of this run'} cannot be read or written ({error.strerror}).",
+                          "a disk without errors.", CHECK_DISK)
     if error.errno not in OF_THE_DISK or not isinstance(path, str):
         return None
-    if error.errno == errno.EIO:
-        return StageError(f"{path} cannot be read or written ({error.strerror}).", "a disk without errors.", CHECK_DISK)
     return _other_kind(path, error) or StageError(
         f"{path} cannot be opened ({error.strerror}).", "a file or folder that this user may read and write.",
         f"{_remedy(Path(path), error)}, then run again.")

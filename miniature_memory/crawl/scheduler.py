@@ -20,7 +20,7 @@ from miniature_memory.crawl.guard import FetchError
 from miniature_memory.crawl.robots import Rules, known_rules, remember_rules, robots_url
 from miniature_memory.crawl.visits import ARCHIVE, Host, Job, Network, RobotsFetch, Visit
 from miniature_memory.crawl.web import MAX_REDIRECTS, Web
-from miniature_memory.storage import backoffs, urls
+from miniature_memory.storage import backoffs, last_asked, urls
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.url_keys import url_key
 
@@ -52,6 +52,8 @@ class Scheduler:
         self.postponed = 0  # of these, those that are left to a later run
         self.redirected_to: dict[str, Visit] = {}  # URL key -> the first visit that was redirected there
         self.deadline = math.inf  # time.monotonic() of the end of this run
+        self.started = time.monotonic()
+        self.since_asked = last_asked.seconds_since(catalog)
 
     # --- who waits -----------------------------------------------------------
 
@@ -81,8 +83,11 @@ class Scheduler:
         if name not in self.hosts:
             own = ARCHIVE_DELAY_SEC if url.startswith(ARCHIVE) else self.config.delay_sec
             backoff = backoffs.get(self.catalog, backoffs.HOST, name)
-            self.hosts[name] = Host(name, known_rules(self.catalog, name), 0.0 if self.web.is_stand_in(url) else own,
-                                    backed_off=backoff is not None)
+            host = Host(name, known_rules(self.catalog, name), 0.0 if self.web.is_stand_in(url) else own,
+                        backed_off=backoff is not None)
+            self.hosts[name] = host
+            if name in self.since_asked:
+                self.rest(host, self.started - self.since_asked[name])
         return self.hosts[name]
 
     def enqueue(self, host: Host) -> None:

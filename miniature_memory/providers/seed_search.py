@@ -24,7 +24,7 @@ from miniature_memory.providers.feed_reader import Listing
 from miniature_memory.providers.provider import Ask, Found
 from miniature_memory.providers.provider_registry import PROVIDERS
 from miniature_memory.providers.query_search import QuerySearch
-from miniature_memory.storage import backoffs, provider_answers, urls
+from miniature_memory.storage import backoffs, last_asked, provider_answers, urls
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +114,8 @@ class SeedFetcher:
             yield
         finally:
             self.asked_at[host] = time.monotonic()
+            with self.catalog.record():
+                last_asked.note(self.catalog, host)
 
 
 class SeedSearch:

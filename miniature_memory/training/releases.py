@@ -105,6 +105,6 @@ def keep_copy(root: Path, release: State, keep: int) -> int:
     small["model"] = {name: value.half() for name, value in release["model"].items()}
     if keep:
         n_bytes = save_state(folder / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.pt", small)
-    for path in sorted(folder.glob("*.pt"))[:-keep or None]:
+    for path in [*sorted(folder.glob("*.pt"))[:-keep or None], *folder.glob("*.tmp")]:  # the last: of a killed run
         path.unlink()
     return n_bytes

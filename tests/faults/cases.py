@@ -14,6 +14,7 @@ FIX_COMMAND = re.compile(
     rf"python3 [\w./-]+\.py(?: --(?:root|topic|only|set|config|explain) {WORD}| --[a-z-]+(?![\w-]))*"
     rf"|iconv -f {WORD} -t {WORD} {WORD} > {WORD}|mv {WORD} {WORD}|rm (?:-r )?{WORD}"
     rf"|(?:sudo )?chown -R \"\$\(id -u\)\" {WORD}|chmod (?:-R )?[\w+]+ {WORD}")
+BAD_FINDING = re.compile(r'"level": "BAD", "found": "[^"]+", "fix": "(.[^"]*)')  # of run.py --doctor --json
 BY_HAND = re.compile(r"from a copy|put back|restore|correct it|editor")
 
 
@@ -46,12 +47,13 @@ class Place(NamedTuple):
 def checked(done: Done) -> Done:
     if done.is_bug or done.code not in CODES:
         raise Broken(f"{done.command}: exit code {done.code}\n{done.output[-3000:]}")
-    if done.code == 1 and "Fix:" not in done.output:
+    if done.code == 1 and "Fix:" not in done.output and not BAD_FINDING.search(done.output):
         raise Broken(f"{done.command}: failed without a fix\n{done.output[-2000:]}")
     return done
 
 
 def fixes(message: str) -> list[str]:
     """The commands after each "Fix:", without those that want a choice of a person."""
-    found = [command for part in message.split("Fix:")[1:] for command in FIX_COMMAND.findall(part.split("\n")[0])]
+    parts = [*(part.split("\n")[0] for part in message.split("Fix:")[1:]), *BAD_FINDING.findall(message)]
+    found = [command for part in parts for command in FIX_COMMAND.findall(part)]
     return [command for command in dict.fromkeys(found) if "--texts" not in command and ".venv" not in command]

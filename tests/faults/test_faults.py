@@ -30,7 +30,7 @@ def test_a_fault_is_survived(free: "queue.Queue[Place]", name: str) -> None:
 
 
 @needs_compiler
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_sample_of_all_faults_is_survived(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     assert faults.main([]) == 0

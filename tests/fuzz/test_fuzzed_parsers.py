@@ -29,7 +29,7 @@ def test_damaged_inputs(name: str) -> None:
         read(name, damaged(PARSERS[name].seeds, number))
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", PARSERS)
 def test_many_damaged_inputs(name: str) -> None:
     for number in range(FEW, MANY):
