@@ -78,7 +78,7 @@ def test_every_script_finds_its_packages_and_takes_a_topic(tmp_path: Path, name:
     version = subprocess.run([*system, "--version"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert version.returncode == 0 and version.stdout.startswith("miniature-memory "), version.stderr
     unknown = ["--root", str(tmp_path), "--topic", "bread baking", *["--status"] * (name == "run.py"),
-               *["html", "page.html"] * (name == "export.py")]
+               *["html", "page.html"] * (name == "export.py"), *["--out", "out", "in"] * (name == "cluster.py")]
     done = subprocess.run([*system, *unknown], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "There is no topic bread-baking" in done.stderr, done.stderr
     assert not any(tmp_path.iterdir())
