@@ -14,7 +14,7 @@ FIX_COMMAND = re.compile(
     rf"python3 [\w./-]+\.py(?: --(?:root|topic|only|set|config|explain) {WORD}| --[a-z-]+(?![\w-]))*"
     rf"|iconv -f {WORD} -t {WORD} {WORD} > {WORD}|mv {WORD} {WORD}|rm (?:-r )?{WORD}"
     rf"|(?:sudo )?chown -R \"\$\(id -u\)\" {WORD}|chmod (?:-R )?[\w+]+ {WORD}")
-BAD_FINDING = re.compile(r'"level": "BAD", "found": "[^"]+", "fix": "(.[^"]*)')  # of run.py --doctor --json
+BAD_FINDING = re.compile(r'"level": "BAD", "found": "[^"]+", "fix": "[^"]')  # of run.py --doctor --json
 BY_HAND = re.compile(r"from a copy|put back|restore|correct it|editor")
 
 
@@ -54,6 +54,5 @@ def checked(done: Done) -> Done:
 
 def fixes(message: str) -> list[str]:
     """The commands after each "Fix:", without those that want a choice of a person."""
-    parts = [*(part.split("\n")[0] for part in message.split("Fix:")[1:]), *BAD_FINDING.findall(message)]
-    found = [command for part in parts for command in FIX_COMMAND.findall(part)]
+    found = [command for part in message.split("Fix:")[1:] for command in FIX_COMMAND.findall(part.split("\n")[0])]
     return [command for command in dict.fromkeys(found) if "--texts" not in command and ".venv" not in command]

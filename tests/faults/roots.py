@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from miniature_memory.views.history import read_history
 from tests.faults.machine import Machine
 from tests.helpers import PROSE
 from tests.local_server import HTML, Answer, LocalServer, serve
@@ -143,8 +144,7 @@ def contents(root: Path) -> Contents:
     raw = [line["id"] for line in rows_of(root, "documents")]
     clean = [line["text"] for line in rows_of(root, "clean_documents")]
     bins = tuple(hashlib.sha256((root / f"data/{split}.bin").read_bytes()).hexdigest() for split in ("train", "val"))
-    facts = [stats["facts"] for line in (root / "data/runs.jsonl").read_bytes().splitlines() if line.strip()
-             for stats in json.loads(line).get("stages", []) if stats["stage"] == "train"]
+    facts = [run.stages["train"].facts for run in read_history(root).runs if "train" in run.stages]
     model = hashlib.sha256((root / "checkpoints/ckpt.pt").read_bytes()).hexdigest()
     return Contents(tuple(raw), tuple(clean), (bins[0], bins[1]), (model, str(facts[-1:] and facts[-1].get("val_bpb"))))
 
