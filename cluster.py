@@ -28,7 +28,7 @@ from miniature_memory.cluster.sources import list_sources
 from miniature_memory.core.command_line import ArgumentParser, common_arguments, guarded
 from miniature_memory.core.config import read_tables
 from miniature_memory.core.errors import EXIT_DONE, StageError
-from miniature_memory.core.log import HIDE_BARS_VARIABLE
+from miniature_memory.core.log import print_messages
 from miniature_memory.core.paths import make_folder
 from miniature_memory.core.process import catch_signals
 from miniature_memory.core.stage import StageStats
@@ -84,9 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> int:
         args = parse_args(argv)
         catch_signals()
-        if args.quiet:
-            os.environ[HIDE_BARS_VARIABLE] = "1"
-        logging.basicConfig(level=logging.ERROR if args.quiet else logging.INFO, format="%(message)s", force=True)
+        print_messages(args.quiet)
         for stats in run(args):
             logging.getLogger(__name__).info("%s", strip_control(stats.summary()))
         return EXIT_DONE

@@ -18,14 +18,12 @@ if __name__ == "__main__":
     use_own_python()
 
 import argparse
-import logging
-import os
 from pathlib import Path
 
 from miniature_memory.core import topic_folders
 from miniature_memory.core.command_line import ArgumentParser, common_arguments, guarded
 from miniature_memory.core.errors import EXIT_DONE
-from miniature_memory.core.log import HIDE_BARS_VARIABLE
+from miniature_memory.core.log import print_messages
 from miniature_memory.core.process import catch_signals
 from miniature_memory.core.stage import StageStats, measured
 from miniature_memory.core.text import strip_control
@@ -67,9 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> int:
         args = parse_args(argv)
         catch_signals()
-        if args.quiet:
-            os.environ[HIDE_BARS_VARIABLE] = "1"
-        logging.basicConfig(level=logging.ERROR if args.quiet else logging.INFO, format="%(message)s", force=True)
+        print_messages(args.quiet)
         stats = measured(lambda: run(args))
         if not args.quiet:
             print(strip_control(stats.summary()))

@@ -8,7 +8,7 @@ starts them. "communication" is what rank 0 spends in all_reduce, all_gather and
 
 Arithmetic for M = 8 machines like this one on 1 Gbit/s, of which TCP leaves 117 MB/s: with D bytes of the matrices'
 gradients and R bytes of the rows that one machine has looked up, 2 (M - 1) / M x D + (M - 1) x R pass through each
-machine's port per iteration, while nobody computes. Latency, 21 messages of some 0.1 ms, is left out. Ends in one JSON
+machine's port per iteration, while nobody computes. Latency (21 messages of about 0.1 ms) is ignored. Ends in one JSON
 line.
 """
 

@@ -16,11 +16,15 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 @pytest.fixture(autouse=True)
-def log_level() -> Iterator[None]:
-    """What a main() with --quiet sets would hide the messages that a later test waits for."""
-    level = logging.getLogger().level
+def logging_as_before() -> Iterator[None]:
+    """The level that a main() with --quiet sets would hide messages that a later test waits for; its handler would
+    print those of a test that waits for none."""
+    root = logging.getLogger()
+    level = root.level
     yield
-    logging.getLogger().setLevel(level)
+    root.setLevel(level)
+    for handler in [one for one in root.handlers if type(one) is logging.StreamHandler]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,13 @@ DETAIL = 15  # a level between DEBUG and INFO: for the log file alone
 _secrets: set[str] = set()
 
 
+def print_messages(quiet: bool) -> None:
+    """Log to stderr alone, for a script that works beside a root; quiet: errors only, and no progress bars."""
+    if quiet:
+        os.environ[HIDE_BARS_VARIABLE] = "1"
+    logging.basicConfig(level=logging.ERROR if quiet else logging.INFO, format="%(message)s", force=True)
+
+
 def hide(secret: str) -> None:
     """Show "[key]" instead of `secret` in whatever is logged from now on, tracebacks included."""
     _secrets.update((secret, quote(secret, safe="")))

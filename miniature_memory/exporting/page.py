@@ -4,7 +4,7 @@ Reads   checkpoints/release.pt (ckpt.pt while there is no release yet), data/tok
 Writes  the file that it is told, as a whole or not at all
 
 page.html, page.css and page.js are filled in: what the page says, the tokenizer, and the weights in float16. The counts
-of the training text are left out because their array is too large. The page allows itself its own script and style and
+of the training text stay behind because their array is too large. The page allows itself its own script and style and
 nothing else; what came from outside is escaped.
 """
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from miniature_memory.cleaning.minhash import keys_of, normalized_words
-from miniature_memory.storage import clean_documents, forgotten, full_text, growth, rewriting
+from miniature_memory.storage import clean_documents, forgotten, full_text, growth, last_asked, rewriting
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import write_aside
 from miniature_memory.storage.forgotten import Forgotten, Found
@@ -24,7 +24,7 @@ from miniature_memory.storage.rewriting import Rewritten
 BINS = ("data/train.bin", "data/val.bin")
 SAMPLES = "data/samples.jsonl"
 # What is made again from the clean documents that are left, by whoever needs it; a rebuild of clean begins again
-DERIVED = ("data/suffixes.bin", "data/suffixes.json", "data/report.html", "data/rebuild",
+DERIVED = ("data/suffixes.bin", "data/suffixes.json", "data/report.html", "data/rebuild", "data/handover.jsonl",
            *full_text.FILES)
 QUOTE_WORDS = 8  # in a row, by which a sample quotes a document. Guess
 
@@ -55,6 +55,7 @@ def forget(catalog: Catalog, found: Found, new_model: bool = False) -> None:
     signatures = [row["signature"] or _signature(catalog, row["id"]) for row in found.clean]
     with catalog.record():
         forgotten.remove(catalog, found, signatures)
+        last_asked.clear(catalog)
         if has_bins:
             _without_bins(catalog)
         rewriting.take(catalog, files, others)

@@ -15,6 +15,11 @@ def note(catalog: Catalog, host: str) -> None:
     catalog.set_state(ASKED, {**recent, host: now})
 
 
+def clear(catalog: Catalog) -> None:
+    """Within a record() block: names of hosts go when one of them is forgotten."""
+    catalog.set_state(ASKED, {})
+
+
 def seconds_since(catalog: Catalog) -> dict[str, float]:
     """Of each host that was asked lately; of no time in the future, which says that the clock was wrong."""
     now = time.time()

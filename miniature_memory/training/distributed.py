@@ -257,8 +257,8 @@ def own_card(device: str) -> bool:
     if device not in ("auto", "cuda") or number >= n_cards:
         raise StageError(f"train.device = {device}, with {os.environ['LOCAL_WORLD_SIZE']} processes and {n_cards} CUDA "
                          f"cards on {os.uname().nodename}.", "a card for each process.",
-                         f"torchrun --nproc_per_node={n_cards} ... --set 'train.device=\"cuda\"'" if n_cards else
-                         "--set 'train.device=\"cpu\"'")
+                         f".venv/bin/torchrun --nproc_per_node={n_cards} ... --set 'train.device=\"cuda\"'"
+                         if n_cards else "--set 'train.device=\"cpu\"'")
     torch.cuda.set_device(number)
     return True
 
