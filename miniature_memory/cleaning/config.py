@@ -34,15 +34,15 @@ class Threshold(NamedTuple):
 THRESHOLDS = (
     Threshold("min_words", "words, not counting punctuation", GOPHER, 50, 50),
     Threshold("max_words", "words; more is a list or a whole library", GOPHER, 100_000, 100_000),
-    Threshold("min_mean_word_chars", "mean length of a word; 3 rejects games of chess and sums", GOPHER, 3.0, 2.0),
+    Threshold("min_mean_word_chars", "mean length of a word; 3 rejects chess games and sums", GOPHER, 3.0, 2.0),
     Threshold("max_mean_word_chars", "mean length of a word", GOPHER, 10.0, 10.0),
     Threshold("max_hashes_per_word", "`#` per word", GOPHER, 0.1, 0.1),
     Threshold("max_ellipses_per_word", "`...` and `…` per word", GOPHER, 0.1, 0.1),
     Threshold("max_bullet_lines_frac", "lines that begin with a bullet", GOPHER, 0.9, 0.9),
     Threshold("max_ellipsis_lines_frac", "lines that end in an ellipsis", GOPHER, 0.3, 0.4),
     Threshold("min_letter_words_frac", "words with a letter; 0.8 rejects a fifth of good pages", GOPHER, 0.8, 0.3),
-    Threshold("min_stop_words", "different words of the, be, to, of, and, that, have, with; in 14 other languages of "
-              "the 15 commonest", GOPHER, 2, 2),
+    Threshold("min_stop_words", "how many of the, be, to, of, and, that, have, with occur; in 14 other languages, of "
+              "the 15 commonest words", GOPHER, 2, 2),
     Threshold("max_duplicate_paragraphs_frac", "repeated paragraphs; 0.3 rejects drama", REPETITION, 0.3, 1.0),
     Threshold("max_duplicate_paragraph_chars_frac", "characters in repeated paragraphs", REPETITION, 0.2, 0.4),
     Threshold("max_duplicate_lines_frac", "repeated lines; 0.3 rejects drama", REPETITION, 0.3, 1.0),
@@ -63,9 +63,9 @@ THRESHOLDS = (
     Threshold("max_url_chars_frac", "characters in URLs", NEMO, 0.2, 0.2),
     Threshold("max_whitespace_frac", "spaces and newlines; 0.25 rejects indented code", NEMO, 0.25, 0.4),
     Threshold("min_list_function_words_frac", "words such as the, of, you in a text of short lines or fewer than five "
-              "sentences; in 14 other languages a share that means the same there", OURS, 0.3, 0.3),
-    Threshold("max_site_phrases_frac", "phrases such as cookie, privacy, sign up, per word, if of two kinds or more; "
-              "English only", OURS, 0.01, 0.01),
+              "sentences; in 14 other languages an equivalent share", OURS, 0.3, 0.3),
+    Threshold("max_site_phrases_frac", "phrases such as cookie, privacy, sign up per word, if there are two kinds or "
+              "more; English only", OURS, 0.01, 0.01),
 )
 
 
@@ -113,14 +113,16 @@ class CleanConfig:
     thresholds: dict[str, float] = setting({},
         "changes to the preset, such as min_words = 30; docs/configuration.md lists all thresholds")
     mask_personal_data: bool = setting(True,
-        "e-mail addresses, phone, card and account numbers and public IP addresses become words such as [phone number]")
+        "replace e-mail addresses, phone, card and account numbers and public IP addresses by words such as "
+        "[phone number]")
     require_license: list[str] = setting([],
         "keep only documents whose pages name one of these licenses, such as [\"CC0-*\", \"CC-BY-[0-9]*\"]; CC-BY-* "
         "includes -SA, -NC and -ND; []: keep all")
     min_topic_fit: float = setting(0.0,
-        "keep only documents that fit the topic of [run] this well, from 0 to 1; --topic begins with 0.21; 0: keep all",
+        "keep only documents that fit run.topic this well, from 0 to 1; a new --topic has 0.21; 0: keep all",
         most=1)
-    document_deadline_sec: float = setting(20.0, "of computing; reject a document that takes longer")  # as extract's
+    document_deadline_sec: float = setting(20.0,
+        "seconds of computing after which a document is rejected")  # as extract's
     run: RunConfig = field(default_factory=RunConfig)  # for the topic
     validate: ValidateConfig = field(default_factory=ValidateConfig)  # for --rebuild, which detects languages again
 

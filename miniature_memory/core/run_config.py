@@ -7,4 +7,4 @@ from miniature_memory.core.config import setting
 
 @dataclass(frozen=True)
 class RunConfig:
-    topic: str = setting("", "the topic's title, in the words in which it was given; shown in the report and --status")
+    topic: str = setting("", "the topic's title, as you typed it; shown in the report and --status")

@@ -10,16 +10,17 @@ from miniature_memory.core.config import setting
 class WebConfig:
     """The table [web]: how requests are sent."""
 
-    contact: str = setting("", "e-mail or web address, sent with every request so that a site's owner can reach you")
+    contact: str = setting("", "e-mail or web address, sent with every request so that site owners can reach you")
     allow_private: list[str] = setting([],
-        "\"host:port\" that may be at a private address, such as [\"wiki.lan:80\"]")
-    proxy: str = setting("", "such as \"http://proxy.lan:3128\"; names are still resolved and checked here first")
+        "hosts that may have a private address, as \"host:port\", such as [\"wiki.lan:80\"]")
+    proxy: str = setting("",
+        "address of a proxy, such as \"http://proxy.lan:3128\"; names are still resolved and checked here first")
     connect_to: list[str] = setting([],
-        "\"host=address:port\", the address to connect to instead; for the demonstration and tests")
+        "\"host=address:port\": connect to that address instead; for the demonstration and tests")
     fetch_deadline_sec: float = setting(30.0,
         "seconds for one fetch, redirects included", least=0.1)  # trafilatura's, settings.cfg
-    max_bytes: int = setting(5_000_000, "bytes of one page, as received and as unpacked; a larger one is rejected",
-                             least=1)
+    max_bytes: int = setting(5_000_000,
+        "maximum bytes per page, as received and as unpacked; a larger one is rejected", least=1)
 
     def __post_init__(self) -> None:
         if not (self.contact.isascii() and self.contact.isprintable()):
@@ -42,7 +43,7 @@ class WebConfig:
 class ScrapeLimits:
     """What search needs of the table [scrape]: how many due URLs are enough for one run."""
 
-    max_pages: int = setting(300, "URLs visited in one run; search stops when so many are due")
+    max_pages: int = setting(300, "URLs visited in one run; search stops when this many are due")
     max_pages_per_host: int = setting(50, "URLs of one host visited in one run, redirects to it included")
 
 
@@ -61,17 +62,17 @@ class ScrapeConfig(ScrapeLimits):
 
     max_minutes: float = setting(3.0, "minutes for the whole stage; the rest stays due")
     delay_sec: float = setting(5.0, "seconds from the end of an answer to the next request to that host; its "
-        "Crawl-delay if that is longer")  # trafilatura's, settings.cfg
-    workers: int = setting(16, "threads, each with a host of its own", most=1000)
+        "Crawl-delay if longer")  # trafilatura's, settings.cfg
+    workers: int = setting(16, "threads, each for one host at a time", most=1000)
     revisit_days: float = setting(7.0,
         "days until a page is visited again; halved if it has changed by then, else doubled")
     respect_noai: bool = setting(True, "reject pages marked noindex or noai, or reserved from training in another way")
     follow_links: bool = setting(False, "add a page's links to its own host")
-    max_link_depth: int = setting(2, "links between a URL that search found and one that is added")
-    max_links_per_host: int = setting(1000, "URLs of one host that are added by following links, ever")
+    max_link_depth: int = setting(2, "maximum links between a URL that search found and one that is added")
+    max_links_per_host: int = setting(1000, "maximum URLs of one host ever added by following links")
     render: str = setting("off", "\"auto\": pages that say nothing without scripts are rendered in a browser without a "
         "network, if Chromium is installed")
-    keep_pages: bool = setting(True, "false: the next run removes WARC files that have been extracted completely")
+    keep_pages: bool = setting(True, "false: the next run deletes WARC files whose pages are all extracted")
     web: WebConfig = field(default_factory=WebConfig)
     search: BlocklistConfig = field(default_factory=BlocklistConfig)
 

@@ -11,11 +11,11 @@ MODES = ("blocks", "readability")
 @dataclass(frozen=True)
 class ExtractConfig:
     workers: int = setting(0, "processes; 0: one per core", most=1000)
-    page_deadline_sec: float = setting(20.0, "give up a page that takes longer")  # guess: 100 times the usual
-    mode: str = setting("blocks", "\"blocks\": classify each block of text; \"readability\": read mode alone")
-    max_text_chars: int = setting(2_000_000, "of one page; the rest is cut off", least=1)
-    respect_noai: bool = setting(True,
-        "reject pages of --warc, --import and --stdin that are marked as scrape.respect_noai says")
+    page_deadline_sec: float = setting(20.0, "seconds after which a page is given up")  # guess: 100 times the usual
+    mode: str = setting("blocks",
+        "\"blocks\": classify each block of text; \"readability\": only the read mode of readability-lxml")
+    max_text_chars: int = setting(2_000_000, "maximum characters of one page; the rest is cut off", least=1)
+    respect_noai: bool = setting(True, "as scrape.respect_noai, for pages of --warc, --import and --stdin")
     web: WebConfig = field(default_factory=WebConfig)
 
     def __post_init__(self) -> None:

@@ -21,18 +21,18 @@ class ProviderConfig:
     """What a provider needs of the table [search]."""
 
     searxng_url: str = setting("",
-        "address of your own SearXNG, with json in search.formats of its settings.yml; \"\": searxng is off")
+        "address of your own SearXNG, whose settings.yml must list json in search.formats; \"\": off")
     wikis: list[str] = setting(
         ["https://{language}.wikipedia.org/w/api.php", "https://{language}.wikisource.org/w/api.php"],
         "address of each wiki's api.php",
-        heading="The wikis that mediawiki and wikilinks ask. They want to know whom to reach: set web.contact.")
+        heading="The wikis that mediawiki and wikilinks ask. They want a contact address: set web.contact.")
     safe_search: bool = setting(True, "ask search engines to omit adult results")
-    language: str = setting("en", "of the results, ISO 639-1 code")
-    region: str = setting("us", "that the results are meant for, ISO 3166-1 code")
+    language: str = setting("en", "language of the results, ISO 639-1 code")
+    region: str = setting("us", "region that the results are meant for, ISO 3166-1 code")
     monthly_queries: int = setting(100,
-        "requests to all engines with a key together in one month, in UTC and over all topics; 0: none")
+        "maximum requests to all engines with a key together in a calendar month (UTC), over all topics; 0: none")
     engines: dict[str, Any] = setting({},
-        "changes to engines with a key, and your own: a table [search.engines.NAME] each, see docs/engines.md")
+        "changes to engines with a key, and your own, one table [search.engines.NAME] each; see docs/engines.md")
     web: WebConfig = field(default_factory=WebConfig)
     keys: dict[str, Key] = field(default_factory=dict)  # no setting: engine_keys.py finds them
 
@@ -46,18 +46,18 @@ class SearchConfig(ProviderConfig):
         heading="A query goes to the first of these that answers: keyed (each engine that you have a key for, see "
                 "docs/engines.md), google, ddgs and searxng; and unless enough URLs are due then, to each of the open "
                 "sources, mediawiki to stackexchange. Then config/seeds.txt is read: commoncrawl finds archived pages "
-                "of its hosts; feeds, sitemaps and seeds read its lines. Finally, feeds and sitemaps follow what hosts "
-                "announce whose pages were kept.")
+                "of its hosts; feeds, sitemaps and seeds read its lines. Finally, feeds and sitemaps follow what the "
+                "hosts of kept pages announce.")
     queries_per_run: int = setting(5,
         "requests to search engines in one run, continuing in config/queries.txt where the last run stopped; a query "
-        "that open sources alone are asked counts as one")
+        "that goes to open sources only counts as one")
     pages_per_query: int = setting(5, "pages of results requested for one query, one each time its turn comes", least=1)
     requery_days: float = setting(7.0, "days between a query's last page of results and its first page again")
     pause_sec: float = setting(5.0, "seconds between two queries to one provider, varied from 0.75 to 1.5 times that")
     max_minutes: float = setting(1.0, "minutes for the whole stage")
-    urls_per_seed: int = setting(1000, "new URLs taken from one feed or sitemap in one run, at most")
+    urls_per_seed: int = setting(1000, "maximum new URLs from one feed or sitemap in one run")
     blocklists: list[str] = setting([],
-        "files of hosts that are never visited: one domain per line, or in hosts format, such as UT1's")
+        "files of hosts never to visit: one domain per line, or in hosts format, such as UT1's")
     block_adult: bool = setting(True, "reject known adult hosts, and URLs that contain an adult word")
     scrape: ScrapeLimits = field(default_factory=ScrapeLimits)
 

@@ -30,28 +30,28 @@ class Key:
 class Engine:
     """One table of engines.toml or [search.engines.NAME]."""
 
-    url: str = setting("", "where it is asked: an https address, or http at a host that [web] names")
+    url: str = setting("", "address of its API: https, or http at a host that [web] names")
     method: str = setting("GET", "`GET`, or `POST` with the parameters as JSON")
     headers: dict[str, str] = setting({}, "sent with each request; values may hold `{key}`")
     params: dict[str, Any] = setting({}, "parameters; values may hold `{query}`, `{number}`, `{page}`, `{language}`, "
         "`{region}`, both also in capitals, `{key}`, and `{id}` for a second value, NAME_ID")
     safe: dict[str, Any] = setting({}, "further parameters while search.safe_search is true")
     unsafe: dict[str, Any] = setting({}, "further parameters while it is false")
-    results: str = setting("results", "the list of results in the answer, such as `web.results`")
-    address: str = setting("url", "of a result")
-    title: str = setting("title", "of a result")
-    snippet: str = setting("snippet", "of a result")
-    empty_if: str = setting("", "a field that every answer has: with it and without a list, there are no results")
-    number: int = setting(10, "results of one page", least=1, most=100)
+    results: str = setting("results", "where the answer has the list of results, such as `web.results`")
+    address: str = setting("url", "field of a result with its address")
+    title: str = setting("title", "field of a result with its title")
+    snippet: str = setting("snippet", "field of a result with its summary")
+    empty_if: str = setting("", "a field that every answer has: if it is there but the list is not, nothing was found")
+    number: int = setting(10, "results per page", least=1, most=100)
     first_page: int = setting(1, "`{page}` of the first page")
-    page_step: int = setting(1, "what is added to `{page}` for the next one; `number` where results are counted",
+    page_step: int = setting(1, "what is added to `{page}` for the next one; `number` if it counts results",
                              least=1)
-    max_pages: int = setting(10, "pages that one query may have", least=1)
-    languages: dict[str, str] = setting({}, "codes that it spells in its own way, such as `{ja = \"jp\"}`")
+    max_pages: int = setting(10, "maximum pages per query", least=1)
+    languages: dict[str, str] = setting({}, "language codes that it spells differently, such as `{ja = \"jp\"}`")
     refusals: dict[str, str] = setting({}, "words of an error, or its status, that mean `bad_key`, `no_credit` or "
         "`too_many_requests`")
-    usd_per_query: float = setting(0.0, "price in US dollars, for the estimate of --status")
-    signup: str = setting("", "where a key is to be had")
+    usd_per_query: float = setting(0.0, "price in US dollars, for the estimate in --status")
+    signup: str = setting("", "where to get a key")
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"https?://[^\s/?#@]+(/\S*)?", self.url):

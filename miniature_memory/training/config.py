@@ -16,16 +16,16 @@ class StartConfig:
     """Of [train], what prepare needs to know."""
 
     init_from: str = setting("",
-        "a folder for Hugging Face's transformers that a new model takes weights, shape and tokenizer from: made by "
-        "export.py hf, or a NanoChatForCausalLM; \"\": random weights")
+        "folder of a model for Hugging Face's transformers (made by export.py hf, or a NanoChatForCausalLM), from "
+        "which a new model takes weights, shape and tokenizer; \"\": random weights")
 
 
 @dataclass(frozen=True)
 class PrepareConfig:
     tokenizer: str = setting("bpe", "bpe (trained on the dataset), char or byte")
-    vocab_size: int = setting(2048, "most tokens of a bpe or char tokenizer, end of text included")
+    vocab_size: int = setting(2048, "maximum tokens of a bpe or char tokenizer, end of text included")
     freeze_bytes: int = setting(1_000_000,
-        "of clean text; below, tokenizer, bins and model are rebuilt with each growth")
+        "bytes of clean text; below, tokenizer, bins and model are rebuilt whenever text is added")
     train: StartConfig = field(default_factory=StartConfig)  # whose tokenizer comes with it
 
     def __post_init__(self) -> None:
@@ -40,46 +40,45 @@ class PrepareConfig:
 class TrainConfig(StartConfig):
     size: str = setting("auto",
         "layers x width, such as \"4x256\"; auto: the largest that can be trained in max_minutes. This and the next "
-        "five are fixed when the checkpoint is made")
+        "five are fixed once there is a checkpoint")
     block_size: int = setting(256, "tokens the model can look back on", most=1 << 20)
     ngram_order: int = setting(2, "tokens of the longest n-gram with an embedding of its own; 1: single tokens",
                                most=16)
-    ngram_rows: int = setting(65_536, "of the embedding table, which n-grams and matches share by a hash")
+    ngram_rows: int = setting(65_536, "rows of the embedding table, which n-grams and matches share by a hash")
     match_order: int = setting(4,
-        "tokens of the longest n-gram that is looked for earlier in the context, since what followed it has an "
+        "tokens of the longest n-gram that is looked up earlier in the context; what followed it there has an "
         "embedding, too; 0: none", most=64)
     qk_norm: bool = setting(True,
         "normalize queries and keys; false, with ngram_order = 1 and match_order = 0: the stock architecture")
-    dropout: float = setting(0.1, "of embeddings, n-grams and what the layers add; the same text is read several times")
-    vocab_size: int = setting(0, "for bins without data/bins.json, such as nanoGPT's; 0: as data/bins.json has it")
-    batch_size: int = setting(4, "windows of block_size tokens that are processed at once", most=1 << 20)
+    dropout: float = setting(0.1, "share dropped of embeddings, n-grams and what the layers add")
+    vocab_size: int = setting(0, "for bins without data/bins.json, such as nanoGPT's; 0: as in data/bins.json")
+    batch_size: int = setting(4, "windows of block_size tokens processed at once", most=1 << 20)
     gradient_accumulation_steps: int = setting(1, "batches per optimizer step: larger steps without more memory")
-    learning_rate: float = setting(2e-3, "of the layers' matrices, after warm-up and before decay")
-    head_learning_rate: float = setting(1e-2, "of the matrix that makes logits")
-    embedding_learning_rate: float = setting(0.2, "of the embedding table (Adagrad)")
+    learning_rate: float = setting(2e-3, "for the layers' matrices, after warm-up and before decay")
+    head_learning_rate: float = setting(1e-2, "for the matrix that makes logits")
+    embedding_learning_rate: float = setting(0.2, "for the embedding table (Adagrad)")
     embedding_prior: float = setting(4000.0,
-        "look-ups that each row of the table counts as having had; with more, rare n-grams are trusted less")
-    weight_decay: float = setting(0.1, "of the layers' matrices")
-    grad_clip: float = setting(1.0, "longest gradient (norm); 0: no limit")
+        "look-ups that each row of the table starts with; with more, rare n-grams are trusted less")
+    weight_decay: float = setting(0.1, "for the layers' matrices")
+    grad_clip: float = setting(1.0, "largest norm of the gradient; 0: no limit")
     warmup_iters: int = setting(50, "iterations in which the learning rate of a new model rises")
     # Haegele et al., arXiv 2405.18392, have 0.2; bench/growth.py
     decay_frac: float = setting(0.5,
-        "share of a run's time (of max_iters, if given) in which the learning rate falls, for release.pt")
-    max_minutes: float = setting(5.0, "from start to release.pt, everything included; 0: no limit")
-    max_iters: int = setting(0, "iterations of the model's whole life, as in nanoGPT; 0: no limit")
-    max_epochs: int = setting(16, "times that the same text is read (arXiv 2305.16264); 0: no limit")
+        "share of a run's time (of max_iters, if set) in which the learning rate falls, for release.pt")
+    max_minutes: float = setting(5.0, "minutes from start to release.pt, everything included; 0: no limit")
+    max_iters: int = setting(0, "iterations in the model's whole life, as in nanoGPT; 0: no limit")
+    max_epochs: int = setting(16, "how often the same text is read (arXiv 2305.16264); 0: no limit")
     # bench/growth.py: as good as 1, one seed
-    replay_share: float = setting(0.25, "old windows to each new one, when text has been added")
+    replay_share: float = setting(0.25, "old windows per new one, after text was added")
     counts: bool = setting(True,
-        "mix the network of a release with counts of what followed where the same tokens stood in the training text "
-        "and in the document; 2 % of the text teach their weights alone")
-    eval_minutes: float = setting(1.0, "between looks at the validation loss; each saves ckpt.pt first")
-    keep_releases: int = setting(7, "last releases whose weights stay (17 MB each), to be compared side by side")
-    device: str = setting("auto", "cpu, cuda, mps; auto: the best there is")
-    dtype: str = setting("auto",
-        "float32, bfloat16, float16; auto: the fastest that the card computes in, float32 on a CPU")
-    memory_limit_mb: int = setting(2000, "training that would need more does not start", least=1)
-    seed: int = setting(1337, "of the first weights and of the order of the text")
+        "mix a release's network with counts of what followed where the same tokens stood before, in the training text "
+        "and in the document; 2 % of the text only fit this mixture")
+    eval_minutes: float = setting(1.0, "minutes between looks at the validation loss; each saves ckpt.pt first")
+    keep_releases: int = setting(7, "how many releases stay (17 MB each) to be compared side by side")
+    device: str = setting("auto", "cpu, cuda or mps; auto: the best available")
+    dtype: str = setting("auto", "float32, bfloat16 or float16; auto: the fastest on this GPU, float32 on a CPU")
+    memory_limit_mb: int = setting(2000, "training that would need more memory (MB) does not start", least=1)
+    seed: int = setting(1337, "for the initial weights and the order of the text")
 
     def __post_init__(self) -> None:
         for name in ("block_size", "ngram_order", "ngram_rows", "batch_size", "gradient_accumulation_steps",

@@ -8,12 +8,13 @@ from miniature_memory.core.config import setting
 
 @dataclass(frozen=True)
 class ValidateConfig:
-    languages: list[str] = setting(["en"], "ISO 639-1 codes that are kept; [\"*\"] keeps all")
-    min_chars: int = setting(100, "of a document's text")  # guess: less is a caption or an error message
-    max_chars: int = setting(5_000_000, "of a document's text", least=1)  # guess: ten times a long novel's chapter file
+    languages: list[str] = setting(["en"], "ISO 639-1 codes of the languages to keep; [\"*\"]: all")
+    min_chars: int = setting(100, "minimum characters of a document")  # guess: less is a caption or an error message
+    max_chars: int = setting(5_000_000, "maximum characters of a document", least=1)  # guess: ten times a long novel's chapter file
     # Guess: below it is no language
-    min_letters_frac: float = setting(0.3, "share of letters among the characters that are no space", most=1)
-    document_deadline_sec: float = setting(20.0, "of computing; reject a document that takes longer")  # as extract's
+    min_letters_frac: float = setting(0.3, "minimum share of letters among the characters other than spaces", most=1)
+    document_deadline_sec: float = setting(20.0,
+        "seconds of computing after which a document is rejected")  # as extract's
 
     def __post_init__(self) -> None:
         if self.document_deadline_sec <= 0:

@@ -32,25 +32,24 @@ CONFIGS: dict[str, type] = {"run": RunConfig, "web": WebConfig, "search": Search
 COLUMN, WIDTH = 40, 120  # of default.toml: where its comments start, and end at the latest
 
 TOML_HEAD = """\
-# Every setting with its default and its meaning. Generated from the dataclasses; edit values here as you like.
-# Other ways, each over the one before: config/default.toml in the folder that --root or --topic names,
-# --config FILE, --set table.key=value. None of them needs to be complete.
+# Every setting with its default and its meaning. Edit the values here as you like. Each of these overrides the one
+# before, and may hold only some settings: this file; config/default.toml in the folder that --root or --topic names;
+# --config FILE; --set table.key=value.
 """
 DOCS_HEAD = """\
 # Configuration
 
-Every setting, its default and its meaning. Change one in `config/default.toml`, in the `config/default.toml` of a
-topic or root, in a file of your own (`--config FILE`), or for one run (`--set table.key=value`, where the value is
-TOML, so text needs quotes: `--set 'train.size="4x256"'`). A wrong key or type ends the run with exit code 2 and names
-the nearest right one.
+Change a setting in `config/default.toml`, in the `config/default.toml` of a topic or root, in a file of your own
+(`--config FILE`), or for one run (`--set table.key=value`). The value is TOML, so text needs quotes: `--set
+'train.size="4x256"'`. A wrong key or type ends the run with exit code 2, and the message suggests the right one.
 
-This page is generated: `.venv/bin/python -m miniature_memory.views.settings`.
+`.venv/bin/python -m miniature_memory.views.settings` generates this page.
 """
 ENGINES_HEAD = """\
 ### Fields of an engine with a key
 
-Of a table `[search.engines.NAME]`: see [engines.md](engines.md). For an engine that is known already, it changes
-the fields that it names.
+These go into a table `[search.engines.NAME]`: see [engines.md](engines.md). For a known engine, it changes only the
+fields that it names.
 
 | field | default | meaning |
 |---|---|---|"""
@@ -58,8 +57,8 @@ THRESHOLDS_HEAD = """\
 ### Thresholds of the quality rules
 
 A document is rejected if it has less than a `min_`, or more than a `max_`, of what is measured; `_frac` means a share.
-A share of 1.0, a minimum of 0 and `false` turn a rule off; the preset `off` turns all of them off, though a document
-without a single word is still rejected. Override thresholds one by one, in a configuration file or with
+A share of 1.0, a minimum of 0 and `false` turn a rule off; the preset `off` turns all of them off, but a document
+without a single word is still rejected. Override single thresholds in a configuration file or with
 `--set clean.thresholds.min_words=30`:
 
 ```toml
