@@ -157,7 +157,7 @@ def log_waiting(run: Run, stage: str) -> None:
 def fall_back(run: Run) -> int:
     """No page from anywhere and no documents: a plain python3 run.py runs the demonstration instead, others fail.
 
-    So does one with seeds of which nothing could be read: whoever listed them has something to correct.
+    So does one whose seeds could all not be read: whoever listed them has something to correct.
     """
     facts, root, rejected = run.stats["search"].facts, run.args.root, run.stats["scrape"].dropped
     tried, seeds = attempts(facts, rejected), shown(root / "config/seeds.txt")
@@ -167,12 +167,12 @@ def fall_back(run: Run) -> int:
     if unread or root != PROJECT or run.args.quiet:
         allow = (f"set allow_private = {json.dumps(private)} under [web] in {shown(root / 'config/default.toml')}, if "
                  "these addresses are yours; or " if (private := private_seeds(facts)) else "")
-        raise StageError(f"Nothing could be read of the seeds in {seeds} ({unread})." if unread else
+        raise StageError(f"None of the seeds in {seeds} could be read ({unread})." if unread else
                          f"No page could be fetched and the dataset is empty ({tried}).", "at least one page.",
                          forgotten.first_run(root) if "forgotten" in f"{unread} {tried}" else f"{allow}find the cause "
                          f"with {run.again('--doctor')}, or see a whole run without the web: {command('run.py', DEMO)}")
     logger.info("\nNo page could be fetched, for the reasons above, and the dataset is empty.\n"
-                "Running the demonstration on built-in pages instead. This is Shakespeare, not your topic: it lies in "
+                "Running the demonstration on built-in pages instead. This is Shakespeare, not your topic: it is in "
                 "demo/, and data/ stays empty.\n")
     overrides = [one for one in run.args.overrides if not one.strip().startswith(("search.", "web."))]  # of the web
     others = {"root": run.args.root / "demo", "demo": True, "overrides": overrides, "handover": []}

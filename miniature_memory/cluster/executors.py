@@ -117,7 +117,7 @@ class SlurmExecutor(SlurmPipelineExecutor):  # type: ignore[misc]
         try:
             self.launch_job()
         except (OSError, subprocess.CalledProcessError) as error:
-            raise StageError(f"sbatch failed ({error}).", "a machine of a Slurm cluster, which takes the job.",
+            raise StageError(f"sbatch failed ({error}).", "a Slurm cluster that accepts the job.",
                              "run this where sbatch works; --sbatch KEY=VALUE passes what the cluster demands, such as "
                              "--sbatch partition=cpu.") from None
         try:

@@ -112,7 +112,7 @@ def path_or_address(text: str) -> Path | str:
     """What a file is named by: a path, or the text of an address."""
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
     if scheme and scheme[1].lower() not in ("http", "https", "s3"):
-        raise argparse.ArgumentTypeError(f"{text} is no address of a file that can be read; expected a path, or an "
+        raise argparse.ArgumentTypeError(f"{text} is not the address of a readable file; expected a path, or an "
                                          "address that begins with https:// or s3://")
     return text if scheme else Path(text)
 

@@ -67,7 +67,7 @@ def cannot_write(path: Path | str, error: OSError) -> StageError:
         return StageError(f"There is no space left for {path}.", "free space on its disk.",
                           "make room, then run the same command again; everything committed is kept.")
     if error.errno == errno.EFBIG:
-        return StageError(f"{path} is as large as a file of this process may be.", "no limit.",
+        return StageError(f"{path} has reached the largest size that this process may write.", "no limit.",
                           "ulimit -f unlimited, then run the same command again; everything committed is kept.")
     return _other_kind(path, error) or StageError(
         f"{path} cannot be written ({error.strerror}).", "a file or folder that this user may write to.",
@@ -86,7 +86,7 @@ def disk_error(error: OSError) -> StageError | None:
     if error.errno in (*NO_SPACE, errno.EFBIG):
         return cannot_write(path or "the files of this run", error)
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return StageError(f"Too many files are open to open {path or 'another one'}.", "a limit of some hundred.",
+        return StageError(f"{path or 'A file'} cannot be opened: too many files are open.", "a limit of 1,024.",
                           "ulimit -n 1024, then run the same command again; everything committed is kept.")
     if error.errno == errno.EIO:  # for which the system names no file
         return StageError(f"{path or 'A file of this run'} cannot be read or written ({error.strerror}).",

@@ -13,7 +13,7 @@ STAGES = {"search": "--skip-search", "scrape": "--skip-scraping", "extract": "--
           "validate": "--skip-validation", "clean": "--skip-cleaning", "prepare": "--skip-preparation",
           "train": "--skip-training"}
 VIEWS = {"status": "what was collected and learned so far", "topics": "the topics, and how much each holds",
-         "doctor": "whether everything is there that a run needs", "report": "write data/report.html"}
+         "doctor": "whether everything a run needs is there", "report": "write data/report.html"}
 
 
 def parse_args(argv: list[str] | None, description: str | None = None) -> argparse.Namespace:
@@ -93,13 +93,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     what.add_argument("--files", nargs="+", type=Path, dest="files", action=OldSpelling, new="--import")
     what.add_argument("--texts", nargs="+", type=Path, default=[], metavar="PATH",
                       help="learn from your own files and folders and search nothing; without --topic or --root, in a "
-                           "topic with the name of the first")
+                           "topic named after the first")
     what.add_argument("--max-minutes", type=_minutes, metavar="N",
-                      help="the time of the whole run, divided between collecting and training")
+                      help="time for the whole run, divided between collecting and training")
     what.add_argument("--language", type=_language, metavar="CODE",
-                      help="of a new topic, such as de; without it, guessed from the topic's words")
+                      help="language of a new topic, such as de; by default guessed from the topic's words")
     what.add_argument("--shard", type=_shard, metavar="K/N",
-                      help="crawl only the hosts of part K of N; other machines crawl the others. The folder keeps it")
+                      help="crawl only the hosts of part K of N, and remember this in the folder; other machines crawl "
+                           "the other parts")
     what.add_argument("--handover", nargs="+", type=Path, default=[], metavar="FILE",
                       help="also take the addresses that other shards wrote to data/handover.jsonl")
     back = parser.add_argument_group("take back", "example: python3 run.py --forget https://example.org/page --purge")
@@ -123,7 +124,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def _language(text: str) -> str:
     if code := languages.code_of(text):
         return code
-    raise argparse.ArgumentTypeError(f"{text} is no language that is known here; expected an ISO 639-1 code such as de")
+    raise argparse.ArgumentTypeError(f"{text} is not a known language; expected an ISO 639-1 code such as de")
 
 
 def _shard(text: str) -> Shard:

@@ -63,7 +63,7 @@ def run_stage(stage: str, command: list[str], lock: int, root: Path) -> tuple[in
     code, output = run_script(command, lock)
     if code < 0:
         raise StageError(f"{stage} was ended by {signal.Signals(-code).name}; everything committed is "
-                         "kept.", "a stage that ends by itself.",
+                         "kept.", "a stage that runs to its end.",
                          "run the same command again to resume. If the system ran out of memory ("
                          f"{paths.command('run.py', root, '--doctor')} shows how much there is), choose a smaller "
                          "train.batch_size.")

@@ -36,7 +36,7 @@ def write(catalog: Catalog) -> None:
     catalog.commit()
     lines = (json.dumps(one._asdict(), ensure_ascii=False).encode() + b"\n" for one in urls.foreign(catalog))
     write_aside(catalog.root / FILE, lines)
-    logger.info("shard %s; of the other shards, %s: %s", shard, counted(urls.count_foreign(catalog), "URL"),
+    logger.info("shard %s; %s for other shards in %s", shard, counted(urls.count_foreign(catalog), "URL"),
                 shown(catalog.root / FILE))
 
 
@@ -55,12 +55,12 @@ def read(paths: Iterable[Path]) -> Iterator[Foreign]:
         except OSError as error:
             raise cannot_read(path, error) from None
         if n_bad and not n_good:
-            raise StageError(f"{shown(path)} has no address ({counted(n_bad, 'line')} of another form).",
+            raise StageError(f"{shown(path)} contains no address ({counted(n_bad, 'line')} in another format).",
                              f"a file that another shard wrote as {FILE}.",
                              f"head -n 1 {shlex.quote(shown(path))} shows what it is; addresses of your own go into "
                              "config/seeds.txt.")
         if n_bad:
-            logger.warning("%s: %s ignored, which are no addresses", shown(path), counted(n_bad, "line"))
+            logger.warning("%s: ignored %s without an address", shown(path), counted(n_bad, "line"))
 
 
 def _foreign(line: bytes) -> Foreign | None:

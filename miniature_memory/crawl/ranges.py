@@ -51,7 +51,7 @@ class RangeFile(io.RawIOBase):
         self.web, self.url = web, public_url(address)
         self.name = without_query(self.url)  # as it may be stored and shown: a query may hold a signature
         if not self.url:
-            raise StageError(f"{address} is no address of a file.", "https://HOST/PATH or s3://BUCKET/KEY.",
+            raise StageError(f"{address} is not the address of a file.", "https://HOST/PATH or s3://BUCKET/KEY.",
                              "correct it, or download the file and name its path.")
         self.rules: dict[str, Rules] = {}
         self.ready_at: dict[str, float] = {}  # host -> time.monotonic() of the next request

@@ -44,7 +44,7 @@ def check_room(target: Path, n_bytes: int) -> None:
     free = shutil.disk_usage(target.parent).free
     if free < n_bytes:
         raise StageError(f"{shown(target)} may take {in_words(n_bytes)}, and its disk has {in_words(free)} free.",
-                         "as much.", "make room, or choose a folder on another disk.")
+                         "enough for all of it.", "make room, or choose a folder on another disk.")
 
 
 @contextlib.contextmanager

@@ -83,7 +83,7 @@ def gather(root: Path, copy: Path, stack: contextlib.ExitStack) -> list[Source]:
         if all(_is_in_place(root, one) for one in opened if one.path == BINS):
             break
     else:
-        raise StageError(f"The bins of {shown(root)} were replaced again and again.", "a root at rest for a second.",
+        raise StageError(f"The bins of {shown(root)} kept being replaced.", "a second without changes.",
                          "run the same command again.")
     return [*opened, *_committed(root, copy), _opened(CATALOG, copy, stack)]
 

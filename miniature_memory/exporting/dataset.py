@@ -34,8 +34,8 @@ def write_dataset(root: Path, target: Path, args: argparse.Namespace) -> str:
     """Write the folder `target`, a file per split in data/ and README.md; return in words what was written."""
     kind = JsonLines if args.json_lines else Parquet
     if kind is Parquet and find_spec("pyarrow") is None:
-        raise StageError("Parquet files need the package pyarrow, which is not installed.", "it, or JSON lines.",
-                         "./setup.sh --with export, or add --json-lines")
+        raise StageError("Parquet files need the package pyarrow, which is not installed.",
+                         "this package, or JSON lines.", "./setup.sh --with export, or add --json-lines")
     tables = read_tables(root, args.config, args.overrides)
     config: CleanConfig = build_config(CleanConfig, "clean", tables)
     topic = topic_of(root, tables)

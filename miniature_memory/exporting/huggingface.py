@@ -31,8 +31,8 @@ NAME = "MiniatureMemory"
 def write_huggingface(root: Path, target: Path, args: argparse.Namespace) -> str:
     """Write the folder `target`; return in words what was written."""
     if find_spec("safetensors") is None:
-        raise StageError("A Hugging Face folder needs the package safetensors, which is not installed.", "it.",
-                         "./setup.sh --with export")
+        raise StageError("A Hugging Face folder needs the package safetensors, which is not installed.",
+                         "this package.", "./setup.sh --with export")
     from safetensors.torch import save
 
     from miniature_memory.training.checkpoint import State, load_state

@@ -52,7 +52,7 @@ SETTINGS = ("temperature", "max_new_tokens", "top_k", "top_p", "min_p", "repetit
 def write_page(root: Path, target: Path) -> int:
     """Write the page of the model in `root`. Returns its size in bytes. Raises StageError."""
     if target.suffix.lower() not in (".html", ".htm"):
-        raise StageError(f"{shown(target)} does not end in .html.", "a name by which browsers know a page.",
+        raise StageError(f"{shown(target)} does not end in .html.", "the ending by which browsers recognize a page.",
                          f"name it {shown(target)}.html")
     tables = read_tables(root)
     config: SampleConfig = build_config(SampleConfig, "sample", tables)
@@ -96,7 +96,7 @@ def float16_weights(model: GPT, root: Path) -> bytes:
     with np.errstate(over="ignore"):
         weights = [tensor.numpy().astype("<f2") for tensor in model.state_dict().values()]
     if not all(np.isfinite(array).all() for array in weights):
-        raise StageError("The model has weights that are no numbers, or too large for float16.", "a sound model.",
+        raise StageError("The model has weights that are not finite, or too large for float16.", "finite weights.",
                          f"start a new one: {move_aside(root / 'checkpoints/ckpt.pt')} && "
                          + command("run.py", root, "--only train"))
     return b"".join(array.tobytes() for array in weights)

@@ -31,7 +31,7 @@ def write_student(root: Path, target: Path, args: argparse.Namespace) -> str:
     if not 0 < minutes < math.inf:
         raise ConfigError(f"--minutes {minutes:g}: expected more than 0")
     if lacking := [name for name in ("safetensors", "gguf") if find_spec(name) is None]:
-        raise StageError(f"A student needs the package {lacking[0]}, which is not installed.", "it.",
+        raise StageError(f"A student needs the package {lacking[0]}, which is not installed.", "this package.",
                          "./setup.sh --with export")
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as in train.py
     from miniature_memory.exporting.arcee import write_transformers

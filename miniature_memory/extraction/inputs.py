@@ -61,7 +61,7 @@ def _read_folder(folder: Path, is_known: Callable[[Input], bool]) -> Iterator[In
             unknown[ending or "without an ending"] += 1
             yield _origin(file)._replace(reason="unknown_kind", mark="")
     if unknown:
-        logger.warning("%s: skipped: %s. A text that you name yourself is read, whatever its ending.", shown(folder),
+        logger.warning("%s: skipped: %s. Name such a file itself to read it as text.", shown(folder),
                        ", ".join(f"{n} {ending}" for ending, n in unknown.most_common(20)))
     if not n_known:
         logger.warning("%s contains no file that ends in %s", shown(folder), ", ".join(ENDINGS))

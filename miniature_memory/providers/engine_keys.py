@@ -59,7 +59,7 @@ def read_keys(engines: Mapping[str, Engine], root: Path) -> dict[str, Key]:
             if elsewhere := [where for value, where in parts if not value]:
                 raise _goes_elsewhere(name, engine, root, elsewhere[0])
         if wrong := [where for value, where in parts if not re.fullmatch(SHAPE, value, re.ASCII)]:
-            raise ConfigError(f"{wrong[0]}: what it holds for {name} cannot be a key. Expected: 8 to 500 letters, "
+            raise ConfigError(f"{wrong[0]}: its value for {name} cannot be a key. Expected: 8 to 500 letters, "
                               "digits or signs such as - and _. Fix: copy it again from "
                               + (engine.signup or "where you got it"))
         found[name] = Key(*parts[0], *(value for value, _ in parts[1:]))
@@ -126,9 +126,9 @@ def _read_file(path: Path, engines: Mapping[str, Engine]) -> dict[str, tuple[str
                           'brave = "KEY". Fix: correct that line') from None
     expected = [*engines, *(f"{engine}_id" for engine in engines if engines[engine].needs_id)]
     if unknown := [one for one in content if one not in expected]:
-        raise ConfigError(f"{name} holds a name that is no engine.{nearest(unknown[0], expected)}")
+        raise ConfigError(f"{name} names an engine that is unknown.{nearest(unknown[0], expected)}")
     if any(not isinstance(value, str) for value in content.values()):
-        raise ConfigError(f'{name} holds something else than texts. Expected: lines such as brave = "KEY"')
+        raise ConfigError(f'{name} holds a value that is not text. Expected: lines such as brave = "KEY"')
     return {one: (value.strip(), name) for one, value in content.items() if value.strip()}
 
 

@@ -70,7 +70,7 @@ def choose_language(root: Path, topic: str, tables: Tables, overrides: Iterable[
     if configured != "en" or any(override.partition("=")[0].strip() == "search.language" for override in overrides):
         return configured, "as search.language says"
     guessed = language_of_topic(topic)
-    reason = "guessed from the topic" if guessed else "since the topic tells no other"
+    reason = "guessed from the topic" if guessed else "the default"
     return guessed or "en", f"{reason}; if that is wrong, stop this run, remove {shown(root)} and give --language CODE"
 
 
@@ -118,7 +118,7 @@ def begin(root: Path, topic: str, tables: Tables, overrides: Sequence[str] = (),
         own["clean"] = {"min_topic_fit": str(MIN_TOPIC_FIT)}
         write_aside(settings, settings_text(SETTINGS_HEAD, own, overrides).encode())
         if overrides:
-            logger.info("what --set says is kept for this topic in %s", shown(settings))
+            logger.info("the --set options are kept for this topic in %s", shown(settings))
     if close := similar(root.parents[1], root.name):
         logger.info("did you mean the topic %s? Then stop this run, and: %s", close,
                     command("run.py", root.parents[1], f"--topic {close}"))

@@ -14,7 +14,7 @@ MOST_CHARS = 360  # of a kept prompt
 class SampleConfig:
     prompt: str = setting("", "the beginning of each sample; also --prompt and --prompt-file")
     num_samples: int = setting(3, "samples to print")
-    max_new_tokens: int = setting(200, "maximum tokens per sample; it ends earlier if the model ends the document")
+    max_new_tokens: int = setting(200, "maximum tokens per sample, which ends earlier if the model ends the document")
     temperature: float = setting(0.8, "lower is more predictable, higher more varied; 0: always the most likely token")
     top_k: int = setting(50, "choose among this many of the most likely tokens; 0: among all")
     top_p: float = setting(1.0,
@@ -24,8 +24,8 @@ class SampleConfig:
     repetition_penalty: float = setting(1.0,
         "above 1: tokens in the context are less likely to recur")  # CTRL, arXiv 1909.05858
     max_copied_tokens: int = setting(0,
-        "maximum tokens in a row (6 or more) that may be copied from a training document; for models with counts; 0: no "
-        "limit")
+        "maximum tokens in a row (6 or more) that may be copied from a training document; for models with counts; 0: "
+        "no limit")
     stop: list[str] = setting([], "a sample ends before the first of these texts, such as [\"\\n\\n\"]")
     seed: int = setting(1337, "the same seed prints the same samples; the second sample uses the next seed, and so on")
     kept_prompts: list[str] = setting([],

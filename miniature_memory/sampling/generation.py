@@ -207,8 +207,8 @@ def load_mixture(root: Path, state: State, tokenizer: tokenizers.Tokenizer) -> M
     gate = gate_from({name: value.float().numpy() for name, value in state["gate"].items()
                       if isinstance(value, torch.Tensor) and value.layout is torch.strided})
     if gate is None:
-        logger.warning("the gate of this model is of another release, so the network writes alone. Expected: one of "
-                       "this release. Fix: %s", command("run.py", root, "--only train"))
+        logger.warning("this model's mixture with counts was made by another release, so the network writes alone. "
+                       "Expected: one of this release. Fix: %s", command("run.py", root, "--only train"))
         return None
     return Mixture(suffixes, tokenizer.vocab_size, gate, tokenizer.eot_token)
 

@@ -154,8 +154,8 @@ def covered(traced: list[Stretch]) -> int:
 
 def share_of(traced: list[Stretch], n_tokens: int, whose: str) -> str:
     """How much of a text stands in training documents, as a sentence without its full stop."""
-    return (f"{100 * covered(traced) / n_tokens:.0f} % of {whose} stand in training documents, {DEPTH} or more in a row"
-            if traced else f"No {DEPTH} tokens in a row stand in a training document")
+    return (f"{100 * covered(traced) / n_tokens:.0f} % of {whose} occur in training documents, {DEPTH} or more in a row"
+            if traced else f"No {DEPTH} tokens in a row occur in a training document")
 
 
 def describe(tracer: Tracer, tokens: list[int]) -> Iterator[str]:

@@ -97,7 +97,7 @@ def grow(catalog: Catalog, rebuild: bool = False) -> int:
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
                 raise
-            logger.warning("%s is damaged (%s), so it is made again", INDEX, error)
+            logger.warning("%s is damaged (%s), so it is rebuilt", INDEX, error)
             remove(catalog.root)
             return _grow(catalog, path)
 
@@ -193,12 +193,12 @@ def _code(error: sqlite3.Error) -> int:
 def reading(catalog: Catalog) -> Iterator[sqlite3.Connection]:
     """The index of a catalog, to search in. Raises StageError if there is none, or none of the catalog's clean set."""
     root, expected = catalog.root, "the full-text index of the clean documents."
-    path, fix = root / INDEX, f"run {index_command(root)}, which makes it again from the clean documents."
+    path, fix = root / INDEX, f"run {index_command(root)}, which rebuilds it from the clean documents."
     if not is_supported():
         raise StageError(*_NO_FTS5)
     if not path.exists():
         raise StageError(f"There is no {shown(path)} yet.", expected,
-                         f"run {index_command(root)}, which makes it; from then on every run adds what is new.")
+                         f"run {index_command(root)}, which builds it; from then on every run adds what is new.")
     with explained(path), _searching(path, fix):
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=30)
         with contextlib.closing(db):

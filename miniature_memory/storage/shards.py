@@ -19,8 +19,8 @@ def of(catalog: Catalog) -> Shard | None:
     try:
         return Shard.parse(str(text))
     except ValueError as error:  # a catalog from elsewhere
-        raise StageError(f"{shown(catalog.path)} has a shard that is none ({error}).", "the catalog of a shard.",
-                         f"begin a folder of its own: {command('run.py', catalog.root.with_name('new'), '--shard K/N')}"
+        raise StageError(f"{shown(catalog.path)} names an invalid shard ({error}).", "the catalog of a shard.",
+                         f"begin a new folder: {command('run.py', catalog.root.with_name('new'), '--shard K/N')}"
                          ) from None
 
 

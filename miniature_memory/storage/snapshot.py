@@ -29,9 +29,9 @@ def copy_catalog(root: Path, copy: Path) -> None:
         target.execute("PRAGMA journal_mode = DELETE")
     with Catalog(copy, read_only=True) as catalog:
         if catalog.state("swap"):
-            raise StageError(f"Files of {shown(root)} are being replaced by rebuilt ones.", "a root at rest, or a run "
-                             "that collects or trains.", "wait until that run ends; if none is at work, let one finish "
-                             f"it: {command('run.py', root, '--only validate')}")
+            raise StageError(f"Files of {shown(root)} are being replaced by rebuilt ones.", "no rebuild at work.",
+                             "wait until that run ends; if none is at work, finish the replacement: "
+                             + command("run.py", root, "--only validate"))
 
 
 def files(catalog: Catalog) -> list[tuple[str, int]]:

@@ -143,7 +143,7 @@ def model_fault(state: State, file_bytes: int) -> str:
         return "no model has this shape"
     if not all(isinstance(one, torch.Tensor) and one.is_floating_point() and one.layout is torch.strided
                for one in weights):
-        return "its weights are no numbers"
+        return "its weights are not numbers"
     shape = GPTConfig(**args)
     expected = shape.matrix_parameters + shape.table_rows * shape.n_embd
     if sum(one.numel() for one in weights) != expected or sum(one.nbytes for one in weights) > file_bytes:

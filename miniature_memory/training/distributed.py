@@ -57,7 +57,7 @@ def share_of(config: TrainConfig, size: int) -> tuple[int, int]:
     if windows % size:
         step = size // math.gcd(size, config.gradient_accumulation_steps)
         raise StageError(f"An iteration has {windows} windows (train.batch_size x train.gradient_accumulation_steps), "
-                         f"and there are {size} processes.", "as many windows for each of them.",
+                         f"and there are {size} processes.", "a number that they can share equally.",
                          f"--set train.batch_size={-(-config.batch_size // step) * step}")
     own = windows // size
     times = next(n for n in range(-(-own // config.batch_size), own + 1) if own % n == 0)
@@ -128,7 +128,7 @@ class Team(Alone):
         self.send(text)
         if self.rank and (others := self.receive()) != text:
             wrong = ", ".join(name for name in text if text[name] != others.get(name))
-            raise StageError(f"{bins.train.parent} on {os.uname().nodename} is not that of rank 0 ({wrong}).",
+            raise StageError(f"{bins.train.parent} on {os.uname().nodename} differs from that of rank 0 ({wrong}).",
                              "the same text and tokenizer for each process.",
                              "copy data/ from the machine of rank 0, or use a folder that all machines share.")
 
@@ -269,5 +269,5 @@ def _with_all(call: Callable[..., Any], *args: Any) -> Any:
     except RuntimeError as error:  # torch.distributed has it for each end of a connection
         logger.log(DETAIL, "%s: %s", call.__name__, error)
         raise StageError("Another process of this training has ended, or its machine cannot be reached.",
-                         "all of them until the end.", "run the same command again, which continues from the last "
+                         "all processes until the end.", "run the same command again, which continues from the last "
                          "checkpoint; torchrun does that itself with --max-restarts=3.") from None

@@ -50,7 +50,7 @@ def load_start(config: TrainConfig, root: Path, bins: Bins) -> dict[str, Any]:
                          f"model in {shown(folder)} has {tokenizer.hash[:12]}.", "the same one.",
                          command("prepare.py", root, "--retokenize", f"--set {option}"))
     if find_spec("safetensors") is None:
-        raise StageError("train.init_from needs the package safetensors, which is not installed.", "it.",
+        raise StageError("train.init_from needs the package safetensors, which is not installed.", "this package.",
                          "./setup.sh --with export")
     path = folder / WEIGHTS_FILE
     try:

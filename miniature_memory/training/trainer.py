@@ -217,7 +217,7 @@ class Trainer:
         self.rollbacks += 1
         if state is None or state["tokenizer_hash"] != self.bins.tokenizer_hash or self.rollbacks > MAX_ROLLBACKS:
             raise StageError(f"The loss at iteration {self.iter_num:,} is {loss}, the norm of its gradient {norm}.",
-                             "finite numbers that do not leap.", "lower the learning rate: " + command(
+                             "finite numbers without jumps.", "lower the learning rate: " + command(
                                  "run.py", self.root, "--only train",
                                  f"--set train.learning_rate={self.config.learning_rate / 2:g}"))
         logger.warning("the loss at iteration %s was %.3g after a mean of %.3g: going back to iteration %s, without "

@@ -114,7 +114,7 @@ def index(catalog: Catalog) -> Iterator[Problem]:
     """The full-text index, which is derived: what is wrong with it is mended by making it again."""
     if fault := full_text.damage(catalog.root):
         yield Problem(f"{full_text.INDEX} is damaged ({fault}).",
-                      f"run {full_text.index_command(catalog.root)}, which makes it again; so does "
+                      f"run {full_text.index_command(catalog.root)}, which rebuilds it; so does "
                       f"{repair_command(catalog.root)}.", partial(full_text.grow, catalog, True))
 
 

@@ -177,8 +177,9 @@ def copied(found: Copied) -> str:
     """How much of the newest samples stands word for word in training documents, and in which."""
     names = "; ".join(clean(f"{title} ({host})" if title and host else title or host or "a local file", 120)
                       for title, host in ((title, hostname(url)) for title, url in found.sources))  # no local paths
-    return (f" Of the newest samples, {100 * found.share:.0f} % of the tokens stand in stretches of eight tokens or "
-            f"more of the training text{f'; the longest has {found.longest:,.0f}. Sources: {names}' * bool(names)}.")
+    longest = f"; the longest has {found.longest:,.0f}. Sources: {names}" if names else ""
+    return (f" Of the newest samples, {100 * found.share:.0f} % of the tokens are copied from the training text, in "
+            f"stretches of eight tokens or more{longest}.")
 
 
 def card(head: str, words: str, kind: str = "model") -> str:

@@ -301,7 +301,7 @@ def host_rows(hosts: Facts) -> dict[str, str]:
     give = [f"{one['host']}: {one['kept_bytes'] / one['visits'] / 1000:.1f} kB of text per visit "
             f"({counted(one['visits'], 'visit')}, {counted(one['kept'], 'document')} kept)" for one in hosts["give"]]
     cost = [f"{one['host']}: {counted(one['visits'], 'visit')}, nothing kept" for one in hosts["cost"]]
-    return {name: "; ".join(lines) for name, lines in (("hosts give", give), ("  only cost", cost)) if lines}
+    return {name: "; ".join(lines) for name, lines in (("best hosts", give), ("  in vain", cost)) if lines}
 
 
 def disk_row(disk: dict[str, int]) -> dict[str, str]:

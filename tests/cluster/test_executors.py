@@ -80,7 +80,7 @@ def test_a_full_disk_is_a_sentence_and_the_same_command_continues(tmp_path):
     full = cluster("--workers", 2, "--out", tmp_path / "out", inputs,
                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000)))
     assert full.returncode == 1 and "tasks of the stage read failed" in full.stderr
-    assert "as large as a file of this process may be" in full.stderr and "Traceback" not in full.stderr
+    assert "the largest size that this process may write" in full.stderr and "Traceback" not in full.stderr
     assert cluster("--out", tmp_path / "out", inputs).returncode == 0
     assert_same(tmp_path / "out", tmp_path)
 

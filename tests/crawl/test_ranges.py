@@ -134,7 +134,7 @@ def test_robots_txt_and_the_address_guard_hold(server):
     with pytest.raises(StageError, match=r"blocked address.*--set 'web.allow_private=\[\"127.0.0.1:443\"\]'"):
         RangeFile(Web(WebConfig()), "https://127.0.0.1/x")
     for address in ("https://", "s3://a/b", "s3://bucket", "https:///x", "https://a b/c"):
-        with pytest.raises(StageError, match=r"is no address of a file|blocked|unreachable"):
+        with pytest.raises(StageError, match=r"is not the address of a file|blocked|unreachable"):
             RangeFile(Web(WebConfig()), address)
 
 

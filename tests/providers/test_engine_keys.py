@@ -165,8 +165,8 @@ def test_links_that_go_in_circles_and_files_without_end_are_errors():
 
 @pytest.mark.parametrize(("text", "message"), [
     (f"serper = {KEY}", r"is not TOML \(at line 1\)"), (f"{KEY}", "is not TOML"),
-    (f'serper = "{KEY}é"', "cannot be a key"), (f'[serper]\nkey = "{KEY}"', "than texts"),
-    (f'serpr = "{KEY}"', "a name that is no engine. Did you mean serper?"), (f'"{KEY}" = "serper"', "no engine"),
+    (f'serper = "{KEY}é"', "cannot be a key"), (f'[serper]\nkey = "{KEY}"', "not text"),
+    (f'serpr = "{KEY}"', "an engine that is unknown. Did you mean serper?"), (f'"{KEY}" = "serper"', "is unknown"),
     (f'serper = "{KEY} x"', "cannot be a key"), (f'serper = "{KEY}\\r\\nX: y"', "cannot be a key"),
     (f'serper = "{KEY}"\nserper = "{KEY}"', r"not TOML \(at end of document\)"),
     ("x = " + "[" * 5000, "is not TOML"), (f'google_cse = "{KEY}"', "but no google_cse_id"),

@@ -284,7 +284,7 @@ def test_the_last_line_names_the_documents(server: Server, story_number: int) ->
     shown = [line["text"] for line in tokens if line["text"]]
     (stretch,) = last["stretches"]
     assert "".join(shown[stretch["first"]:stretch["end"]]) == stretch["text"] == middle(story_number)
-    assert last["trace"] == "79 % of them stand in training documents, 8 or more in a row."
+    assert last["trace"] == "79 % of them occur in training documents, 8 or more in a row."
     assert [(source["title"], source["url"]) for source in stretch["sources"]] == [
         (f"Story {story_number}", f"http://example.org/{story_number}")]
 
@@ -301,7 +301,7 @@ def test_a_copied_stretch_is_underlined_and_leads_to_its_document(server: Server
     with chromium.open(address(server), width, dark) as view:
         page = view.page
         page.get_by_role("button", name="Continue").click()
-        page.get_by_text("79 % of them stand in training documents").wait_for()
+        page.get_by_text("79 % of them occur in training documents").wait_for()
         assert "".join(page.locator(".t.from").all_text_contents()) == middle(story_number)
         page.locator(".t.from").nth(5).click()
         card = page.get_by_role("status")

@@ -184,16 +184,16 @@ def test_a_text_is_traced_without_a_model(root: Path, capsys: pytest.CaptureFixt
     n = in_training(root)[0]
     assert main(["--root", str(root), "--trace", f"~~{middle(n)}~~"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "91 % of 45 tokens stand in training documents, 8 or more in a row:", f"  41 tokens  {middle(n)}",
+        "91 % of 45 tokens occur in training documents, 8 or more in a row:", f"  41 tokens  {middle(n)}",
         f"             Story {n} · http://example.org/{n}"]
     assert main(["--root", str(root), "--trace", "nothing of it"]) == 0
-    assert capsys.readouterr().out == "No 8 tokens in a row stand in a training document.\n"
+    assert capsys.readouterr().out == "No 8 tokens in a row occur in a training document.\n"
 
 
 def test_after_each_sample_follows_its_trace(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_models(root)
     assert main(["--root", str(root), "--trace", "-n", "2", "--length", "10", "--prompt", "ab"]) == 0
-    assert capsys.readouterr().out.count("\n\nNo 8 tokens in a row stand in a training document.\n") == 2
+    assert capsys.readouterr().out.count("\n\nNo 8 tokens in a row occur in a training document.\n") == 2
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [

@@ -149,7 +149,7 @@ def test_damage_within_is_named_with_a_fix_that_works(tmp_path: Path) -> None:
     assert validate.main(["--full", "--root", str(tmp_path)]) == 1
     log = (tmp_path / "data/run.log").read_text()
     assert "data/index.sqlite3 is damaged" in log
-    assert f"Fix: run python3 clean.py --index --root {tmp_path}, which makes it again" in log
+    assert f"Fix: run python3 clean.py --index --root {tmp_path}, which rebuilds it" in log
     assert clean.main(["--index", "--root", str(tmp_path)]) == 0
     assert validate.main(["--full", "--root", str(tmp_path)]) == 0
     assert len(found(tmp_path, "word7 AND captain")) == 1

@@ -187,14 +187,14 @@ def test_only_rank_0_writes(tmp_path: Path) -> None:
     write_bins(roots[1], [1000], seed=1)
     done = torchrun(program, *roots, *settings)
     assert done.returncode == 1
-    assert f"{roots[1]}/data on {os.uname().nodename} is not that of rank 0 (tokenizer, train.bin)" in done.stderr
+    assert f"{roots[1]}/data on {os.uname().nodename} differs from that of rank 0 (tokenizer, train.bin)" in done.stderr
 
 
 @pytest.mark.slow
 def test_a_command_that_does_not_divide_is_refused_once(root: Path) -> None:
     done = torchrun(PROJECT / "train.py", "--root", root, "--set", "train.batch_size=3")
     assert done.returncode == 1
-    assert done.stderr.count("there are 2 processes. Expected: as many windows for each of them. Fix: --set "
+    assert done.stderr.count("there are 2 processes. Expected: a number that they can share equally. Fix: --set "
                              "train.batch_size=4") == 1
 
 

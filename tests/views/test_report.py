@@ -134,12 +134,12 @@ def test_the_share_that_is_copied_stands_with_its_sources(tmp_path: Path) -> Non
     copied = {"share": 0.214, "longest": 34, "sources": [
         ["To <b>rise</b>", "https://bread.example/x"], ["", "http://sea.example/"], ["", "file:///home/someone/a.txt"]]}
     write_lines(tmp_path / "data/samples.jsonl", [a_sample(1), a_sample(2) | {"copied": copied}])
-    assert ("Of the newest samples, 21 % of the tokens stand in stretches of eight tokens or more of the training "
-            "text; the longest has 34. Sources: To &lt;b&gt;rise&lt;/b&gt; (bread.example); sea.example; a local file."
-            ) in page_of(tmp_path)
+    assert ("Of the newest samples, 21 % of the tokens are copied from the training text, in stretches of eight "
+            "tokens or more; the longest has 34. Sources: To &lt;b&gt;rise&lt;/b&gt; (bread.example); sea.example; a "
+            "local file.") in page_of(tmp_path)
     none = {"share": 0.0, "longest": 0, "sources": []}
     write_lines(tmp_path / "data/samples.jsonl", [a_sample(1) | {"copied": none}])
-    assert "0 % of the tokens stand in stretches of eight tokens or more of the training text." in page_of(tmp_path)
+    assert "0 % of the tokens are copied from the training text, in stretches of eight tokens or" in page_of(tmp_path)
 
 
 @pytest.mark.parametrize("copied", [

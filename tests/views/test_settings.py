@@ -38,7 +38,7 @@ def test_no_number_may_be_negative(name: str) -> None:
 @pytest.mark.parametrize(("override", "message"), [
     ("scrape.max_pages=-5", r"\[scrape\] max_pages = -5: expected 0 or more"),
     (f"scrape.workers={HUGE}", "expected 0 to 1000"), ("web.fetch_deadline_sec=0.0", "expected 0.1 or more"),
-    ("validate.min_letters_frac=1.5", "expected 0 to 1"), ('validate.languages=["english"]', "'english' is no code"),
+    ("validate.min_letters_frac=1.5", "expected 0 to 1"), ('validate.languages=["english"]', "'english' is not a code"),
     ('search.language="en us"', "language = 'en us'"), ('train.device="gpu"', "device = 'gpu'"),
     (f"train.ngram_order={HUGE}", "expected 0 to 16")])
 def test_a_value_out_of_range_is_named(override: str, message: str) -> None:

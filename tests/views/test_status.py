@@ -302,5 +302,5 @@ def test_hosts_that_give_and_hosts_that_only_cost_are_shown(tmp_path: Path) -> N
         for host, visits, kept in (("good.example", 40, 30), ("bad.example", 12, 0), ("new.example", 1, 0)):
             catalog.execute("INSERT INTO yields VALUES (?, 'ddgs', 1, ?, ?, ?)", [host, visits, kept, kept * 4000])
     text = " ".join(status.screen(facts_of(tmp_path)).split())
-    assert "hosts give good.example: 3.0 kB of text per visit (40 visits, 30 documents kept)" in text
-    assert "only cost bad.example: 12 visits, nothing kept" in text and "new.example" not in text
+    assert "best hosts good.example: 3.0 kB of text per visit (40 visits, 30 documents kept)" in text
+    assert "in vain bad.example: 12 visits, nothing kept" in text and "new.example" not in text
