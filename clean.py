@@ -4,15 +4,15 @@ Reads   data/raw/*.jsonl      id, text, metadata; append-only; up to the last va
 Writes  data/clean/*.jsonl    the kept ones, in raw order, each with its raw id;  data/rejected.jsonl  the rest
         data/index.sqlite3    which of the kept ones have which words, for run.py --find; derived
 Alone   python3 clean.py --set clean.thresholds.min_words=30
-        python3 clean.py --explain ID     why a document was rejected, or what became of it
-        python3 clean.py --histograms     how the documents are spread around each threshold
-        python3 clean.py --rebuild        the clean set rebuilt from raw, with the settings as they are now
-        python3 clean.py --index          the full-text index made again from the clean set
+        python3 clean.py --explain ID     print what became of a document, and why
+        python3 clean.py --histograms     print how the documents are spread around each threshold
+        python3 clean.py --rebuild        rebuild the clean set from raw with the current settings
+        python3 clean.py --index          rebuild the full-text index from the clean set
 
 Four steps, in miniature_memory/cleaning/: the text is normalized (normalize.py) and loses its boilerplate
 (boilerplate.py), the quality rules judge it (filters.py), personal data is masked (privacy.py), and what an earlier
 document has already said is rejected (minhash.py). In a topic, so is what is not about it (topic.py). Every decision
-depends on the document and on earlier ones in raw order alone, never on where a run ended.
+depends only on the document and on earlier ones in raw order, never on where a run ended.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
              "--histograms": View(histograms, "draw a histogram for each quality rule"),
              "--report": View(histograms, argparse.SUPPRESS)}  # its old name
     options = {"--rebuild": {"action": "store_true", "help": "rebuild the clean set from raw and swap it in"},
-               "--index": {"action": "store_true", "help": "make the full-text index again; nothing else"}}
+               "--index": {"action": "store_true", "help": "rebuild the full-text index; nothing else"}}
     return stage_main(run, CleanConfig, "clean", argv, views, options)
 
 

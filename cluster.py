@@ -6,8 +6,8 @@ Alone   python3 cluster.py --executor local --workers 8 --out DIR INPUT...
         python3 cluster.py --executor slurm --sbatch partition=cpu --out DIR INPUT...
         python3 cluster.py --executor ray --out DIR INPUT...
 
-The documents that are kept, their texts and the reasons for the others are those of the small pipeline on the same
-inputs. DIR lies where all machines see it. The same command continues a job that was stopped or failed.
+The kept documents, their texts and the reasons for rejecting the others are those of run.py on the same inputs. All
+machines must see DIR. The same command continues a job that was stopped or failed.
 """
 
 from __future__ import annotations

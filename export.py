@@ -1,9 +1,9 @@
-"""Export: take a topic along: its texts as a dataset, its model, or all of it, which another machine continues from.
+"""Export: a topic's texts as a dataset, its model, or all of it for another machine.
 
-Reads   data/, checkpoints/, config/; a run may be at work meanwhile
+Reads   data/, checkpoints/, config/, also during a run
 Writes  the folder or file that is named, whole or not at all
 Alone   python3 export.py dataset DIR      train and validation as Parquet, with a card, for datasets.load_dataset
-        python3 export.py html FILE.html   the model in one page, which writes in any browser
+        python3 export.py html FILE.html   the model in one page, which generates text in any browser
         python3 export.py hf DIR           the released model for Hugging Face's transformers
         python3 export.py student DIR      a model for transformers, llama.cpp (GGUF) and Ollama, taught by the release
         python3 export.py bundle FILE      everything, in FILE.tar.zst or FILE.tar.gz

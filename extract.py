@@ -7,7 +7,7 @@ Alone   python3 extract.py --set extract.workers=1
         python3 extract.py --explain PAGE.html          print its type, and why each block is kept or dropped
         python3 extract.py --import PATH... --warc FILE|URL...   add your own files, and WARC files
 
-Worker processes do the work, so that a page that kills its process does no harm to the stage.
+Worker processes do the work, so that a page that kills its process does not harm the stage.
 """
 
 from __future__ import annotations

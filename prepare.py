@@ -8,9 +8,9 @@ Writes  data/tokenizer/           ranks.tiktoken, meta.json
 Alone   python3 prepare.py --set prepare.vocab_size=1024
         python3 prepare.py --retokenize
 
-While there is less than `freeze_bytes` of text, tokenizer and bins are rebuilt with each growth; from then on the
-tokenizer is frozen and the bins only grow. They are rebuilt with the same tokenizer when the clean documents were
-(clean.py --rebuild), or when the bins are damaged (validate.py --repair) or lost.
+While there is less than `freeze_bytes` of text, tokenizer and bins are rebuilt whenever text is added; from then on
+the tokenizer is frozen and the bins only grow. They are rebuilt with the same tokenizer after clean.py --rebuild, or
+when the bins are damaged (validate.py --repair) or lost.
 
 Text of another kind than the tokenizer learned from takes more tokens; when that drift is large, the stage warns.
 --retokenize then trains another tokenizer on today's text and builds new bins next to the old. Both are swapped in

@@ -4,8 +4,8 @@
     python3 run.py --demo    everything, with the built-in sample site as the web
     python3 run.py --texts book.txt    everything but the web: learn from your own texts
 
-Each stage runs in an interpreter of its own, so that memory goes back to the system between them and a crash stays in
-its stage. Exit codes: 0 done, 1 a stage cannot continue, 2 bad command line or configuration, 75 another run holds the
+Each stage runs in its own interpreter, so that memory returns to the system between them and a crash stays in its
+stage. Exit codes: 0 done, 1 a stage cannot continue, 2 bad command line or configuration, 75 another run holds the
 lock, 130 and 143 stopped by SIGINT or SIGTERM after saving.
 """
 

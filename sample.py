@@ -4,9 +4,9 @@ Reads   checkpoints/release.pt (ckpt.pt while there is no release yet), data/tok
 Writes  data/samples.jsonl, with --keep: how this run's model continues the report's prompts
 Alone   python3 sample.py "Once upon a time" -n 1 --temperature 0.6
         python3 sample.py --prompt-file FILE       FILE is - for standard input
-        python3 sample.py --interactive            type a beginning, read its continuation, and again
+        python3 sample.py --interactive            type a beginning, read the continuation, and repeat
         python3 sample.py --serve                  a playground in the browser, and an HTTP API, on this machine only
-        python3 sample.py --trace "A text"         the training documents that parts of a text come from, word for word
+        python3 sample.py --trace "A text"         print which training documents a text repeats word for word
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def read_prompt_of(args: argparse.Namespace) -> str | None:
 
 def add_setting_options(parser: ArgumentParser) -> None:
     """An option per setting, named like it; nanoGPT's users may type --top_k=5 for --top-k 5."""
-    group = parser.add_argument_group("settings", "each takes the place of the one in config/default.toml")
+    group = parser.add_argument_group("settings", "each overrides the one in config/default.toml")
     for field in dataclasses.fields(SampleConfig):
         if field.name in BY_OTHER_MEANS:
             continue

@@ -1,13 +1,13 @@
 """Scrape: URLs that are due in, pages out.
 
 Reads   the catalog's URLs that are due
-Writes  data/pages/*.warc.gz    WARC 1.1: responses as received, their requests, revisits, what a browser made of pages
-        data/handover.jsonl     where pages redirected to that other shards crawl, if this root is a shard
+Writes  data/pages/*.warc.gz    WARC 1.1: responses as received, their requests, revisits, rendered pages
+        data/handover.jsonl     redirects to hosts of other shards, if this root is a shard
 Alone   python3 scrape.py --set scrape.max_pages=20
         python3 scrape.py --status          what became of every URL, by host and reason
 
-Many hosts at once, one request at a time to each, and at least scrape.delay_sec or the host's own Crawl-delay from the
-end of one answer to the next request. The main thread schedules and writes; worker threads fetch and examine pages.
+Many hosts at once, one request at a time to each, with at least scrape.delay_sec or the host's own Crawl-delay between
+an answer and the next request. The main thread schedules and writes; worker threads fetch and examine pages.
 """
 
 from __future__ import annotations

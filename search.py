@@ -7,8 +7,8 @@ Writes  the catalog's urls, due at once
 Alone   python3 search.py --set search.queries_per_run=2
 
 Search engines refuse more often than they answer, so none is relied on: each query goes to the first one that answers
-and to open sources, the seed list is read in any case, and then what hosts announce whose pages were kept. Answers are
-remembered: each page of results is asked for once, and the next one when the query's turn comes again.
+and to open sources. Then the seed list is read, and what the hosts of kept pages announce. Answers are remembered: each
+page of results is requested once, and the next one when it is the query's turn again.
 """
 
 from __future__ import annotations

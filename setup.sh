@@ -11,7 +11,7 @@ USAGE='Usage: ./setup.sh [--with texts] [--with export] [--with cluster] [--dev]
   --with texts   also install what reads PDF files
   --with export  also install what reads and writes Parquet files and models for other programs
   --with cluster also install datatrove and Ray, which run cluster.py on many machines
-  --dev          also install the packages of the tests, the checks and the notebook, and those of every --with but
+  --dev          also install the packages for the tests, the checks and the notebook, and those of every --with except
                  Ray, which is heavy
   -h             show this help'
 CPU_INDEX=https://download.pytorch.org/whl/cpu
@@ -215,7 +215,7 @@ if [ -n "$missing" ]; then
     [ -z "$missing" ] || fail "still missing after the installation: ${missing//$'\n'/, }."
 fi
 if ! compgen -G 'miniature_memory/counting/__pycache__/*.nbi' >/dev/null; then     # else the first training would wait
-    step "Compiling the loops that count" "$python" -m miniature_memory.counting.warm_up || say 'They are compiled later.'
+    step "Compiling the counting loops" "$python" -m miniature_memory.counting.warm_up || say 'The first training compiles them.'
 fi
 say 'Ready. Three ways to begin:
   python3 run.py --topic "bread baking"    a topic, from the web

@@ -1,16 +1,16 @@
 """Train: token bins in, a model out that continues learning in the next run.
 
 Reads   data/train.bin, val.bin     uint16 token ids; data/bins.json and data/tokenizer/ give them a meaning
-Writes  data/suffixes.bin, .json    where each n-gram of train.bin stands; derived, for the counts next to the network
+Writes  data/suffixes.bin, .json    where each n-gram of train.bin occurs; derived, for the counts next to the network
         checkpoints/ckpt.pt         the model at its stable learning rate, from which the next run continues
-        checkpoints/ckpt.prev.pt    the one before, should ckpt.pt be damaged or missing
+        checkpoints/ckpt.prev.pt    the one before, in case ckpt.pt is damaged or missing
         checkpoints/release.pt      a branch of it whose learning rate fell to zero: the model to use
         checkpoints/history/*.pt    small copies of the last releases, for the playground
-        checkpoints/ckpt.json       what ckpt.pt holds, for people
+        checkpoints/ckpt.json       a readable description of ckpt.pt
 Alone   python3 train.py --set train.max_minutes=30; in several processes: docs/cluster_training.md
 
-A run has three phases: at the stable rate, the decay, the release. nanoGPT's bins train too, with
---set train.vocab_size=N where there is no bins.json.
+A run has three phases: the stable rate, the decay, the release. It also trains on nanoGPT's bins, which have no
+bins.json: --set train.vocab_size=N.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Validate: is each new raw document whole, and in a language that is wanted?
+"""Validate: is each new raw document intact, and in a wanted language?
 
 Reads   data/raw/*.jsonl      id, text, metadata
-Writes  into the catalog whether each is valid;  data/rejected.jsonl  the rejected ones, each with its reason
+Writes  to the catalog whether each is valid;  data/rejected.jsonl  the rejected ones, each with its reason
 Alone   python3 validate.py --set 'validate.languages=["en", "de"]'
-        python3 validate.py --full      audits the whole dataset and prints what it consists of
-        python3 validate.py --repair    the same, and sets aside what is damaged: copies go to data/damaged/
+        python3 validate.py --full      audit the whole dataset and print what it consists of
+        python3 validate.py --repair    the same, and set aside what is damaged: copies go to data/damaged/
 
 Validate checks integrity and language, clean checks quality. The raw files are never changed.
 """

@@ -10,7 +10,7 @@ rare ones, so that the vocabulary grows with the text as it does in real ones (H
 3. run: the time that 1,000 further documents take.
 4. trace: 300 texts of 200 tokens each, spliced from pieces of 5 to 40 tokens of the training text, to the documents of
    their stretches. That text is the root's, repeated to the same size, one token in ten replaced by a random one, so
-   that runs of tokens are seldom the same. open_ms includes the checksums of the array of suffixes.
+   that runs of tokens are seldom the same. open_ms includes the checksums of the suffix array.
 
 Queries and traces run in processes of their own, whose peak of memory (PSS) is measured, Python included. cpu_ms is CPU
 time, which holds on a busy machine, too. `added`: the seconds of indexing all of the root's documents, by the clock and
@@ -96,13 +96,13 @@ def add(root: Path, documents: Iterator[Document], mb: float = 0, n: int = 0) ->
 
 
 def copy_root(source: Path, folder: Path) -> Path:
-    """`source` without its array of suffixes and its models."""
+    """`source` without its suffix array and its models."""
     shutil.copytree(source / "data", folder / "data", ignore=shutil.ignore_patterns("suffixes.*"))
     return folder
 
 
 def write_bin(source: Path, root: Path, mb: float) -> dict[str, Any]:
-    """`mb` of text as tokens in train.bin of `root`, and its array of suffixes."""
+    """`mb` of text as tokens in train.bin of `root`, and its suffix array."""
     tokenizer, rng, written = tokenizers.load(root / "data/tokenizer"), np.random.default_rng(0), 0
     text = np.fromfile(source / "data/train.bin", "<u2")
     n_tokens = round(mb * 1e6 * len(text) / int(tokenizer.token_bytes()[text].sum()))

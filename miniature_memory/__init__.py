@@ -1,1 +1,1 @@
-"""miniature_memory: what the scripts at the root are made of, a room for each concern."""
+"""miniature_memory: what the scripts in the project's folder are made of, one package per concern."""

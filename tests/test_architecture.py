@@ -11,7 +11,7 @@ import pytest
 from miniature_memory.core.paths import PROJECT
 
 PACKAGE = "miniature_memory"
-ROOMS = {  # room -> the rooms that it may import, or modules of them
+PACKAGES = {  # package -> the packages that it may import, or modules of them
     "core": [], "storage": ["core"], "responses": ["core"], "crawl": ["core", "storage", "responses"],
     "providers": ["core", "storage", "responses", "crawl"],
     "extraction": ["core", "responses"],
@@ -60,24 +60,24 @@ def is_module(name: str) -> bool:
     return (PROJECT / (name.replace(".", "/") + ".py")).exists()
 
 
-def exceptions(room: str) -> list[str]:
-    """The modules of other rooms that a room's docstring declares, as room.module."""
-    docstring = ast.get_docstring(parsed(PROJECT / PACKAGE / room / "__init__.py")) or ""
-    return re.findall(rf"\b(?:{'|'.join(ROOMS)})\.\w+", docstring)
+def exceptions(package: str) -> list[str]:
+    """The modules of other packages that a package's docstring declares, as package.module."""
+    docstring = ast.get_docstring(parsed(PROJECT / PACKAGE / package / "__init__.py")) or ""
+    return re.findall(rf"\b(?:{'|'.join(PACKAGES)})\.\w+", docstring)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_only_what_it_may(room: str) -> None:
-    allowed = [room, *ROOMS[room], *exceptions(room)]
-    wrong = [f"{module_name(path)} imports {name}" for path in MODULES if path.parts[-2] == room
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_what_it_may(package: str) -> None:
+    allowed = [package, *PACKAGES[package], *exceptions(package)]
+    wrong = [f"{module_name(path)} imports {name}" for path in MODULES if path.parts[-2] == package
              for name in imports(path)
              if not any(f"{name.removeprefix(PACKAGE + '.')}.".startswith(f"{one}.") for one in allowed)]
     assert not wrong
 
 
-def test_every_room_is_in_the_table() -> None:
+def test_every_package_is_in_the_table() -> None:
     folders = {path.parent.name for path in MODULES if path.name == "__init__.py"} - {PACKAGE}
-    assert folders == {*ROOMS, "views"}
+    assert folders == {*PACKAGES, "views"}
 
 
 def test_scripts_never_import_each_other_and_nothing_imports_them() -> None:

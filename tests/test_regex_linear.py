@@ -50,7 +50,7 @@ OWN_TEXT = ("demo_site.pages", "crawl.config")  # they see the plays of the pack
 
 
 class Use(NamedTuple):
-    name: str  # room.module.NAME, or room.module:line
+    name: str  # package.module.NAME, or package.module:line
     pattern: Any  # of re or regex
     method: str
 

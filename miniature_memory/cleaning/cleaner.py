@@ -1,4 +1,4 @@
-"""The way of one document through all steps of clean."""
+"""One document through all steps of clean."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""clean.py --rebuild: the clean set made again from raw, with the settings as they are now."""
+"""clean.py --rebuild: the clean set rebuilt from raw with the current settings."""
 
 import json
 import shutil

@@ -1,7 +1,7 @@
-"""The topic of a root: what its pages so far tell of it, and how well a document fits.
+"""The topic of a root: what its pages say about it so far, and how well a document fits.
 
-What is known grows from document to document: a kept one that speaks much of the topic's own words becomes one of its
-pages, each language for itself, and the best MOST_PAGES stay. So it depends on the documents' order alone and never on
+What is known grows from document to document: a kept one that has many of the topic's own words becomes one of its
+pages, separately for each language, and the best MOST_PAGES stay. So it depends only on the documents' order, never on
 where a run ended. Only their ids are stored: their words are read from the clean set.
 """
 

@@ -1,1 +1,1 @@
-"""Core: the stage contract, configuration, errors, the process. Imports the standard library and tqdm alone."""
+"""Core: the stage contract, configuration, errors, the process. Imports the standard library, tqdm and ftfy alone."""

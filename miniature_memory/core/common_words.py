@@ -1,4 +1,4 @@
-"""Common words: how rarely a word stands in a document, whatever the document is about.
+"""Common words: how rare a word is in documents, whatever they are about.
 
 The table is common_words.txt, of the fifteen languages that are known well. bench/common_words.py writes it.
 """

@@ -23,7 +23,7 @@ class ConfigError(Exception):
 
 
 class StageError(Exception):
-    """A stage cannot go on. Each part is one or more sentences."""
+    """A stage cannot continue. Each part is one or more sentences."""
 
     exit_code = EXIT_STAGE
 
@@ -53,7 +53,7 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let an error of writing, which the system does not say the file of, name `path`."""
+    """Let an error of writing name `path` if the system does not name the file."""
     try:
         yield
     except OSError as error:
@@ -99,7 +99,7 @@ def disk_error(error: OSError) -> StageError | None:
 
 
 def _other_kind(path: Path | str, error: OSError) -> StageError | None:
-    """Where a file is expected stands a folder, or the other way round."""
+    """There is a folder where a file is expected, or the other way round."""
     if error.errno not in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
         return None
     there = next((one for one in (*reversed(Path(path).parents), Path(path)) if os.path.isfile(one)), Path(path))

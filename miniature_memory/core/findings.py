@@ -6,7 +6,7 @@ OK, NOTE, BAD = "ok", "note", "BAD"  # a note is worth knowing; what is bad stop
 
 
 class Finding(typing.NamedTuple):
-    """Something that --status or --doctor tells, and what a person can do about it."""
+    """Something that --status or --doctor reports, and what a person can do about it."""
 
     name: str
     level: str

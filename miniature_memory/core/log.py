@@ -18,7 +18,7 @@ _secrets: set[str] = set()
 
 
 def print_messages(quiet: bool) -> None:
-    """Log to stderr alone, for a script that works beside a root; quiet: errors only, and no progress bars."""
+    """Log to stderr alone, for a script that is no stage of a root; quiet: errors only, and no progress bars."""
     if quiet:
         os.environ[HIDE_BARS_VARIABLE] = "1"
     logging.basicConfig(level=logging.ERROR if quiet else logging.INFO, format="%(message)s", force=True)

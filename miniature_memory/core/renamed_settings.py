@@ -1,4 +1,4 @@
-"""Settings of earlier versions, and what takes their place: an unknown old key is answered with its new one."""
+"""Settings of earlier versions, and their replacements: the error for an old key names the new one."""
 
 RENAMED_SETTINGS = {
     "run.sample_fallback": "nothing: only run.py without --root, --topic and --quiet falls back to the demonstration",

@@ -1,4 +1,4 @@
-"""Small text helpers that every room shares: control characters, times, host names."""
+"""Small text helpers that every package shares: control characters, times, host names."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Topic fit: how much of a text is in the words of a topic, from 0 to 1.
+"""Topic fit: how much of a text consists of a topic's words, from 0 to 1.
 
 The words of a topic are those of its title and queries, and those that tell its best pages apart from any other text.
 A text is a vector of its terms, each with TF-IDF as its weight; a topic is the mean of the vectors of its pages
@@ -114,7 +114,7 @@ def is_form(own: str, word: str) -> bool:
 
 
 def mention(own: Mapping[str, float], terms: Terms, in_any_form: bool = True) -> float:
-    """How much a text speaks of a topic's own words, 0 to 1: HALF_RATE of them is one half."""
+    """How much a text uses a topic's own words, 0 to 1: HALF_RATE of them is one half."""
     total = terms.total()
     counts = {word: sum(n for term, n in terms.items() if is_form(word, term)) if in_any_form else terms[word]
               for word in own}
@@ -142,7 +142,7 @@ def shares(weights: Mapping[str, float], terms: Terms, rare: Mapping[str, float]
 
 
 def profile_of(own: Mapping[str, float], pages: Sequence[Terms], rare: Mapping[str, float]) -> Profile:
-    """What pages tell of a topic, three of them at least: the words that two of them have, and the topic's own.
+    """What pages, at least three, say about a topic: the words that two of them have, and the topic's own.
 
     A word that most of the pages have weighs more than the mean says, by the root of their share (tuned).
     """

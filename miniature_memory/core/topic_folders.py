@@ -1,4 +1,4 @@
-"""Topics: the folders of those that are there, and of the words of a new one."""
+"""Topics: the folders of existing ones, and the folder that a new one gets."""
 
 import difflib
 import shlex

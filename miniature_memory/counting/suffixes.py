@@ -1,4 +1,4 @@
-"""An array of suffixes: the positions of the training text in the order of the tokens that follow, so that all places
+"""Suffix array: the positions of the training text in the order of the tokens that follow, so that all places
 where an n-gram stands are one range (Manber and Myers 1993; infini-gram, arXiv 2401.17377).
 
 The text is cut into segments, each sorted on its own: new text is sorted without the old, in bounded memory, and a

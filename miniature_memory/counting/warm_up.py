@@ -1,4 +1,4 @@
-"""Warm-up: compiles the loops of this room ahead, so that no run waits for it.
+"""Warm-up: compiles the loops of this package in advance, so that no run waits for it.
 
     .venv/bin/python -m miniature_memory.counting.warm_up      after an installation; setup.sh does it
 """

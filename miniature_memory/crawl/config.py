@@ -35,7 +35,7 @@ class WebConfig:
                 raise ValueError(f"connect_to = {entry!r}: expected host=address:port")
 
     def is_named(self, host: str, port: int) -> bool:
-        """Whether the user has named this host as one of her own."""
+        """Whether the user has named this host as their own."""
         return f"{host}:{port}" in self.allow_private or any(one.startswith(f"{host}=") for one in self.connect_to)
 
 

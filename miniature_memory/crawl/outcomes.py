@@ -45,7 +45,7 @@ MOST_SHOWN = 3  # seeds
 
 
 def unread_seeds(facts: dict[str, Any], pages: Mapping[str, int], is_own_list: bool) -> str:
-    """What became of the seeds if nothing could be read of them; '' without seeds.
+    """What became of the seeds if none could be read; '' without seeds.
 
     Also '' if nobody answered: then there is no network, but for a list that somebody wrote for this root alone.
     facts: of search; pages: why scrape rejected pages, and how many.
@@ -79,7 +79,7 @@ def all_in_words(outcomes: Mapping[str, object]) -> str:
 
 
 def grouped(said: Iterable[tuple[str, str]]) -> str:
-    """What is said of each name, those together of which the same is said."""
+    """What is said of each name; names with the same words are grouped."""
     names: dict[str, list[str]] = {}
     for name, words in said:
         names.setdefault(words, []).append(name)

@@ -1,4 +1,4 @@
-"""Page parts: what a page that is rendered may ask for, and how it is fetched.
+"""Page parts: what a rendered page may ask for, and how it is fetched.
 
 Scripts, styles and data, by GET, through web.py: addresses checked, robots.txt obeyed, one request at a time to each
 host with a pause after it, a limit on everything, and our own agent. Nothing that paints, plays, tracks or sends. What

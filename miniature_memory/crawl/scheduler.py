@@ -199,7 +199,7 @@ class Scheduler:
             self.pause(host, error.retry_after_sec, reason)
 
     def pause(self, host: Host, asked_sec: float | None, reason: str) -> None:
-        """Leave a host alone for as long as it asked or HOST_PAUSE_SEC, twice that the next time, a week at most. Its
+        """Pause a host for as long as it asked or HOST_PAUSE_SEC, twice that the next time, a week at most. Its
         other URLs stay due."""
         self.postponed += len(host.visits)
         host.visits.clear()

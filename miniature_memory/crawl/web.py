@@ -1,4 +1,4 @@
-"""Web: every HTTP request of the project goes through here (a provider library's own requests excepted).
+"""Web: every HTTP request of the project goes through here, those of provider libraries included.
 
 A request is sent only to a checked address (guard.py). It has a deadline, a limit on the bytes received and on the
 bytes unpacked, and its content type is checked before the body is read. Nothing is sent under any name but our own.

@@ -1,4 +1,4 @@
-"""Yields: what a visit to a URL is likely to give of what clean keeps, and so which URLs are visited next.
+"""Yields: how much that clean keeps a visit to a URL is likely to give, and so which URLs are visited next.
 
 A focused crawler visits the most promising URLs first (Chakrabarti, van den Berg and Dom, Focused Crawling, 1999). What
 promises something is what Shark-Search (Hersovici et al., 1998) goes by: the topic's words in a link's text and

@@ -1,4 +1,4 @@
-"""Exporting: what leaves the project, and how it comes back. Imports core, storage, training, sampling and
+"""Exporting: what leaves the project, and how it returns. Imports core, storage, training, sampling and
 model.py; also cleaning.privacy and cleaning.config, because a rejected document is masked before it leaves.
 
 Where is ...?

@@ -75,7 +75,7 @@ and its threshold: `load_dataset("path/to/this/folder", "rejected")`."""
 
 @dataclass
 class Facts:
-    """What the card says of the rows that were written."""
+    """What the card says about the rows that were written."""
 
     topic: str
     is_masked: bool
@@ -107,7 +107,7 @@ class Facts:
 
 
 def topic_of(root: Path, tables: Tables) -> str:
-    """What a root is about: its topic in words, else the name of its folder."""
+    """What a root is about: its topic, or else the name of its folder."""
     return str(tables["run"]["topic"]) or root.resolve().name.replace("-", " ")
 
 

@@ -1,4 +1,4 @@
-"""Forms: in which a root leaves the project, or comes back. A new one is a line in FORMS."""
+"""Forms in which a root is exported or restored. A new one is a line in FORMS."""
 
 import argparse
 from collections.abc import Callable
@@ -35,12 +35,12 @@ def write_html(root: Path, target: Path, _args: argparse.Namespace) -> str:
 
 
 OPTIONS = {"--rejected": "also the rejected documents, each with its reason",
-           "--json-lines": "JSON lines instead of Parquet, which needs no further package",
+           "--json-lines": "JSON lines instead of Parquet, without a further package",
            "--minutes": f"how long the student learns (default: {DEFAULT_MINUTES:g})"}
 NUMBERS = ("--minutes",)  # the options that take one
 FORMS = {
     "dataset": Form(write_dataset, "DIR", "the clean documents as a dataset", ("--rejected", "--json-lines")),
-    "html": Form(write_html, "FILE", "the model in one page, which writes in any browser (.html)"),
+    "html": Form(write_html, "FILE", "the model in one page, which generates text in any browser (.html)"),
     "hf": Form(write_huggingface, "DIR", "the released model for Hugging Face's transformers"),
     "student": Form(write_student, "DIR", "a model for transformers, llama.cpp (GGUF) and Ollama, taught by the "
                     "release", ("--minutes",)),

@@ -76,7 +76,7 @@ def config_json(model_args: dict[str, object], tokenizer: Tokenizer) -> dict[str
 
 
 def generation_json(tokenizer: Tokenizer) -> dict[str, object]:
-    """How sample.py samples, unless it is told otherwise."""
+    """How sample.py samples by default."""
     from miniature_memory.sampling.config import SampleConfig
 
     names = ("max_new_tokens", "temperature", "top_k", "top_p")

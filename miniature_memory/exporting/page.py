@@ -79,7 +79,7 @@ def page(root: Path, network: Network, config: SampleConfig, topic: str) -> byte
 
 
 def sha256(content: str) -> str:
-    """By which the policy knows a script or style of the page."""
+    """The hash by which the policy recognizes a script or style of the page."""
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
 
 

@@ -64,7 +64,7 @@ the author says otherwise.
 
 @dataclass
 class Facts:
-    """What the card says of a student."""
+    """What the card says about a student."""
 
     texts: card.Facts  # of the documents that the root has now
     shape: GPTConfig

@@ -51,7 +51,7 @@ class Student(Trainer):
         return loss
 
     def roll_back(self, loss: float, norm: float) -> None:
-        """There is nothing to go back to: a student is never saved."""
+        """There is no checkpoint to return to: a student is never saved."""
         raise StageError(f"The loss at iteration {self.iter_num:,} is {loss}, the norm of its gradient {norm}.",
                          "finite numbers without jumps.",
                          f"lower the learning rate: --set train.learning_rate={self.config.learning_rate / 2:g}")

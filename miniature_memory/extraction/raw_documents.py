@@ -13,7 +13,7 @@ from miniature_memory.extraction.reading import Input
 
 
 def parts_of(extracted: Extracted, source: Input) -> Iterator[tuple[Extracted, str]]:
-    """A long text in parts that know their book and their place; a page as it is, and so what a dataset has divided."""
+    """The parts of a long text, which name their book and place; a page, or a dataset's own document, as it is."""
     parts = divide(extracted.text) if source.html is None and not source.split else []
     if len(parts) < 2:
         yield extracted, source.url

@@ -114,7 +114,7 @@ def _is_due(before: Block, block: Block) -> bool:
 
 
 def _drop_fields(page: Page, kept: np.ndarray) -> None:
-    """Drop hidden fields of structured data: those that are no text, and texts that are shown, too."""
+    """Drop hidden fields of structured data: those that are not text, and texts that are also shown."""
     hidden = {n: name for n in np.flatnonzero(kept) if (name := _hidden_field(page, page.blocks[n].element))}
     shown = "\n".join(page.blocks[n].text for n in np.flatnonzero(kept) if n not in hidden)
     for n, name in list(hidden.items())[:MOST_HIDDEN]:

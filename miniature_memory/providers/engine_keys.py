@@ -1,4 +1,4 @@
-"""Engine keys: from the environment, or from a file that nobody else can read; and what was spent by them."""
+"""Engine keys: from the environment, or from a file that nobody else can read; and what was spent with them."""
 
 import logging
 import os

@@ -93,7 +93,7 @@ def presets() -> dict[str, dict[str, Any]]:
 
 
 def engines_of(own: Mapping[str, Any]) -> dict[str, Engine]:
-    """The presets in their order, with the user's changes, then engines of her own.
+    """The presets in their order, with the user's changes, then the user's own engines.
 
     own: the tables of search.engines. Raises ValueError or ConfigError, which show none of their values: one of them
     may be a key in a wrong place.

@@ -48,7 +48,7 @@ def settings_text(head: str, tables: Mapping[str, Mapping[str, str]], overrides:
 
 
 def begin_texts(root: Path, title: str, overrides: Sequence[str] = (), language: str | None = None) -> bool:
-    """Write the files of a root for one's own texts alone. Returns False if it has settings or queries already."""
+    """Write the files of a root for the user's own texts alone. Returns False if it has settings or queries already."""
     queries, settings = root / "config/queries.txt", root / "config/default.toml"
     if queries.exists() or settings.exists():
         return False

@@ -1,4 +1,4 @@
-"""Open sources: APIs that answer machines without a key, by design. The terms of each are in docs/manners.md."""
+"""Open sources: APIs that serve programs without a key, by design. The terms of each are in docs/manners.md."""
 
 import re
 import time
@@ -78,7 +78,7 @@ def stackexchange(ask: Ask) -> list[Found]:
 
 
 def _seconds_to_wait(answer: Any) -> float:
-    """How long the API asks to be left alone (api.stackexchange.com/docs/throttle); 0.0 if it does not."""
+    """How long the API asks for a pause (api.stackexchange.com/docs/throttle); 0.0 if it does not."""
     backoff, left = inner(answer, "backoff"), inner(answer, "quota_remaining")
     if inner(answer, "error_name") == "throttle_violation":
         seconds = re.search(r"available in ([0-9]{1,6}) seconds", str(inner(answer, "error_message"))[:1000])

@@ -1,4 +1,4 @@
-"""Search engines, most of which refuse machines: Google, those that ddgs asks, and a SearXNG of one's own."""
+"""Search engines, most of which refuse programs: Google, those that ddgs asks, and your own SearXNG."""
 
 import dis
 import logging

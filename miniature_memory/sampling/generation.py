@@ -214,7 +214,7 @@ def load_mixture(root: Path, state: State, tokenizer: tokenizers.Tokenizer) -> M
 
 
 def no_model(root: Path) -> StageError:
-    """What there is instead of a model, and how to come to one."""
+    """What there is instead of a model, and how to get one."""
     folder, found, why, n_documents = shown(root / "checkpoints"), "nothing was collected yet", "", 0
     if (root / "data/catalog.sqlite3").exists():
         with Catalog(root, read_only=True) as catalog:

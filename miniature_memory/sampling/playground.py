@@ -40,7 +40,7 @@ NOTHING = np.empty(0, np.float32)
 
 
 def style() -> str:
-    """What this page and that of export.py html have in common."""
+    """What this page and that of export.py html share."""
     return "".join(path.read_text(encoding="utf-8") for path in (LOOK, WRITING))
 
 

@@ -1,6 +1,6 @@
 """Trace: which documents a text repeats word for word.
 
-The stretches of eight tokens or more that stand in data/train.bin come from the array of suffixes, as in OLMoTrace
+The stretches of eight tokens or more that stand in data/train.bin come from the suffix array, as in OLMoTrace
 (arXiv 2504.07096). train.bin does not say whose tokens it holds. So the document of a place is searched among those of
 as many bytes, the nearest in order first, and counts only if its text is to the byte what the tokens decode to.
 """
@@ -60,7 +60,7 @@ class Tracer:
         if suffixes is None or not is_whole(root, suffixes):
             raise StageError(f"Nothing can be traced: {shown(root / 'data/suffixes.bin')} is missing or does not fit "
                              "the training text.",
-                             "the array of suffixes that train writes while train.counts = true.",
+                             "the suffix array that train writes while train.counts = true.",
                              command("run.py", root, "--only train", "--set train.counts=true")
                              if (root / "data/train.bin").exists() else forgotten.first_run(root))
         self.suffixes, self.ends = suffixes, find_ends(root, self.tokenizer.eot_token)

@@ -1,4 +1,4 @@
-"""Back-offs: providers and hosts that refused or failed, and are left alone until a time. Each repeat doubles it."""
+"""Back-offs: providers and hosts that refused or failed, and are paused until a time. Each repeat doubles it."""
 
 import math
 import time
@@ -24,7 +24,7 @@ def get(catalog: Catalog, kind: str, name: str) -> Backoff | None:
 
 def extend(catalog: Catalog, kind: str, name: str, base_sec: float, reason: str, at_least_sec: float = 0.0,
            at_most_sec: float = math.inf) -> float:
-    """Leave it alone for `base_sec`, twice that the next time, and so on, within a record() block.
+    """Pause it for `base_sec`, twice that the next time, and so on, within a record() block.
 
     Returns the seconds; never less than `at_least_sec` (which it asked for), never more than `at_most_sec`.
     """
@@ -42,7 +42,7 @@ def clear(catalog: Catalog, kind: str, name: str) -> None:
 
 
 def active(catalog: Catalog, kind: str, now: float) -> dict[str, Backoff]:
-    """Who is left alone now, by name; those whose turn comes first are first."""
+    """Who is paused now, by name; those whose pause ends first are first."""
     return {name: Backoff(*backoff) for name, *backoff in catalog.execute(
         "SELECT name, until, reason, repeats FROM backoffs WHERE kind = ? AND until > ? ORDER BY until, name",
         [kind, now])}

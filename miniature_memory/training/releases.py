@@ -66,7 +66,7 @@ def make_release(trainer: Trainer) -> State:
 
 
 def update_counts(trainer: Trainer) -> Suffixes:
-    """Bring the array of suffixes up to the bins, and open it."""
+    """Bring the suffix array up to the bins, and open it."""
     n_tokens, vocab_size = min(trainer.bins.train_tokens, MOST_TOKENS), trainer.bins.vocab_size
     trainer.bytes_written += update_suffixes(trainer.root, n_tokens, vocab_size)
     suffixes = load_suffixes(trainer.root, vocab_size)

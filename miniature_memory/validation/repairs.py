@@ -1,4 +1,4 @@
-"""Repairs: copy what is damaged to data/damaged/, and let the catalog pass it over.
+"""Repairs: copy what is damaged to data/damaged/, and let the catalog skip it.
 
 No file of the dataset is rewritten, and nothing is deleted.
 """

@@ -1,1 +1,1 @@
-"""Views: what a person looks at: status, doctor, report, topics. May import any room."""
+"""Views: what a person looks at: status, doctor, report, topics. May import any package."""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 IMPORTED_AS = {"beautifulsoup4": "bs4", "googlesearch-python": "googlesearch", "phonenumberslite": "phonenumbers",
                "readability-lxml": "readability"}
 LOW_DISK_MB, NO_DISK_MB = 2000, 300  # some runs' pages and the three checkpoints; one run's. Guess
-RUN_MB = 450  # memory of a whole run at its peak, that of training, as README.md has it
+RUN_MB = 450  # memory of a whole run at its peak, that of training
 CHILD_SEC = 45.0  # for importing everything from a cold disk
 MAX_FILES = 3  # named in one finding
 LABEL = 22  # width of the column of names, the longest of which is that of a provider
