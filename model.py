@@ -3,15 +3,15 @@
     token ids -> n-gram embedding -> norm -> n_layer x (attention, MLP), each added to the stream -> norm -> logits
 
 A small model trained for a short time learns most from the tokens right before a position, and from what followed when
-the same tokens stood earlier. So the embedding is not of the token alone: it sums a row for the token, one for the pair
-that it ends, and so on, and two for tokens that followed earlier in the context. That costs no matrix product and
-leaves the less obvious to the layers. The blocks have today's parts: pre-norm, rotary positions (RoFormer, arXiv
+the same tokens occurred earlier. So the embedding is a sum: a row for the token, one for the pair that it ends, and so
+on, and two for tokens that followed earlier in the context. That costs no matrix product and leaves the less obvious
+patterns to the layers. The blocks are of today's parts: pre-norm, rotary positions (RoFormer, arXiv
 2104.09864), RMSNorm without parameters, normalized queries and keys (QK-norm, arXiv 2010.04245), squared ReLU (Primer,
 arXiv 2109.08668), no biases, and projections that start at zero.
 
 With ngram_order = 1, match_order = 0 and qk_norm = False this is the architecture of Arcee's AFM (transformers'
 ArceeForCausalLM with the norms' gains at one and the embedding's rows normalized), so that a model can be exported.
-This file never touches the disk: train.py feeds the model and saves it, sample.py asks it.
+This file never touches the disk: train.py feeds and saves the model, sample.py loads it.
 """
 
 from __future__ import annotations

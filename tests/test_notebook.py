@@ -30,5 +30,5 @@ def test_without_a_network_it_shows_the_demonstration_and_why(tmp_path: Path) ->
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240, check=False)
     said = done.stdout.rpartition("\nNothing could be collected on 'history of astronomy'. ")[2]
     assert done.returncode == 0 and said.startswith("No page could be fetched and the dataset is empty ("), done.stdout
-    assert "What follows is of the demonstration, not of 'history of astronomy'" in said
+    assert "What follows shows the demonstration, not 'history of astronomy'" in said
     assert "bits per byte\n" in said and not (PROJECT / "topics/history-of-astronomy").exists()

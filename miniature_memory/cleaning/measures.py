@@ -193,7 +193,7 @@ class Measures:
 
     @property
     def site_phrases_frac(self) -> float:
-        """Phrases that sites use about themselves, per word; 0 if they are all the same phrase.
+        """Phrases that sites use about themselves, per word; 0 if all are the same phrase.
 
         In lists, and in sentences in which a site speaks to its reader, it speaks about itself. Where that is rare
         among the phrases of a text, the others are its subject: privacy, newsletters, copyright.
@@ -222,7 +222,7 @@ class Measures:
 
 
 def _own_phrases(lines: list[str]) -> int:
-    """How many phrases of the lines are a site's own talk: in a list, or in a sentence to the reader.
+    """How many phrases of the lines are about the site itself: in a list, or in a sentence to the reader.
 
     One line alone that ends no sentence is a heading, or a word that is explained below it.
     """

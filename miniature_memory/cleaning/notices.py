@@ -135,7 +135,7 @@ def _is_step(lower: str) -> bool:
 
 
 def is_filler(line: str) -> bool:
-    """Whether a line is nothing but the printers' Latin. One that mentions or quotes it is not."""
+    """Whether a line is nothing but lorem ipsum. One that mentions or quotes it is not."""
     lower = line[:MAX_CHARS].lower()
     first = _LETTERS.match(lower)
     if not first or first[0] not in _FILLER:

@@ -62,7 +62,7 @@ class Topic:
         return self._own[language]
 
     def asked_for(self, terms: Terms, language: str) -> float:
-        """How much a document speaks of what one of the queries, or the title, asks for."""
+        """How much a document is about what one of the queries, or the title, asks for."""
         if language not in self._lines:
             self._lines[language] = query_words(self.title, self.queries, rarity(language))
         return max((mention(line, terms, in_any_form=False) for line in self._lines[language]), default=0.0)
@@ -75,7 +75,7 @@ class Topic:
         return self._profiles.get(language)
 
     def fit(self, terms: Terms, language: str) -> float | None:
-        """How well a document fits; None if that cannot be told."""
+        """How well a document fits; None if that is unknown."""
         profile = self.profile(language)
         if profile is None or terms.total() < MIN_TERMS:
             return None
@@ -109,7 +109,7 @@ class Topic:
 
 
 def is_chosen(document: Mapping[str, Any]) -> bool:
-    """Whether a person chose a document: a local file, or a page in seeds.txt. Such a one is never off the topic."""
+    """Whether a person chose a document: a local file, or a page in seeds.txt. It is never off topic."""
     metadata = document["metadata"]
     return not hostname(metadata["url"]) or metadata.get("source", "").startswith(SEEDS)
 

@@ -1,4 +1,4 @@
-"""Cluster: the way from pages to bins on many cores or machines, by datatrove's executors. Imports core, storage,
+"""Cluster: from pages to bins on many cores or machines, with datatrove's executors. Imports core, storage,
 extraction, validation, cleaning and training.
 
 job             what is to be done: the inputs in order, divided into tasks; where each stage keeps its files

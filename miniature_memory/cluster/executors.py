@@ -184,7 +184,7 @@ def make_executor(kind: str, out: Path, stage: str, n_tasks: int, workers: int,
 
 
 def join_ray() -> None:
-    """Connect to the Ray cluster of this machine, or of RAY_ADDRESS."""
+    """Connect to the Ray cluster of this machine, or to that of RAY_ADDRESS."""
     try:
         ray = import_module("ray")
     except ImportError:
@@ -209,5 +209,5 @@ def join_ray() -> None:
 
 
 def _ray() -> str:
-    """Ray's command of this environment, as a shell takes it."""
+    """Ray's command in this environment, quoted for a shell."""
     return shlex.quote(shown(Path(sys.executable).with_name("ray")))

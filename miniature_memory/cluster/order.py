@@ -45,7 +45,7 @@ def same(job: Job, number: int) -> list[StageStats]:
 
 
 def sites(job: Job, number: int) -> list[StageStats]:
-    """Which lines recur on the site of each document, by what the site's earlier documents have."""
+    """Which lines recur on the site of each document, judging by the site's earlier documents."""
     found = bucket(job.of_tasks("read", "hosts.npy"), "host", number, job.buckets, np.dtype(HOST.descr + WITH_RANK))
     found = found[np.lexsort((found["index"], found["rank"], found["host"]))]
     hashes = lru_cache(OPEN_FILES)(lambda rank: load(job.data("read", rank, "lines.npy")))
@@ -94,7 +94,7 @@ def keys(job: Job, number: int) -> list[StageStats]:
 
 
 def decide(job: Job, _rank: int) -> list[StageStats]:
-    """Which documents are near duplicates of earlier ones that are kept; and in a topic, which are off it."""
+    """Which documents are near duplicates of earlier kept ones, and in a topic which are off topic."""
     config, topic = job.config("clean"), None
     if config.min_topic_fit:
         from miniature_memory.cleaning.topic import Topic  # other jobs need not wait for its words

@@ -40,7 +40,7 @@ FACTS = {"author": "Author", "published": "Published", "fetched_at": "Fetched", 
 
 
 class Page(NamedTuple):
-    """What one page says, as HTML but for the texts."""
+    """What one page says, as HTML except for the texts."""
 
     heading: str  # text
     content: str

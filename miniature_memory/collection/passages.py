@@ -1,4 +1,4 @@
-"""Passages: the part of a text that shows best why it was found."""
+"""Passages: the part of a text that best shows why it was found."""
 
 import re
 from collections import Counter

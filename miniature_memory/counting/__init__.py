@@ -1,2 +1,2 @@
-"""Counting: what followed where the same tokens stood before, in all of the training text and in the document so far,
-and its mixture with the network."""
+"""Counting: what followed where the same tokens occurred before, in the training text and in the document so far, and
+the mixture of these counts with the network."""

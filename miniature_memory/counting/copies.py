@@ -1,4 +1,4 @@
-"""Copies: which parts of a text stand word for word in the training text."""
+"""Copies: which parts of a text occur word for word in the training text."""
 
 import mmap
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def copied(suffixes: Suffixes, tokens: np.ndarray, most: int) -> tuple[int, np.n
 
 
 def longest_copy(suffixes: Suffixes, tokens: list[int]) -> int:
-    """The most tokens in a row that stand in the training text, 0 below LONGEST."""
+    """The most tokens in a row that occur in the training text, 0 below LONGEST."""
     return max((last - first for first, last in stretches(suffixes, tokens, LONGEST)), default=0)
 
 
@@ -37,7 +37,7 @@ def stretches(suffixes: Suffixes, tokens: list[int], least: int = DEPTH) -> list
 
 
 def places_of(suffixes: Suffixes, runs: list[list[int]]) -> list[np.ndarray]:
-    """Where all tokens of each run stand in the training text: int64, ascending."""
+    """Where each run of tokens occurs as a whole in the training text: int64, ascending."""
     text, ids = suffixes.text, [np.array(run, np.int32) for run in runs]
     found: list[list[np.ndarray]] = [[] for _ in runs]
     for order, begin, end in segments(suffixes):

@@ -1,4 +1,4 @@
-"""Experts: what followed in earlier text where the same tokens stood, as shares of the tokens that did.
+"""Experts: what followed in earlier text where the same tokens occurred, as shares of the tokens that did.
 
 For a position in a document there is one expert for each of
     STATIC_ORDERS   what followed the last n tokens in the training text
@@ -282,7 +282,7 @@ def gather(text: np.ndarray, order: np.ndarray, bounds: np.ndarray, text_ends: n
 @compiled
 def judge(log_p: np.ndarray, bigrams: Bigrams, before: np.ndarray, tokens: np.ndarray, shares: np.ndarray,
           ends: np.ndarray) -> np.ndarray:
-    """What the network thinks of the likeliest token of each expert but those of SHARPNESS, of several the last: its
+    """What the network gives the likeliest token of each expert but those of SHARPNESS, of several the last: its
     log p, float32 (n, N_STATIC + N_MATCH); 0 for an empty expert. log_p: float32 (n, V)."""
     starts, followers, follower_shares = bigrams
     found = np.zeros(ends.shape, np.float32)

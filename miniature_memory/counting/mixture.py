@@ -4,10 +4,10 @@
     log p    = log softmax of (a x log p of the network + b x log of the counts)    (V,)
 
 The gates, which sum to one, and the powers a and b come from a small network of their own, the gate. It sees how often
-each context stood before and how many tokens followed, what the network thinks of the likeliest of them, how sure it
-is, and how long the document is. It is fitted to text that the network was not trained on (training/mixing.py): only
-there does either show what it is worth elsewhere. A sum of experts (Jelinek and Mercer 1980) lets a rare context speak;
-the product with the network (Hinton 2002) lets each veto what the other knows to be wrong.
+each context occurred before and how many tokens followed, how likely the network finds the commonest of them, how sure
+it is, and how long the document is. It is fitted to text that the network was not trained on (training/mixing.py),
+since on training text both look better than they are. A sum of experts (Jelinek and Mercer 1980) lets one of them alone
+make a token likely; the product with the network (Hinton 2002) lets each side veto the other.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Gate:
 
     @classmethod
     def new(cls, random: np.random.Generator) -> Gate:
-        """One that trusts all experts alike, and the network as much as the counts."""
+        """A gate that trusts all experts equally, and the network as much as the counts."""
         n, n_out = N_FEATURES + N_NETWORK_FEATURES, N_EXPERTS + 3
         bias = np.zeros(n_out, np.float32)
         bias[-2:] = 0.5

@@ -1,4 +1,4 @@
-"""Aside: a file or folder that is written next to its place, and takes it whole or not at all."""
+"""Aside: a file or folder that is written next to its place, and appears there whole or not at all."""
 
 import contextlib
 import fcntl
@@ -68,7 +68,7 @@ def _remove(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file, or all that is in a folder, onto the disk."""
+    """Sync a file, or everything in a folder, to the disk."""
     if path.is_dir():
         for entry in path.iterdir():
             _sync(entry)

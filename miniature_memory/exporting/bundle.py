@@ -1,4 +1,4 @@
-"""Bundle: everything of a root in one archive, as it was at one moment, also while a run is at work.
+"""Bundle: everything of a root in one archive, as it was at one moment, also during a run.
 
 The order makes it whole: the checkpoints are opened first and the catalog is copied last, so that the catalog knows all
 text that the model has learned from. What is renamed over an open file meanwhile does not matter. Append-only files are

@@ -1,4 +1,4 @@
-"""Page: the model in one HTML file, which writes in any browser, offline.
+"""Page: the model in one HTML file, which generates text in any browser, offline.
 
 Reads   checkpoints/release.pt (ckpt.pt while there is no release yet), data/tokenizer/, data/catalog.sqlite3, config/
 Writes  the file that it is told, as a whole or not at all
@@ -145,7 +145,7 @@ def title(topic: str, root: Path) -> str:
 
 
 def learned_from(state: Mapping[str, Any]) -> str:
-    """From how much text. A token is as long as in validation text: nats per token over nats per byte."""
+    """How much text it learned from. A token is as long as in validation text: nats per token over nats per byte."""
     tokens, scores = state.get("entry", {}).get("tokens"), state.get("scores", {})
     if not isinstance(tokens, list) or not tokens or not isinstance(tokens[0], int):
         return "still in training"
@@ -171,7 +171,7 @@ def number(value: object) -> float | None:
 
 
 def licenses(root: Path) -> str:
-    """What the documents name, as far as the catalog can be read."""
+    """The licenses that the documents name, as far as the catalog can be read."""
     try:
         with Catalog(root, read_only=True) as catalog:
             found = documents.licenses(catalog, MOST_LICENSES + 1)

@@ -27,7 +27,7 @@ LAST_BYTES = 100_000  # of samples.jsonl, which hold its last line
 
 
 def keep(config: SampleConfig, root: Path, loaded: Loaded) -> None:
-    """Append to data/samples.jsonl how this model continues the prompts that every run's model gets."""
+    """Append to data/samples.jsonl how this model continues the prompts that each run's model gets."""
     last = last_line(root)
     pairs = choose_prompts(config, root, loaded.tokenizer, last)
     line: dict[str, Any] = {"iter_num": loaded.iter_num, "val_bpb": loaded.val_bpb,
@@ -47,7 +47,7 @@ def keep(config: SampleConfig, root: Path, loaded: Loaded) -> None:
 
 
 def trace_all(root: Path, texts: list[list[int]]) -> dict[str, Any]:
-    """How much of these tokens stands in training documents: the share, the longest stretch, and whose words they
+    """How much of these tokens occurs in training documents: the share, the longest stretch, and whose words they
     are, the longest first."""
     tracer = open_tracer(root)
     traced = [tracer.trace(tokens) for tokens in texts]

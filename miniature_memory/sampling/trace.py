@@ -29,7 +29,7 @@ PRINTED_CHARS = 300  # of a stretch
 
 
 class Source(NamedTuple):
-    """A document in which a stretch stands, and what stands around it there."""
+    """A document that contains a stretch, and the text around it there."""
 
     id: str
     title: str
@@ -39,7 +39,7 @@ class Source(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """Tokens that stand word for word in the training text. first and end: the part that no longer stretch covers."""
+    """Tokens that occur word for word in the training text. first and end: the part that no longer stretch covers."""
 
     first: int
     end: int
@@ -73,7 +73,7 @@ class Tracer:
         self.seqs, self.sizes = np.array(documents, np.int64).reshape(-1, 2).T
 
     def trace(self, tokens: list[int]) -> list[Stretch]:
-        """The stretches of these tokens that stand in training documents, longest first."""
+        """The stretches of these tokens that occur in training documents, longest first."""
         shown, runs, is_covered = [], list[list[int]](), np.zeros(len(tokens), bool)
         for first, end in sorted(stretches(self.suffixes, tokens), key=lambda pair: pair[0] - pair[1]):
             rest = first + np.flatnonzero(~is_covered[first:end])
@@ -85,7 +85,7 @@ class Tracer:
                 for part, run, sources in zip(shown, runs, self.find_sources(runs), strict=True)]
 
     def find_sources(self, runs: list[list[int]]) -> list[list[Source]]:
-        """The first documents in which each of these runs of tokens stands."""
+        """The first documents that contain each of these runs of tokens."""
         found: list[list[Source]] = [[] for _ in runs]
         with contextlib.suppress(StageError), Catalog(self.root, read_only=True) as catalog:  # gone, or another release
             for run, places, sources in zip(runs, places_of(self.suffixes, runs), found, strict=True):
@@ -148,12 +148,12 @@ def open_tracer(root: Path) -> Tracer:
 
 
 def covered(traced: list[Stretch]) -> int:
-    """How many tokens stand in training documents."""
+    """How many tokens occur in training documents."""
     return sum(stretch.end - stretch.first for stretch in traced)
 
 
 def share_of(traced: list[Stretch], n_tokens: int, whose: str) -> str:
-    """How much of a text stands in training documents, as a sentence without its full stop."""
+    """How much of a text occurs in training documents, as a sentence without its full stop."""
     return (f"{100 * covered(traced) / n_tokens:.0f} % of {whose} occur in training documents, {DEPTH} or more in a row"
             if traced else f"No {DEPTH} tokens in a row occur in a training document")
 

@@ -103,7 +103,7 @@ class AppendLog:
                 self._appending[path].truncate(self.length(path))
 
     def sync(self) -> None:
-        """Bring what was appended onto the disk, then write its lengths and checksums."""
+        """Sync what was appended to the disk, then write its lengths and checksums."""
         for path, stream in self._appending.items():
             committed, length = self._committed(path) or 0, self.length(path)
             if committed == length:
@@ -190,7 +190,7 @@ class AppendLog:
         self.accept(path, length - 1, 1)
 
     def accept(self, path: str, offset: int, length: int) -> None:
-        """Take these bytes of a file for right as they are now: compute the checksums over them again."""
+        """Accept these bytes of a file as they are now: compute their checksums again."""
         touched = self.db.execute("SELECT * FROM extents WHERE path = ? AND offset < ? AND offset + length > ?",
                                   [path, offset + length, offset]).fetchall()
         for extent in touched:
@@ -198,7 +198,7 @@ class AppendLog:
             self.db.execute("UPDATE extents SET crc32 = ? WHERE path = ? AND offset = ?", [crc, path, extent["offset"]])
 
     def _let_go(self, path: str, length: int) -> None:
-        """Close a file that is another one from now on, or a shorter one."""
+        """Close a file that was replaced or shortened."""
         if path in self._appending:
             self._appending.pop(path).close()
         self.reader.stop()

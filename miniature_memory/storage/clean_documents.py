@@ -77,7 +77,7 @@ def read_at(catalog: Catalog, seq: int) -> dict[str, Any] | None:
 
 
 def generation(catalog: Catalog) -> int:
-    """A number that changes when clean documents go or become others, and not when some are added."""
+    """A number that changes when clean documents are removed or replaced, but not when some are added."""
     return int(catalog.state(GENERATION, 0))
 
 

@@ -32,7 +32,7 @@ def note(db: sqlite3.Connection) -> None:
 
 
 def forget_the_future(db: sqlite3.Connection) -> None:
-    """Make unknown what was noted at times that have not come yet, if any was."""
+    """Forget times that are still in the future, if there are any."""
     row, now = db.execute("SELECT value FROM state WHERE key = ?", [KEY]).fetchone(), time.time()
     ahead_sec = json.loads(row[0]) - now if row else 0.0
     if ahead_sec <= TOLERANCE_SEC:

@@ -1,4 +1,4 @@
-"""Disk: what a root takes, and what is removed where that is too much."""
+"""Disk: how much space a root takes, and what is removed when that is too much."""
 
 import logging
 import os
@@ -92,7 +92,7 @@ def in_words(n_bytes: int) -> str:
 
 
 def keep_within(root: Path, max_gb: float) -> None:
-    """Remove what may go, oldest first, until a root takes `max_gb` at most; 0: nothing. Logs one line if it is more.
+    """Remove what may go, oldest first, until a root takes at most `max_gb`; 0: nothing. Logs one line if any goes.
 
     Removed are models of checkpoints/history but the newest, then WARC files that extract has read to their end but the
     one that scrape appends to. The catalog remembers which: nothing misses them, and no page is fetched again for it.

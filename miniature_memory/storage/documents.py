@@ -40,7 +40,7 @@ def add_url(catalog: Catalog, document_id: str, url: str) -> None:
 
 
 def read(catalog: Catalog, row: sqlite3.Row) -> dict[str, Any]:
-    """A document that validate has passed. Raises StageError if its text is another one by now."""
+    """A document that validate has passed. Raises StageError if its text has changed since."""
     try:
         document: dict[str, Any] = json.loads(catalog.read(row["file"], row["offset"], row["length"]))
         if hashlib.sha256(document["text"].encode()).hexdigest() == document["id"] == row["id"]:
@@ -71,7 +71,7 @@ def valid(catalog: Catalog, step: int = 1) -> Iterator[sqlite3.Row]:
 
 
 def set_validation(catalog: Catalog, seq: int, validation: str, language: str) -> None:
-    """Keep the outcome of validate: 'valid' or the reason for rejection. Within a record() block."""
+    """Store the outcome of validate: 'valid' or the reason for rejection. Within a record() block."""
     catalog.execute("UPDATE documents SET validation = ?, language = ? WHERE seq = ?", [validation, language, seq])
 
 
@@ -112,7 +112,7 @@ def urls_with(catalog: Catalog, part: str, most: int = 2000) -> list[str]:
 
 
 def ids_like(catalog: Catalog, beginning: str, most: int) -> list[str]:
-    """The ids that begin so."""
+    """The ids that begin with this."""
     return [id for (id,) in catalog.execute("SELECT id FROM documents WHERE id >= ? AND id < ? || 'g' LIMIT ?",
                                             [beginning, beginning, most])]
 

@@ -1,4 +1,4 @@
-"""Errors of the database that the disk, another program or damage is to blame for, and not a mistake in our SQL."""
+"""Errors of the database that come from the disk, another program or damage, not from a mistake in our SQL."""
 
 import contextlib
 import errno

@@ -37,7 +37,7 @@ def hash_of(text: str) -> str:
 
 
 def address(url: str) -> Entry:
-    """A web page is the same by http and by https."""
+    """A web page is the same over http and https."""
     return ADDRESS, hash_of(url_key(url).partition("://")[2] if is_of_web(url) else url)
 
 
@@ -95,7 +95,7 @@ def first_run(root: Path) -> str:
 
 
 def counts(catalog: Catalog) -> dict[str, int]:
-    """How many of each kind."""
+    """How many hashes of each kind."""
     return dict(catalog.execute("SELECT kind, count(*) FROM forgotten GROUP BY kind").fetchall())
 
 
@@ -171,7 +171,7 @@ def remove(catalog: Catalog, found: Found, signatures: Iterable[bytes]) -> None:
 
 
 def clear_free_space(catalog: Catalog) -> None:
-    """Let nothing that was deleted be left in the catalog's files."""
+    """Leave nothing of what was deleted in the catalog's files."""
     catalog.execute("VACUUM")
     catalog.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

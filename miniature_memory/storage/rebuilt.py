@@ -35,7 +35,7 @@ def shards(catalog: Catalog, schema: str = "rebuilt") -> list[str]:
 
 
 def is_same(catalog: Catalog, folder: Path) -> bool:
-    """Is the rebuilt clean set what the old one is, to the byte?"""
+    """Does the rebuilt clean set equal the old one, to the byte?"""
     # A row may have been set aside whose bytes are still there, so rows are counted, too.
     old, new = (catalog.value(f"SELECT count(*) FROM {schema}.clean_documents") for schema in ("main", "rebuilt"))
     return (old == new and shards(catalog) == shards(catalog, "main")
@@ -43,7 +43,7 @@ def is_same(catalog: Catalog, folder: Path) -> bool:
 
 
 def take_documents(catalog: Catalog) -> None:
-    """The rebuilt clean documents for the old ones, which pass on their splits, within a record() block."""
+    """Replace the old clean documents by the rebuilt ones, which keep their splits, within a record() block."""
     catalog.execute("CREATE TEMP TABLE split_of_id AS SELECT id, split FROM clean_documents")
     catalog.execute("CREATE UNIQUE INDEX temp.split_of_id_id ON split_of_id (id)")
     catalog.execute("DELETE FROM clean_documents")
@@ -58,7 +58,7 @@ def take_documents(catalog: Catalog) -> None:
 
 
 def take_what_was_learned(catalog: Catalog) -> None:
-    """The rebuilt duplicate keys, site lines and topic for the old ones, within a record() block."""
+    """Replace the old duplicate keys, site lines and topic by the rebuilt ones, within a record() block."""
     for table in ("duplicate_keys", "site_lines"):
         catalog.execute(f"DELETE FROM {table}")
         catalog.execute(f"INSERT INTO {table} SELECT * FROM rebuilt.{table}")
@@ -70,6 +70,6 @@ def take_what_was_learned(catalog: Catalog) -> None:
 
 
 def take_validations(catalog: Catalog) -> None:
-    """The validations and languages of today for those of the past, within a record() block."""
+    """Replace the old validations and languages by the new ones, within a record() block."""
     catalog.execute("UPDATE documents SET validation = new.validation, language = new.language "
                     "FROM rebuilt.documents AS new WHERE new.seq = documents.seq")

@@ -21,7 +21,7 @@ class Place(NamedTuple):
 
 
 class RecordReader:
-    """Reads records of one root, for the most part one behind the other."""
+    """Reads records of one root, mostly one after the other."""
 
     def __init__(self, root: Path, db: sqlite3.Connection) -> None:
         self.root, self.db = root, db
@@ -68,7 +68,7 @@ class RecordReader:
         return StageError(found, "the bytes that were committed.", damage_fix(self.root))
 
     def stop(self) -> None:
-        """Close the file: it is another one from now on."""
+        """Close the file: it was replaced."""
         if self._reading:
             self._reading[1].close()
         self._reading, self._verified = None, ("", 0, 0)

@@ -185,7 +185,7 @@ def open_database(path: Path, read_only: bool) -> sqlite3.Connection:
 
 
 def migrate(db: sqlite3.Connection, version: int) -> None:
-    """Make the newest catalog of one of `version`, or nothing at all if its tables are not those of that version."""
+    """Migrate a catalog of `version` to the newest, or change nothing if its tables are not those of that version."""
     try:
         db.executescript(f"BEGIN; {STEPS[version]} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
     except sqlite3.Error:

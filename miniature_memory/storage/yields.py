@@ -16,7 +16,7 @@ _ADD = ("ON CONFLICT DO UPDATE SET visits = visits + excluded.visits, kept = kep
 
 
 class Gain(NamedTuple):
-    """What some visits gave."""
+    """What some visits yielded."""
 
     visits: int
     kept: int  # documents
@@ -81,12 +81,12 @@ def by_host(catalog: Catalog, rates: dict[tuple[str, int], float]) -> sqlite3.Cu
 
 
 def give_most(catalog: Catalog, most: int) -> list[HostGain]:
-    """The hosts that gave most."""
+    """The hosts that yielded most."""
     return _of_hosts(catalog, "gain > 0 ORDER BY gain DESC, host LIMIT ?", most)
 
 
 def only_cost(catalog: Catalog, most: int) -> list[HostGain]:
-    """The hosts that gave nothing in many visits, those with most visits first."""
+    """The hosts that yielded nothing in many visits, those with most visits first."""
     return _of_hosts(catalog, f"{ONLY_COSTS} ORDER BY n DESC, host LIMIT ?", most)
 
 

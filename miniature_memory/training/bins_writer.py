@@ -107,7 +107,7 @@ def bytes_by_split(batch: Encoded, moved: dict[int, str]) -> dict[str, bytes]:
 
 
 class Held(NamedTuple):
-    """How much is in both bins together."""
+    """What both bins hold together."""
 
     documents: int
     text_bytes: int

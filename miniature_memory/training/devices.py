@@ -1,4 +1,4 @@
-"""Devices: whether the one that a setting names is there, found out without torch in this process."""
+"""Devices: whether the one that a setting names exists, checked without torch in this process."""
 
 import subprocess
 import sys

@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 class Dismissed(Exception):
-    """Rank 0 has ended, and so should those who follow."""
+    """Rank 0 has ended, and so should its followers."""
 
 
 def rank_and_size() -> tuple[int, int]:
@@ -84,7 +84,7 @@ def joined(config: TrainConfig, bins: Bins) -> "Iterator[Alone]":
 
 
 class Alone:
-    """One process: leads, and nobody follows."""
+    """One process: it leads, and nobody follows."""
 
     rank, size = 0, 1
 

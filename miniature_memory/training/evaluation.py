@@ -110,7 +110,7 @@ def val_batches(n_tokens: int, block_size: int, batch_size: int,
 
 
 def figure(entry: dict[str, Any]) -> float:
-    """What releases are compared by: bits per byte, or the loss where there are none."""
+    """The score by which releases are compared: bits per byte, or the loss if there are none."""
     return float(entry["val_loss"] if entry["val_bpb"] is None else entry["val_bpb"])
 
 

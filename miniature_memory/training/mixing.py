@@ -116,7 +116,7 @@ def release_tokens(val_tokens: int, has_counts: bool, max_minutes: float) -> flo
 
 
 def shuffled(n: int, random: np.random.Generator) -> Iterator[int]:
-    """0 to n - 1, each once in random order, and again, without end."""
+    """0 to n - 1, each once in random order, over and over."""
     while True:
         yield from random.permutation(n).tolist()
 

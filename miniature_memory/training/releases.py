@@ -1,4 +1,4 @@
-"""Releases: which one is kept, and when more training is of no use."""
+"""Releases: which one is kept, and when more training is useless."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ def load_release(root: Path, bins: Bins) -> State | None:
 
 
 def stop_reason(trainer: Trainer, release: State) -> str:
-    """Why more training would be of no use; empty if there is no such reason."""
+    """Why more training would be useless; empty if it would not be."""
     config, position, history = trainer.config, trainer.batches.position, release["history"]
     if trainer.is_fresh or history[-1].get("from_iter", history[-1]["iter_num"]) < trainer.iter_num:
         return ""  # no release was made from this checkpoint yet

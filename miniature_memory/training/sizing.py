@@ -1,4 +1,4 @@
-"""Sizing: which device, which type and which size of model."""
+"""Sizing: which device, dtype and size of model."""
 
 import dataclasses
 import logging

@@ -145,7 +145,7 @@ class Trainer:
         self.iter_num = state["iter_num"]
 
     def save(self) -> None:
-        """Write ckpt.pt, and ckpt.json for people."""
+        """Write ckpt.pt, and ckpt.json, which people can read."""
         began, folder = self.budget.clock(), self.root / "checkpoints"
         with uninterrupted():
             state = self.state()
@@ -212,7 +212,7 @@ class Trainer:
         return self.model.loss(idx, targets, generator)
 
     def roll_back(self, loss: float, norm: float) -> None:
-        """Restore model and optimizer from the last checkpoint and continue after the batch that spoiled them."""
+        """Restore model and optimizer from the last checkpoint and continue after the batch that broke them."""
         state = self.team.receive() if self.team.rank else load_checkpoint(self.root, self.bins)
         self.rollbacks += 1
         if state is None or state["tokenizer_hash"] != self.bins.tokenizer_hash or self.rollbacks > MAX_ROLLBACKS:

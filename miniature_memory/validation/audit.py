@@ -1,4 +1,4 @@
-"""Audit: does the dataset still hold what was written? And what is to be done where it does not.
+"""Audit: does the dataset still hold what was written, and if not, what can be done?
 
 1. Each file has its committed length, and each of its extents its CRC-32. What older versions wrote has none.
 2. Each document is what its row says: the id of a raw one is the SHA-256 of its text. Pages are unpacked and verified

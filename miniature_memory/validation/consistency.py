@@ -111,7 +111,7 @@ def checkpoints(root: Path) -> Iterator[Problem]:
 
 
 def index(catalog: Catalog) -> Iterator[Problem]:
-    """The full-text index, which is derived: what is wrong with it is mended by making it again."""
+    """The full-text index, which is derived: what is wrong with it is fixed by rebuilding it."""
     if fault := full_text.damage(catalog.root):
         yield Problem(f"{full_text.INDEX} is damaged ({fault}).",
                       f"run {full_text.index_command(catalog.root)}, which rebuilds it; so does "

@@ -1,4 +1,4 @@
-"""Documents: what one raw document must be to be kept: whole, of a sane length, in a wanted language. Pure.
+"""Documents: what a raw document must be to be kept: intact, of a sane length, in a wanted language. Pure.
 
 One JSON line: {"id": SHA-256 of the text, "text": ..., "metadata": {...}}. A line may come from anywhere, so nothing in
 it is trusted, and what is reported of it is bounded.

@@ -21,7 +21,7 @@ BINS = ("data/train.bin", "data/val.bin")
 
 
 class Problem(NamedTuple):
-    """Something in the dataset that is not as it should be, in sentences."""
+    """Something in the dataset that is wrong, in sentences."""
 
     found: str  # what and where
     fix: str
@@ -41,7 +41,7 @@ def prepare_command(root: Path) -> str:
 
 
 def set_aside(catalog: Catalog, path: str, offset: int, end: int, rows: Rows | None = None) -> None:
-    """Copy bytes of a file, let the catalog pass over `rows`, and accept the bytes as they are."""
+    """Copy bytes of a file, let the catalog skip `rows`, and accept the bytes as they are."""
     copy_aside(catalog, path, offset, end - offset)
     with catalog.record():
         if rows:

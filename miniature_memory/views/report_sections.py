@@ -174,7 +174,7 @@ def samples(found: list[Sample], runs: Sequence[Run]) -> str:
 
 
 def copied(found: Copied) -> str:
-    """How much of the newest samples stands word for word in training documents, and in which."""
+    """How much of the newest samples occurs word for word in training documents, and in which."""
     names = "; ".join(clean(f"{title} ({host})" if title and host else title or host or "a local file", 120)
                       for title, host in ((title, hostname(url)) for title, url in found.sources))  # no local paths
     longest = f"; the longest has {found.longest:,.0f}. Sources: {names}" if names else ""
