@@ -33,8 +33,8 @@ MOST_FIELDS = 8  # of a query string
 MOST_PASSAGE_CHARS = 5_000
 MOST_TEXT_CHARS = 1_000_000  # of a document on its page; guess: what a phone still scrolls
 HOW = ('<p class="soft">A document must have all words, in capital or small letters, with or without accents. '
-       '<code>"wild yeast"</code> finds a phrase, <code>ferment*</code> every word that begins so, and '
-       '<code>title: bread</code> looks at titles only. <code>OR</code> and <code>NOT</code> combine words.</p>')
+       '<code>"wild yeast"</code> finds a phrase, <code>ferment*</code> every word that begins with this, and '
+       '<code>title: bread</code> searches titles only. <code>OR</code> and <code>NOT</code> combine words.</p>')
 FACTS = {"author": "Author", "published": "Published", "fetched_at": "Fetched", "license": "License",
          "source": "Source", "language": "Language"}
 
@@ -86,7 +86,7 @@ def _result_page(root: Path, query: str) -> Page:
         if not query.strip():
             with Catalog(root, read_only=True) as catalog:
                 n = clean_documents.count(catalog)
-            return Page(heading, f"<p>{counted(n, 'document')} to search in.</p>{HOW}")
+            return Page(heading, f"<p>{counted(n, 'document')} to search.</p>{HOW}")
         found = search(root, query)
     except ConfigError as error:
         return Page(heading, _note(str(error)), status=400)

@@ -52,7 +52,7 @@ before you publish it or what you make of it.
 ## How it was made
 
 Pages were searched for and fetched politely, respecting robots.txt, or read from local files. Their main text was
-extracted, validated (whole, in a wanted language) and cleaned: boilerplate was removed, low quality was rejected by
+extracted, validated (intact, in a wanted language) and cleaned: boilerplate was removed, low quality was rejected by
 rules after Gopher, C4 and FineWeb, and of near-duplicates (MinHash) the first was kept.
 
 {masking}

@@ -1,6 +1,6 @@
 """llama.cpp: a student as GGUF, for llama.cpp and what is built on it, and a Modelfile for Ollama.
 
-llama.cpp turns neighboring channels of queries and keys, as model.py does, and cuts text into words by one of the
+llama.cpp turns neighboring channels of queries and keys, as model.py does, and splits text into words by one of the
 patterns that it knows. That of Llama 3 differs from ours in numbers (three digits instead of two) and marks. It also
 begins each text with the token of a document's beginning, as sample.py does.
 """
@@ -82,7 +82,7 @@ def encoding(tokenizer: Tokenizer) -> tiktoken.Encoding:
 
 
 def compare_words(tokenizer: Tokenizer, ids: np.ndarray) -> str:
-    """How llama.cpp cuts the documents in `ids` into tokens, compared with us; in words."""
+    """How llama.cpp tokenizes the documents in `ids`, compared with us; in words."""
     theirs = encoding(tokenizer)
     sizes, n_texts, n_differing, n_tokens = tokenizer.token_bytes(), 0, 0, 0
     for document in np.split(ids, np.flatnonzero(ids == tokenizer.eot_token) + 1):
@@ -93,6 +93,6 @@ def compare_words(tokenizer: Tokenizer, ids: np.ndarray) -> str:
         n = len(np.setxor1d(np.cumsum(sizes[document]), np.cumsum(sizes[cut])))  # ends that the other lacks
         n_texts, n_differing, n_tokens = n_texts + 1, n_differing + int(n > 0), n_tokens + n
     if not n_differing:
-        return f"llama.cpp cuts {counted(n_texts, 'validation text')} as miniature-memory does"
-    return (f"llama.cpp cuts {n_differing:,} of {counted(n_texts, 'validation text')} differently, at "
+        return f"llama.cpp tokenizes {counted(n_texts, 'validation text')} as miniature-memory does"
+    return (f"llama.cpp tokenizes {n_differing:,} of {counted(n_texts, 'validation text')} differently, at "
             f"{n_tokens / max(1, len(ids)):.1%} of the tokens")

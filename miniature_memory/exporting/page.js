@@ -59,7 +59,7 @@ let model
 
 function readModel() {
   const text = $("weights")?.textContent ?? ""
-  if (text.length !== facts.weights) throw new Error("This file is not complete. Copy it, or have it sent, once more.")
+  if (text.length !== facts.weights) throw new Error("This file is incomplete. Copy it again, or ask for it again.")
   const bytes = new Uint8Array(3 * text.length / 4 - (text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0))
   for (let at = 0, to = 0; at < text.length; at += CHUNK) {
     const part = atob(text.slice(at, at + CHUNK))

@@ -19,9 +19,9 @@ last {block_size} tokens.
 | this student, taught for {minutes:g} min | {bpb} |
 | the full model, which taught it | {full_bpb} |
 
-The full model runs in miniature-memory alone: it has embeddings of n-grams, looks for what followed earlier where the
-same tokens stood, and counts. The student has the stock architecture of Arcee's AFM, {n_layer} layers of {n_embd}. It
-learned half from the text and half from what the full model's network expects in it.
+The full model runs in miniature-memory only: it has n-gram embeddings, looks up what followed where the same tokens
+occurred earlier, and is mixed with counts of the text. The student has the stock architecture of Arcee's AFM, {n_layer}
+layers of {n_embd}. It learned half from the text and half from the predictions of the full model's network.
 
 ## Use
 
@@ -72,7 +72,7 @@ class Facts:
     minutes: float
     bpb: float | None
     full_bpb: float | None
-    words: str  # how llama.cpp cuts text into words; "": it cannot
+    words: str  # how llama.cpp tokenizes; "": it cannot
 
     def describe(self) -> str:
         return (f"{self.shape.n_layer} layers of {self.shape.n_embd}, {_figure(self.bpb)} bits per byte after "

@@ -92,7 +92,7 @@ def in_words(n_bytes: int) -> str:
 
 
 def keep_within(root: Path, max_gb: float) -> None:
-    """Remove what may go, oldest first, until a root takes at most `max_gb`; 0: nothing. Logs one line if any goes.
+    """Remove what may go, oldest first, until a root takes at most `max_gb`; 0: nothing. Logs one line if it took more.
 
     Removed are models of checkpoints/history but the newest, then WARC files that extract has read to their end but the
     one that scrape appends to. The catalog remembers which: nothing misses them, and no page is fetched again for it.

@@ -130,7 +130,7 @@ def test_the_folder_has_weights_configuration_tokenizer_and_a_card(root: Path, t
 def test_the_card_counts_hosts_and_licenses() -> None:
     texts = card.Facts("bread | baking", is_masked=True)
     texts.add("train", {"text": "Dough.", "host": "example.org", "language": "en", "license": "CC BY 4.0"})
-    said = student_card(Facts(texts, STOCK, 1000, 5.0, 2.0, 1.5, "it cuts all texts alike"))
+    said = student_card(Facts(texts, STOCK, 1000, 5.0, 2.0, 1.5, "it tokenizes all texts alike"))
     assert "| example.org | 1 |" in said and "| CC BY 4.0 | 1 |" in said and 'language: ["en"]' in said
     assert "# bread baking: a student" in said and "ollama create" in said
 
@@ -155,9 +155,9 @@ def test_gguf_holds_the_weights_and_the_tokenizer(tokenizer: Tokenizer, tmp_path
 def test_where_llama_cpp_ends_words_elsewhere_is_counted(tokenizer: Tokenizer) -> None:
     texts = ["The captain did not.", "In 84.\n\n", "In 1984."]
     ids = np.concatenate([tokenizer.encode_document(text) for text in texts])
-    assert compare_words(tokenizer, ids).startswith("llama.cpp cuts 1 of 3 validation texts differently")
+    assert compare_words(tokenizer, ids).startswith("llama.cpp tokenizes 1 of 3 validation texts differently")
     ids = tokenizer.encode_document(texts[0])
-    assert compare_words(tokenizer, ids) == "llama.cpp cuts 1 validation text as miniature-memory does"
+    assert compare_words(tokenizer, ids) == "llama.cpp tokenizes 1 validation text as miniature-memory does"
 
 
 # --- what a person gets wrong ----------------------------------------------------------------------
