@@ -1,8 +1,8 @@
 """Handover: the addresses that this shard has found and other shards crawl, in a file that people carry there.
 
-Results of searches and lists lead to hosts of all shards, and so do redirects. What belongs to another shard is kept
-in the catalog, never due, and written to data/handover.jsonl: one JSON object per line, the oldest first. Each shard
-may take the files of all others, again and again: it skips what it knows, and what is not its own.
+Search results, feeds, sitemaps and redirects lead to hosts of all shards. What belongs to another shard is kept in the
+catalog, never due, and written to data/handover.jsonl: one JSON object per line, the oldest first. Each shard may take
+the files of all others, any number of times: it skips what it knows, and what is not its own.
 """
 
 import json

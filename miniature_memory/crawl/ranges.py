@@ -1,8 +1,8 @@
 """Ranges: a long file on the web, such as a WARC file of Common Crawl, read as a stream.
 
-It is asked for in parts, one after the other (RFC 9110, section 14): a reader that is slower than the network holds no
-connection open, memory stays flat, and what breaks off is asked for again from where it broke off. Each request goes
-through web.py, obeys robots.txt, and waits for its host's turn.
+It is requested in parts, one after the other (RFC 9110, section 14): a reader that is slower than the network holds no
+connection open, memory stays flat, and an interrupted part is requested again from where it broke off. Each request
+goes through web.py, obeys robots.txt, and waits for its host's turn.
 """
 
 import io

@@ -1,7 +1,8 @@
 """Web: every HTTP request of the project goes through here, those of provider libraries included.
 
 A request is sent only to a checked address (guard.py). It has a deadline, a limit on the bytes received and on the
-bytes unpacked, and its content type is checked before the body is read. Nothing is sent under any name but our own.
+bytes unpacked, and its content type is checked before the body is read. The user agent is our own, but for the one that
+googlesearch-python sets.
 """
 
 import contextlib

@@ -1,16 +1,16 @@
-"""Yields: how much that clean keeps a visit to a URL is likely to give, and so which URLs are visited next.
+"""Yields: how many kept documents a visit to a URL is likely to give, and so which URLs are visited next.
 
-A focused crawler visits the most promising URLs first (Chakrabarti, van den Berg and Dom, Focused Crawling, 1999). What
-promises something is what Shark-Search (Hersovici et al., 1998) goes by: the topic's words in a link's text and
-address, and the page in which it stands. What a promise is worth is not assumed but counted, and so is what each host
-gives beyond its promises:
+A focused crawler visits the most promising URLs first (Chakrabarti, van den Berg and Dom, Focused Crawling, 1999). The
+promise of a URL is that of Shark-Search (Hersovici et al., 1998): the topic's words in the link's text and address, and
+in the page that links there. What a promise is worth is not assumed but counted, and so is what each host gives beyond
+its promises:
 
     documents that a visit is likely to give = rate(source, promise) x factor(host)
 
-A factor is what a host gave over what the rates let expect of its visits, shrunk to 1 by a gamma prior worth a few
-visits, as maps of rare diseases are (Clayton and Kaldor, Biometrics 43, 1987): one visit in vain condemns no host. The
-rates are shrunk likewise. A tenth of the visits go to hosts that nobody knows yet, drawn uniformly (epsilon-greedy;
-Sutton and Barto, Reinforcement Learning, 2.2), and a host gets more visits only as fast as it becomes known.
+A factor is what a host gave, divided by what the rates predict for its visits, and shrunk to 1 by a gamma prior worth a
+few visits, as maps of rare diseases are (Clayton and Kaldor, Biometrics 43, 1987): one visit in vain condemns no host.
+The rates are shrunk likewise. A tenth of the visits go to unknown hosts, drawn uniformly (epsilon-greedy; Sutton and
+Barto, Reinforcement Learning, 2.2), and a host gets more visits only as fast as it becomes known.
 """
 
 import random

@@ -1,7 +1,7 @@
 """What is in a bundle: its files by name, the manifest that comes first, and the stream that all of it is in.
 
 A bundle is a tar archive, compressed as the name of its file says. Its first member is manifest.json; the files of the
-root follow in the order of the manifest, and nothing else. What can be made again is not among them: data/report.html,
+root follow in the order of the manifest, and nothing else. What can be rebuilt is not among them: data/report.html,
 data/meta.pkl, logs; nor are keys of search engines, which stay on their machine.
 """
 

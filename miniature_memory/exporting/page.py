@@ -1,7 +1,7 @@
 """Page: the model in one HTML file, which generates text in any browser, offline.
 
 Reads   checkpoints/release.pt (ckpt.pt while there is no release yet), data/tokenizer/, data/catalog.sqlite3, config/
-Writes  the file that it is told, as a whole or not at all
+Writes  the named file, whole or not at all
 
 page.html, page.css and page.js are filled in: what the page says, the tokenizer, and the weights in float16. The counts
 of the training text stay behind because their array is too large. The page allows itself its own script and style and

@@ -1,7 +1,7 @@
 """Teaching: a model of a stock architecture learns from the text and from the release (distillation, arXiv 1503.02531).
 
-The teacher is the release's network alone: its counts have the training text itself among what they count, so that what
-they expect there is the text once more.
+The teacher is the release's network alone: its counts contain the training text itself, so on that text they would
+only repeat it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Licenses: the license that a page names for its text. Never guessed: from a "©" follows nothing.
+"""Licenses: the license that a page names for its text. Never guessed: a "©" proves nothing.
 
 A page names it in one of several ways, the plainest first (WAYS). If one way gives several licenses, as in a gallery or
 an article on licensing, the footer decides, else the page names none: which one is the text's would be a guess.

@@ -1,4 +1,4 @@
-"""Marks: what stands within a text and is not of it: glosses, marks of notes, links to edit, permalinks, hidden fields.
+"""Marks: what is inside a text but not part of it: glosses, note marks, edit links, permalinks, hidden fields.
 
 A mark is known by what it is: a short sign that links to a place on the same page, or that stands in brackets above the
 line or next to a heading. [1] in a sentence or in code is text.

@@ -1,4 +1,4 @@
-"""Mathematics: formulas to text: as the TeX that the page has of them, or else as symbols in a line.
+"""Mathematics: formulas as text: the TeX on the page, or else symbols in a line.
 
 Pages carry a formula several times: as MathML, as TeX in an annotation, an attribute or a script, as an image, and as
 the glyphs that KaTeX and MathJax draw. One of them is kept, in the order above.

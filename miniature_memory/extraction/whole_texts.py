@@ -1,4 +1,4 @@
-"""Whole texts: what the classifier's choice, block by block, leaves half.
+"""Whole texts: completes the classifier's choice, which is made block by block.
 
 A kept table gets its header, what stands between two kept blocks is kept, hidden fields of structured data go.
 """

@@ -1,7 +1,7 @@
 """Forget: documents and addresses leave everything that is used, all at once or not at all.
 
 One transaction keeps their hashes, deletes their rows, and swaps in clean shards without them; bins and whatever else
-holds their text goes with it. Prepare then makes the bins again from what is left, in the same split. The bytes in raw
+holds their text goes with it. Prepare then rebuilds the bins from what is left, in the same split. The bytes in raw
 and pages stay where they are until purge.py, but no row names them any more, so that no stage can read them.
 """
 

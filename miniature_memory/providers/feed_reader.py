@@ -1,8 +1,8 @@
 """Feeds and sitemaps as people publish them: which pages they name.
 
 RSS 0.9 to 2.0, RDF, Atom and JSON Feed; sitemaps and indexes of sitemaps (sitemaps.org/protocol.html), as XML or as
-lines of text. What a file is, its content says, and as much of it is read as can be. An address is taken as it stands
-or not at all: not if it is not closed, has a tag in its midst, or needs an entity that is not HTML's.
+lines of text. The content decides what a file is, and as much of it is read as possible. An address is taken exactly as
+written or not at all: not if it is not closed, contains a tag, or needs an entity that is not HTML's.
 """
 
 import contextlib

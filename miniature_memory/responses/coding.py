@@ -1,4 +1,4 @@
-"""Coding: unpacks what came over the wire, whatever its Content-Encoding header says of it. Pure.
+"""Coding: unpacks what came over the wire, whatever its Content-Encoding header says. Pure.
 
 Nothing is unpacked beyond a limit, so that a bomb of a few kilobytes takes no more memory than an honest page.
 """

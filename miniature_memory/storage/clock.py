@@ -1,5 +1,5 @@
-"""Clock: a system's clock may be ahead, and is set back some day. What was noted meanwhile has times from the future,
-and a time from the future is a time unknown: pages, robots.txt and queries are due again, and no back-off lasts.
+"""Clock: a system's clock may be ahead until it is set right. What was noted meanwhile has times in the future, which
+count as unknown: pages, robots.txt and queries are due again, and no back-off lasts.
 
 All SQL here is that of the catalog that is being opened or committed.
 """

@@ -3,10 +3,10 @@
     data/index.sqlite3    texts      text and title of each document; its rowid is the seq of clean_documents
                           progress   one row: the last document that is indexed, and the generation of the clean set
 
-The table is contentless (https://sqlite.org/fts5.html, 4.4.1): it holds no text. Where a document is, clean_documents
-says, and its text is read again from there. Rows are only ever added, together with the progress in one transaction, so
-a kill at any moment leaves an index that the next call continues. If the clean set was rebuilt or repaired, or the
-index is damaged, it is removed and made again: everything in it is derived.
+The table is contentless (https://sqlite.org/fts5.html, 4.4.1): it holds no text. clean_documents says where a document
+is, and its text is read from there. Rows are only ever added, together with the progress in one transaction, so a kill
+at any moment leaves an index that the next call continues. If the clean set was rebuilt or repaired, or the index is
+damaged, it is removed and rebuilt: everything in it is derived.
 
 Words are compared without case and diacritics. Scripts without spaces (Chinese, Japanese, Thai) are indexed by their
 characters, and a word in them is searched as a phrase: 0.69 of the size of Chinese text, where overlapping pairs take

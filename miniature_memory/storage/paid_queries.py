@@ -2,7 +2,7 @@
 
 They are counted in a small database in the user's own folder for state, and in no root's catalog. Each query is
 committed before its request is sent, so that the limit holds through kills, power cuts and several runs at once; one
-that was counted and never sent stays counted. A clock that has gone back begins no earlier month: the last one goes on.
+that was counted and never sent stays counted. Setting the clock back does not begin an earlier month again.
 """
 
 import contextlib

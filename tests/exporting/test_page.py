@@ -391,7 +391,7 @@ def test_what_the_page_cannot_do_is_said(trained: Path, tmp_path: Path, chromium
     whole = (tmp_path / "page.html").read_bytes()
     (tmp_path / "half.html").write_bytes(whole[:len(whole) - 5000])
     with chromium.open(tmp_path / "half.html") as view:
-        view.page.get_by_text("This file is not complete.").wait_for()
+        view.page.get_by_text("This file is incomplete.").wait_for()
         assert view.page.get_by_role("button", name="Continue").is_disabled() and not view.accessibility_faults()
     with chromium.open(tmp_path / "page.html", javascript=False) as view:
         assert view.page.locator("noscript").inner_text() == "This page needs JavaScript."
