@@ -128,7 +128,8 @@ def test_a_file_in_the_place_of_a_folder_is_moved_aside(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "found", "fix"), [
-    (errno.ENOSPC, "There is no space left for {}.", "make room"), (errno.EFBIG, "{} has reached the largest size", "ulimit -f"),
+    (errno.ENOSPC, "There is no space left for {}.", "make room"),
+    (errno.EFBIG, "{} has reached the largest size", "ulimit -f"),
     (errno.EIO, "{} cannot be read or written", "check the disk")])
 def test_an_error_of_writing_names_its_file(root: Path, number: int, found: str, fix: str) -> None:
     with pytest.raises(OSError) as error, naming(root / "file"):
