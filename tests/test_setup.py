@@ -102,10 +102,11 @@ def test_a_file_of_another_hash_is_refused(project: Path) -> None:
 def test_it_is_quick_the_second_time_and_completes_what_is_missing(project: Path) -> None:
     assert shell(project, "./setup.sh").returncode == 0
     assert shell(project, "./setup.sh").stdout.startswith("Ready. ")
-    for missing, step in (("cuda-13.0", "Installing torch==2.13.0 "), ("idna-3.20", "Installing all packages but torch")):
+    for missing, step in (("cuda-13.0", "Installing torch==2.13.0 "), ("idna-3.20", "Installing all packages but ")):
         shutil.rmtree(next(project.glob(f".venv/lib/*/site-packages/{missing}.dist-info")))
         done = shell(project, "./setup.sh")
-        assert done.stdout.startswith(step) and done.stdout.count(" ... ") == 1 and missing in installed(project / ".venv"), done.stderr
+        assert done.stdout.startswith(step) and done.stdout.count(" ... ") == 1, done.stderr
+        assert missing in installed(project / ".venv")
     (project / ".venv/.setup-unfinished").touch()
     assert shell(project, "./setup.sh").stdout.startswith("Creating .venv ")
 
