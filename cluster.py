@@ -30,7 +30,7 @@ from miniature_memory.core.config import read_tables
 from miniature_memory.core.errors import EXIT_DONE, StageError
 from miniature_memory.core.log import print_messages
 from miniature_memory.core.paths import make_folder
-from miniature_memory.core.process import catch_signals
+from miniature_memory.core.process import catch_signals, file_lock
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import strip_control
 from miniature_memory.storage.files import QUERIES, read_list
@@ -50,11 +50,12 @@ def run(args: argparse.Namespace) -> list[StageStats]:
     sources = list(list_sources(args.inputs))
     if not sources:
         raise StageError(f"{' '.join(args.inputs)} holds no file.", "at least one file.", "name other inputs.")
-    make_folder(args.out / "work")
+    work = make_folder(args.out / "work")
     workers = args.workers or (os.cpu_count() or 1 if args.executor == "local" else jobs.MOST_TASKS)
     queries = read_list(args.root / QUERIES) if settings["clean"]["min_topic_fit"] else []
-    job = jobs.begin(jobs.plan(args.out, sources, workers, settings, queries))
-    return driver.run(job, args.executor, args.workers, dict(args.sbatch))
+    with file_lock(work / "lock", args.out):
+        job = jobs.begin(jobs.plan(args.out, sources, workers, settings, queries))
+        return driver.run(job, args.executor, args.workers, dict(args.sbatch))
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -70,6 +71,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse(argv)
     if args.workers < 0:
         parser.error(f"argument --workers: {args.workers}; expected 0 or more")
+    if args.sbatch and args.executor != "slurm":
+        parser.error("--sbatch needs --executor slurm")
+    out = Path(os.path.realpath(args.out))
+    if above := [folder for folder in args.inputs if out.is_relative_to(os.path.realpath(folder))]:
+        parser.error(f"argument --out: {args.out} is in {above[0]}, of which all is read; expected a folder elsewhere")
     return args
 
 

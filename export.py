@@ -50,6 +50,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         value = getattr(args, option.strip("-").replace("-", "_"))
         if value not in (None, False) and option not in form.options:
             parser.error(f"argument {option}: not allowed with {args.form}")
+    if (args.config or args.overrides) and not form.reads_settings:
+        parser.error(f"--config and --set: not allowed with {args.form}, which reads no settings")
     if args.topic is not None and not form.begins_topic:
         topic_folders.must_be_known(args.root.parents[1], args.topic)
     return args

@@ -12,7 +12,7 @@ Worker processes do the work, so that a page that kills its process does not har
 
 from __future__ import annotations
 
-from miniature_memory.core.interpreter import use_own_python
+from miniature_memory.core.interpreter import setup_command, use_own_python
 
 if __name__ == "__main__":
     use_own_python()
@@ -139,7 +139,7 @@ def print_page(config: ExtractConfig, root: Path, value: str) -> str:
     extracted = extract_job(_only(value), replace(config, respect_noai=False))  # to look at a page is not to use it
     if not extracted.text:
         raise StageError(f"{value} has no text ({extracted.reason.replace('_', ' ')}).", "a page or a text.",
-                         f"./setup.sh --with {NEEDS[extracted.reason].extra}" if extracted.reason in NEEDS else
+                         f"{setup_command()} --with {NEEDS[extracted.reason].extra}" if extracted.reason in NEEDS else
                          "look at its blocks: " + command("extract.py", root, f"--explain {shlex.quote(value)}"))
     return extracted.text
 

@@ -53,7 +53,8 @@ def run(config: SearchConfig, root: Path, handover: Sequence[Path] = ()) -> Stag
         if not (handover or queries or seeds or counts.has_collected(catalog)):
             raise nothing_to_search_for(root)
         discovery = Discovery(config, catalog, stats)
-        seeds += discovery.take_over(read_handover(handover))
+        handed_over, known = discovery.take_over(read_handover(handover)), {seed.url for seed in seeds}
+        seeds += [seed for seed in handed_over if seed.url not in known]
         ask_in_order(discovery, queries, seeds)
         write_handover(catalog)
         stats.facts["providers"] = {name: discovery.outcome(name) for name in config.providers}

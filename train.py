@@ -36,6 +36,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy, whose produc
 import torch
 
 from miniature_memory.core.errors import Stopped
+from miniature_memory.core.paths import shown
 from miniature_memory.core.stage import StageStats, stage_main
 from miniature_memory.core.text import counted, rounded
 from miniature_memory.training.bins import open_bins
@@ -74,7 +75,7 @@ def train(config: TrainConfig, root: Path, started: float, on_iteration: Callabl
 def lead(trainer: Trainer, config: TrainConfig) -> StageStats:
     """What one process does alone: decide, save, evaluate and release."""
     rename_history(trainer.root)
-    log_model(trainer, config)
+    log_model(trainer)
     released = load_release(trainer.root, trainer.bins)
     if released and (reason := stop_reason(trainer, released)):
         logger.info("training skipped: %s", reason)
@@ -87,16 +88,17 @@ def lead(trainer: Trainer, config: TrainConfig) -> StageStats:
     return make_stats(trainer, make_release(trainer))
 
 
-def log_model(trainer: Trainer, config: TrainConfig) -> None:
+def log_model(trainer: Trainer) -> None:
     shape, n_processes = trainer.model.config, trainer.team.size
     threads = counted(torch.get_num_threads(), "thread")
     if n_processes > 1:
         threads += f" in each of {n_processes} processes"
     start = (f"continues from iteration {trainer.iter_num:,}, where the learning rate began to fall"
-             if trainer.iter_num else "starts at iteration 0")
+             if trainer.iter_num else f"starts from the model in {shown(Path(trainer.init_from))}"
+             if trainer.init_from else "starts at iteration 0")
     logger.info("the model has %d layer%s of %d%s, %.1f M parameters (%.1f M of them a table of n-grams); it trains in "
                 "%s on %s (%s), takes about %d MB and %s", shape.n_layer, "s" * (shape.n_layer != 1),
-                shape.n_embd, " (sized to the time budget)" if trainer.is_fresh and config.size == "auto" else "",
+                shape.n_embd, " (sized to the time budget)" if trainer.is_sized else "",
                 trainer.model.num_parameters() / 1e6, shape.table_rows * shape.n_embd / 1e6,
                 str(trainer.dtype).removeprefix("torch."), trainer.device, threads, trainer.memory_mb, start)
 

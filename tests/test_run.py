@@ -42,7 +42,7 @@ def last_run(root: Path) -> dict[str, Any]:
     (["README.md"], 2, "Did you mean --texts README.md?"), (["--texts", "."], 2, "this folder has no files"),
     (["--set", "train.max_minuts=1"], 2, "Did you mean max_minutes"),
     (["--set", "train.max_minutes=\"1\""], 2, "of type str, expected float"),
-    (["--config", "no-such-file.toml"], 2, "cannot be read"),
+    (["--config", "no-such-file.toml"], 2, "expected a file of settings"),
     (["--set", "prepare.tokenizer=\"bbpe\"", "--only", "prepare"], 2, "expected one of bpe"),
     (["--only", "train"], 1, "which runs all stages"),
     (["--skip-validation", "--skip-cleaning", "--skip-preparation"], 1, "which runs all stages"),

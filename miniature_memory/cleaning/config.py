@@ -1,12 +1,11 @@
 """Settings of clean: every threshold of the quality rules, its value in each preset, and where it comes from."""
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from miniature_memory.core.config import setting
+from miniature_memory.core.config import meant, setting
 from miniature_memory.core.run_config import RunConfig
 from miniature_memory.validation.config import ValidateConfig
 
@@ -83,11 +82,11 @@ PRESETS: dict[str, dict[str, float]] = {
 def thresholds_of(preset: str, overrides: Mapping[str, float] | None = None) -> dict[str, float]:
     """Every threshold by name: the preset's, changed by `overrides`. Raises ValueError for a bad name or value."""
     if preset not in PRESETS:
-        raise ValueError(f"preset = {preset!r}: expected {', '.join(PRESETS)}.{_nearest(preset, PRESETS)}")
+        raise ValueError(f"preset = {preset!r}: expected {', '.join(PRESETS)}.{meant(preset, PRESETS)}")
     values = dict(PRESETS[preset])
     for name, value in (overrides or {}).items():
         if name not in values:
-            raise ValueError(f"thresholds.{name} is unknown; docs/configuration.md lists all.{_nearest(name, values)}")
+            raise ValueError(f"thresholds.{name} is unknown; docs/configuration.md lists all.{meant(name, values)}")
         usual = PRESETS["papers"][name]
         if isinstance(usual, bool) != isinstance(value, bool):
             expected = "true or false" if isinstance(usual, bool) else f"a number, such as {usual}"
@@ -98,10 +97,6 @@ def thresholds_of(preset: str, overrides: Mapping[str, float] | None = None) -> 
         kind = type(usual)  # so that 30.0 words are shown and stored as 30
         values[name] = kind(value) if kind(value) == value else value
     return values
-
-
-def _nearest(name: str, names: Mapping[str, object]) -> str:
-    return "".join(f" Did you mean {close}?" for close in difflib.get_close_matches(name, names, n=1))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """clean.py --rebuild: the clean set rebuilt from raw with the current settings."""
 
 import json
+import os
 import shutil
 import sqlite3
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from typing import Any
 
 from miniature_memory.cleaning.cleaner import Cleaner
 from miniature_memory.cleaning.config import CleanConfig
+from miniature_memory.core.errors import naming
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats
 from miniature_memory.storage import documents, duplicates, rebuilt
@@ -115,13 +117,15 @@ def _swap_in(catalog: Catalog, config: CleanConfig, until: int, revalidated: boo
 def _keep_other_rejections(old: Path, new: Path, repeated: set[str]) -> None:
     """Put what stages other than the `repeated` ones wrote into the old list before the new list."""
     joined = new.with_suffix(".joined")
-    with open(joined, "wb") as out:
+    with naming(joined), open(joined, "wb") as out:
         if old.exists():
             with open(old, "rb") as lines:
                 out.writelines(line for line in lines if _stage_of(line) not in repeated)
         if new.exists():
             with open(new, "rb") as lines:
                 shutil.copyfileobj(lines, out)
+        out.flush()
+        os.fsync(out.fileno())
     joined.replace(new)
 
 

@@ -13,7 +13,6 @@ from miniature_memory.cluster.job import Job
 from miniature_memory.cluster.stages import STAGES
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import shown
-from miniature_memory.core.process import file_lock
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.stage import StageStats
 from miniature_memory.core.text import counted, strip_control
@@ -24,23 +23,23 @@ SHOWN_FAILURES = 5
 
 def run(job: Job, kind: str, workers: int, sbatch: Mapping[str, str]) -> list[StageStats]:
     """Run what is left of a job. Raises StageError if a task fails, once the others of its stage are done."""
-    with file_lock(job.out / "work" / "lock", job.out):
-        if kind == "ray":
-            join_ray()
-        total = sum(stage.count(job) for stage in STAGES.values())
-        with Progress(desc="cluster", total=total, unit=" tasks") as progress:
-            for name, stage in STAGES.items():
-                progress.set_description_str(f"cluster: {name}", refresh=False)
-                executor = make_executor(kind, job.out, name, stage.count(job), workers, sbatch)
-                if executor.get_incomplete_ranks():
-                    with _shown(progress, job.folder(name, "done")):
-                        executor.run()
-                else:
-                    progress.update(stage.count(job))
-                if missing := executor.get_incomplete_ranks():
-                    raise _failure(job, name, missing)
-                for needed in stage.last_need:
-                    shutil.rmtree(job.folder(needed, "data"), ignore_errors=True)
+    if kind == "ray":
+        join_ray()
+    total = sum(stage.count(job) for stage in STAGES.values())
+    with Progress(desc="cluster", total=total, unit=" tasks") as progress:
+        for name, stage in STAGES.items():
+            progress.set_description_str(f"cluster: {name}", refresh=False)
+            executor = make_executor(kind, job.out, name, stage.count(job), workers, sbatch)
+            if executor.get_incomplete_ranks():
+                shutil.rmtree(job.folder(name, "failed"), ignore_errors=True)  # of an earlier run
+                with _shown(progress, job.folder(name, "done")):
+                    executor.run()
+            else:
+                progress.update(stage.count(job))
+            if missing := executor.get_incomplete_ranks():
+                raise _failure(job, name, missing)
+            for needed in stage.last_need:
+                shutil.rmtree(job.folder(needed, "data"), ignore_errors=True)
     return results(job)
 
 

@@ -30,7 +30,7 @@ from loguru import logger as datatrove_log
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.interpreter import setup_command
-from miniature_memory.core.paths import PROJECT, make_folder, shown
+from miniature_memory.core.paths import PROJECT, make_folder, own_program
 
 RETRIES = 2  # of a task whose process was killed
 MEMORY_GB = 2  # reserved for a task, by Ray and Slurm
@@ -185,6 +185,7 @@ def make_executor(kind: str, out: Path, stage: str, n_tasks: int, workers: int,
 
 def join_ray() -> None:
     """Connect to the Ray cluster of this machine, or to that of RAY_ADDRESS."""
+    program = own_program("ray")
     try:
         ray = import_module("ray")
     except ImportError:
@@ -198,16 +199,11 @@ def join_ray() -> None:
     except (OSError, RuntimeError, ValueError, OverflowError) as error:
         raise StageError(f"No Ray cluster answers ({' '.join(str(error).split())[:200]}).",
                          "one that is running, and whose head is this machine or RAY_ADDRESS.",
-                         f"{_ray()} start --head here, and on each other machine {_ray()} start "
+                         f"{program} start --head here, and on each other machine {program} start "
                          "--address=THIS_MACHINE:6379") from None
     cores, memory = ray.cluster_resources().get("CPU", 0), ray.cluster_resources().get("memory", 0)
     if cores < 1 or memory < MEMORY_GB << 30:
         raise StageError(f"The Ray cluster has {cores:g} cores and {memory / (1 << 30):.1f} GB of memory.",
                          f"a core and {MEMORY_GB} GB for each task.",
-                         f"{_ray()} stop, then {_ray()} start with --num-cpus and --memory (bytes) as the machine has "
-                         "them.")
-
-
-def _ray() -> str:
-    """Ray's command in this environment, quoted for a shell."""
-    return shlex.quote(shown(Path(sys.executable).with_name("ray")))
+                         f"{program} stop, then {program} start with --num-cpus and --memory (bytes) as the machine "
+                         "has them.")

@@ -104,16 +104,19 @@ def begin(job: Job) -> Job:
         write_aside(path, json.dumps({"version": VERSION, **asdict(job), "out": ""}).encode())
         return job
     begun, content = load(job.out), json.loads(path.read_bytes())
-    if (content["version"], begun.sources, begun.settings, begun.queries) != (
+    if (content.get("version"), begun.sources, begun.settings, begun.queries) != (
             VERSION, job.sources, job.settings, job.queries):
         raise _other(job.out, "was begun with other inputs or settings, or by another release")
     return begun
 
 
 def _other(out: Path, what: str) -> StageError:
+    return StageError(f"{shown(out)} {what}.", "an empty folder, or the job that was begun there.", _elsewhere(out))
+
+
+def _elsewhere(out: Path) -> str:
     aside = free_name(out.with_name(f"{out.name}.old"))
-    return StageError(f"{shown(out)} {what}.", "an empty folder, or the job that was begun there.",
-                      f"choose another --out, or move it: mv {shlex.quote(shown(out))} {shlex.quote(shown(aside))}")
+    return f"choose another --out, or move it: mv {shlex.quote(shown(out))} {shlex.quote(shown(aside))}"
 
 
 def load(out: Path) -> Job:
@@ -124,5 +127,6 @@ def load(out: Path) -> Job:
                    [(first, end) for first, end in content["tasks"]], content["buckets"], content["settings"],
                    content["queries"])
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise StageError(f"{shown(out / PLAN)} cannot be read ({error}).", "the plan of the job.",
-                         f"rm -r {shlex.quote(shown(out / 'work'))}, then choose another --out.") from None
+        why = error.strerror if isinstance(error, OSError) else "damaged"
+        raise StageError(f"{shown(out / PLAN)} cannot be read ({why}).", "the plan of the job.",
+                         _elsewhere(out)) from None

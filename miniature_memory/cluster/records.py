@@ -11,6 +11,7 @@ import numpy as np
 
 from miniature_memory.core.errors import naming
 from miniature_memory.core.paths import make_folder
+from miniature_memory.storage.files import fsync_folder
 
 
 @contextlib.contextmanager
@@ -24,6 +25,7 @@ def written(path: Path) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(aside, path)
+        fsync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             aside.unlink()

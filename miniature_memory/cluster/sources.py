@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from miniature_memory.cluster.job import Source
 from miniature_memory.core.errors import StageError
+from miniature_memory.core.paths import unreadable
 from miniature_memory.extraction.file_kinds import ENDINGS, ending_of, is_hidden, read_safely, read_text
 from miniature_memory.extraction.inputs import files_in, read_file
-from miniature_memory.extraction.reading import Input, unreadable
+from miniature_memory.extraction.reading import Input, address_of
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -80,7 +81,7 @@ def read_source(source: Source) -> Iterator[Input]:
     """What is in one file. Damage is a reason, as with extract.py --import; a network that fails is a StageError."""
     name = PurePosixPath(source.address).name
     if not source.named and ending_of(name) not in ENDINGS:
-        yield Input(source.address if is_remote(source.address) else Path(source.address).as_uri(), "", None,
+        yield Input(source.address if is_remote(source.address) else address_of(Path(source.address)), "", None,
                     source=source.address, reason="unknown_kind")
     elif not is_remote(source.address):
         yield from read_file(Path(source.address), in_folder=not source.named)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from miniature_memory.core import topic_folders
-from miniature_memory.core.config import nearest
+from miniature_memory.core.config import meant
 from miniature_memory.core.errors import (
     EXIT_DONE,
     EXIT_STAGE,
@@ -81,10 +81,9 @@ class ArgumentParser(argparse.ArgumentParser):
             message = f"argument {flag}: expected a value ({flag}=... if it begins with --)"
         message = re.sub(r"invalid (int|float) value: (.*)", lambda found: (
             f"{found[2]}; expected a {'whole ' * (found[1] == 'int')}number"), message)
-        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        unknown = re.match(r"unrecognized arguments: ([^\s=]+)", message)
         flags = [flag for action in self._actions if action.help != argparse.SUPPRESS for flag in action.option_strings]
-        begun = [flag for flag in flags if unknown and flag.startswith(f"--{unknown[1].lstrip('-')}")]
-        hint = f" Did you mean {' or '.join(begun)}?" if begun else nearest(unknown[1], flags) if unknown else ""
+        hint = meant(unknown[1], flags) if unknown else ""
         if self.begins_topics and unknown and not unknown[1].startswith("-"):
             words = message.partition(": ")[2].partition(" -")[0]  # without the options that follow
             option = "--texts" if "--texts" in flags and Path(words).exists() else "--topic"

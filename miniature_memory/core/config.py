@@ -44,6 +44,8 @@ def read_tables(root: Path, config_file: Path | None = None, overrides: list[str
     tables = _read_toml(PROJECT / "config" / "default.toml")
     layers = [own] if (own := root / "config" / "default.toml").exists() and root.resolve() != PROJECT else []
     if config_file:
+        if not config_file.exists() or config_file.is_dir():
+            raise ConfigError(f"--config {config_file}: expected a file of settings, as config/default.toml is")
         layers.append(config_file)
     for layer in layers:
         for table, keys in _read_toml(layer).items():
@@ -119,9 +121,22 @@ def _checked(value: Any, old: Any, name: str, where: str) -> Any:
 
 
 def nearest(name: str, names: typing.Iterable[str]) -> str:
-    """A hint at the one of `names` that was probably meant; it starts with a space."""
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f" Did you mean {close[0]}?" if close else f" Expected one of: {', '.join(sorted(names))}."
+    """A hint at what was meant, or at all that there is; it starts with a space."""
+    names = sorted(names)
+    return meant(name, names) or f" Expected one of: {', '.join(names)}."
+
+
+def meant(name: str, names: typing.Iterable[str]) -> str:
+    """A hint at those of `names` that were probably meant; it starts with a space. "" if there is none like it."""
+    spelled = {_letters(one): one for one in names}  # without dashes, which all options have in common
+    typed = _letters(name)
+    close = [one for one in spelled if typed and one.startswith(typed)]
+    close = close or difflib.get_close_matches(typed, spelled, n=1)
+    return f" Did you mean {' or '.join(spelled[one] for one in close)}?" if close else ""
+
+
+def _letters(name: str) -> str:
+    return name.lstrip("-").replace("-", "_").lower()
 
 
 def build_config(config_class: type, table: str, tables: Tables) -> Any:

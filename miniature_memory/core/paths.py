@@ -3,10 +3,11 @@
 import hashlib
 import os
 import shlex
+import sys
 import unicodedata
 from pathlib import Path
 
-from miniature_memory.core.errors import cannot_write
+from miniature_memory.core.errors import StageError, cannot_write
 
 PROJECT = Path(__file__).resolve().parents[2]
 LOOK = PROJECT / "miniature_memory/core/look.css"  # of every page
@@ -60,6 +61,17 @@ def slug(topic: str) -> str:
     if name.replace("-", " ") == text:
         return name
     return "-".join(part for part in (name, hashlib.sha256(text.encode()).hexdigest()[:6]) if part)
+
+
+def own_program(name: str) -> str:
+    """A program of this environment, as a shell takes it."""
+    return shlex.quote(shown(Path(sys.executable).with_name(name)))
+
+
+def unreadable(path: Path, error: OSError, expected: str) -> StageError:
+    """Of a file that a person named, not one of the program's own."""
+    return StageError(f"{shown(path)} cannot be read ({error.strerror or error}).", f"{expected}.",
+                      f"check its name and who may read it: ls -l {shlex.quote(shown(path.parent))}")
 
 
 def make_folder(path: Path) -> Path:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from miniature_memory.core.errors import StageError, cannot_read
-from miniature_memory.core.paths import shown
+from miniature_memory.core.errors import StageError
+from miniature_memory.core.paths import shown, unreadable
 from miniature_memory.core.text import counted, strip_control
 from miniature_memory.crawl.urls import MAX_URL_CHARS, browser_url
 from miniature_memory.storage import shards, urls
@@ -36,7 +36,7 @@ def write(catalog: Catalog) -> None:
     catalog.commit()
     lines = (json.dumps(one._asdict(), ensure_ascii=False).encode() + b"\n" for one in urls.foreign(catalog))
     write_aside(catalog.root / FILE, lines)
-    logger.info("shard %s; %s for other shards in %s", shard, counted(urls.count_foreign(catalog), "URL"),
+    logger.info("shard %s: %s for other shards in %s", shard, counted(urls.count_foreign(catalog), "URL"),
                 shown(catalog.root / FILE))
 
 
@@ -53,7 +53,7 @@ def read(paths: Iterable[Path]) -> Iterator[Foreign]:
                     else:
                         n_bad += bool(line.strip())
         except OSError as error:
-            raise cannot_read(path, error) from None
+            raise unreadable(path, error, f"a file that another shard wrote as {FILE}") from None
         if n_bad and not n_good:
             raise StageError(f"{shown(path)} contains no address ({counted(n_bad, 'line')} in another format).",
                              f"a file that another shard wrote as {FILE}.",

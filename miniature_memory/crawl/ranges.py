@@ -1,8 +1,8 @@
 """Ranges: a long file on the web, such as a WARC file of Common Crawl, read as a stream.
 
 It is requested in parts, one after the other (RFC 9110, section 14): a reader that is slower than the network holds no
-connection open, memory stays flat, and an interrupted part is requested again from where it broke off. Each request
-goes through web.py, obeys robots.txt, and waits for its host's turn.
+connection open, memory stays flat, and an interrupted part is requested again. Each request goes through web.py,
+obeys robots.txt, and waits for its host's turn.
 """
 
 import io
@@ -29,8 +29,8 @@ LEAST_BYTES, MOST_BYTES = 1 << 16, 4 << 20  # of one part: doubled after each, h
 DELAY_SEC = 1.0  # "no faster than once a second" (commoncrawl.org, status page); the host's Crawl-delay if longer
 PAUSE_SEC = 2.0  # after the first failure, doubled with each further one
 MAX_FAILURES = 5  # in a row
-MAX_WAIT_SEC = 60.0  # that a host may ask for
-PASSING = re.compile(r"timeout|bad_response|unreachable|http_5..|http_429")  # worth another try
+MAX_WAIT_SEC = 60.0  # that a host may ask for, also in its robots.txt
+PASSING = re.compile(r"timeout|bad_response|tls_error|unreachable|robots_unavailable|http_5..|http_429")  # try again
 _S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
 _COMMON_CRAWL = ("commoncrawl", "https://data.commoncrawl.org/")  # its bucket refuses requests without credentials
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
@@ -53,6 +53,7 @@ class RangeFile(io.RawIOBase):
         if not self.url:
             raise StageError(f"{address} is not the address of a file.", "https://HOST/PATH or s3://BUCKET/KEY.",
                              "correct it, or download the file and name its path.")
+        self.asked = self.url  # where redirects led last
         self.rules: dict[str, Rules] = {}
         self.ready_at: dict[str, float] = {}  # host -> time.monotonic() of the next request
         self.part, self.part_at = b"", 0  # what was read last, and where it begins
@@ -108,7 +109,7 @@ class RangeFile(io.RawIOBase):
                 self.part_bytes = min(2 * self.part_bytes, MOST_BYTES)
                 return
             except FetchError as error:
-                if error.reason == "http_416" and not self.at:  # an empty file has no part
+                if error.reason == "http_416" and not self.version:  # an empty file has no part
                     return
                 failures += 1
                 wait = error.retry_after_sec or PAUSE_SEC * 2 ** (failures - 1)
@@ -119,15 +120,15 @@ class RangeFile(io.RawIOBase):
 
     def _ask(self, first: int, n_bytes: int) -> bytes:
         """The bytes from `first`: n_bytes, or as many as there are. Follows redirects, each in its host's turn."""
-        url = self.url
+        self.asked = self.url
         for _ in range(MAX_REDIRECTS + 1):
-            if reason := self._rejection(url):
+            if reason := self._rejection(self.asked):
                 raise FetchError(reason)
             pieces: list[bytes] = []
-            answer = self._request(url, f"bytes={first}-{first + n_bytes - 1}", n_bytes, pieces)
+            answer = self._request(self.asked, f"bytes={first}-{first + n_bytes - 1}", n_bytes, pieces)
             if not answer.location:
                 return self._checked(answer, b"".join(pieces), first, n_bytes)
-            url = answer.location
+            self.asked = answer.location
         raise FetchError("too_many_redirects")
 
     def _request(self, url: str, part: str, n_bytes: int, pieces: list[bytes]) -> Fetched:
@@ -169,31 +170,39 @@ class RangeFile(io.RawIOBase):
                     self._wait(at)
                     found = fetch_rules(self.web, at, hops)
                     self._rest(at)
-            if isinstance(found, str) or found.rejection == "unreachable":
-                return "unreachable"
+            assert isinstance(found, Rules)  # the last redirect allows everything
+            if PASSING.fullmatch(found.rejection):
+                return found.rejection
             self.rules[host] = found
-        return self.rules[host].rejection_of(url)
+        rules = self.rules[host]
+        return rules.rejection_of(url) or ("crawl_delay" if rules.delay_sec > MAX_WAIT_SEC else "")
 
     def _wait(self, url: str) -> None:
         time.sleep(max(0.0, self.ready_at.get(host_of(url), -math.inf) - time.monotonic()))
 
     def _rest(self, url: str) -> None:
+        """After a request. The next one begins when the reader wants it; by then the server may have closed a
+        connection that was kept open, which would look like an answer that broke off."""
+        self.web.close()
         rules = self.rules.get(host_of(url))
         delay = max(DELAY_SEC, rules.delay_sec if rules else 0.0)
         self.ready_at[host_of(url)] = time.monotonic() + (0.0 if self.web.is_stand_in(url) else delay)
 
     def _cannot_read(self, reason: str) -> StageError:
         where = f" beyond byte {self.at:,}" if self.at else ""
-        parts = urlsplit(self.url)
-        own = json.dumps([f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"])
+        parts = urlsplit(self.asked)
+        host = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        own = json.dumps([*self.web.config.allow_private, host])
         allow = f"if this host is yours, --set {shlex.quote(f'web.allow_private={own}')}"
+        own_way = "download it as its owner wishes, and name its path."
         expected, fix = {
             "not_https": ("an address with https://.", f"name it so; or, {allow}"),
             "blocked_address": ("a host at a public address.", allow),
             "no_ranges": ("a server that answers range requests.", "download the file and name its path."),
             "http_403": ("a file that anyone may read, or an address that is signed.",
                          "of a private object in S3, name the address that aws s3 presign prints."),
-            "robots": ("a file that its robots.txt allows.", "download it as its owner wishes, and name its path."),
+            "robots": ("a file that its robots.txt allows.", own_way),
+            "crawl_delay": (f"a robots.txt that asks for {MAX_WAIT_SEC:g} s between two requests at most.", own_way),
         }.get({"http_200": "no_ranges", "http_401": "http_403"}.get(reason, reason), (
             "the file.", "check the address; if it is right, run the same command again later."))
         return StageError(f"{self.name} cannot be read{where} ({reason_in_words(reason)}).", expected, fix)

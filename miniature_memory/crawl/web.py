@@ -75,6 +75,10 @@ class Web:
         """Whether web.connect_to replaces this URL's host: then no delay and no limit on pages applies."""
         return urlsplit(url).hostname in self.guard.connect_to
 
+    def close(self) -> None:
+        """Close what connections are kept open for the next request."""
+        self._adapter.close()
+
     def fetch(self, url: str, *, accept: tuple[str, ...] = (), headers: dict[str, str] | None = None,
               follow: bool = True, rejection_of: Callable[[str], str] | None = None, max_bytes: int = 0,
               truncate: bool = False, seconds: float = math.inf,

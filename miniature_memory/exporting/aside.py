@@ -22,13 +22,11 @@ def written_aside(target: Path) -> Iterator[Path]:
     such a folder that is not empty, or if another export writes it.
     """
     place = Path(os.path.realpath(target))
-    if place.exists() and not (place.is_dir() and not any(place.iterdir())):
-        quoted, other = shlex.quote(shown(target)), shlex.quote(shown(free_name(place.with_name(f"{place.name}.old"))))
-        raise StageError(f"{shown(target)} is already there.", "a name that is not taken, or an empty folder.",
-                         f"choose another name, or move it: mv {quoted} {other}")
-    folder = make_folder(place.with_name(f".{place.name}.unfinished"))
+    folder = make_folder(place.parent / f".{place.name}.unfinished")
     with _locked(folder, target):
         try:
+            if place.exists() and not (place.is_dir() and not any(place.iterdir())):
+                raise _taken(target, place)
             for entry in folder.iterdir():  # of an export that was killed
                 _remove(entry)
             yield folder / place.name
@@ -37,6 +35,12 @@ def written_aside(target: Path) -> Iterator[Path]:
             fsync_folder(place.parent)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _taken(target: Path, place: Path) -> StageError:
+    quoted, other = shlex.quote(shown(target)), shlex.quote(shown(free_name(place.parent / f"{place.name}.old")))
+    return StageError(f"{shown(target)} is already there.", "a name that is not taken, or an empty folder.",
+                      f"choose another name, or move it: mv {quoted} {other}")
 
 
 def check_room(target: Path, n_bytes: int) -> None:
@@ -49,13 +53,15 @@ def check_room(target: Path, n_bytes: int) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: Path, target: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
+        descriptor = os.open(folder, os.O_RDONLY)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
+        os.stat(folder)  # the other export may have ended, and removed it, in between
+    except (BlockingIOError, FileNotFoundError):
         raise StageError(f"{shown(target)} is being written by another export.", "one at a time.",
                          "wait until it ends, or choose another name.") from None
+    try:
+        yield
     finally:
         os.close(descriptor)
 

@@ -18,6 +18,7 @@ from miniature_memory.exporting.rows import COLUMNS, REJECTED, REJECTED_COLUMNS,
 from miniature_memory.storage import clean_documents
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.disk import in_words
+from miniature_memory.storage.files import QUERIES, read_list
 
 MOST_LINES = 20  # of a table
 MOST_CELL_CHARS = 80
@@ -107,8 +108,9 @@ class Facts:
 
 
 def topic_of(root: Path, tables: Tables) -> str:
-    """What a root is about: its topic, or else the name of its folder."""
-    return str(tables["run"]["topic"]) or root.resolve().name.replace("-", " ")
+    """What a root is about: its topic, or else its first queries, or else the name of its folder."""
+    return (str(tables["run"]["topic"]) or ", ".join(read_list(root / QUERIES)[:3])
+            or root.resolve().name.replace("-", " "))
 
 
 def read_facts(root: Path, topic: str) -> Facts:

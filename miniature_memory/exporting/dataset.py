@@ -9,6 +9,7 @@ from pathlib import Path
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.core.errors import StageError
+from miniature_memory.core.interpreter import setup_command
 from miniature_memory.core.paths import shown
 from miniature_memory.core.progress import Progress
 from miniature_memory.core.text import counted
@@ -35,7 +36,7 @@ def write_dataset(root: Path, target: Path, args: argparse.Namespace) -> str:
     kind = JsonLines if args.json_lines else Parquet
     if kind is Parquet and find_spec("pyarrow") is None:
         raise StageError("Parquet files need the package pyarrow, which is not installed.",
-                         "this package, or JSON lines.", "./setup.sh --with export, or add --json-lines")
+                         "this package, or JSON lines.", f"{setup_command()} --with export, or add --json-lines")
     tables = read_tables(root, args.config, args.overrides)
     config: CleanConfig = build_config(CleanConfig, "clean", tables)
     topic = topic_of(root, tables)

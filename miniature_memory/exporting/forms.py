@@ -25,12 +25,13 @@ class Form(NamedTuple):
     help: str
     options: tuple[str, ...] = ()  # those of OPTIONS that it takes
     begins_topic: bool = False  # --topic may name one that is not there yet
+    reads_settings: bool = True  # which --config and --set may change
 
 
-def write_html(root: Path, target: Path, _args: argparse.Namespace) -> str:
+def write_html(root: Path, target: Path, args: argparse.Namespace) -> str:
     from miniature_memory.exporting.page import write_page  # takes torch along
 
-    n_bytes = write_page(root, target)
+    n_bytes = write_page(root, target, args.config, args.overrides)
     return f"the model in {shown(target)}, {in_words(n_bytes)}; opens in any browser, also offline"
 
 
@@ -44,8 +45,10 @@ FORMS = {
     "hf": Form(write_huggingface, "DIR", "the released model for Hugging Face's transformers"),
     "student": Form(write_student, "DIR", "a model for transformers, llama.cpp (GGUF) and Ollama, taught by the "
                     "release", ("--minutes",)),
-    "bundle": Form(write_bundle, "FILE", "everything in one file, to move or keep (.tar.zst or .tar.gz)"),
-    "restore": Form(restore_bundle, "FILE", "what a bundle holds, in a new root", begins_topic=True),
+    "bundle": Form(write_bundle, "FILE", "everything in one file, to move or keep (.tar.zst or .tar.gz)",
+                   reads_settings=False),
+    "restore": Form(restore_bundle, "FILE", "what a bundle holds, in a new root", begins_topic=True,
+                    reads_settings=False),
 }
 INSTEAD = {"gguf": "student, which writes model.gguf", "ollama": "student", "llama.cpp": "student",
            "huggingface": "hf", "transformers": "hf", "safetensors": "hf", "parquet": "dataset",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from miniature_memory.core.config import read_tables
 from miniature_memory.core.errors import StageError
+from miniature_memory.core.interpreter import setup_command
 from miniature_memory.core.paths import PROJECT, command, shown
 from miniature_memory.core.text import counted, rounded
 from miniature_memory.exporting.aside import check_room, written_aside
@@ -32,7 +33,7 @@ def write_huggingface(root: Path, target: Path, args: argparse.Namespace) -> str
     """Write the folder `target`; return in words what was written."""
     if find_spec("safetensors") is None:
         raise StageError("A Hugging Face folder needs the package safetensors, which is not installed.",
-                         "this package.", "./setup.sh --with export")
+                         "this package.", f"{setup_command()} --with export")
     from safetensors.torch import save
 
     from miniature_memory.training.checkpoint import State, load_state

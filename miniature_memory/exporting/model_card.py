@@ -1,5 +1,6 @@
 """The model card: README.md with the front matter that Hugging Face's hub reads, and what a reader has to know."""
 
+from pathlib import Path
 from typing import Any
 
 from miniature_memory.core.text import counted, rounded, timestamp
@@ -11,8 +12,8 @@ from miniature_memory.training.tokenizer import Tokenizer
 TEXT = """
 # {topic}
 
-A language model of {parameters} parameters that continues texts on the topic "{topic}". It was trained from random
-weights on {documents} with {size} of text, and on nothing else. Made with miniature-memory {version} on {day}.
+A language model of {parameters} parameters that continues texts on the topic "{topic}". {origin}
+Made with miniature-memory {version} on {day}.
 
 ```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -56,6 +57,8 @@ text word for word. Consider both before you publish this model or what it write
 - Its gradients are sparse where n-grams are looked up, so most optimizers cannot train it further here.
   miniature-memory can, with `train.init_from` set to this folder.
 """
+FROM_NOTHING = "It was trained from random weights on {text}, and on nothing else."
+FROM_ANOTHER = "It began as the model {name}, whose own training text is not known here, and learned from {text}."
 MIXED = """\
 It predicts validation text at {network:.3f} bits per byte. In miniature-memory the same network is mixed with counts of
 its training text and reaches {whole:.3f}; the counts need that text and are not part of this folder."""
@@ -68,13 +71,15 @@ def model_card(release: dict[str, Any], tokenizer: Tokenizer, facts: Facts, n_pa
             "context": counted(args["block_size"], "token"),
             "vocabulary": f"{tokenizer.vocab_size:,} tokens ({tokenizer.kind}, on bytes)",
             "training": f"{counted(release['iter_num'], 'iteration')}, {rounded(release['tokens_seen'])} tokens read"}
+    text = f"{counted(facts.documents.total(), 'document')} with {in_words(facts.text_bytes.total())} of text"
+    origin = (FROM_ANOTHER if release.get("init_from") else FROM_NOTHING).format(
+        name=plain(Path(release.get("init_from", "")).name), text=text)
     head = {"language": facts.language_codes(), "license": "other", "license_name": "as-each-page-names-it",
             "library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["miniature-memory"]}
     return front_matter(head) + TEXT.format(
         topic=plain(facts.topic), parameters=rounded(n_parameters), version=VERSION, day=timestamp()[:10],
-        documents=counted(facts.documents.total(), "document"), size=in_words(facts.text_bytes.total()),
         rows="\n".join(f"| {name} | {value} |" for name, value in rows.items()), bits=_bits(release["scores"]),
-        tables=facts.tables(), block_size=args["block_size"])
+        tables=facts.tables(), block_size=args["block_size"], origin=origin)
 
 
 def _bits(scores: dict[str, float | None]) -> str:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import math
+import shlex
 import sqlite3
 import string
 from collections.abc import Mapping
@@ -49,12 +50,12 @@ MOST_TITLE_CHARS = 120
 SETTINGS = ("temperature", "max_new_tokens", "top_k", "top_p", "min_p", "repetition_penalty")
 
 
-def write_page(root: Path, target: Path) -> int:
+def write_page(root: Path, target: Path, config_file: Path | None = None, overrides: list[str] | None = None) -> int:
     """Write the page of the model in `root`. Returns its size in bytes. Raises StageError."""
     if target.suffix.lower() not in (".html", ".htm"):
         raise StageError(f"{shown(target)} does not end in .html.", "the ending by which browsers recognize a page.",
-                         f"name it {shown(target)}.html")
-    tables = read_tables(root)
+                         f"name it {shlex.quote(f'{shown(target)}.html')}")
+    tables = read_tables(root, config_file, overrides)
     config: SampleConfig = build_config(SampleConfig, "sample", tables)
     if config.stop or config.max_copied_tokens:
         logger.warning("sample.stop and sample.max_copied_tokens have no effect in a page.")

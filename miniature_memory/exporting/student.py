@@ -16,6 +16,7 @@ import numpy as np
 
 from miniature_memory.core.config import build_config, read_tables
 from miniature_memory.core.errors import ConfigError, StageError
+from miniature_memory.core.interpreter import setup_command
 from miniature_memory.core.paths import shown
 from miniature_memory.exporting import card
 from miniature_memory.exporting.aside import written_aside
@@ -32,7 +33,7 @@ def write_student(root: Path, target: Path, args: argparse.Namespace) -> str:
         raise ConfigError(f"--minutes {minutes:g}: expected more than 0")
     if lacking := [name for name in ("safetensors", "gguf") if find_spec(name) is None]:
         raise StageError(f"A student needs the package {lacking[0]}, which is not installed.", "this package.",
-                         "./setup.sh --with export")
+                         f"{setup_command()} --with export")
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as in train.py
     from miniature_memory.exporting.arcee import write_transformers
     from miniature_memory.exporting.llama_cpp import compare_words, write_gguf

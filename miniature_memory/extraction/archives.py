@@ -17,9 +17,17 @@ from warcio.limitreader import LimitReader
 from warcio.recordloader import ArcWarcRecord
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import shown
+from miniature_memory.core.paths import own_program, shown, unreadable
 from miniature_memory.core.text import strip_control
-from miniature_memory.extraction.reading import MAX_BYTES, Input, Unreadable, mark_of, plain_text, seekable, unreadable
+from miniature_memory.extraction.reading import (
+    MAX_BYTES,
+    Input,
+    Unreadable,
+    address_of,
+    mark_of,
+    plain_text,
+    seekable,
+)
 from miniature_memory.responses.coding import UnpackError, unpack
 from miniature_memory.responses.media_type import PAGE_STATUSES, media_type, page_rejection
 
@@ -39,7 +47,7 @@ def read_warc(path: Path, start: Start = lambda origin: 0) -> Iterator[Input]:
     """
     try:
         with open(path, "rb") as stream:
-            name = path.absolute().as_uri()
+            name = address_of(path)
             yield from read_warc_stream(stream, Input(name, "", None, source=name, mark=mark_of(path)), start, path)
     except OSError as error:
         raise unreadable(path, error, "a WARC file") from None
@@ -105,7 +113,7 @@ def _damaged(path: Path | None, source: str, what: str) -> StageError:
     return StageError(f"{name} is not a whole WARC file ({what}).",
                       "WARC 1.0 or 1.1, plain or with one gzip member per record.",
                       f"download it{' again' * bool(path)}; or, if it is one gzip stream, rewrite it and use the new "
-                      f"file: .venv/bin/warcio recompress {old} {new}")
+                      f"file: {own_program('warcio')} recompress {old} {new}")
 
 
 def _unpacked(stream: BinaryIO) -> BinaryIO:
@@ -146,8 +154,10 @@ def _input_of(record: ArcWarcRecord) -> Input:
     if record.rec_type not in ("response", "resource", "conversion"):
         return origin._replace(reason="record_without_page")
     status = http.get_statuscode() if http else "200"
-    if not (status.isdecimal() and int(status) in PAGE_STATUSES):
-        return origin._replace(reason=f"http_{status}" if status.isdecimal() and len(status) == 3 else "bad_response")
+    if not (len(status) == 3 and status.isdecimal()):  # Python takes no number of thousands of digits
+        return origin._replace(reason="bad_response")
+    if int(status) not in PAGE_STATUSES:
+        return origin._replace(reason=f"http_{status}")
     try:
         body = _body_of(record)
     except UnpackError as error:

@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from miniature_memory.core.paths import shown
+from miniature_memory.core.interpreter import setup_command
+from miniature_memory.core.paths import shown, unreadable
 from miniature_memory.core.text import timestamp
 from miniature_memory.extraction.file_kinds import (
     ENDINGS,
@@ -24,7 +25,7 @@ from miniature_memory.extraction.file_kinds import (
     read_safely,
     read_text,
 )
-from miniature_memory.extraction.reading import MAX_BYTES, Input, mark_of, unreadable
+from miniature_memory.extraction.reading import MAX_BYTES, Input, address_of, mark_of
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def read_files(paths: Iterable[Path], is_known: Callable[[Input], bool] = lambda
             yield one
     for reason in NEEDS.keys() & reasons.keys():
         logger.warning("skipped: %d %s, since the package that reads them is not installed. "
-                       "Fix: ./setup.sh --with %s", reasons[reason], *NEEDS[reason])
+                       "Fix: %s --with %s", reasons[reason], NEEDS[reason].ending, setup_command(), NEEDS[reason].extra)
 
 
 def _read_folder(folder: Path, is_known: Callable[[Input], bool]) -> Iterator[Input]:
@@ -93,11 +94,6 @@ def read_file(file: Path, is_known: Callable[[Input], bool] = lambda origin: Fal
         if not in_folder:
             raise unreadable(file, error, f"a folder, or a file that ends in {', '.join(ENDINGS)}") from None
         yield Input(address_of(file), timestamp(), None, reason="cannot_be_read")
-
-
-def address_of(file: Path) -> str:
-    """file:///... without the dots of a relative path, so that a file has one address from wherever it is named."""
-    return Path(os.path.abspath(file)).as_uri()
 
 
 def _origin(file: Path) -> Input:

@@ -1,16 +1,14 @@
 """Reading: what the readers of all kinds of files share: what they yield, their limits, and how they give up."""
 
 import io
-import shlex
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 from urllib.parse import quote
 
-from miniature_memory.core.errors import StageError
 from miniature_memory.core.mojibake import mend_encoding
-from miniature_memory.core.paths import shown
 from miniature_memory.core.text import strip_control
 from miniature_memory.responses.charset import decode_text
 
@@ -82,6 +80,11 @@ def seekable(stream: BinaryIO) -> BinaryIO:
     return stream if stream.seekable() else io.BytesIO(read_whole(stream))
 
 
+def address_of(file: Path) -> str:
+    """file:///... without the dots of a relative path, so that a file has one address from wherever it is named."""
+    return Path(os.path.abspath(file)).as_uri()
+
+
 def mark_of(file: Path) -> str:
     """The `mark` of a local file. Raises OSError if there is none."""
     found = file.stat()
@@ -106,11 +109,6 @@ def plain_text(data: bytes, charset: str = "") -> str:
     """The text in bytes, with "\\n" for every line end."""
     text = mend_encoding(decode_text(data, charset))
     return strip_control(text.replace("\r\n", "\n").replace("\r", "\n")).strip("\n")
-
-
-def unreadable(path: Path, error: OSError, expected: str) -> StageError:
-    return StageError(f"{shown(path)} cannot be read ({error.strerror or error}).", f"{expected}.",
-                      f"check its name and who may read it: ls -l {shlex.quote(shown(path.parent))}")
 
 
 class Allowance:

@@ -1,6 +1,6 @@
 """Forgetting: documents, addresses and hosts are taken back: run.py --forget and --purge.
 
-Imports core, storage, crawl.urls, crawl.seeds, cleaning.minhash and counting.suffixes.
+Imports core, storage, crawl.urls, crawl.seeds, crawl.handover, cleaning.minhash and counting.suffixes.
 
 Where is ...?
     targets.py   what a person names, and what they may have meant

@@ -12,6 +12,7 @@ from miniature_memory.core.errors import EXIT_DONE
 from miniature_memory.core.paths import command, shown
 from miniature_memory.core.text import counted, hostname, strip_control
 from miniature_memory.counting.suffixes import MOST_TOKENS, update_suffixes
+from miniature_memory.crawl import handover
 from miniature_memory.crawl.seeds import seed_of
 from miniature_memory.forgetting import forget, purge, targets
 from miniature_memory.forgetting.targets import Target
@@ -40,7 +41,7 @@ class Outcome(NamedTuple):
 
 
 def run(args: argparse.Namespace, run_stages: Callable[[list[str]], int]) -> int:
-    """Forget and purge what the command line names, then bring index, bins and counts up to it. Returns the exit code.
+    """Forget and purge what the command line names, then bring all that is derived up to it. Returns the exit code.
 
     run_stages: runs these stages and returns the exit code.
     """
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace, run_stages: Callable[[list[str]], int]) -> int
             show([f"{'purged':<12}{in_words(purged.n_bytes)} from {counted(purged.files, 'file')}" if purged.files else
                   f"{'purged':<12}nothing: of what was forgotten, nothing is on the disk"], args)
         full_text.grow(catalog)
+        handover.write(catalog)
         is_stale, is_any_left = catalog.state("prepare.stale"), clean_documents.are_there_any(catalog)
     if args.json:
         print(json.dumps(result, ensure_ascii=False), flush=True)

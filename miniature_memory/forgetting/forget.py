@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from miniature_memory.cleaning.minhash import keys_of, normalized_words
+from miniature_memory.crawl import handover
 from miniature_memory.storage import clean_documents, forgotten, full_text, growth, last_asked, rewriting
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.files import write_aside
@@ -24,8 +25,7 @@ from miniature_memory.storage.rewriting import Rewritten
 BINS = ("data/train.bin", "data/val.bin")
 SAMPLES = "data/samples.jsonl"
 # What is made again from the clean documents that are left, by whoever needs it; a rebuild of clean begins again
-DERIVED = ("data/suffixes.bin", "data/suffixes.json", "data/report.html", "data/rebuild", "data/handover.jsonl",
-           *full_text.FILES)
+DERIVED = ("data/suffixes.bin", "data/suffixes.json", "data/report.html", "data/rebuild", *full_text.FILES)
 QUOTE_WORDS = 8  # in a row, by which a sample quotes a document. Guess
 
 
@@ -39,7 +39,7 @@ class Rejections(NamedTuple):
 
 def forget(catalog: Catalog, found: Found, new_model: bool = False) -> None:
     """Take back all that was found. new_model: remove the models, too."""
-    others, has_bins = dict[str, str | None](), bool(found.clean) and is_prepared(catalog)
+    others, has_bins = dict[str, str | None]({handover.FILE: None}), bool(found.clean) and is_prepared(catalog)
     files = [rewriting.without_rows(catalog, path, seqs) for path, seqs in _by_file(found).items()]
     if rejections_of(catalog, found, keep_others=True).n_lines:
         files.append(Rewritten(REJECTED, f"{REJECTED}.new", []))

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 GIVE_UP_SEC = 15.0  # if nothing at all has answered by then, nothing else is tried
 ENGINES_FRAC = 0.6  # of the time is for the engines, so that some is left for the seeds. Guess
 URLS_PER_RECORD = 100  # a signal waits for the end of a record
+MOST_LISTS = 10_000  # handed over, that are read in one run: more than its time allows
 MAX_BACKOFF_SEC = 30 * DAY_SEC  # a provider's back-off doubles no further
 
 
@@ -99,18 +100,19 @@ class Discovery:
         return self.stats.n_out - before
 
     def take_over(self, handed_over: Iterable[Foreign]) -> list[Seed]:
-        """Add what other shards have found of this one's hosts. Returns the feeds and sitemaps among it, as seeds."""
-        lists, left = list[Seed](), iter(handed_over)
+        """Add what other shards have found of this one's hosts. Returns the feeds and sitemaps among it, as seeds, each
+        one once: several shards find the same."""
+        lists, left = dict[str, Seed](), iter(handed_over)
         while block := list(islice(left, URLS_PER_RECORD)):
             with self.catalog.record():
                 for one in block:
                     if self.blocklist.is_of_other_shard(hostname(one.url)):
                         continue  # it is in the file for yet another shard
-                    if one.is_list:
-                        lists.append(Seed(UNKNOWN, one.url))
-                    else:
+                    if not one.is_list:
                         self._add_one(one)
-        return lists
+                    elif len(lists) < MOST_LISTS:
+                        lists[one.url] = Seed(UNKNOWN, one.url)
+        return list(lists.values())
 
     def _add_one(self, found: Foreign, text: str = "", archived: Archived | None = None) -> None:
         """Add a URL, or count why not. One that another shard crawls is kept for that."""

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import DEMO, PROJECT, command, shown
 from miniature_memory.core.text import counted, strip_control
 from miniature_memory.counting.copies import copied
 from miniature_memory.counting.experts import MEMORY
-from miniature_memory.counting.mixture import Mixture, Stretch, gate_from
+from miniature_memory.counting.mixture import Mixture, Stretch
 from miniature_memory.counting.suffixes import load_suffixes
 from miniature_memory.sampling.config import SampleConfig
 from miniature_memory.sampling.decoder import Decoder, softmax
@@ -27,6 +26,7 @@ from miniature_memory.storage import clean_documents, documents
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.training import tokenizer as tokenizers
 from miniature_memory.training.checkpoint import PREVIOUS, State, load_state, load_weights
+from miniature_memory.training.mixing import gate_of
 from model import GPT, GPTConfig
 
 logger = logging.getLogger(__name__)
@@ -204,11 +204,11 @@ def load_mixture(root: Path, state: State, tokenizer: tokenizers.Tokenizer) -> M
         logger.warning("the counts of the training text are missing, so the network writes alone. Expected: "
                        "data/suffixes.bin. Fix: %s", command("run.py", root, "--only train"))
         return None
-    gate = gate_from({name: value.float().numpy() for name, value in state["gate"].items()
-                      if isinstance(value, torch.Tensor) and value.layout is torch.strided})
+    gate = gate_of(state)
     if gate is None:
         logger.warning("this model's mixture with counts was made by another release, so the network writes alone. "
-                       "Expected: one of this release. Fix: %s", command("run.py", root, "--only train"))
+                       "Expected: one of this release. Fix: %s, which writes a new one",
+                       command("run.py", root, "--only train"))
         return None
     return Mixture(suffixes, tokenizer.vocab_size, gate, tokenizer.eot_token)
 

@@ -210,7 +210,7 @@ class Catalog:
             self._finish_swap()
 
     def _finish_swap(self) -> None:
-        if new_files := self.state("swap"):
+        if (new_files := self.state("swap")) is not None:
             self.log.rename(new_files)
             self.db.execute("DELETE FROM state WHERE key = 'swap'")
 

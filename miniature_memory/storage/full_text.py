@@ -16,6 +16,7 @@ characters, and a word in them is searched as a phrase: 0.69 of the size of Chin
 import contextlib
 import logging
 import re
+import shlex
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import command, shown
+from miniature_memory.core.interpreter import setup_command
+from miniature_memory.core.paths import PROJECT, command, shown
 from miniature_memory.core.text import strip_control
 from miniature_memory.storage import clean_documents
 from miniature_memory.storage.catalog import Catalog
@@ -53,8 +55,7 @@ INSERT INTO texts (texts, rank) VALUES ('hashsize', {2 * GROUP_BYTES});  -- one 
 PRAGMA user_version = {VERSION};
 """
 _NO_FTS5 = ("The SQLite of this Python has no FTS5, so the collection cannot be searched; everything else works.",
-            "SQLite with FTS5, as Debian, Ubuntu, Homebrew and python.org have it.",
-            "put such a Python first on the PATH, then mv .venv .venv.old; ./setup.sh")
+            "SQLite with FTS5, as Debian, Ubuntu, Homebrew and python.org have it.")
 
 
 class QueryError(ValueError):
@@ -195,7 +196,8 @@ def reading(catalog: Catalog) -> Iterator[sqlite3.Connection]:
     root, expected = catalog.root, "the full-text index of the clean documents."
     path, fix = root / INDEX, f"run {index_command(root)}, which rebuilds it from the clean documents."
     if not is_supported():
-        raise StageError(*_NO_FTS5)
+        old = shlex.quote(shown(PROJECT / ".venv"))
+        raise StageError(*_NO_FTS5, f"put such a Python first on the PATH, then mv {old} {old}.old; {setup_command()}")
     if not path.exists():
         raise StageError(f"There is no {shown(path)} yet.", expected,
                          f"run {index_command(root)}, which builds it; from then on every run adds what is new.")

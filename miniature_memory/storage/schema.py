@@ -32,9 +32,9 @@ CREATE TABLE shells (                        -- WARC response records that say n
     file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL);
 """
 LOCAL_FILES = """
-CREATE TABLE local_files (                   -- files of --texts and --import of which all documents are stored
-    address TEXT PRIMARY KEY,                -- file:///...
-    mark TEXT NOT NULL) WITHOUT ROWID;       -- size and time of the file, and what it was read with
+CREATE TABLE local_files (                   -- files of --texts, --import and --warc of which all documents are stored
+    address TEXT PRIMARY KEY,                -- file:///..., or where on the web a WARC file is
+    mark TEXT NOT NULL) WITHOUT ROWID;       -- size and time or ETag of the file, and what it was read with
 """
 FORGOTTEN = """
 CREATE TABLE forgotten (                     -- what was taken back, by its hash, see forgotten.py

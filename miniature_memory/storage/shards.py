@@ -37,7 +37,8 @@ def claim(root: Path, shard: Shard | None) -> None:
         elif known != shard:
             how = f"as shard {known}" if known else "without --shard, and has URLs of hosts that other shards crawl"
             other = root.resolve().with_name(f"{root.resolve().name}-{shard.number}-of-{shard.total}")
-            old, new = shlex.quote(shown(root / "config")), shlex.quote(shown(other))
+            config, new = root / "config", shlex.quote(shown(other))
+            copy = f"mkdir -p {new} && cp -r {shlex.quote(shown(config))} {new} && " if config.is_dir() else ""
             raise StageError(f"{shown(root)} was begun {how}.", f"a folder of its own for shard {shard}.",
-                             f"mkdir -p {new} && cp -r {old} {new} && {command('run.py', other, f'--shard {shard}')}; "
+                             f"{copy}{command('run.py', other, f'--shard {shard}')}; "
                              f"or continue this one: {command('run.py', root)}")

@@ -107,7 +107,7 @@ def _fault_of_rows(db: sqlite3.Connection, sizes: Mapping[str, int], is_ours: Ca
         if not dropped and path != REJECTED and sizes.get(path, 0) != length:
             return f"its catalog has {length} bytes of {path}, which holds {sizes.get(path, 0)}"
         known.add(path)
-    if db.execute("SELECT 1 FROM state WHERE key = 'swap'").fetchone():
+    if db.execute("SELECT 1 FROM state WHERE key = 'swap' AND value != '{}'").fetchone():
         return "its files were being replaced"
     if key := wrong_state(db):
         return f"its catalog has a state {key[:80]!r} of another kind"

@@ -31,10 +31,15 @@ def _are_times(value: Any) -> bool:
     return isinstance(value, dict) and all(map(is_number, value.values()))
 
 
+def _are_positions(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, list) and len(one) == 2 and isinstance(one[0], str)
+                                           and is_count(one[1]) for one in value.values())
+
+
 # The beginning of a key -> what its values are like
 KINDS: Mapping[str, Check] = {
     "clock": is_number, "urls.spelled_since": is_number, "search.next_": is_count, "search.asked": _are_times,
-    "clean.generation": is_count,
+    "clean.generation": is_count, "extract.positions": _are_positions, "shard": lambda value: isinstance(value, str),
     "duplicate_keys.": is_count, "topic.pages": _are_topic_pages, "prepare.stale": lambda value: type(value) is bool,
     "prepare.held": lambda value: isinstance(value, list) and len(value) == 2 and all(map(is_count, value)),
     "prepare.judged": _is_judged,

@@ -29,7 +29,7 @@ CONTINUED = ("optimizer", "iter_num", "tokens_seen", "position", "rng", "tokeniz
 # What every state holds, and what a checkpoint or a release holds besides
 KINDS = {"model": dict, "model_args": dict, "tokenizer_hash": str, "optimizer": dict, "iter_num": int,
          "tokens_seen": int, "position": dict, "rng": dict, "tokenizer_provisional": bool, "scores": dict,
-         "entry": dict, "history": list, "gate": dict}
+         "entry": dict, "history": list, "gate": dict, "init_from": str}
 # Of a model's sizes, as the settings have it; the file is larger than the others
 MOST = {"block_size": 1 << 20, "ngram_order": 16, "match_order": 64, "ngram_rows": 1 << 62}
 MOST_ROTARY = 1 << 28  # numbers of all positions' rotations, which no file holds

@@ -25,6 +25,7 @@ from torch import Tensor
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.interpreter import ENDING
 from miniature_memory.core.log import DETAIL
+from miniature_memory.core.paths import own_program
 from miniature_memory.core.process import TORCHRUN_VARIABLE, uninterrupted
 from miniature_memory.storage.files import crc32_of
 from miniature_memory.training.bins import Bins
@@ -257,7 +258,7 @@ def own_card(device: str) -> bool:
     if device not in ("auto", "cuda") or number >= n_cards:
         raise StageError(f"train.device = {device}, with {os.environ['LOCAL_WORLD_SIZE']} processes and {n_cards} CUDA "
                          f"cards on {os.uname().nodename}.", "a card for each process.",
-                         f".venv/bin/torchrun --nproc_per_node={n_cards} ... --set 'train.device=\"cuda\"'"
+                         f"{own_program('torchrun')} --nproc_per_node={n_cards} ... --set 'train.device=\"cuda\"'"
                          if n_cards else "--set 'train.device=\"cpu\"'")
     torch.cuda.set_device(number)
     return True

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miniature_memory.core.errors import StageError, cannot_read
+from miniature_memory.core.interpreter import setup_command
 from miniature_memory.core.paths import command, shown
 from miniature_memory.training.bins import Bins
 from miniature_memory.training.config import TrainConfig, shape_of
@@ -51,7 +52,7 @@ def load_start(config: TrainConfig, root: Path, bins: Bins) -> dict[str, Any]:
                          command("prepare.py", root, "--retokenize", f"--set {option}"))
     if find_spec("safetensors") is None:
         raise StageError("train.init_from needs the package safetensors, which is not installed.", "this package.",
-                         "./setup.sh --with export")
+                         f"{setup_command()} --with export")
     path = folder / WEIGHTS_FILE
     try:
         args = _model_args(_read_json(folder / CONFIG_FILE), tokenizer)

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from miniature_memory.counting.experts import MEMORY
-from miniature_memory.counting.mixture import Evidence, Forward, Gate, Mixture, Stretch
+from miniature_memory.counting.mixture import Evidence, Forward, Gate, Mixture, Stretch, gate_from
 from miniature_memory.counting.suffixes import Suffixes
+from miniature_memory.training.checkpoint import State
 from miniature_memory.training.optim import AdamW, Group
 from model import GPT
 
@@ -153,3 +154,9 @@ def fit(model: GPT, suffixes: Suffixes, ranges: np.ndarray, end_of_text: int, se
             weight.grad = torch.from_numpy(sum(each) / np.float32(FIT_STRETCH * STRETCHES_PER_STEP))
         optimizer.step(1 - step / n_steps)
     return Mixture(suffixes, model.config.vocab_size, gate, end_of_text)
+
+
+def gate_of(state: State) -> Gate | None:
+    """The gate that a release holds; None if it is of another release of this program."""
+    return gate_from({name: value.float().numpy() for name, value in state["gate"].items()
+                      if isinstance(value, torch.Tensor) and value.layout is torch.strided})

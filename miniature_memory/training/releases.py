@@ -12,14 +12,15 @@ from miniature_memory.counting.suffixes import MOST_TOKENS, Suffixes, load_suffi
 from miniature_memory.training.bins import Bins
 from miniature_memory.training.checkpoint import DamagedCheckpoint, State, load_state, save_state
 from miniature_memory.training.evaluation import Scores, evaluate_both, figure, format_scores
-from miniature_memory.training.mixing import fit, steps_for
+from miniature_memory.training.mixing import fit, gate_of, steps_for
 from miniature_memory.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
 
 def load_release(root: Path, bins: Bins) -> State | None:
-    """The release, None if there is none that belongs to these bins. A damaged one is moved aside."""
+    """The release, None if there is none that belongs to these bins, or none with a gate that this program can use. A
+    damaged one is moved aside."""
     path = root / "checkpoints/release.pt"
     try:
         state = load_state(path, "iter_num", "tokens_seen", "scores", "entry", "history")
@@ -27,7 +28,9 @@ def load_release(root: Path, bins: Bins) -> State | None:
         os.replace(path, f"{path}.damaged")
         logger.warning("%s It is now release.pt.damaged; training writes a new release.", error.found)
         return None
-    return state if state and state["tokenizer_hash"] == bins.tokenizer_hash else None
+    if state is None or state["tokenizer_hash"] != bins.tokenizer_hash:
+        return None
+    return None if state.get("gate") and gate_of(state) is None else state
 
 
 def stop_reason(trainer: Trainer, release: State) -> str:

@@ -61,15 +61,15 @@ class Trainer:
         self.root, self.bins = root, bins
         self.on_iteration = on_iteration or (lambda iter_num, loss: None)
         self.is_fresh = checkpoint is None or checkpoint["tokenizer_hash"] != bins.tokenizer_hash
+        self.is_sized = config.size == "auto" and not (checkpoint or start)  # to the time budget
+        self.init_from = config.init_from if start else str((checkpoint or {}).get("init_from", ""))  # "": from nothing
         self.device, self.dtype = choose_device(config.device, config.dtype)
         make_deterministic(self.device, config.seed)
         shape = model_args(config, checkpoint or start, bins, self.device, self.dtype)
         self.config = with_model_args(config, shape, root, is_new=checkpoint is None)
-        self.held_back, counted_tokens = NOTHING, 0
-        if config.counts and bins.tokenizer:
-            self.held_back = held_back(bins.train, bins.growth, bins.tokenizer.eot_token)
-            counted_tokens = bins.train_tokens
-        self.memory_mb = check_memory(self.config, shape, counted_tokens)
+        self.held_back = (held_back(bins.train, bins.growth, bins.tokenizer.eot_token)
+                          if config.counts and bins.tokenizer else NOTHING)
+        self.memory_mb = check_memory(self.config, shape, bins.train_tokens if config.counts and bins.tokenizer else 0)
         self.model = GPT(shape).to(self.device)
         self.optimizer = make_optimizer(self.model, config)
         self.loss_scale = LossScale() if self.dtype == torch.float16 else None
@@ -87,8 +87,8 @@ class Trainer:
                                config.replay_share, config.seed, self.held_back)
         self.token_bytes = bins.tokenizer.token_bytes() if bins.tokenizer else None
         self.losses: deque[float] = deque(maxlen=100)
-        at_the_end = release_tokens(bins.val_tokens, len(self.held_back) > 0, config.max_minutes)
-        self.budget = TimeBudget(config.max_minutes, started, at_the_end, clock)
+        self.budget = TimeBudget(config.max_minutes, started, release_tokens(
+            bins.val_tokens, len(self.held_back) > 0, config.max_minutes), clock)
         self.bar = Progress(total=1.0, desc="train", bar_format="{desc} {percentage:3.0f}%|{bar}|", delay=0.1)
         self.team.send(self.state())
 
@@ -113,7 +113,7 @@ class Trainer:
             "iter_num": self.iter_num, "tokens_seen": self.tokens_seen, "position": asdict(self.batches.position),
             "rng": {"cpu": torch.get_rng_state(), "cuda": cuda_rng}, "tokenizer_hash": self.bins.tokenizer_hash,
             "tokenizer_provisional": bool(self.bins.tokenizer and self.bins.tokenizer.provisional),
-            "threads": torch.get_num_threads(), "torch": str(torch.__version__),
+            "threads": torch.get_num_threads(), "torch": str(torch.__version__), "init_from": self.init_from,
         }
 
     def _restore(self, state: State) -> Position | None:

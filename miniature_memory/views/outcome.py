@@ -43,8 +43,8 @@ def check_shard(root: Path) -> None:
     with Catalog(root, read_only=True) as catalog:
         shard, n = shards.of(catalog), urls.count_foreign(catalog)
     if shard:
-        raise StageError(f"No page of shard {shard} could be fetched and the dataset is empty; "
-                         f"{counted(n, 'URL')} that were found belong to other shards.", "at least one page.",
+        raise StageError(f"No page of shard {shard} could be fetched and the dataset is empty (URLs found for other "
+                         f"shards: {n:,}).", "at least one page.",
                          f"take what the others found: {command('run.py', root, '--handover FILE...')}; "
                          f"{command('run.py', root, '--doctor')} finds other causes.")
 

@@ -271,6 +271,15 @@ def test_a_rebuild_with_the_same_settings_changes_nothing(tmp_path: Path) -> Non
     assert dict(validate_and_clean(tmp_path).dropped) == {"near_duplicate": 1}
 
 
+def test_what_a_rebuild_swaps_in_is_on_the_disk_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_at(tmp_path, [STORY, "too short. " * 10])
+    validate_and_clean(tmp_path)
+    fsync, synced = os.fsync, list[str]()
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.readlink(f"/proc/self/fd/{file}")), fsync(file)))
+    clean.run(CONFIG, tmp_path, rebuild=True)
+    assert any(name.endswith("rejected.joined") for name in synced)
+
+
 def test_a_rebuild_with_other_settings_replaces_the_old_set(tmp_path: Path) -> None:
     texts = [STORY, "A short one, of the kind that is refused, and of that many words. " * 3, GERMAN * 3]
     add_at(tmp_path, texts)

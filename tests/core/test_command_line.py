@@ -29,6 +29,8 @@ def test_an_unknown_flag_names_the_nearest() -> None:
     parser.add_argument("--skip-search")
     with pytest.raises(ConfigError, match="Did you mean --skip-search"):
         parser.parse_args(["--skip-serch"])
+    with pytest.raises(ConfigError, match="Did you mean --skip-search"):
+        parser.parse_args(["--skip-serch=a_value_that_is_much_longer_than_the_name_of_the_option"])
 
 
 @pytest.mark.parametrize(("argv", "meant"), [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from miniature_memory.core import config
-from miniature_memory.core.config import build_config, read_tables, setting
+from miniature_memory.core.config import build_config, meant, read_tables, setting
 from miniature_memory.core.errors import ConfigError
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.renamed_settings import RENAMED_SETTINGS
@@ -134,3 +134,13 @@ def test_a_file_of_settings_that_is_deep_or_huge_is_rejected(tmp_path: Path, tex
         assert tracemalloc.get_traced_memory()[1] < 30_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("typed", "names", "hint"), [
+    ("--ste", ["--set", "--root"], " Did you mean --set?"), ("--out", ["--root", "--set"], ""),
+    ("--url", ["--purge"], ""),
+    ("rebuild", ["--rebuild"], " Did you mean --rebuild?"), ("max-mins", ["max_minutes"], " Did you mean max_minutes?"),
+    ("Max", ["max_minutes", "min_lr", "max_iters"], " Did you mean max_minutes or max_iters?"),
+    ("tpo", ["top", "temperature"], " Did you mean top?"), ("", ["a"], ""), ("--", ["--a"], "")])
+def test_what_was_meant_is_told_by_the_letters_of_a_name(typed: str, names: list[str], hint: str) -> None:
+    assert meant(typed, names) == hint

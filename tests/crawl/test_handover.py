@@ -5,12 +5,16 @@ import subprocess
 
 import pytest
 from helpers import run_py
+from local_server import serve
 from scraping import add, run, states
 
+import search
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.shards import Shard
 from miniature_memory.crawl import handover
-from miniature_memory.crawl.config import ScrapeConfig
+from miniature_memory.crawl.config import ScrapeConfig, WebConfig
+from miniature_memory.providers import seed_search
+from miniature_memory.providers.config import SearchConfig
 from miniature_memory.storage import shards, urls
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.storage.urls import Foreign
@@ -67,11 +71,25 @@ def test_a_bad_line_is_ignored_and_named_and_bad_lines_alone_are_an_error(tmp_pa
         list(handover.read([file]))
 
 
+def test_a_feed_that_several_shards_have_found_is_read_once(root, monkeypatch):
+    monkeypatch.setattr(seed_search, "SEED_DELAY_SEC", 0.0)
+    with serve() as server:  # at 127.0.0.1, which is in 1/2
+        item = f"<item><link>{server.url}/x</link></item>"
+        server.routes["/feed"] = (200, {"Content-Type": "text/xml"},
+                                  f'<rss version="2.0"><channel>{item}</channel></rss>'.encode())
+        files = [root / f"from-{k}.jsonl" for k in (2, 3)]
+        for file in files:
+            file.write_text((json.dumps(GOOD | {"url": f"{server.url}/feed", "is_list": True}) + "\n") * 2)
+        web = WebConfig(allow_private=[f"127.0.0.1:{server.port}"])
+        search.run(SearchConfig(providers=["feeds", "sitemaps", "seeds"], web=web), root, files)
+        assert server.paths.count("/feed") == 1 and states(root) == {f"{server.url}/x": "new"}
+
+
 def test_what_cannot_be_read_is_an_error_and_an_empty_file_is_not(tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     assert not list(handover.read([tmp_path / "empty"]))
     for name in ("none", "."):
-        with pytest.raises(StageError, match=r"cannot be read|is a folder"):
+        with pytest.raises(StageError, match=r"cannot be read .* Fix: check its name"):
             list(handover.read([tmp_path / name]))
 
 
@@ -93,11 +111,13 @@ def test_a_root_keeps_its_shard(root):
 
 @pytest.mark.parametrize("other", [Shard(2, 2), Shard(1, 3)])
 def test_a_root_that_was_begun_as_another_shard_is_refused(root, other):
-    with pytest.raises(StageError, match="was begun as shard 1/2") as refused:
+    with pytest.raises(StageError, match=r"was begun as shard 1/2\. .* Fix: python3"):
         shards.claim(root, other)
-    make = refused.value.fix.partition(" && python3")[0]
     (root / "config").mkdir()
     (root / "config/queries.txt").write_text("ships\n")
+    with pytest.raises(StageError) as refused:
+        shards.claim(root, other)
+    make = refused.value.fix.partition(" && python3")[0]
     subprocess.run(make, shell=True, check=True)
     new = root.with_name(f"{root.name}-{other.number}-of-{other.total}")
     assert (new / "config/queries.txt").read_text() == "ships\n" and f"--root {new}" in refused.value.fix
@@ -117,7 +137,7 @@ def test_a_root_that_was_begun_without_a_shard_is_refused_once_it_has_urls(tmp_p
 def test_a_shard_without_a_page_says_so_and_runs_no_demonstration(root):
     with Catalog(root) as catalog, catalog.record():
         urls.add_foreign(catalog, "https://example.org/", "seeds")
-    with pytest.raises(StageError, match=r"No page of shard 1/2 .* 1 URL that were found belong to other shards"):
+    with pytest.raises(StageError, match=r"No page of shard 1/2 .* \(URLs found for other shards: 1\)"):
         outcome.check_shard(root)
 
 

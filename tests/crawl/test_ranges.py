@@ -54,6 +54,21 @@ def test_a_connection_that_breaks_off_is_continued_from_there(server, cut):
     assert file.asked[0] == 0 and all(at > 0 for at in file.asked[1:])
 
 
+def test_a_connection_that_the_server_closes_between_two_parts_is_no_failure(server):
+    """As it looks when it is closed just while the next request is on its way."""
+    file = RangedFile(DATA, cut=1)
+
+    def answer(handler):
+        if not hasattr(handler, "has_answered"):
+            handler.has_answered, handler.close_connection = True, file.cuts > 0
+            file(handler)
+    server.routes["/file"] = answer
+    stream = opened(server)
+    beginning = stream.read(200_000)
+    file.cuts = ranges.MAX_FAILURES - 1
+    assert beginning + stream.read() == DATA
+
+
 def test_one_that_always_breaks_off_is_given_up(server):
     server.routes["/file"] = file = RangedFile(DATA, cut=100, cuts=0)
     stream = opened(server)
@@ -107,6 +122,16 @@ def test_a_file_that_changes_meanwhile_is_an_error(server):
         stream.read()
 
 
+def test_a_file_that_is_gone_at_its_beginning_is_an_error(server):
+    server.routes["/file"] = file = RangedFile(DATA)
+    stream = opened(server)
+    assert stream.read() == DATA
+    file.data, file.last = b"", 0
+    stream.seek(0)
+    with pytest.raises(StageError, match="HTTP 416"):
+        stream.read(1)
+
+
 def test_without_a_name_for_its_content_a_file_has_no_mark(server):
     server.routes["/file"] = RangedFile(DATA, etag="")
     assert opened(server).mark == ""
@@ -136,6 +161,28 @@ def test_robots_txt_and_the_address_guard_hold(server):
     for address in ("https://", "s3://a/b", "s3://bucket", "https:///x", "https://a b/c"):
         with pytest.raises(StageError, match=r"is not the address of a file|blocked|unreachable"):
             RangeFile(Web(WebConfig()), address)
+
+
+def test_a_robots_txt_that_cannot_be_had_is_asked_for_again(server):
+    busy = [raw(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"), raw(b"")]
+    server.routes["/robots.txt"] = lambda handler: busy.pop()(handler) if busy else raw(b"HTTP/1.1 404 No\r\n\r\n")(
+        handler)
+    server.routes["/file"] = RangedFile(DATA[:9])
+    assert opened(server).read() == DATA[:9] and server.paths == ["/robots.txt"] * 3 + ["/file"]
+
+
+def test_a_host_that_wants_a_day_between_requests_is_left_alone(server):
+    server.routes["/robots.txt"] = (200, {"Content-Type": "text/plain"}, b"User-agent: *\nCrawl-delay: 86400\n")
+    with pytest.raises(StageError, match=r"\(crawl delay\)\. Expected: a robots\.txt that asks for 60 s"):
+        opened(server)
+    assert server.paths == ["/robots.txt"]
+
+
+def test_the_fix_names_the_host_that_was_refused(server):
+    server.routes["/file"] = (302, HTML | {"Location": "https://10.0.0.1/real"}, b"")
+    with pytest.raises(StageError, match="blocked address") as refused:
+        opened(server)
+    assert refused.value.fix.endswith(f"""--set 'web.allow_private=["127.0.0.1:{server.port}", "10.0.0.1:443"]'""")
 
 
 def test_a_crawl_delay_is_kept(server, monkeypatch):

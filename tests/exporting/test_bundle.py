@@ -296,6 +296,7 @@ HOSTILE: dict[str, Change] = {
     "a catalog with a view": with_sql("ALTER TABLE answers RENAME TO other", "CREATE VIEW answers AS SELECT 1"),
     "a catalog with a state in words": with_sql("INSERT OR REPLACE INTO state VALUES ('prepare.held', '{{')"),
     "a catalog with a state of another kind": with_sql("INSERT OR REPLACE INTO state VALUES ('prepare.held', '\"x\"')"),
+    "a catalog with a position in words": with_sql("INSERT INTO state VALUES ('extract.positions', '{\"x\": 5}')"),
     "a catalog that calls itself older": with_sql("PRAGMA user_version = 3"),
     "a catalog with words for a number": with_sql("UPDATE cursors SET seq = 'x'"),
     "a catalog with half a signature": with_sql("UPDATE clean_documents SET signature = x'00'"),

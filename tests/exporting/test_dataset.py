@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import subprocess
 from argparse import Namespace
 from pathlib import Path
@@ -13,9 +14,10 @@ import export
 import extract
 from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import PROJECT
-from miniature_memory.exporting import dataset, rows
+from miniature_memory.core.paths import PROJECT, make_folder
+from miniature_memory.exporting import aside, dataset, rows
 from miniature_memory.exporting.aside import written_aside
+from miniature_memory.exporting.card import topic_of
 from miniature_memory.exporting.dataset import write_dataset
 from miniature_memory.extraction.page import Extracted
 from miniature_memory.storage import clean_documents
@@ -152,6 +154,21 @@ def test_what_a_killed_export_left_is_removed_and_one_at_work_is_not_disturbed(r
     assert not list(tmp_path.rglob("stray")) and (tmp_path / "other").read_text() == "whole"
 
 
+def test_an_export_that_meets_the_end_of_another_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside.fcntl, "flock", lambda *_: shutil.rmtree(tmp_path / ".x.unfinished"))
+    with pytest.raises(StageError, match="is being written by another export"), written_aside(tmp_path / "x"):
+        pass
+
+
+def test_what_a_card_calls_the_topic(root: Path) -> None:
+    tables = {"run": {"topic": ""}}
+    assert topic_of(root, tables) == "sea ships"
+    make_folder(root / "config")
+    (root / "config/queries.txt").write_text("love\nrevenge\n# the land\nthe sea\nkings\n")
+    assert topic_of(root, tables) == "love, revenge, the sea"
+    assert topic_of(root, {"run": {"topic": "Ships & sails"}}) == "Ships & sails"
+
+
 def test_a_root_without_documents_is_refused(tmp_path: Path) -> None:
     Catalog(tmp_path / "new").close()
     with pytest.raises(StageError, match="no clean document yet"):
@@ -159,7 +176,9 @@ def test_a_root_without_documents_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("arguments", [["bundle", "x.tar.gz", "--rejected"], ["restore", "x.tar.gz", "--json-lines"],
-                                       ["book", "x"], ["dataset"], ["dataset", "x", "--topic", "never begun"]])
+@pytest.mark.parametrize("arguments", [
+    ["bundle", "x.tar.gz", "--rejected"], ["restore", "x.tar.gz", "--json-lines"], ["book", "x"], ["dataset"],
+    ["bundle", "x.tar.gz", "--set", "train.max_minutes=1"], ["restore", "x.tar.gz", "--config", "x.toml"],
+    ["dataset", "x", "--topic", "never begun"]])
 def test_a_wrong_command_line(arguments: list[str]) -> None:
     assert export.main(arguments) == 2

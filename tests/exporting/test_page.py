@@ -16,6 +16,7 @@ import torch
 from browser import PHONE, Chromium, View
 from helpers import PROSE, TINY, add_clean_documents, follow
 
+import export
 import prepare
 from miniature_memory.core.errors import StageError
 from miniature_memory.exporting import page
@@ -206,6 +207,13 @@ def test_settings_that_a_page_does_not_know_are_named(tmp_path: Path, caplog: py
     write_aside(tmp_path / "config/default.toml", b"[sample]\nmax_copied_tokens = 50\ntop_k = 7\n")
     assert json.loads(part(written(tmp_path), "facts"))["settings"]["top_k"] == 7
     assert caplog.messages == ["sample.stop and sample.max_copied_tokens have no effect in a page."]
+
+
+def test_settings_of_the_command_line_reach_the_page(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    assert export.main(["html", str(tmp_path / "page.html"), "--root", str(tmp_path), "--quiet", "--set",
+                        "sample.top_k=3"]) == 0
+    assert json.loads(part((tmp_path / "page.html").read_text(encoding="utf-8"), "facts"))["settings"]["top_k"] == 3
 
 
 # --- the tokenizer's pattern ---------------------------------------------------------------------

@@ -73,6 +73,12 @@ def test_every_record_is_a_page_or_a_text_or_has_a_reason(tmp_path):
         ("http_404", ""), ("", PAGE), ("not_html", ""), ("", PAGE), ("", PAGE), ("", "plain täxt")]
 
 
+def test_a_status_without_end_is_a_bad_response_of_one_record(tmp_path):
+    http = [("Content-Type", "text/html")]
+    data = record("response", PAGE, http, "2" * 5000) + record("response", PAGE, http)
+    assert read(tmp_path, data) == [("bad_response", ""), ("", PAGE)]
+
+
 def test_a_record_that_is_cut_short_is_counted(tmp_path):
     whole = record("response", PAGE, [("Content-Type", "text/html")])
     assert read(tmp_path, whole + whole[:-100]) == [("", PAGE), ("record_cut_short", "")]

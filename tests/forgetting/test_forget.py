@@ -27,15 +27,19 @@ from miniature_memory.cleaning.config import CleanConfig
 from miniature_memory.cleaning.explain import explain
 from miniature_memory.collection.search import search
 from miniature_memory.core.errors import ConfigError, StageError
+from miniature_memory.core.shards import Shard
 from miniature_memory.core.stage import StageStats
+from miniature_memory.crawl import handover
 from miniature_memory.crawl.blocklists import Blocklist, host_rejection, url_rejection
+from miniature_memory.exporting.bundle import write_bundle
+from miniature_memory.exporting.restore import restore_bundle
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.forgetting import command, forget
 from miniature_memory.forgetting.targets import near, read_targets, target_of
 from miniature_memory.providers.config import SearchConfig
 from miniature_memory.providers.discovery import Discovery
 from miniature_memory.providers.provider import Found
-from miniature_memory.storage import documents, forgotten, pages, rewriting, urls
+from miniature_memory.storage import documents, forgotten, last_asked, pages, rewriting, shards, urls
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.training.checkpoint import load_state, save_state
 from miniature_memory.training.config import PrepareConfig
@@ -296,6 +300,27 @@ def test_a_local_file_goes_with_all_places_in_it_and_one_place_alone(tmp_path: P
     forget_them(root, file.as_uri(), purge=True)
     assert kept(root) == [] and b"secret" not in on_disk(root)
     assert extract.run(EXTRACT, root, files=[file]).dropped == {"forgotten": 9}
+
+
+def test_a_host_that_another_shard_crawls_leaves_the_hand_over(tmp_path: Path) -> None:
+    shards.claim(tmp_path, Shard(1, 2))
+    with Catalog(tmp_path) as catalog:
+        with catalog.record():
+            for host in ("example.org", "other.example"):
+                urls.add_foreign(catalog, f"http://{host}/", "seeds")
+                last_asked.note(catalog, host)
+        handover.write(catalog)
+    forget_them(tmp_path, "example.org")
+    assert [one.url for one in handover.read([tmp_path / handover.FILE])] == ["http://other.example/"]
+    with Catalog(tmp_path, read_only=True) as catalog:
+        assert not catalog.state(last_asked.ASKED)
+
+
+def test_a_root_of_which_nothing_was_found_to_forget_can_be_bundled(root: Path, tmp_path: Path) -> None:
+    forget_them(root, "nowhere.example")
+    args = argparse.Namespace()
+    write_bundle(root, tmp_path / "x.tar.gz", args)
+    restore_bundle(tmp_path / "new", tmp_path / "x.tar.gz", args)
 
 
 def test_an_interrupted_rebuild_does_not_bring_it_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

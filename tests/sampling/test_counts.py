@@ -107,6 +107,8 @@ def test_a_gate_of_another_release_is_left_out(root: Path, harm: str, caplog: py
         state["gate"]["more"] = torch.zeros(3)
     save_state(path, state)
     assert load_model(root).mixture is None and "another release" in caplog.text
+    train(dataclasses.replace(TINY, max_iters=20), root, time.monotonic())  # which is what the message names
+    assert load_model(root).mixture
 
 
 def test_the_kept_samples_show_how_much_is_copied(root: Path, loaded: Loaded) -> None:

@@ -73,6 +73,12 @@ def test_a_new_root_takes_tokenizer_shape_and_weights(exported: Path, root: Path
     assert trainer.is_fresh and trainer.iter_num == 0
 
 
+def test_the_log_says_from_which_model_it_starts(exported: Path, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    train.log_model(Trainer(start_from(exported, TrainConfig(max_iters=1)), root, open_bins(root, 0), 0.0))
+    assert f"and starts from the model in {exported}" in caplog.text and "time budget" not in caplog.text
+
+
 def test_training_continues_from_its_own_checkpoint_when_the_folder_is_gone(exported: Path, root: Path,
                                                                             tmp_path: Path) -> None:
     root, folder = copied(root, tmp_path / "root"), copied(exported, tmp_path / "model")
@@ -80,6 +86,9 @@ def test_training_continues_from_its_own_checkpoint_when_the_folder_is_gone(expo
     shutil.rmtree(folder)
     second = train.run(start_from(folder, dataclasses.replace(TINY, max_iters=40)), root)
     assert (first.facts["iter_num"], second.facts["iter_num"]) == (20, 40)
+    write_huggingface(root, tmp_path / "again", Namespace(config=None, overrides=[]))
+    assert "It began as the model model, whose own" in (tmp_path / "again/README.md").read_text()
+    assert "trained from random weights" in (exported / "README.md").read_text()
 
 
 def test_bins_with_another_tokenizer_are_named_with_the_fix(exported: Path, tmp_path: Path) -> None:
