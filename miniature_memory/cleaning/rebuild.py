@@ -1,6 +1,7 @@
 """clean.py --rebuild: the clean set made again from raw, with the settings as they are now."""
 
 import json
+import os
 import shutil
 import sqlite3
 from dataclasses import asdict
@@ -122,6 +123,8 @@ def _keep_other_rejections(old: Path, new: Path, repeated: set[str]) -> None:
         if new.exists():
             with open(new, "rb") as lines:
                 shutil.copyfileobj(lines, out)
+        out.flush()
+        os.fsync(out.fileno())
     joined.replace(new)
 
 

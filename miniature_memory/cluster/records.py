@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from miniature_memory.core.errors import naming
-from miniature_memory.core.paths import make_folder
+from miniature_memory.core.paths import fsync_folder, make_folder
 
 
 @contextlib.contextmanager
@@ -24,6 +24,7 @@ def written(path: Path) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(aside, path)
+        fsync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             aside.unlink()
