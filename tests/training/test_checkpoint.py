@@ -314,8 +314,21 @@ def test_a_kill_between_two_renamings_leaves_no_third_name(root: Path) -> None:
     os.link(path, previous)
     run(MORE, root)
     kept, new = load_state(previous), load_state(path)
-    assert kept and new and (kept["iter_num"], new["iter_num"]) == (16, 40)
+    assert kept and new and (kept["iter_num"], new["iter_num"]) == (16, 32)
     assert not list(path.parent.rglob("*.tmp"))
+
+
+def test_the_copy_of_a_release_that_a_kill_prevented_is_made_by_the_next_run(root: Path) -> None:
+    path = trained(root)
+    (copy,) = path.parent.glob("history/*.pt")
+    run(TINY, root)
+    assert [*path.parent.glob("history/*")] == [copy]
+    kept = load_state(copy)
+    copy.rename(copy.with_name(f"{copy.name}.tmp"))
+    run(TINY, root)
+    (again,) = path.parent.glob("history/*")
+    state = load_state(again)
+    assert again.suffix == ".pt" and kept and state and state["scores"] == kept["scores"]
 
 
 def test_without_links_the_previous_checkpoint_is_a_synced_copy(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
