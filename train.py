@@ -44,7 +44,7 @@ from miniature_memory.training.checkpoint import State, rename_history
 from miniature_memory.training.config import TrainConfig
 from miniature_memory.training.distributed import joined, rank_and_size
 from miniature_memory.training.evaluation import format_scores
-from miniature_memory.training.releases import load_release, make_release, stop_reason, update_counts
+from miniature_memory.training.releases import keep_copy, load_release, make_release, stop_reason, update_counts
 from miniature_memory.training.trainer import Trainer
 
 IMPORT_SEC = time.monotonic() - IMPORT_STARTED
@@ -81,6 +81,7 @@ def lead(trainer: Trainer, config: TrainConfig) -> StageStats:
         logger.info("training skipped: %s", reason)
         if config.counts or released.get("gate"):
             update_counts(trainer)
+        trainer.bytes_written += keep_copy(trainer.root, released, config.keep_releases)  # if that was killed
         return make_stats(trainer, released, reason)
     with trainer.bar:
         train_stable(trainer)

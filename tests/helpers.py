@@ -4,12 +4,14 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
@@ -162,3 +164,15 @@ def write_bins(root: Path, train_tokens: list[int], n_val: int = 100, provisiona
 def follow(fix: str) -> None:
     """Run the shell commands of a fix in the project's folder."""
     subprocess.run(fix, shell=True, cwd=PROJECT, check=True, capture_output=True, timeout=240)
+
+
+def synced_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list that takes the name of each file and folder that is synced from now on."""
+    names, fsync = list[str](), os.fsync
+
+    def note(descriptor: int) -> None:
+        names.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return names

@@ -10,8 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from miniature_memory.core.errors import naming
-from miniature_memory.core.paths import make_folder
-from miniature_memory.storage.files import fsync_folder
+from miniature_memory.core.paths import fsync_folder, make_folder
 
 
 @contextlib.contextmanager

@@ -75,9 +75,26 @@ def unreadable(path: Path, error: OSError, expected: str) -> StageError:
 
 
 def make_folder(path: Path) -> Path:
-    """Make `path` with its parents. Raises StageError when that cannot be done."""
+    """As new_folder(). Raises StageError when that cannot be done."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        return new_folder(path)
     except OSError as error:
         raise cannot_write(path, error) from None
+
+
+def new_folder(path: Path, mode: int = 0o777) -> Path:
+    """Make `path` with its parents, so that a power cut takes none of them with all that is in it by then."""
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(mode, parents=True, exist_ok=True)
+    for folder in missing:
+        fsync_folder(folder.parent)
     return path
+
+
+def fsync_folder(path: Path) -> None:
+    """Make new names in a folder survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from miniature_memory.core.errors import naming
-from miniature_memory.storage.files import crc32_of, fsync_folder, write_aside
+from miniature_memory.core.paths import fsync_folder
+from miniature_memory.storage.files import crc32_of, write_aside
 
 DEPTH = 8  # tokens, at least, that the order respects
 SEGMENT_TOKENS = 1 << 22  # of a segment at most: some 40 bytes each while it is sorted

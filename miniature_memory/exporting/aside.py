@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import make_folder, shown
+from miniature_memory.core.paths import fsync_folder, make_folder, shown
 from miniature_memory.storage.disk import in_words
-from miniature_memory.storage.files import free_name, fsync_folder
+from miniature_memory.storage.files import free_name
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 5_000_000  # of one page or text, as web.max_bytes; a longer one is rejected
 MAX_FILE_BYTES = 50_000_000  # of a file that is read as a whole, such as a PDF file with its pictures. Guess
 SETTLED_SEC = 2.0  # between two times of a file that every file system tells apart; FAT counts in steps of two
+AHEAD_SEC = 86_400.0  # that another machine's clock may be ahead of ours; later times are no clock's. Guess
 MAX_RATIO = 200  # of expanded to compressed bytes, beyond MAX_FILE_BYTES; text has 2 to 20, a zip bomb 1,000. Guess
 
 
@@ -88,7 +89,8 @@ def address_of(file: Path) -> str:
 def mark_of(file: Path) -> str:
     """The `mark` of a local file. Raises OSError if there is none."""
     found = file.stat()
-    return f"{found.st_size} {found.st_mtime_ns}" if time.time() - found.st_mtime > SETTLED_SEC else ""
+    may_change = -AHEAD_SEC < time.time() - found.st_mtime <= SETTLED_SEC
+    return "" if may_change else f"{found.st_size} {found.st_mtime_ns}"
 
 
 def is_binary(data: bytes) -> bool:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from miniature_memory.core.errors import StageError, cannot_write, naming
-from miniature_memory.core.paths import make_folder
-from miniature_memory.storage.files import crc32_of, free_name, fsync_folder, remove
+from miniature_memory.core.paths import fsync_folder, make_folder
+from miniature_memory.storage.files import crc32_of, free_name, remove
 from miniature_memory.storage.record_reader import Place, RecordReader, damage_fix
 from miniature_memory.storage.rejections import REJECTED
 
@@ -161,6 +161,7 @@ class AppendLog:
     def replace(self, path: str, new: str) -> None:
         """Take the length and the checksums of `new`, which is renamed to `path` after the commit."""
         length = (self.root / new).stat().st_size
+        fsync_folder((self.root / new).parent)  # else a power cut after the commit might take it without a trace
         self._let_go(path, length)
         self.db.execute("INSERT OR REPLACE INTO files (path, length) VALUES (?, ?)", [path, length])
         self.db.execute("DELETE FROM extents WHERE path = ?", [path])

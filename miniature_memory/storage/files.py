@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from miniature_memory.core.errors import naming
-from miniature_memory.core.paths import make_folder
+from miniature_memory.core.paths import fsync_folder, make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -45,15 +45,6 @@ def zip_fault(path: Path) -> str:
             return "its checksums are wrong" if archive.testzip() else ""
     except (zipfile.BadZipFile, ValueError, RuntimeError, EOFError, LookupError, ArithmeticError, struct.error):
         return "its table of contents cannot be read"
-
-
-def fsync_folder(path: Path) -> None:
-    """Make new names in a folder survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove(path: Path) -> None:
@@ -98,13 +89,16 @@ def is_blank(path: Path) -> bool:
 def append_line(path: Path, line: str) -> None:
     """Append one line to a file that no cursor follows (the run history), fixing a torn last line first."""
     with naming(path), open(path, "ab+") as stream:
-        if stream.tell():
+        is_new = not stream.tell()
+        if not is_new:
             stream.seek(-1, os.SEEK_END)
             if stream.read(1) != b"\n":
                 stream.write(b"\n")
         stream.write(line.encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
+    if is_new:
+        fsync_folder(path.parent)
 
 
 def read_list(path: Path) -> list[str]:

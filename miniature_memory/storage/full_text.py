@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.interpreter import setup_command
-from miniature_memory.core.paths import PROJECT, command, shown
+from miniature_memory.core.paths import PROJECT, command, fsync_folder, shown
 from miniature_memory.core.text import strip_control
 from miniature_memory.storage import clean_documents
 from miniature_memory.storage.catalog import Catalog
@@ -173,9 +173,11 @@ def _continues(db: sqlite3.Connection, catalog: Catalog) -> bool:
 
 
 def remove(root: Path) -> None:
-    """Remove the index: a search that is under way still reads it to its end."""
+    """Remove the index: a search that is under way still reads it to its end. Part by part, for good: a power cut must
+    not leave the -wal of one beside another."""
     for name in FILES:
         (root / name).unlink(missing_ok=True)
+        fsync_folder((root / name).parent)
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

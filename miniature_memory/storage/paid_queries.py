@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from miniature_memory.core.errors import StageError
-from miniature_memory.core.paths import shown
+from miniature_memory.core.paths import new_folder, shown
 
 WAIT_SEC = 5.0  # for another run, which holds the database for milliseconds
 TABLE = """
@@ -80,7 +80,7 @@ def _month(db: sqlite3.Connection) -> str:
 def _open() -> Iterator[sqlite3.Connection]:
     """Raises StageError where the database cannot be used."""
     try:
-        path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        new_folder(path().parent, 0o700)
         with contextlib.closing(sqlite3.connect(path(), timeout=WAIT_SEC, isolation_level=None)) as db:
             db.execute("PRAGMA synchronous = EXTRA")  # what is committed survives a power cut
             yield db

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from miniature_memory.core.errors import StageError, cannot_read, cannot_write
-from miniature_memory.core.paths import command, make_folder, shown
-from miniature_memory.storage.files import free_name, fsync_folder, zip_fault
+from miniature_memory.core.paths import command, fsync_folder, make_folder, shown
+from miniature_memory.storage.files import free_name, zip_fault
 from miniature_memory.training.bins import Bins
 from model import GPT, GPTConfig
 
@@ -75,7 +75,10 @@ def _link(path: Path, name: Path) -> None:
         os.link(path, aside)
     except OSError:  # a file system without links, such as a mounted drive
         shutil.copyfile(path, aside)
+        with open(aside, "rb") as stream:
+            os.fsync(stream.fileno())
     os.replace(aside, name)
+    aside.unlink(missing_ok=True)  # renaming does nothing where both are names of one file, as a killed run leaves them
 
 
 # --- reading -------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from miniature_memory.core.errors import StageError
 from miniature_memory.counting.mixture import Gate, Mixture
 from miniature_memory.counting.suffixes import MOST_TOKENS, Suffixes, load_suffixes, update_suffixes
 from miniature_memory.training.bins import Bins
@@ -14,6 +15,8 @@ from miniature_memory.training.checkpoint import DamagedCheckpoint, State, load_
 from miniature_memory.training.evaluation import Scores, evaluate_both, figure, format_scores
 from miniature_memory.training.mixing import fit, gate_of, steps_for
 from miniature_memory.training.trainer import Trainer
+
+COPIED = ("iter_num", "tokenizer_hash", "scores")  # of a release, into its copy: together they tell which one it is
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +66,7 @@ def make_release(trainer: Trainer) -> State:
                     format_scores(old["scores"]))
         new = old
     trainer.bytes_written += save_state(trainer.root / "checkpoints/release.pt", new | {"history": history})
-    if new is not old:
-        trainer.bytes_written += keep_copy(trainer.root, new, trainer.config.keep_releases)
+    trainer.bytes_written += keep_copy(trainer.root, new, trainer.config.keep_releases)
     return new
 
 
@@ -102,12 +104,22 @@ def tensors_of(gate: Gate) -> dict[str, torch.Tensor]:
 
 
 def keep_copy(root: Path, release: State, keep: int) -> int:
-    """Keep a copy of the release without what only training needs, in float16; the oldest go. Returns its bytes."""
+    """Keep a copy of the release without what only training needs, in float16, unless the last one is that; the oldest
+    go. Returns its bytes."""
     folder, n_bytes = root / "checkpoints/history", 0
-    small = {key: release[key] for key in ("model_args", "iter_num", "tokenizer_hash", "scores", "gate")}
-    small["model"] = {name: value.half() for name, value in release["model"].items()}
-    if keep:
+    copies = sorted(folder.glob("*.pt"))
+    if keep and not (copies and is_copy(copies[-1], release)):
+        small = {key: release[key] for key in (*COPIED, "model_args", "gate") if key in release}
+        small["model"] = {name: value.half() for name, value in release["model"].items()}
         n_bytes = save_state(folder / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.pt", small)
     for path in [*sorted(folder.glob("*.pt"))[:-keep or None], *folder.glob("*.tmp")]:  # the last: of a killed run
         path.unlink()
     return n_bytes
+
+
+def is_copy(path: Path, release: State) -> bool:
+    try:
+        state = load_state(path, *COPIED, mmap=True)
+    except StageError:
+        return False
+    return state is not None and all(state[key] == release[key] for key in COPIED)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from miniature_memory.core.paths import command, make_folder
+from miniature_memory.core.paths import command, fsync_folder, make_folder
 from miniature_memory.core.text import timestamp
 from miniature_memory.storage import growth, records
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.files import CHUNK_BYTES, free_name, fsync_folder
+from miniature_memory.storage.files import CHUNK_BYTES, free_name
 from miniature_memory.storage.records import Rows
 
 ASIDE = "data/damaged"

@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from helpers import PROSE, add_raw_documents, add_raw_line, document, lines
+from helpers import PROSE, add_raw_documents, add_raw_line, document, lines, synced_names
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -342,6 +342,15 @@ def test_a_rebuild_that_died_after_its_swap_can_be_repeated(tmp_path: Path, monk
     assert kept_texts(tmp_path) == [STORY]
     assert "the same as before" in clean.run(CONFIG, tmp_path, rebuild=True).facts["summary"]
     assert kept_texts(tmp_path) == [STORY]
+
+
+def test_the_rejections_of_a_rebuild_are_on_the_disk_before_its_swap(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_at(tmp_path, [STORY])
+    validate.run(ALL_LANGUAGES, tmp_path)
+    synced = synced_names(monkeypatch)
+    clean.run(CONFIG, tmp_path, rebuild=True)
+    assert "rejected.joined" in synced
 
 
 def test_a_rebuild_works_where_nothing_was_kept_before(tmp_path: Path) -> None:

@@ -72,3 +72,11 @@ def test_every_command_in_a_message_is_made_by_command() -> None:
                   if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
                   and MENTION.search(node.value)]
     assert not wrong
+
+
+def test_each_new_folder_is_synced_in_the_one_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(paths, "fsync_folder", synced.append)
+    for _ in range(2):
+        assert paths.make_folder(tmp_path / "a/b") == tmp_path / "a/b"
+    assert sorted(synced) == [tmp_path, tmp_path / "a"]

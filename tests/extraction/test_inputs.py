@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,15 @@ def test_what_could_not_be_read_is_read_again(tmp_path, monkeypatch):
             (key, Extracted(reason="extraction_timeout")) for key, _ in jobs))
         assert extract.run(ONE, tmp_path, files=[tmp_path / "a.html"]).dropped == {"extraction_timeout": 1}
     assert extract.run(ONE, tmp_path, files=[tmp_path / "a.html"]).n_out == 1
+
+
+@pytest.mark.parametrize(("year", "is_known"), [(1901, True), (2026, False), (2040, True)])
+def test_a_file_of_a_time_far_from_now_is_one_that_does_not_change(tmp_path, year, is_known, monkeypatch):
+    (tmp_path / "a.txt").write_text(PROSE)
+    at = datetime(year, 1, 1, tzinfo=UTC).timestamp()
+    os.utime(tmp_path / "a.txt", (at, at))
+    monkeypatch.setattr("time.time", lambda: datetime(2026, 1, 1, tzinfo=UTC).timestamp())
+    assert bool(reading.mark_of(tmp_path / "a.txt")) == is_known
 
 
 def test_a_book_becomes_documents_that_know_their_place(tmp_path):

@@ -8,6 +8,7 @@
 import argparse
 import os
 import queue
+import sqlite3
 import sys
 import tempfile
 import time
@@ -17,11 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.faults import crashes, damage, places, roots
-from tests.faults.cases import Broken, Case, Place
+from tests.faults import crashes, damage, losses, places, roots
+from tests.faults.cases import Broken, Case, Place, Skipped
 from tests.faults.machine import Machine, compiler
 
-PARTS = {"damage": damage.cases, "crash": crashes.crash_cases, "error": crashes.error_cases, "place": places.cases}
+PARTS = {"damage": damage.cases, "crash": crashes.crash_cases, "error": crashes.error_cases, "loss": losses.cases,
+         "place": places.cases}
 
 
 @contextmanager
@@ -43,12 +45,15 @@ def prepared(folder: Path, jobs: int) -> Iterator["queue.Queue[Place]"]:
         yield free
 
 
-def attempt(case: Case, free: "queue.Queue[Place]") -> tuple[bool, str, float]:
+def attempt(case: Case, free: "queue.Queue[Place]") -> tuple[str, str, float]:
+    """What became of a case, "passed", "FAILED" or "skipped"; how or why; after how many seconds."""
     place, began = free.get(), time.monotonic()
     try:
-        return True, case.run(place), time.monotonic() - began
-    except (Broken, AssertionError, OSError, ValueError, LookupError) as error:
-        return False, f"{type(error).__name__}: {error}", time.monotonic() - began
+        return "passed", case.run(place), time.monotonic() - began
+    except Skipped as error:
+        return "skipped", str(error), time.monotonic() - began
+    except (Broken, AssertionError, OSError, ValueError, LookupError, sqlite3.Error) as error:
+        return "FAILED", f"{type(error).__name__}: {error}", time.monotonic() - began
     finally:
         free.put(place)
 
@@ -85,10 +90,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def run_all(chosen: list[Case], free: "queue.Queue[Place]", args: argparse.Namespace) -> Counter[str]:
-    """Run cases, with one line each. Returns how many passed, FAILED, or came too late."""
+    """Run cases, with one line each. Returns how many passed, FAILED, were skipped, or came too late."""
     began, counts = time.monotonic(), Counter[str]()
 
-    def work(case: Case) -> tuple[bool, str, float] | None:
+    def work(case: Case) -> tuple[str, str, float] | None:
         late = args.minutes and time.monotonic() - began > 60 * args.minutes
         return None if late else attempt(case, free)
 
@@ -97,9 +102,9 @@ def run_all(chosen: list[Case], free: "queue.Queue[Place]", args: argparse.Names
             if result is None:
                 counts["not run"] += 1
                 continue
-            passed, words, seconds = result
-            counts["passed" if passed else "FAILED"] += 1
-            print(f"{'ok  ' if passed else 'FAIL'} {n} {case.part} {case.name}: {words} ({seconds:.1f} s)", flush=True)
+            outcome, words, seconds = result
+            counts[outcome] += 1
+            print(f"{outcome:7} {n} {case.part} {case.name}: {words} ({seconds:.1f} s)", flush=True)
     print(", ".join(f"{n} {what}" for what, n in counts.items()))
     return counts
 

@@ -22,6 +22,10 @@ class Broken(Exception):
     """The project did not keep what it promises."""
 
 
+class Skipped(Exception):
+    """This machine does not allow a case; says why."""
+
+
 class Case(NamedTuple):
     part: str
     name: str

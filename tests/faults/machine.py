@@ -21,14 +21,17 @@ from miniature_memory.core.paths import PROJECT
 
 HERE = Path(__file__).parent
 WRITE, SYNC, NAME, CUT, OPEN, READ, LINK = (1 << n for n in range(7))  # kinds of calls
-COUNT, FAIL_ONCE, FAIL_FROM, KILL_ALL, KILL_ONE = range(1, 6)  # what happens at a call
+COUNT, FAIL_ONCE, FAIL_FROM, KILL_ALL, KILL_ONE, RECORD = range(1, 7)  # what happens at a call
+RECORD_BYTES = 1 << 27
 NOBODY = 65534
 COMMAND_SEC = 120  # of which none takes a tenth
 SHIM = """#!{python} -IS
 import json, os, socket, sys
 server = socket.socket(socket.AF_UNIX)
 server.connect({socket!r})
-request = json.dumps(dict(argv=sys.argv[1:], env=dict(os.environ), cwd=os.getcwd())).encode() + b"\\n"
+mask = os.umask(0)
+request = dict(argv=sys.argv[1:], env=dict(os.environ), cwd=os.getcwd(), umask=mask)
+request = json.dumps(request).encode() + b"\\n"
 socket.send_fds(server, [request[:1000]], [0, 1, 2])
 server.sendall(request[1000:])
 code = int(server.recv(16) or 137)
@@ -41,7 +44,9 @@ class Shared(ctypes.Structure):
 
     _fields_ = (("action", ctypes.c_int32), ("error", ctypes.c_int32), ("calls", ctypes.c_int32),
                 ("n_pids", ctypes.c_int32), ("target", ctypes.c_int64), ("counter", ctypes.c_int64),
-                ("pids", ctypes.c_int32 * 4096), ("folder", ctypes.c_char * 1024), ("what", ctypes.c_char * 1024))
+                ("pids", ctypes.c_int32 * 4096), ("folder", ctypes.c_char * 1024), ("what", ctypes.c_char * 1024),
+                ("recorded", ctypes.c_int64), ("is_locked", ctypes.c_int32), ("is_full", ctypes.c_int32),
+                ("record", ctypes.c_char * RECORD_BYTES))
 
 
 class Done(NamedTuple):
@@ -104,12 +109,19 @@ class Machine:
         """
         shared = self.shared
         shared.n_pids, shared.counter, shared.target, shared.error = 0, 0, target, error
+        shared.recorded = shared.is_locked = shared.is_full = 0
         shared.folder, shared.what, shared.calls = bytes(root), b"", calls
         shared.action = action
         try:
             yield shared
         finally:
             shared.action = 0
+
+    def record(self) -> bytes:
+        """What has changed while RECORD was watching, as calls.c notes it."""
+        assert not self.shared.is_full, "the record of calls.c is too small"
+        first = Shared.record.offset
+        return self.memory[first:first + self.shared.recorded]
 
     def close(self) -> None:
         with contextlib.suppress(ProcessLookupError):

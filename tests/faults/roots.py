@@ -165,18 +165,29 @@ def rows_of(root: Path, table: str) -> list[dict[str, Any]]:
 
 
 def committed(root: Path, scratch: Path) -> dict[str, bytes]:
-    """The committed bytes of each append-only file, by its path; looked up in a copy of the catalog."""
-    remove(scratch)
-    scratch.mkdir()
-    for path in (root / "data").glob("catalog.sqlite3*"):
-        shutil.copy(path, scratch)
-    if not (scratch / "catalog.sqlite3").exists():
-        return {}
-    with contextlib.closing(sqlite3.connect(scratch / "catalog.sqlite3")) as db:
+    """The committed bytes of each append-only file, by its path; looked up in a copy of the catalog. Raises ValueError
+    if a file is shorter than its catalog says."""
+    found: dict[str, bytes] = {}
+    with database(root, "catalog", scratch) as db:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'files'").fetchone():
             return {}
-        if db.execute("SELECT 1 FROM state WHERE key = 'swap'").fetchone():
-            return {}  # its files are about to be replaced
-        files = db.execute("SELECT path, length FROM files WHERE NOT dropped").fetchall()
-    return {path: (root / path).read_bytes()[:length] for path, length in files if length}
+        swap = db.execute("SELECT value FROM state WHERE key = 'swap'").fetchone()
+        waiting = json.loads(swap[0]) if swap else {}  # the new files that take the places of old ones
+        for path, length in db.execute("SELECT path, length FROM files WHERE NOT dropped AND length").fetchall():
+            new = root / (waiting.get(path) or path)
+            file = new if new.exists() else root / path
+            found[path] = file.read_bytes()[:length] if file.exists() else b""
+            if len(found[path]) < length:
+                raise ValueError(f"{length} bytes of {path} are committed, and {len(found[path])} are there")
+    return found
 
+
+@contextlib.contextmanager
+def database(root: Path, name: str, scratch: Path) -> Iterator[sqlite3.Connection]:
+    """A copy of a database, as SQLite finds it; an empty one if there is none."""
+    remove(scratch)
+    scratch.mkdir()
+    for path in (root / "data").glob(f"{name}.sqlite3*"):
+        shutil.copy(path, scratch)
+    with contextlib.closing(sqlite3.connect(scratch / f"{name}.sqlite3")) as db:
+        yield db

@@ -80,6 +80,7 @@ def answer(connection: socket.socket) -> NoReturn:
             os.setgroups([])
             os.setgid(gid)
             os.setuid(uid)
+        os.umask(request["umask"])
         become(request["argv"], request["env"], request["cwd"], [])
     ended = os.pidfd_open(pid)
     ready, _, _ = select.select([connection, ended], [], [])

@@ -127,6 +127,16 @@ def test_a_swap_replaces_all_files_or_none(tmp_path: Path) -> None:
         assert [(tmp_path / f"data/{name}.bin").read_bytes() for name in ("train", "val")] == [b"train", b"val"]
 
 
+def test_new_files_have_safe_names_before_a_swap_is_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    with Catalog(tmp_path) as catalog:
+        (tmp_path / "data/train.bin.new").write_bytes(b"new")
+        with monkeypatch.context() as disk, catalog.record():
+            disk.setattr(append_log, "fsync_folder", synced.append)
+            catalog.swap({"data/train.bin": "data/train.bin.new"})
+            assert synced == [tmp_path / "data"] and catalog.db.in_transaction
+
+
 def test_a_swap_makes_the_folder_of_a_new_file_and_the_rejected_get_no_checksum(tmp_path: Path) -> None:
     with Catalog(tmp_path) as catalog:
         for name in ("clean", "rejected"):

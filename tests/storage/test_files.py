@@ -1,4 +1,4 @@
-"""python3 -m pytest tests/storage/test_files.py: what a full disk leaves."""
+"""python3 -m pytest tests/storage/test_files.py: what a full disk leaves, and a power cut."""
 
 import errno
 import os
@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from miniature_memory.core.errors import disk_error
+from miniature_memory.storage import files
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.files import write_aside
+from miniature_memory.storage.files import append_line, write_aside
 
 
 def fail(_descriptor: int) -> None:
@@ -35,3 +36,12 @@ def test_the_file_of_the_append_log_that_could_not_be_written_is_named(
         with pytest.raises(OSError) as error:
             catalog.commit()
     assert f"no space left for {tmp_path}/data/raw/000000.jsonl." in str(disk_error(error.value))
+
+
+def test_the_first_line_of_a_file_makes_its_name_survive_a_power_cut(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "fsync_folder", synced.append)
+    for _ in range(2):
+        append_line(tmp_path / "runs.jsonl", "{}")
+    assert synced == [tmp_path] and (tmp_path / "runs.jsonl").read_bytes() == b"{}\n{}\n"

@@ -139,6 +139,16 @@ def test_a_damaged_index_is_made_again(tmp_path: Path, content: bytes | None) ->
     assert grow(tmp_path) == 1 and found(tmp_path, "bread") == ["bread"]
 
 
+def test_each_part_of_a_removed_index_is_gone_before_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    for name in full_text.FILES:
+        (tmp_path / name).touch()
+    left: list[int] = []
+    monkeypatch.setattr(full_text, "fsync_folder", lambda folder: left.append(len(list(folder.iterdir()))))
+    full_text.remove(tmp_path)
+    assert left == [2, 1, 0]
+
+
 def test_damage_within_is_named_with_a_fix_that_works(tmp_path: Path) -> None:
     add_clean_documents(tmp_path, [f"{PROSE} word{n}" for n in range(50)])
     grow(tmp_path)

@@ -4,6 +4,7 @@ Bins and checkpoints that do not fit: each message names a fix, and after it tra
 """
 
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import TINY, add_clean_documents, follow, write_bins
+from helpers import TINY, add_clean_documents, follow, synced_names, write_bins
 
 import prepare
 from miniature_memory.core.errors import StageError
@@ -304,6 +305,41 @@ def test_model_from_before_there_were_matches_continues_without_them(root: Path)
     assert run(MORE, root).facts["iter_num"] == 40
     state = load_state(path)
     assert state and state["model_args"]["match_order"] == 0
+
+
+def test_a_kill_between_two_renamings_leaves_no_third_name(root: Path) -> None:
+    path = trained(root)
+    previous = path.with_name("ckpt.prev.pt")
+    previous.unlink(missing_ok=True)
+    os.link(path, previous)
+    run(MORE, root)
+    kept, new = load_state(previous), load_state(path)
+    assert kept and new and (kept["iter_num"], new["iter_num"]) == (16, 32)
+    assert not list(path.parent.rglob("*.tmp"))
+
+
+def test_the_copy_of_a_release_that_a_kill_prevented_is_made_by_the_next_run(root: Path) -> None:
+    path = trained(root)
+    (copy,) = path.parent.glob("history/*.pt")
+    run(TINY, root)
+    assert [*path.parent.glob("history/*")] == [copy]
+    kept = load_state(copy)
+    copy.rename(copy.with_name(f"{copy.name}.tmp"))
+    run(TINY, root)
+    (again,) = path.parent.glob("history/*")
+    state = load_state(again)
+    assert again.suffix == ".pt" and kept and state and state["scores"] == kept["scores"]
+
+
+def test_without_links_the_previous_checkpoint_is_a_synced_copy(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Path) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    path, synced = trained(root), synced_names(monkeypatch)
+    monkeypatch.setattr(os, "link", refuse)
+    run(MORE, root)
+    kept = load_state(path.with_name("ckpt.prev.pt"))
+    assert kept and kept["iter_num"] == 16 and "ckpt.prev.pt.tmp" in synced
 
 
 def test_nights_become_the_history(root: Path) -> None:

@@ -1,6 +1,7 @@
 """The folder, the list and the command of topics.   .venv/bin/python -m pytest tests/views/test_topics.py"""
 
 import json
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -38,6 +39,18 @@ def test_the_same_words_are_the_same_topic_and_others_are_not() -> None:
     assert len({topic_folders.slug(topic) for topic in ("sea, ships", "Sea: Ships!", " sea – ships.")}) == 1
     names = {topic_folders.slug(topic) for topic in ("C", "C++", "C#", "a" * 70, "a" * 71)}
     assert len(names) == 5
+
+
+def test_no_two_names_are_one_to_a_file_system_that_folds_case() -> None:
+    """NTFS compares without case, APFS and ext4's casefold also without the composition of characters."""
+    def folded(name: str) -> str:
+        return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+
+    chars = [char for char in map(chr, range(sys.maxunicode)) if unicodedata.category(char) not in ("Cs", "Cn", "Co")
+             and (char.casefold() != char or char.upper() != char or unicodedata.normalize("NFKD", char) != char)]
+    names = {topic_folders.slug(topic_folders.words_of(topic)) for char in chars for topic in (char, f"a{char}b")}
+    assert len({folded(name) for name in names}) == len(names)
+    assert all(name == name.casefold() for name in names)
 
 
 @pytest.mark.parametrize("topic", ["", " \n", "\x00\x1b", "\udcff", "--", "..", "/", "_ -", "x" * 201])
