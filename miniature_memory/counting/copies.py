@@ -1,8 +1,5 @@
 """Copies: which parts of a text stand word for word in the training text."""
 
-import mmap
-from collections.abc import Iterator
-
 import numpy as np
 
 from miniature_memory.counting.experts import LONGEST, compiled, narrow
@@ -27,7 +24,7 @@ def stretches(suffixes: Suffixes, tokens: list[int], least: int = DEPTH) -> list
     """(first, last + 1) of each stretch of `least` tokens or more that stands in the training text and is part of no
     longer one, ascending. least: DEPTH at most. What stands in more than MOST_PLACES places may be found in parts."""
     text, ids, found = suffixes.text, np.array(tokens, np.int32), list[list[int]]()
-    for order, begin, end in segments(suffixes):
+    for order, begin, end in suffixes.segments():
         found += find_stretches(text, order, begin, end, ids, least).tolist()
     longest: list[tuple[int, int]] = []
     for first, last in sorted(found, key=lambda pair: (pair[0], -pair[1])):
@@ -40,7 +37,7 @@ def places_of(suffixes: Suffixes, runs: list[list[int]]) -> list[np.ndarray]:
     """Where all tokens of each run stand in the training text: int64, ascending."""
     text, ids = suffixes.text, [np.array(run, np.int32) for run in runs]
     found: list[list[np.ndarray]] = [[] for _ in runs]
-    for order, begin, end in segments(suffixes):
+    for order, begin, end in suffixes.segments():
         for run, places_found in zip(ids, found, strict=True):
             places = find_places(text, order, begin, end, run[:DEPTH])
             places = places[places + len(run) <= len(text)]
