@@ -47,21 +47,6 @@ def places_of(suffixes: Suffixes, runs: list[list[int]]) -> list[np.ndarray]:
     return [np.sort(np.concatenate(places)) for places in found]
 
 
-def segments(suffixes: Suffixes) -> Iterator[tuple[np.ndarray, int, int]]:
-    """Of each segment its part of the array, and where its text begins and ends. Pages of maps that were read for one
-    are given back before the next: they would count as our memory, and soon be all of both files."""
-    begin = 0
-    for s, end in enumerate(suffixes.ends.tolist()):
-        yield suffixes.order[suffixes.bounds[s]:suffixes.bounds[s + 1]], begin, end
-        begin = end
-        for array in suffixes[:2]:
-            base: object = array
-            while isinstance(base, np.ndarray):
-                base = base.base
-            if isinstance(base, mmap.mmap):
-                base.madvise(mmap.MADV_DONTNEED)
-
-
 @compiled
 def find_places(text: np.ndarray, order: np.ndarray, begin: int, end: int, tokens: np.ndarray) -> np.ndarray:
     """Where all of these tokens, DEPTH at most, stand in the segment text[begin:end]: int64, MOST_PLACES at most, and

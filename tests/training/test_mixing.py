@@ -91,7 +91,7 @@ def test_what_is_held_back_is_found_in_a_text_of_any_length(tmp_path: Path) -> N
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert np.diff(ranges).sum() == mixing.MOST_HELD_BACK
-    assert peak < len(text) / 2
+    assert peak < 6_000_000  # one bool per token would be 8 MB
 
 
 # --- the release ---------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_a_long_text_is_measured_in_runs_of_windows(trainer: Trainer, monkeypatc
     monkeypatch.setattr(evaluation, "RUN_TOKENS", 20)
     path, sizes = trainer.bins.val, np.ones(257, dtype=np.int32)
     found = [(int(start), length) for starts, length in val_batches(190, 8, 4) for start in starts]
-    assert found == [(8 * i, 8) for first in (0, 10, 20) for i in range(first, first + 4)][:-1] + [(184, 5)]
+    assert found == [*[(8 * i, 8) for first in (0, 10, 20) for i in range(first, first + 4)][:-1], (184, 5)]
     with ThreadPoolExecutor(1) as pool:
         scores = evaluate_both(trainer.model, mixture, path, 190, 0, sizes, 4, pool)
     ids = np.fromfile(path, "<u2")
