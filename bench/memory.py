@@ -237,8 +237,10 @@ def night(root: Path, inputs: Path, group: Group) -> dict[str, Row]:
     peaks, _ = watched(["run.py", "--root", str(root), "--texts", str(inputs)], group)
     last_run = json.loads((root / "data/runs.jsonl").read_bytes().splitlines()[-1])
     stats = {one["stage"]: one for one in last_run["stages"]}
-    rows = {name: Row(peak, stats[name]["elapsed_sec"] if name in stats else 0.0,
-                      stats[name]["n_in"] if name in stats else 0) for name, peak in peaks.items()}
+    rows = {name: Row(peak, 0.0, 0) for name, peak in peaks.items()}
+    for name, of in stats.items():  # its own peak, too: one of a moment is seen by the one or the other
+        peak = peaks.get(name, Memory())
+        rows[name] = Row(peak._replace(all=max(peak.all, of["peak_mb"])), of["elapsed_sec"], of["n_in"])
     with Catalog(root, read_only=True) as catalog:
         n_clean = catalog.value("SELECT count(*) FROM clean_documents")
     bins = json.loads((root / "data/bins.json").read_bytes())
