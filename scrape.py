@@ -28,13 +28,14 @@ from miniature_memory.crawl.crawler import Crawler
 from miniature_memory.crawl.frontier import due_urls, status_table
 from miniature_memory.storage import pages, urls
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.schema import URLS_CACHE_KB
 
 logger = logging.getLogger(__name__)
 
 
 def run(config: ScrapeConfig, root: Path) -> StageStats:
     stats = StageStats("scrape")
-    with Catalog(root) as catalog:
+    with Catalog(root, cache_kb=URLS_CACHE_KB) as catalog:
         if not config.keep_pages:
             remove_extracted(catalog)
         crawler, started = Crawler(config, catalog, stats), time.monotonic()

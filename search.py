@@ -39,6 +39,7 @@ from miniature_memory.providers.query_search import QuerySearch
 from miniature_memory.providers.seed_search import SeedFetcher, SeedSearch
 from miniature_memory.storage import counts
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.schema import URLS_CACHE_KB
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def run(config: SearchConfig, root: Path, handover: Sequence[Path] = ()) -> Stag
     queries, seeds = read_lines(root / "config/queries.txt"), read_seeds(root / "config/seeds.txt")
     config = with_keys(config, root)
     announce(config)
-    with Catalog(root) as catalog:
+    with Catalog(root, cache_kb=URLS_CACHE_KB) as catalog:
         if not (handover or queries or seeds or counts.has_collected(catalog)):
             raise nothing_to_search_for(root)
         discovery = Discovery(config, catalog, stats)

@@ -48,7 +48,7 @@ from miniature_memory.training.releases import keep_copy, load_release, make_rel
 from miniature_memory.training.trainer import Trainer
 
 IMPORT_SEC = time.monotonic() - IMPORT_STARTED
-EVAL_WINDOWS = 64  # of block_size tokens, for a look at the loss in between; a release is measured on all of val.bin
+EVAL_WINDOWS = 64  # of block_size tokens, for a look at the loss in between; a release is measured on more
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +83,8 @@ def lead(trainer: Trainer, config: TrainConfig) -> StageStats:
             update_counts(trainer)
         trainer.bytes_written += keep_copy(trainer.root, released, config.keep_releases)  # if that was killed
         return make_stats(trainer, released, reason)
+    if config.counts and trainer.bins.tokenizer:
+        update_counts(trainer)  # before the training, which gets the rest of max_minutes
     with trainer.bar:
         train_stable(trainer)
         train_decay(trainer)
@@ -109,7 +111,7 @@ def log_model(trainer: Trainer) -> None:
 
 def train_stable(trainer: Trainer) -> None:
     """Train until it is time for the decay; then, or when stopped, save ckpt.pt."""
-    evaluated_at = trainer.budget.clock()
+    evaluated_at = trainer.budget.loop_started = trainer.budget.clock()
     try:
         while not is_stable_over(trainer):
             trainer.iterate()

@@ -33,6 +33,7 @@ from miniature_memory.crawl.urls import browser_url
 from miniature_memory.crawl.yields import Topic
 from miniature_memory.storage import backoffs, urls, yields
 from miniature_memory.storage.catalog import Catalog
+from miniature_memory.storage.schema import URLS_CACHE_KB
 
 HUGE_HOSTS, HUGE_SHARE = 5, 0.1  # of the URLs, each
 URLS_OF_A_SMALL_HOST = 60
@@ -177,12 +178,12 @@ def measure(folder: Path, n: int) -> dict[str, Any]:
     write_urls(raw, make_urls(n))
     watch = Stopwatch()
     result: dict[str, Any] = {}
-    with Catalog(folder / "first") as catalog:
+    with Catalog(folder / "first", cache_kb=URLS_CACHE_KB) as catalog:
         result["raw"] = add_all(catalog, raw, True, watch, "raw")
         write_urls(kept, (row["key"] for row in catalog.execute("SELECT key FROM urls ORDER BY id")))
         result["hosts"] = catalog.value("SELECT count(DISTINCT host) FROM urls")
     result["raw"]["catalog_mb"] = round((folder / "first/data/catalog.sqlite3").stat().st_size / 1e6, 1)
-    with Catalog(folder / "second") as catalog:
+    with Catalog(folder / "second", cache_kb=URLS_CACHE_KB) as catalog:
         result["canonical"] = add_all(catalog, kept, False, watch, "canonical")
         result["again"] = add_all(catalog, kept, False, watch, "again")
         result["due_urls"] = choose(catalog, watch)

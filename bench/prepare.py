@@ -1,4 +1,4 @@
-"""Preparing: how fast is it compared with tiktoken's own batch call, what does a run cost, and how much memory?
+"""Preparing: how fast is it compared with tiktoken's own batch call, and what does a run cost?
 
     .venv/bin/python -m bench.prepare --data wcxb-dev.jsonl.xz     some minutes
     .venv/bin/python -m bench.prepare                              the same with generated words
@@ -7,7 +7,6 @@
    in memory; each in a process of its own, in turns. MB of text per second, without the start of the interpreter; the
    stage's time includes reading, checks, the bins and their commits. Median of the ratios.
 2. A run: 1,000 new documents after 2,000 old ones and after 200,000, in turns, median of the ratios.
-3. Memory: the peak of the stage with 10 MB and with 100 MB of new text.
 The texts are main_content of WCXB (see extraction.py), repeated as often as it takes; the tokenizer is of the default
 size. Ends in one JSON line.
 """
@@ -32,7 +31,6 @@ from miniature_memory.storage.catalog import Catalog
 from miniature_memory.training import tokenizer as tokenizers
 
 OLD, NEW = (2_000, 200_000), 1_000
-MEMORY_MB = (10, 100)
 WORDS = 20_000
 
 
@@ -132,7 +130,7 @@ def rate(folder: Path, texts: list[str], mb: float, runs: int) -> dict[str, obje
             "ratios": [round(a / b, 2) for a, b in zip(ours, theirs, strict=True)]}
 
 
-# --- 2. and 3. runs and memory -------------------------------------------------------------------
+# --- 2. a run ------------------------------------------------------------------------------------
 
 
 def cost(folder: Path, texts: list[str], runs: int) -> dict[str, object]:
@@ -145,16 +143,6 @@ def cost(folder: Path, texts: list[str], runs: int) -> dict[str, object]:
     sec = {n: [one["elapsed_sec"] for one in of] for n, of in stats.items()}
     return {"new_documents": NEW, "sec": {str(n): median(of) for n, of in sec.items()},
             "ratio": round(median(b / a for a, b in zip(sec[OLD[0]], sec[OLD[1]], strict=True)), 3)}
-
-
-def memory(folder: Path, texts: list[str]) -> dict[str, float]:
-    """Peak MB by MB of new text."""
-    peaks = {}
-    for mb in MEMORY_MB:
-        root = trained(folder / f"memory{mb}", texts)
-        add_clean(root, of_size(texts, mb), first=1_000_000)
-        peaks[str(mb)] = prepare(root)["peak_mb"]
-    return peaks
 
 
 def main() -> None:
@@ -177,10 +165,9 @@ def main() -> None:
         print(f"rate: {speed}", file=sys.stderr)
         cost_of_run = cost(folder, texts, args.runs)
         print(f"a run: {cost_of_run}", file=sys.stderr)
-        peaks = memory(folder, texts)
     mean_bytes = sum(len(text.encode()) for text in texts) // len(texts)
     print(json.dumps({"bench": "prepare", "documents": len(texts), "mean_bytes": mean_bytes, "rate": speed,
-                      "run": cost_of_run, "peak_mb": peaks}))
+                      "run": cost_of_run}))
 
 
 if __name__ == "__main__":

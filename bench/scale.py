@@ -9,6 +9,7 @@ in one JSON line.
 """
 
 import argparse
+import hashlib
 import json
 import random
 import re
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from warcio.statusandheaders import StatusAndHeaders
@@ -74,9 +76,20 @@ def timed(*commands: list[str]) -> float:
     return time.perf_counter() - began
 
 
-def kept(folder: Path) -> list[tuple[str, str]]:
-    lines = (json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_bytes().splitlines())
-    return [(document["id"], document["text"]) for document in lines]
+class Kept(NamedTuple):
+    documents: int
+    digest: str  # of their ids and texts, in order
+
+
+def kept(folder: Path) -> Kept:
+    """The clean documents of a folder of shards."""
+    n, digest = 0, hashlib.sha256()
+    for path in sorted(folder.glob("*.jsonl")):
+        with open(path, "rb") as lines:
+            for document in map(json.loads, lines):
+                digest.update(json.dumps([document["id"], document["text"]]).encode())
+                n += 1
+    return Kept(n, digest.hexdigest())
 
 
 def processing(args: argparse.Namespace) -> dict[str, object]:
@@ -96,7 +109,7 @@ def processing(args: argparse.Namespace) -> dict[str, object]:
             found[f"cluster_{workers}_sec"] = round(sec, 1)
             found[f"cluster_{workers}_pages_per_sec"] = round(args.pages / sec, 1)
             results += [kept(Path(small) / "data/clean"), kept(out / "clean")]
-        found["kept"], found["same"] = len(results[0]), all(result == results[0] for result in results)
+        found["kept"], found["same"] = results[0].documents, all(result == results[0] for result in results)
     return found
 
 

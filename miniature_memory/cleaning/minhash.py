@@ -29,7 +29,6 @@ from miniature_memory.storage.catalog import Catalog
 
 NGRAM, BANDS, ROWS = 5, 14, 8
 PENDING = 16_384  # documents whose keys are held in memory: 25 MB
-CACHE_KB = 8_000  # of the database, for the stage that has an index
 BLOCK = 1024  # 5-grams at once: 0.5 MB, so that a long text takes no more and stays in the cache
 KEYS_VERSION = 2  # of the words that keys are made of; keys of another version are computed again
 # A word: letters and digits with their marks; of a script without spaces between words, one character with its marks;
@@ -97,7 +96,7 @@ class _WordHashes(dict[str, int]):
     """word -> its hash64. Bounded."""
 
     def __missing__(self, word: str) -> int:
-        if len(self) > 300_000:
+        if len(self) > 100_000:
             self.clear()
         self[word] = value = hash64(word)
         return value
@@ -157,8 +156,6 @@ class Index:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.pending: dict[int, int] = {}  # key -> seq, of the documents since the last merge
-        # Keys are looked up all over their table, so a larger cache would fill with every run and hit no more often.
-        duplicates.set_cache(catalog, CACHE_KB)
         duplicates.use_version(catalog, KEYS_VERSION)
         for seq, signature in duplicates.pending(catalog):
             self._hold(seq, np.frombuffer(signature, dtype="<i8"))

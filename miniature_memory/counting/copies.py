@@ -1,8 +1,5 @@
 """Copies: which parts of a text occur word for word in the training text."""
 
-import mmap
-from collections.abc import Iterator
-
 import numpy as np
 
 from miniature_memory.counting.experts import LONGEST, compiled, narrow
@@ -27,7 +24,7 @@ def stretches(suffixes: Suffixes, tokens: list[int], least: int = DEPTH) -> list
     """(first, last + 1) of each stretch of `least` tokens or more that stands in the training text and is part of no
     longer one, ascending. least: DEPTH at most. What stands in more than MOST_PLACES places may be found in parts."""
     text, ids, found = suffixes.text, np.array(tokens, np.int32), list[list[int]]()
-    for order, begin, end in segments(suffixes):
+    for order, begin, end in suffixes.segments():
         found += find_stretches(text, order, begin, end, ids, least).tolist()
     longest: list[tuple[int, int]] = []
     for first, last in sorted(found, key=lambda pair: (pair[0], -pair[1])):
@@ -40,7 +37,7 @@ def places_of(suffixes: Suffixes, runs: list[list[int]]) -> list[np.ndarray]:
     """Where each run of tokens occurs as a whole in the training text: int64, ascending."""
     text, ids = suffixes.text, [np.array(run, np.int32) for run in runs]
     found: list[list[np.ndarray]] = [[] for _ in runs]
-    for order, begin, end in segments(suffixes):
+    for order, begin, end in suffixes.segments():
         for run, places_found in zip(ids, found, strict=True):
             places = find_places(text, order, begin, end, run[:DEPTH])
             places = places[places + len(run) <= len(text)]
@@ -48,21 +45,6 @@ def places_of(suffixes: Suffixes, runs: list[list[int]]) -> list[np.ndarray]:
                 places = places[text[places + offset] == run[offset]]
             places_found.append(places)
     return [np.sort(np.concatenate(places)) for places in found]
-
-
-def segments(suffixes: Suffixes) -> Iterator[tuple[np.ndarray, int, int]]:
-    """Of each segment its part of the array, and where its text begins and ends. Pages of maps that were read for one
-    are given back before the next: they would count as our memory, and soon be all of both files."""
-    begin = 0
-    for s, end in enumerate(suffixes.ends.tolist()):
-        yield suffixes.order[suffixes.bounds[s]:suffixes.bounds[s + 1]], begin, end
-        begin = end
-        for array in suffixes[:2]:
-            base: object = array
-            while isinstance(base, np.ndarray):
-                base = base.base
-            if isinstance(base, mmap.mmap):
-                base.madvise(mmap.MADV_DONTNEED)
 
 
 @compiled

@@ -61,12 +61,11 @@ class Predictions(NamedTuple):
 
 
 def count_bigrams(suffixes: Suffixes, vocab_size: int) -> Bigrams:
-    text, order, bounds, ends = suffixes
-    pairs, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for first, last, end in zip(bounds[:-1], bounds[1:], ends, strict=True):
-        places = order[first:last]
-        places = places[places < end - 1]
-        pair = text[places].astype(np.int64) * vocab_size + text[places + 1]
+    text = suffixes.text
+    pairs, counts = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
+    for part, _, end in suffixes.segments():
+        places = part[part < end - 1]
+        pair = text[places].astype(np.uint32) * np.uint32(vocab_size) + text[places + 1]  # ids are uint16
         starts = np.flatnonzero(np.concatenate(([True], pair[1:] != pair[:-1]))) if len(pair) else places
         pairs.append(pair[starts])
         counts.append(np.diff(np.append(starts, len(pair))))
@@ -80,11 +79,10 @@ def count_bigrams(suffixes: Suffixes, vocab_size: int) -> Bigrams:
 
 def find_firsts(suffixes: Suffixes, vocab_size: int) -> np.ndarray:
     """Where in the order of each segment the suffixes that begin with each token begin: int64 (segments, V + 1)."""
-    text, order, bounds, _ = suffixes
-    firsts = np.empty((len(bounds) - 1, vocab_size + 1), np.int64)
-    for s, first in enumerate(bounds[:-1]):
-        counts = np.bincount(text[order[first:bounds[s + 1]]], minlength=vocab_size)
-        firsts[s] = first + np.concatenate(([0], np.cumsum(counts)))
+    firsts = np.empty((len(suffixes.ends), vocab_size + 1), np.int64)
+    for s, (part, *_) in enumerate(suffixes.segments()):
+        counts = np.bincount(suffixes.text[part], minlength=vocab_size)
+        firsts[s] = suffixes.bounds[s] + np.concatenate(([0], np.cumsum(counts)))
     return firsts
 
 

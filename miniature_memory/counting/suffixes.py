@@ -6,8 +6,10 @@ count is the sum over the segments. Small ones are merged as the text grows. All
 """
 
 import json
+import mmap
 import os
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,9 +40,26 @@ class Suffixes(NamedTuple):
         stays = np.ones(len(self.text), bool)
         for first, last in ranges:
             stays[first:last] = False
-        kept = stays[self.order]
-        bounds = np.concatenate(([0], np.cumsum(kept)))[self.bounds]
-        return Suffixes(self.text, self.order[kept], bounds, self.ends)
+        order, bounds = np.empty(len(self.order), np.uint32), [0]
+        for part, *_ in self.segments():
+            kept = part[stays[part]]
+            bounds.append(bounds[-1] + len(kept))
+            order[bounds[-2]:bounds[-1]] = kept
+        return Suffixes(self.text, order[:bounds[-1]], np.array(bounds), self.ends)
+
+    def segments(self) -> Iterator[tuple[np.ndarray, int, int]]:
+        """Of each segment its part of the array, and where its text begins and ends. Pages of maps that were read for
+        one are given back before the next: they would count as our memory, and soon be all of both files."""
+        begin = 0
+        for s, end in enumerate(self.ends.tolist()):
+            yield self.order[self.bounds[s]:self.bounds[s + 1]], begin, end
+            begin = end
+            for array in (self.text, self.order):
+                base: object = array
+                while isinstance(base, np.ndarray):
+                    base = base.base
+                if isinstance(base, mmap.mmap):
+                    base.madvise(mmap.MADV_DONTNEED)
 
 
 def sort_suffixes(text: np.ndarray, vocab_size: int) -> np.ndarray:
@@ -76,7 +95,6 @@ def update_suffixes(root: Path, n_tokens: int, vocab_size: int) -> int:
     """Let the files cover the first n_tokens of train.bin. Segments that are missing, damaged or of another text
     are sorted again. Returns the bytes written."""
     array, contents = paths_of(root)
-    text = np.memmap(root / "data/train.bin", dtype="<u2", mode="r", shape=(n_tokens,))
     segments = whole_segments(root, n_tokens)
     ends = [end for end, *_ in segments]
     wanted = plan_segments(ends, n_tokens)
@@ -90,10 +108,11 @@ def update_suffixes(root: Path, n_tokens: int, vocab_size: int) -> int:
         for begin in range(0, first, CHUNK):
             np.fromfile(array, "<u4", min(CHUNK, first - begin), offset=4 * begin).tofile(stream)
         for end in wanted[keep:]:
-            data = (sort_suffixes(text[first:end], vocab_size) + np.uint32(first)).astype("<u4").tobytes()
-            stream.write(data)
-            segments.append([end, zlib.crc32(text[first:end].data), zlib.crc32(data)])
-            first, n_bytes = end, n_bytes + len(data)
+            text = np.fromfile(root / "data/train.bin", "<u2", end - first, offset=2 * first)
+            order = (sort_suffixes(text, vocab_size) + np.uint32(first)).astype("<u4", copy=False)
+            order.tofile(stream)
+            segments.append([end, zlib.crc32(text.data), zlib.crc32(order.data)])
+            first, n_bytes = end, n_bytes + order.nbytes
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(aside, array)

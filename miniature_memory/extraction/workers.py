@@ -31,6 +31,11 @@ Key = TypeVar("Key")
 Serve = Callable[[Connection, ExtractConfig], None]
 
 
+def is_text(job: Job) -> bool:
+    """Whether it is taken as it is: nothing is parsed."""
+    return isinstance(job, Input) and job.html is None and not job.kind
+
+
 def extract_job(job: Job, config: ExtractConfig) -> Extracted:
     """The main text of one page; a text from elsewhere is taken as it is."""
     if isinstance(job, bytes):
@@ -89,7 +94,7 @@ class Worker:
         if self.pages >= PAGES_PER_WORKER:
             self.stop()
             self._start()
-        self.pages += 1
+        self.pages += not is_text(job)
         with contextlib.suppress(OSError):  # the process died; result() reports it
             self.connection.send(job)
 

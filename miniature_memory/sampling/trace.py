@@ -17,10 +17,11 @@ from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import command, shown
 from miniature_memory.core.text import counted, strip_control
 from miniature_memory.counting.copies import places_of, stretches
-from miniature_memory.counting.suffixes import CHUNK, DEPTH, MOST_TOKENS, is_whole, load_suffixes
+from miniature_memory.counting.suffixes import DEPTH, MOST_TOKENS, is_whole, load_suffixes
 from miniature_memory.storage import clean_documents, forgotten
 from miniature_memory.storage.catalog import Catalog
 from miniature_memory.training import tokenizer as tokenizers
+from miniature_memory.training.bins import find_ends
 
 MOST_SOURCES = 3  # of a stretch
 MOST_CANDIDATES = 20  # documents of one size that are read to find the one
@@ -63,7 +64,9 @@ class Tracer:
                              "the suffix array that train writes while train.counts = true.",
                              command("run.py", root, "--only train", "--set train.counts=true")
                              if (root / "data/train.bin").exists() else forgotten.first_run(root))
-        self.suffixes, self.ends = suffixes, find_ends(root, self.tokenizer.eot_token)
+        train_bin = root / "data/train.bin"
+        self.suffixes, n_tokens = suffixes, train_bin.stat().st_size // 2
+        self.ends = find_ends(train_bin, self.tokenizer.eot_token, 0, n_tokens)
         self.token_bytes = self.tokenizer.token_bytes()
         try:
             with Catalog(root, read_only=True) as catalog:
@@ -124,16 +127,6 @@ class Tracer:
             return f"Only the first {n_traced:,} of {n:,} tokens of the training text are looked at."
         return (f"The last {n - n_traced:,} tokens of the training text are not looked at yet. Fix: "
                 + command("run.py", self.root, "--only train"))
-
-
-def find_ends(root: Path, eot_token: int) -> np.ndarray:
-    """Where the documents of train.bin end: int64, the places of their end-of-text tokens. Read, not mapped."""
-    found, first = [np.empty(0, np.int64)], 0
-    with open(root / "data/train.bin", "rb") as stream:
-        while len(ids := np.fromfile(stream, "<u2", CHUNK)):
-            found.append(first + np.flatnonzero(ids == eot_token))
-            first += len(ids)
-    return np.concatenate(found)
 
 
 @functools.lru_cache(maxsize=1)

@@ -34,7 +34,7 @@ from miniature_memory.storage.append_log import AppendLog
 from miniature_memory.storage.errors import explained, stage_error
 from miniature_memory.storage.record_reader import Place
 from miniature_memory.storage.rejections import REJECTED, Rejection, line_of
-from miniature_memory.storage.schema import open_database
+from miniature_memory.storage.schema import CACHE_KB, open_database
 
 GROUP_RECORDS = 64
 GROUP_SEC = 1.0
@@ -44,7 +44,8 @@ LAST = 1 << 62  # no row has so high a sequence number
 class Catalog:
     """The catalog of one root, open for one process. A context manager: leaving it commits whole records."""
 
-    def __init__(self, root: Path, read_only: bool = False, may_be_new: bool = True) -> None:
+    def __init__(self, root: Path, read_only: bool = False, may_be_new: bool = True,
+                 cache_kb: int = CACHE_KB) -> None:
         self.root = root
         self.path = root / "data" / "catalog.sqlite3"
         if (read_only or not may_be_new) and not self.path.exists():
@@ -52,7 +53,7 @@ class Catalog:
                              f"run {command('run.py', root)} first.")
         if not read_only:
             make_folder(self.path.parent)
-        self.db = open_database(self.path, read_only)
+        self.db = open_database(self.path, read_only, cache_kb)
         self.log = AppendLog(root, self.db)
         self._in_record = False
         self._group_records = 0

@@ -48,10 +48,6 @@ def id_of(catalog: Catalog, seq: int) -> str:
     return str(catalog.value("SELECT id FROM clean_documents WHERE seq = ?", [seq]))
 
 
-def set_cache(catalog: Catalog, n_kb: int) -> None:
-    catalog.execute(f"PRAGMA cache_size = -{n_kb}")
-
-
 def forget(catalog: Catalog, where: str, parameters: Sequence[object]) -> None:
     """Delete the keys of some clean documents, within a record() block that then deletes their rows.
 

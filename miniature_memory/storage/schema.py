@@ -7,7 +7,8 @@ from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import command, shown
 from miniature_memory.storage.errors import damaged, explained
 
-CACHE_KB = 32_000  # of the database; SQLite's own 2 MB make a million URLs slow
+CACHE_KB = 8_000  # of the database: it fills with some thousand documents, so that memory stays flat from there on
+URLS_CACHE_KB = 32_000  # for the stages that look for URLs, whose keys lie all over their table
 WAL_PAGES = 10_000  # of 4 KB, between two checkpoints; SQLite's own 1000 write what is written often more often
 
 SCHEMA_VERSION = 8
@@ -162,7 +163,7 @@ class OlderCatalog(StageError):
     """A catalog that the next run migrates: until then its tables cannot be read."""
 
 
-def open_database(path: Path, read_only: bool) -> sqlite3.Connection:
+def open_database(path: Path, read_only: bool, cache_kb: int) -> sqlite3.Connection:
     with explained(path):
         mode = "ro" if read_only else "rwc"
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=30)
@@ -172,7 +173,7 @@ def open_database(path: Path, read_only: bool) -> sqlite3.Connection:
         if not read_only:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")  # a committed record survives a power cut
-            db.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+            db.execute(f"PRAGMA cache_size = -{cache_kb}")
             db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
             if version < SCHEMA_VERSION:
                 try:

@@ -4,10 +4,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from miniature_memory.core.errors import StageError
 from miniature_memory.core.paths import command, shown
 from miniature_memory.storage import forgotten
 from miniature_memory.training import tokenizer as tokenizers
+
+CHUNK = 1 << 20  # tokens read at once
 
 
 @dataclass(frozen=True)
@@ -87,3 +91,15 @@ def read_bins_json(path: Path, lengths: list[int],
         pass
     raise StageError(f"{path} does not match the bins and the tokenizer next to it.", "files that were made together.",
                      prepare_command(path.parents[1]))
+
+
+def find_ends(path: Path, end_of_text: int, first: int, last: int) -> np.ndarray:
+    """Where the documents in the tokens `first` to `last` of a bin end: int64, the places of their end-of-text tokens.
+    Read, not mapped: pages of a map count as our memory."""
+    found = [np.empty(0, np.int64)]
+    with open(path, "rb") as stream:
+        stream.seek(2 * first)
+        while first < last and len(ids := np.fromfile(stream, "<u2", min(CHUNK, last - first))):
+            found.append(first + np.flatnonzero(ids == end_of_text))
+            first += len(ids)
+    return np.concatenate(found)

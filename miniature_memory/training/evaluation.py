@@ -18,6 +18,8 @@ from model import GPT
 Scores = dict[str, float | None]
 
 STRETCH = 256  # tokens that are mixed at once
+MOST_EVALUATED = 1 << 20  # tokens of validation text: of a longer one, runs of windows that are evenly spread
+RUN_TOKENS = 1 << 14  # at least, of such a run: so the counts see most of its documents from their beginning. Guess
 
 
 @torch.no_grad()
@@ -44,6 +46,7 @@ def evaluate_both(model: GPT, mixture: Mixture, path: Path, n_tokens: int, old_t
     evaluate(), the counts each document from its beginning."""
     whole, network = Sums(token_bytes, old_tokens), Sums(token_bytes, old_tokens)
     stretches, device = Stretches(mixture.end_of_text, model.config.n_embd), next(model.parameters()).device
+    run_end = -1
 
     def nats(stretch: Stretch) -> np.ndarray:
         log_p = mixture.log_probs(stretch)
@@ -55,8 +58,9 @@ def evaluate_both(model: GPT, mixture: Mixture, path: Path, n_tokens: int, old_t
         states = model.stream(idx.to(device))  # (B, T, C)
         states, logits = states.float().cpu(), model.head(states).float().cpu()
         network.add(starts, targets, nats_of(logits.log_softmax(-1), targets))
-        if not starts[0]:
+        if starts[0] != run_end:
             stretches.begin(int(read_windows(path, starts[:1], 1)[0]))
+        run_end = starts[-1] + length
         cut = stretches.cut(targets.flatten().numpy(), states.flatten(0, 1).numpy(), logits.flatten(0, 1).numpy(),
                             STRETCH)
         whole.add(starts, targets, np.concatenate(list(workers.map(nats, cut))).reshape(targets.shape))
@@ -95,13 +99,17 @@ class Sums:
 
 def val_batches(n_tokens: int, block_size: int, batch_size: int,
                 max_windows: int = 0) -> Iterator[tuple[np.ndarray, int]]:
-    """(starts, length) of consecutive non-overlapping windows that have each token but the first as a target once.
+    """(starts, length) of consecutive non-overlapping windows that have each token but the first as a target once; in a
+    text longer than MOST_EVALUATED, of evenly spread runs of them, each of whole batches.
 
     With `max_windows` no more than that many, evenly spread.
     """
-    starts = np.arange(0, n_tokens - 1, block_size)
-    if max_windows and len(starts) > max_windows:
-        starts = starts[np.linspace(0, len(starts) - 1, max_windows).astype(int)]
+    starts, run = np.arange(0, n_tokens - 1, block_size), 1
+    if not max_windows and n_tokens > MOST_EVALUATED:
+        max_windows, run = MOST_EVALUATED // block_size, batch_size * math.ceil(RUN_TOKENS / (batch_size * block_size))
+    if max_windows and len(starts) > max(max_windows, run):
+        firsts = np.linspace(0, len(starts) - run, max(1, max_windows // run)).astype(int)
+        starts = starts[(firsts[:, None] + np.arange(run)).ravel()]
     full = starts[starts < n_tokens - block_size]
     for first in range(0, len(full), batch_size):
         yield full[first:first + batch_size], block_size

@@ -12,6 +12,7 @@ import torch
 from miniature_memory.counting.experts import MEMORY
 from miniature_memory.counting.mixture import Evidence, Forward, Gate, Mixture, Stretch, gate_from
 from miniature_memory.counting.suffixes import Suffixes
+from miniature_memory.training.bins import find_ends
 from miniature_memory.training.checkpoint import State
 from miniature_memory.training.optim import AdamW, Group
 from model import GPT
@@ -41,8 +42,7 @@ def held_back(path: Path, growth: list[list[int]], end_of_text: int) -> np.ndarr
     for last, _ in growth:
         wanted = min(max(round(HELD_BACK_FRAC * (last - first)), LEAST_HELD_BACK), MOST_HELD_BACK)
         if last - first >= LEAST_TEXT:
-            text = np.memmap(path, dtype="<u2", mode="r")[first:last]
-            ends = first + 1 + np.flatnonzero(text == end_of_text)
+            ends = 1 + find_ends(path, end_of_text, first, last)
             starts = np.append(first, ends[:-1])
             for i in np.random.default_rng([first, last]).permutation(len(ends)):
                 length = min(int(ends[i] - starts[i]), wanted)
@@ -111,7 +111,7 @@ def steps_for(max_minutes: float) -> int:
 
 
 def release_tokens(val_tokens: int, has_counts: bool, max_minutes: float) -> float:
-    """How many tokens could be trained on in the time that a release takes."""
+    """How many tokens could be trained on in the time that a release takes. val_tokens: that it is measured on."""
     return (MIXTURE_COST * val_tokens + FIT_COST * steps_for(max_minutes) if has_counts else
             EVALUATION_COST * val_tokens)
 
@@ -124,8 +124,14 @@ def shuffled(n: int, random: np.random.Generator) -> Iterator[int]:
 
 def fit(model: GPT, suffixes: Suffixes, ranges: np.ndarray, end_of_text: int, seed: int, n_steps: int,
         workers: Executor) -> Mixture:
-    """A mixture whose gate is fitted to the text in `ranges`, EPOCHS times to as much of it as n_steps allow, with the
-    counts of the rest. Then it counts all."""
+    """A mixture whose gate is fitted to the text in `ranges`, with the counts of the rest; then it counts all."""
+    gate = fit_gate(model, suffixes, ranges, end_of_text, seed, n_steps, workers)  # whose counts are gone by now
+    return Mixture(suffixes, model.config.vocab_size, gate, end_of_text)
+
+
+def fit_gate(model: GPT, suffixes: Suffixes, ranges: np.ndarray, end_of_text: int, seed: int, n_steps: int,
+             workers: Executor) -> Gate:
+    """The same of the gate alone: EPOCHS times to as much of the text as n_steps allow."""
     random, head = np.random.default_rng(seed), model.head.weight.detach().float().cpu().numpy().T
     gate = Gate.new(random)
     rest = Mixture(suffixes.without(ranges), model.config.vocab_size, gate, end_of_text)
@@ -153,7 +159,7 @@ def fit(model: GPT, suffixes: Suffixes, ranges: np.ndarray, end_of_text: int, se
         for weight, *each in zip(weights, *parts, strict=True):
             weight.grad = torch.from_numpy(sum(each) / np.float32(FIT_STRETCH * STRETCHES_PER_STEP))
         optimizer.step(1 - step / n_steps)
-    return Mixture(suffixes, model.config.vocab_size, gate, end_of_text)
+    return gate
 
 
 def gate_of(state: State) -> Gate | None:

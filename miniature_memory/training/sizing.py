@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from miniature_memory.core.errors import ConfigError, StageError
+from miniature_memory.counting.suffixes import MOST_TOKENS, SEGMENT_TOKENS
 from miniature_memory.training.bins import Bins
 from miniature_memory.training.checkpoint import State, move_aside
 from miniature_memory.training.config import TrainConfig, shape_of
@@ -22,7 +23,8 @@ MODEL_SHAPE = ("block_size", "ngram_order", "ngram_rows", "match_order", "qk_nor
 # of its matrices in the time there is (nanochat's ratio; Hoffmann et al., arXiv 2203.15556, have 20).
 SIZES = ("2x128", "3x192", "4x256", "6x320", "8x384", "12x512")
 TOKENS_PER_PARAMETER = 10.5
-COUNTS_MB, COUNTED_BYTES = 110, 20  # that counts take: Numba with its loops; per token. Our measurement
+# That counts take: Numba with its loops; per token of a segment while it is sorted; per token. Our measurement
+COUNTS_MB, SORTED_BYTES, COUNTED_BYTES = 110, 45, 7
 CPU_EFFICIENCY, OTHER_EFFICIENCY = 0.5, 0.15  # of the matrix-product rate (bench/efficiency.py); the other is a guess
 
 
@@ -77,7 +79,7 @@ def choose_size(config: TrainConfig, bins: Bins, device: str, dtype: torch.dtype
                      60 * config.max_minutes * rate / flops_per_token(model) or math.inf,
                      config.max_epochs * bins.growth[-1][0] or math.inf)
         if (tokens >= TOKENS_PER_PARAMETER * model.matrix_parameters
-                and estimate_memory_mb(model, config.batch_size, config.tokens_per_iter) <= config.memory_limit_mb):
+                and memory_mb(config, model, bins) <= config.memory_limit_mb):
             chosen = size
     return chosen
 
@@ -106,11 +108,18 @@ def with_model_args(config: TrainConfig, model: GPTConfig, root: Path, is_new: b
     return dataclasses.replace(config, **has)
 
 
-def check_memory(config: TrainConfig, model: GPTConfig, counted_tokens: int) -> int:
-    """The estimated need in MB. Raises StageError if that is more than allowed. counted_tokens: 0 without counts."""
+def memory_mb(config: TrainConfig, model: GPTConfig, bins: Bins) -> int:
+    """The estimated need. The array of suffixes is sorted before it is counted in, so the larger of both counts."""
     need_mb = estimate_memory_mb(model, config.batch_size, config.tokens_per_iter)
-    if counted_tokens:
-        need_mb += COUNTS_MB + round(COUNTED_BYTES * counted_tokens / 1e6)
+    if config.counts and bins.tokenizer:
+        n = min(bins.train_tokens, MOST_TOKENS)
+        need_mb += COUNTS_MB + round(max(SORTED_BYTES * min(n, SEGMENT_TOKENS), COUNTED_BYTES * n) / 1e6)
+    return need_mb
+
+
+def check_memory(config: TrainConfig, model: GPTConfig, bins: Bins) -> int:
+    """The estimated need in MB. Raises StageError if that is more than allowed."""
+    need_mb = memory_mb(config, model, bins)
     if need_mb > config.memory_limit_mb:
         raise StageError(f"Training would need about {need_mb:,} MB of memory.",
                          f"at most train.memory_limit_mb = {config.memory_limit_mb}.",

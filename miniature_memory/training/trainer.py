@@ -23,7 +23,7 @@ from miniature_memory.training.bins import Bins
 from miniature_memory.training.checkpoint import State, does_not_fit, load_checkpoint, save_state
 from miniature_memory.training.config import TrainConfig
 from miniature_memory.training.distributed import Alone, share_of
-from miniature_memory.training.evaluation import Scores, evaluate
+from miniature_memory.training.evaluation import MOST_EVALUATED, Scores, evaluate
 from miniature_memory.training.init_from import load_start
 from miniature_memory.training.mixing import held_back, release_tokens
 from miniature_memory.training.optim import LossScale, clip_gradients, make_optimizer, rate_at
@@ -67,9 +67,10 @@ class Trainer:
         make_deterministic(self.device, config.seed)
         shape = model_args(config, checkpoint or start, bins, self.device, self.dtype)
         self.config = with_model_args(config, shape, root, is_new=checkpoint is None)
-        self.held_back = (held_back(bins.train, bins.growth, bins.tokenizer.eot_token)
-                          if config.counts and bins.tokenizer else NOTHING)
-        self.memory_mb = check_memory(self.config, shape, bins.train_tokens if config.counts and bins.tokenizer else 0)
+        self.held_back = NOTHING
+        if config.counts and bins.tokenizer:
+            self.held_back = held_back(bins.train, bins.growth, bins.tokenizer.eot_token)
+        self.memory_mb = check_memory(self.config, shape, bins)
         self.model = GPT(shape).to(self.device)
         self.optimizer = make_optimizer(self.model, config)
         self.loss_scale = LossScale() if self.dtype == torch.float16 else None
@@ -87,8 +88,8 @@ class Trainer:
                                config.replay_share, config.seed, self.held_back)
         self.token_bytes = bins.tokenizer.token_bytes() if bins.tokenizer else None
         self.losses: deque[float] = deque(maxlen=100)
-        self.budget = TimeBudget(config.max_minutes, started, release_tokens(
-            bins.val_tokens, len(self.held_back) > 0, config.max_minutes), clock)
+        at_the_end = release_tokens(min(bins.val_tokens, MOST_EVALUATED), len(self.held_back) > 0, config.max_minutes)
+        self.budget = TimeBudget(config.max_minutes, started, at_the_end, clock)
         self.bar = Progress(total=1.0, desc="train", bar_format="{desc} {percentage:3.0f}%|{bar}|", delay=0.1)
         self.team.send(self.state())
 

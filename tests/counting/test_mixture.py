@@ -1,5 +1,7 @@
 """python3 -m pytest tests/counting/test_mixture.py: the experts, their mixture, and what is copied."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from counting.conftest import VOCAB, make_suffixes
@@ -7,6 +9,7 @@ from counting.conftest import VOCAB, make_suffixes
 from miniature_memory.counting.copies import MOST_PLACES, copied, longest_copy, places_of, stretches
 from miniature_memory.counting.experts import MATCH_ORDERS, N_EXPERTS, SHARPNESS, STATIC_ORDERS, mix
 from miniature_memory.counting.mixture import Evidence, Forward, Gate, Mixture, Stretch
+from miniature_memory.counting.suffixes import Suffixes
 
 END = VOCAB - 1
 
@@ -133,6 +136,17 @@ def test_positions_that_are_left_out_count_for_nothing(text: np.ndarray) -> None
     assert sorted(left.order) == np.flatnonzero(~out).tolist()
     assert left.bounds.tolist() == [0, (~out[:250]).sum(), (~out).sum()]
     assert left.order[:left.bounds[1]].max() < 250 <= left.order[left.bounds[1]:].min()
+
+
+def test_to_leave_positions_out_takes_little_more_memory_than_the_array() -> None:
+    n = 1_000_000
+    text, order = np.zeros(n, np.uint16), np.arange(n, dtype=np.uint32)
+    whole = Suffixes(text, order, np.arange(0, n + 1, n // 10), np.arange(n // 10, n + 1, n // 10))
+    tracemalloc.start()
+    whole.without(np.array([[10, 60]]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6.5 * n
 
 
 # --- copies --------------------------------------------------------------------------------------

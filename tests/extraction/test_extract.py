@@ -5,6 +5,7 @@ import os
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from helpers import PROSE, add_pages, lines, warc_member
@@ -13,6 +14,7 @@ from extract import run
 from miniature_memory.extraction import workers
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.extraction.page import Extracted, extract_page
+from miniature_memory.extraction.reading import Input
 from miniature_memory.extraction.workers import extract_all
 from miniature_memory.responses.charset import decode_html
 from miniature_memory.storage import documents, urls
@@ -142,6 +144,18 @@ def test_a_page_that_kills_its_worker_is_counted_and_the_rest_continues(monkeypa
     assert [key for key, _ in results] == list(range(6))
     assert [page.text or page.reason for _, page in results] == [
         "a", "extraction_crashed", "b", "extraction_timeout", "c", "d"]
+
+
+def test_a_worker_is_replaced_after_so_many_pages_and_by_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "PAGES_PER_WORKER", 1)
+    monkeypatch.setattr(workers.Worker, "_start", lambda self: vars(self).update(
+        started=getattr(self, "started", 0) + 1, pages=0, connection=Mock()))
+    monkeypatch.setattr(workers.Worker, "stop", lambda self: None)
+    text = Input("http://a/", "", None, text=PROSE)
+    worker = workers.Worker(ONE_WORKER, hostile_worker)
+    for job, started in ((text, 1), (text, 1), (b"page", 1), (b"page", 2), (text, 3), (text, 3)):
+        worker.submit(job)
+        assert worker.started == started  # type: ignore[attr-defined]
 
 
 def test_an_unknown_mode_is_an_error_that_names_the_modes() -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import time
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,11 +14,11 @@ import torch
 from helpers import TINY, write_bins
 
 from miniature_memory.counting.mixture import Mixture, Stretch
-from miniature_memory.training import mixing
+from miniature_memory.training import evaluation, mixing
 from miniature_memory.training.batches import NOTHING, Position, epoch_windows
 from miniature_memory.training.bins import open_bins
 from miniature_memory.training.checkpoint import load_state
-from miniature_memory.training.evaluation import evaluate, evaluate_both
+from miniature_memory.training.evaluation import evaluate, evaluate_both, val_batches
 from miniature_memory.training.mixing import held_back
 from miniature_memory.training.releases import mix_and_evaluate
 from miniature_memory.training.trainer import Trainer
@@ -81,6 +82,18 @@ def test_a_text_too_short_is_trained_on_whole(root: Path) -> None:
     assert held_back(root / "data/train.bin", [[99, 0]], END).shape == NOTHING.shape
 
 
+def test_what_is_held_back_is_found_in_a_text_of_any_length(tmp_path: Path) -> None:
+    text = np.zeros(8_000_000, "<u2")
+    text[999::1000] = END
+    text.tofile(tmp_path / "train.bin")
+    tracemalloc.start()
+    ranges = held_back(tmp_path / "train.bin", [[len(text), 0]], END)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.diff(ranges).sum() == mixing.MOST_HELD_BACK
+    assert peak < 6_000_000  # one bool per token would be 8 MB
+
+
 # --- the release ---------------------------------------------------------------------------------
 
 
@@ -131,6 +144,22 @@ def test_figures_equal_slow_ones(trainer: Trainer) -> None:
     alone = evaluate(trainer.model, path, n, 0, sizes, 4)
     assert scores["val_bpb_network"] == pytest.approx(alone["val_bpb"])
     assert scores["val_loss_network"] == pytest.approx(alone["val_loss"])
+
+
+def test_a_long_text_is_measured_in_runs_of_windows(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixture, _ = mix_and_evaluate(trainer)
+    assert mixture is not None
+    monkeypatch.setattr(evaluation, "MOST_EVALUATED", 100)
+    monkeypatch.setattr(evaluation, "RUN_TOKENS", 20)
+    path, sizes = trainer.bins.val, np.ones(257, dtype=np.int32)
+    found = [(int(start), length) for starts, length in val_batches(190, 8, 4) for start in starts]
+    assert found == [*[(8 * i, 8) for first in (0, 10, 20) for i in range(first, first + 4)][:-1], (184, 5)]
+    with ThreadPoolExecutor(1) as pool:
+        scores = evaluate_both(trainer.model, mixture, path, 190, 0, sizes, 4, pool)
+    ids = np.fromfile(path, "<u2")
+    nats = [slow_nats(trainer, mixture, ids[begin:end]) for begin, end in ((0, 33), (80, 113), (160, 190))]
+    assert scores["val_loss"] == pytest.approx(np.concatenate(nats).mean(), rel=1e-4)
+    assert evaluate(trainer.model, path, 190, 0, sizes, 4)["val_loss"] == pytest.approx(scores["val_loss_network"])
 
 
 def test_a_document_longer_than_the_memory_is_cut(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:

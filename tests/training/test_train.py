@@ -19,13 +19,14 @@ from miniature_memory.core.errors import Stopped
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.process import catch_signals
 from miniature_memory.core.stage import StageStats
+from miniature_memory.counting.suffixes import MOST_TOKENS
 from miniature_memory.training import optim, sizing
 from miniature_memory.training.bins import open_bins
 from miniature_memory.training.checkpoint import load_state
 from miniature_memory.training.config import TrainConfig
 from miniature_memory.training.evaluation import evaluate
 from miniature_memory.training.optim import rate_at
-from miniature_memory.training.sizing import choose_device, choose_size
+from miniature_memory.training.sizing import check_memory, choose_device, choose_size, model_config
 from miniature_memory.training.trainer import Trainer
 from model import GPT, GPTConfig
 from train import run, train
@@ -306,6 +307,16 @@ def test_size_grows_with_the_time_and_with_the_text(root: Path, monkeypatch: pyt
     sizes = [int(size(minutes).split("x")[1]) for minutes in (5, 60, 480, 5000)]
     assert sizes == sorted(set(sizes))
     assert size(5000, text=100_000) == "2x128" and size(5000, memory_limit_mb=400) == "2x128"
+
+
+def test_counts_of_a_text_of_any_length_fit_the_memory(root: Path) -> None:
+    bins, config = dataclasses.replace(open_bins(root, 0), vocab_size=2048), TrainConfig()
+
+    def need_mb(n_tokens: int) -> int:
+        return check_memory(config, model_config(config, "4x256", 2048),
+                            dataclasses.replace(bins, growth=[[n_tokens, 1000]]))
+
+    assert need_mb(10_000_000) < need_mb(MOST_TOKENS) == need_mb(10 * MOST_TOKENS) < 1500
 
 
 @pytest.mark.parametrize("wrong", [{"size": "4x"}, {"size": "2x150"}, {"size": "0x128"}, {"batch_size": 0},
