@@ -67,9 +67,8 @@ class Trainer:
         make_deterministic(self.device, config.seed)
         shape = model_args(config, checkpoint or start, bins, self.device, self.dtype)
         self.config = with_model_args(config, shape, root, is_new=checkpoint is None)
-        self.held_back = NOTHING
-        if config.counts and bins.tokenizer:
-            self.held_back = held_back(bins.train, bins.growth, bins.tokenizer.eot_token)
+        self.held_back = (held_back(bins.train, bins.growth, bins.tokenizer.eot_token)
+                          if config.counts and bins.tokenizer else NOTHING)
         self.memory_mb = check_memory(self.config, shape, bins)
         self.model = GPT(shape).to(self.device)
         self.optimizer = make_optimizer(self.model, config)

@@ -168,7 +168,7 @@ def test_a_swap_that_a_crash_left_is_refused_and_the_fix_finishes_it(root: Path,
     shutil.rmtree(root / "config")  # whose files are none
     with pytest.raises(StageError, match="are being replaced") as caught:
         write_bundle(root, tmp_path / "b.tar.gz", ARGS)
-    follow(caught.value.fix.partition("finish the replacement: ")[2])
+    follow(caught.value.fix.partition("replacement: ")[2])
     write_bundle(root, tmp_path / "b.tar.gz", ARGS)
 
 
