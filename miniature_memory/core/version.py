@@ -1,3 +1,3 @@
-"""The version that --version prints."""
+"""The version, which --version prints and the user agent has."""
 
 VERSION = "0.2.0"

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 import requests
 import urllib3
 
+from miniature_memory.core.version import VERSION
 from miniature_memory.crawl import guard
 from miniature_memory.crawl.config import WebConfig
 from miniature_memory.crawl.guard import FetchError, Guard, GuardedAdapter, fetching
@@ -33,7 +34,7 @@ from miniature_memory.responses.media_type import (
 )
 from miniature_memory.responses.signals import NAME
 
-AGENT = f"{NAME}/0.1"
+AGENT = f"{NAME}/{VERSION}"
 PROJECT_URL = ""  # the project's own page, once it is published: it goes into the user agent
 HEAD_BYTES = 1 << 20  # received beyond the body: headers, sizes of chunks
 MAX_REDIRECTS = 5  # RFC 9309, section 2.3.1.2

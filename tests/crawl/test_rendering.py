@@ -27,7 +27,7 @@ from miniature_memory.crawl.blocklists import Blocklist
 from miniature_memory.crawl.config import ScrapeConfig, WebConfig
 from miniature_memory.crawl.crawler import Crawler
 from miniature_memory.crawl.page_parts import MAX_HOSTS, PageParts, headers_to_send, kind_rejection
-from miniature_memory.crawl.web import Fetched
+from miniature_memory.crawl.web import AGENT, Fetched
 from miniature_memory.extraction.config import ExtractConfig
 from miniature_memory.storage import shells
 from miniature_memory.storage.catalog import Catalog
@@ -76,7 +76,7 @@ def test_an_application_gives_its_text_or_a_reason(site: AppSite, tmp_path: Path
     url = f"{site.url}/{name}/"
     assert states(tmp_path)[url] == app.outcome
     assert not site.refused  # nothing has connected to the other server
-    assert {agent for _, _, agent in site.log} == {"miniature-memory/0.1"}
+    assert {agent for _, _, agent in site.log} == {AGENT}
     assert {method for method, _, _ in site.log} == {"GET"}
     paths = [path for _, path, _ in site.log if path != "/robots.txt"]
     assert len(paths) == stats.facts["rendering"]["parts"] + 1  # and the page

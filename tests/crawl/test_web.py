@@ -14,7 +14,7 @@ from miniature_memory.crawl import guard
 from miniature_memory.crawl.config import WebConfig
 from miniature_memory.crawl.guard import Address, FetchError, forbidden_address
 from miniature_memory.crawl.urls import browser_url
-from miniature_memory.crawl.web import Web
+from miniature_memory.crawl.web import AGENT, Web
 from miniature_memory.responses.media_type import HTML_TYPES
 
 PUBLIC = "93.184.216.34"  # stands for any public address; nothing is ever sent there
@@ -147,7 +147,7 @@ def test_a_page_comes_whole_with_its_headers():
         answer = web_for(server, contact="me@example.org").fetch(server.url + "/", accept=HTML_TYPES)
         assert (answer.payload, answer.body) == (packed, b"<p>" + b"text " * 100)
         assert answer.header("x-two") == "2" and answer.header("none") == ""
-        assert server.log[0].headers["User-Agent"] == "miniature-memory/0.1 (+me@example.org)"
+        assert server.log[0].headers["User-Agent"] == f"{AGENT} (+me@example.org)"
 
 
 def test_neither_cookies_nor_credentials_are_sent():
