@@ -181,5 +181,6 @@ class Index:
         duplicates.sign(self.catalog, seq, keys.astype("<i8").tobytes())
         self._hold(seq, keys)
         if len(self.pending) >= PENDING * len(keys):
-            duplicates.merge(self.catalog, sorted(self.pending.items()), seq)  # sorted: each page is written once
+            in_order = ((key, self.pending[key]) for key in sorted(self.pending))  # so that each page is written once
+            duplicates.merge(self.catalog, in_order, seq)
             self.pending.clear()

@@ -18,8 +18,8 @@ from model import GPT
 Scores = dict[str, float | None]
 
 STRETCH = 256  # tokens that are mixed at once
-MOST_EVALUATED = 1 << 20  # tokens of validation text: of a longer one, runs of windows that are evenly spread
-RUN_TOKENS = 1 << 14  # at least, of such a run: so the counts see most of its documents from their beginning. Guess
+MOST_EVALUATED = 1 << 18  # tokens of validation text: of a longer one, runs of windows that are evenly spread
+RUN_TOKENS = 1 << 13  # at least, of such a run: so the counts see most of its documents from their beginning. Guess
 
 
 @torch.no_grad()
