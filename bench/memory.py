@@ -270,7 +270,7 @@ def least() -> dict[str, float]:
 def figures(tenth: dict[str, Row], whole: dict[str, Row]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for name in ROWS:
-        if name in tenth and name in whole:
+        if name in whole and name in tenth and tenth[name].memory.all:  # not so short that it was never seen
             a, b = tenth[name], whole[name]
             found[name] = {"tenth_mb": round(a.memory.all, 1), "whole_mb": round(b.memory.all, 1),
                            "ratio": round(b.memory.all / a.memory.all, 3),
