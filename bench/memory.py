@@ -5,7 +5,7 @@
     .venv/bin/python -m bench.memory --cluster            then the same through cluster.py, compared: another half
 
 One root gets two nights, by run.py --texts: a tenth of the documents, then the rest; training takes a minute of each.
-After each, what a night builds step by step is built at once: the full-text index, and the array of suffixes that is
+After each, what a night builds step by step is built at once: the full-text index, and the suffix array that is
 counted in. Everything runs in a memory control group of --limit-mb, if this process may make one (as root it may).
 
 The documents are made of sentences of the plays and of words of theirs with new ones among them, 5 KB each. One in ten

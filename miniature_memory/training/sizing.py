@@ -109,7 +109,7 @@ def with_model_args(config: TrainConfig, model: GPTConfig, root: Path, is_new: b
 
 
 def memory_mb(config: TrainConfig, model: GPTConfig, bins: Bins) -> int:
-    """The estimated need. The array of suffixes is sorted before it is counted in, so the larger of both counts."""
+    """The estimated need. The suffix array is sorted before it is counted in, so the larger of both counts."""
     need_mb = estimate_memory_mb(model, config.batch_size, config.tokens_per_iter)
     if config.counts and bins.tokenizer:
         n = min(bins.train_tokens, MOST_TOKENS)
