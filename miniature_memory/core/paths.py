@@ -7,7 +7,7 @@ import sys
 import unicodedata
 from pathlib import Path
 
-from miniature_memory.core.errors import StageError, cannot_write
+from miniature_memory.core.errors import StageError, cannot_write, naming
 
 PROJECT = Path(__file__).resolve().parents[2]
 LOOK = PROJECT / "miniature_memory/core/look.css"  # of every page
@@ -95,6 +95,7 @@ def fsync_folder(path: Path) -> None:
     """Make new names in a folder survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with naming(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

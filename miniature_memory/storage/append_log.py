@@ -85,7 +85,8 @@ class AppendLog:
             stream = open(file, "ab")  # noqa: SIM115 (stays open for the next record)
         except OSError as error:
             raise cannot_write(file, error) from None
-        stream.truncate(min(offset, stream.tell()))  # bytes of a group that was abandoned
+        with naming(file):
+            stream.truncate(min(offset, stream.tell()))  # bytes of a group that was abandoned
         if stream.tell() < offset:
             raise StageError(f"{path} holds {stream.tell()} bytes.", f"the {offset} bytes that were committed.",
                              damage_fix(self.root))

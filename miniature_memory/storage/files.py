@@ -1,6 +1,7 @@
 """Small files written as a whole, lines appended, checksums."""
 
 import contextlib
+import errno
 import itertools
 import json
 import logging
@@ -43,7 +44,11 @@ def zip_fault(path: Path) -> str:
                     entry.file_size for entry in entries) > path.stat().st_size:
                 return "its entries are not stored as they are"  # and might be larger than the file
             return "its checksums are wrong" if archive.testzip() else ""
-    except (zipfile.BadZipFile, ValueError, RuntimeError, EOFError, LookupError, ArithmeticError, struct.error):
+    except (zipfile.BadZipFile, ValueError, RuntimeError, EOFError, LookupError, ArithmeticError,
+            struct.error) as error:
+        cause = error.__context__  # zipfile takes an error of the disk for the file's; EINVAL: of a wrong offset in it
+        if isinstance(cause, OSError) and cause.errno != errno.EINVAL:
+            raise cause from None
         return "its table of contents cannot be read"
 
 

@@ -2,14 +2,16 @@
 
 import errno
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from miniature_memory.core.errors import disk_error
+from miniature_memory.core.paths import fsync_folder
 from miniature_memory.storage import files
 from miniature_memory.storage.catalog import Catalog
-from miniature_memory.storage.files import append_line, write_aside
+from miniature_memory.storage.files import append_line, write_aside, zip_fault
 
 
 def fail(_descriptor: int) -> None:
@@ -45,3 +47,21 @@ def test_the_first_line_of_a_file_makes_its_name_survive_a_power_cut(
     for _ in range(2):
         append_line(tmp_path / "runs.jsonl", "{}")
     assert synced == [tmp_path] and (tmp_path / "runs.jsonl").read_bytes() == b"{}\n{}\n"
+
+
+def test_a_folder_that_cannot_be_synced_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError) as error:
+        fsync_folder(tmp_path)
+    assert error.value.filename == str(tmp_path)
+
+
+def test_an_error_of_the_disk_is_not_taken_for_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else training would continue from the checkpoint before, after one read that failed."""
+    with zipfile.ZipFile(tmp_path / "file", "w") as archive:
+        archive.writestr("entry", "text")
+    assert not zip_fault(tmp_path / "file")
+    monkeypatch.setattr(zipfile, "_EndRecData", fail)
+    with pytest.raises(OSError) as error:
+        zip_fault(tmp_path / "file")
+    assert error.value.errno == errno.ENOSPC
