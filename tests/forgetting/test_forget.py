@@ -321,6 +321,9 @@ def test_a_root_of_which_nothing_was_found_to_forget_can_be_bundled(root: Path, 
     args = argparse.Namespace()
     write_bundle(root, tmp_path / "x.tar.gz", args)
     restore_bundle(tmp_path / "new", tmp_path / "x.tar.gz", args)
+    shards = sorted((root / "data/clean").iterdir())
+    assert shards and [(tmp_path / "new/data/clean" / one.name).read_bytes() for one in shards] == [
+        one.read_bytes() for one in shards]
 
 
 def test_an_interrupted_rebuild_does_not_bring_it_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
