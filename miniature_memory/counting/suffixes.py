@@ -106,11 +106,11 @@ def update_suffixes(root: Path, n_tokens: int, vocab_size: int) -> int:
     n_bytes, first, aside = 0, segments[-1][0] if segments else 0, array.with_name(array.name + ".tmp")
     with naming(aside), open(aside, "wb") as stream:  # whoever has mapped the old one may go on reading it
         for begin in range(0, first, CHUNK):
-            np.fromfile(array, "<u4", min(CHUNK, first - begin), offset=4 * begin).tofile(stream)
+            stream.write(np.fromfile(array, "<u4", min(CHUNK, first - begin), offset=4 * begin).data)
         for end in wanted[keep:]:
             text = np.fromfile(root / "data/train.bin", "<u2", end - first, offset=2 * first)
             order = (sort_suffixes(text, vocab_size) + np.uint32(first)).astype("<u4", copy=False)
-            order.tofile(stream)
+            stream.write(order.data)  # tofile() would not say why the disk took no more
             segments.append([end, zlib.crc32(text.data), zlib.crc32(order.data)])
             first, n_bytes = end, n_bytes + order.nbytes
         stream.flush()

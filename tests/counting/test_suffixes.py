@@ -1,5 +1,6 @@
 """python3 -m pytest tests/counting/test_suffixes.py"""
 
+import errno
 import json
 from pathlib import Path
 
@@ -130,3 +131,16 @@ def test_places_and_tokens_out_of_range_are_no_array(tmp_path: Path) -> None:
     order[7] = 100
     order.tofile(paths_of(tmp_path)[0])
     assert load_suffixes(tmp_path, 300) is None
+
+
+@pytest.mark.parametrize("n", [0, 3000])  # sorted before
+def test_a_full_disk_is_told_as_one(tmp_path: Path, n: int) -> None:
+    if n:
+        write_text(tmp_path, n)
+        update_suffixes(tmp_path, n, 300)
+    write_text(tmp_path, n + 500)
+    aside = tmp_path / "data/suffixes.bin.tmp"
+    aside.symlink_to("/dev/full")
+    with pytest.raises(OSError) as error:
+        update_suffixes(tmp_path, n + 500, 300)
+    assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(aside))
