@@ -117,7 +117,7 @@ class NgramEmbedding(nn.Module):
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.dropout = config, config.dropout
         self.table = nn.Parameter(torch.zeros(config.table_rows, config.n_embd))
 
     def rows(self, idx: Tensor) -> Tensor:
@@ -133,8 +133,8 @@ class NgramEmbedding(nn.Module):
 
     def forward(self, idx: Tensor, generator: torch.Generator | None) -> Tensor:
         rows = self.rows(idx)
-        if generator and self.config.dropout:  # the model must not learn only what it remembers word for word
-            is_dropped = torch.rand(rows.shape, device=rows.device, generator=generator) < self.config.dropout
+        if generator and self.dropout:  # the model must not learn only what it remembers word for word
+            is_dropped = torch.rand(rows.shape, device=rows.device, generator=generator) < self.dropout
             is_dropped[..., 0] = False
             rows = rows.masked_fill(is_dropped, self.table.size(0) - 1)  # the last row stands for what is dropped
         x: Tensor = RowSum.apply(self.table, rows)

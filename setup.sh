@@ -22,6 +22,7 @@ say() { printf '%s\n' "$*"; }
 fail() { printf 'setup.sh: %s\n' "$*" >&2; exit 1; }
 
 files=(requirements.txt)
+itself="./setup.sh${*:+ $*}"
 while [ $# -gt 0 ]; do
     case "$1 ${2-}" in
         --dev\ *) files+=(requirements-dev.txt requirements-texts.txt requirements-export.txt) ;;
@@ -32,9 +33,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-log=$(mktemp) || fail "cannot create a temporary file. Fix: set TMPDIR to a writable folder, then run ./setup.sh again."
+log=$(mktemp) || fail "cannot create a temporary file. Fix: set TMPDIR to a writable folder, then run $itself again."
 trap 'rm -f "$log"' EXIT
-trap 'say; say "Stopped. Run ./setup.sh again to resume."; exit 130' INT TERM
+trap 'say; say "Stopped. Run $itself again to resume."; exit 130' INT TERM
 
 # --- which Python, and where -----------------------------------------------------------------------------
 
@@ -50,7 +51,7 @@ home=${VIRTUAL_ENV:-$home}
 if [ -n "$home" ] && [ "$home" != "$PWD/.venv" ] && ! [ "$home" -ef .venv ]; then
     place=active
     python=$home/bin/python
-    new_enough "$python" || fail "the active environment $home has no Python 3.11 or newer. Fix: run 'deactivate', then ./setup.sh again."
+    new_enough "$python" || fail "the active environment $home has no Python 3.11 or newer. Fix: run 'deactivate', then $itself again."
 elif [ -n "$python" ] && { [ -n "${COLAB_RELEASE_TAG:-}" ] ||
         "$python" -c 'import importlib.util as u, sys; sys.exit(not u.find_spec("google.colab"))' 2>/dev/null; }; then
     place=active
@@ -62,7 +63,7 @@ fi
 
 free_mb() { df -Pm . | awk 'NR == 2 { print $4 }'; }
 need_mb() {
-    [ "$(free_mb)" -ge "$1" ] || fail "the installation takes about $1 MB and the disk has $(free_mb) MB free. Fix: make room, then run ./setup.sh again."
+    [ "$(free_mb)" -ge "$1" ] || fail "the installation takes about $1 MB and the disk has $(free_mb) MB free. Fix: make room, then run $itself again."
 }
 
 # --- what is missing -------------------------------------------------------------------------------------
@@ -124,12 +125,12 @@ pip_failed() {
     local package from got
     grep -q '^Installing collected packages' "$log" || rm -f "$HALF_DONE"
     if grep -q 'No space left on device' "$log"; then
-        fail "the disk is full. Fix: make room, then run ./setup.sh again."
+        fail "the disk is full. Fix: make room, then run $itself again."
     elif grep -q 'DO NOT MATCH THE HASHES' "$log"; then
         read -r package from got < <(awk '/DO NOT MATCH/ { getline; printf "%s %s ", $1, $3 } $1 == "Got" { print $2; exit }' "$log") || true
-        fail "${from%%#*} is not the file of $package that this release was tested with: its SHA-256 is $got, which locks/ does not name. Nothing was installed. Fix: 'PIP_NO_CACHE_DIR=1 ./setup.sh' downloads it again, in case it was damaged. If it is still another file, the index has changed it: choose a mirror with 'pip config set global.index-url URL', then run ./setup.sh again."
+        fail "${from%%#*} is not the file of $package that this release was tested with: its SHA-256 is $got, which locks/ does not name. Nothing was installed. Fix: 'PIP_NO_CACHE_DIR=1 $itself' downloads it again, in case it was damaged. If it is still another file, the index has changed it: choose a mirror with 'pip config set global.index-url URL', then run $itself again."
     elif grep -Eqi 'name resolution|name or service not known|newconnectionerror|connection (refused|timed out|reset)|network is unreachable|connecttimeout|max retries|read timed out|proxyerror' "$log"; then
-        fail "cannot reach a package index. Fix: connect to a network, or choose a mirror with 'pip config set global.index-url URL', then run ./setup.sh again."
+        fail "cannot reach a package index. Fix: connect to a network, or choose a mirror with 'pip config set global.index-url URL', then run $itself again."
     fi
     fail "pip failed: $(grep -E '^ERROR' "$log" | grep -v 'for help visit' | tail -n 1 || true)
 This shows its full output:$(printf ' %q' "${ran[@]}")"
@@ -138,7 +139,7 @@ This shows its full output:$(printf ' %q' "${ran[@]}")"
 make_venv() {
     python=$("$python" -c 'import sys; print(sys._base_executable)')     # not that of the .venv to be replaced
     "$python" -c 'import venv, ensurepip' 2>/dev/null ||
-        fail "this Python cannot create virtual environments. Fix: 'sudo apt install python3-venv', then run ./setup.sh again."
+        fail "this Python cannot create virtual environments. Fix: 'sudo apt install python3-venv', then run $itself again."
     need_mb 2000
     rm -rf .venv
     mkdir .venv 2>/dev/null || fail "this folder is not writable. Fix: copy the project to one that is, then run ./setup.sh there."

@@ -7,7 +7,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import zstandard
 from warcio.archiveiterator import ArchiveIterator
@@ -34,6 +34,7 @@ from miniature_memory.responses.media_type import PAGE_STATUSES, media_type, pag
 MAX_URL_CHARS = 4096  # as crawl/urls.py
 MAX_HEADER_LINES, MAX_HEADER_BYTES = 10_000, 1 << 20  # of a record; servers allow some 64 KB. Guess
 MAX_DICTIONARY_BYTES = 20_000_000  # of a .warc.zst file; guess
+FREE_BYTES, MOST_EXPANSION = 1 << 30, 1000  # that any .zst file may hold; of a larger one, for each byte. gzip's most
 _ZSTD, _ZSTD_DICTIONARY = b"\x28\xb5\x2f\xfd", b"\x5d\x2a\x4d\x18"
 
 
@@ -129,8 +130,24 @@ def _unpacked(stream: BinaryIO) -> BinaryIO:
             raise ValueError("its dictionary is too big")
         stream.seek(8)
         dictionary = zstandard.ZstdCompressionDict(unpack(stream.read(size), "", MAX_DICTIONARY_BYTES))
-    unpacked: BinaryIO = zstandard.ZstdDecompressor(dict_data=dictionary).stream_reader(stream, read_across_frames=True)
-    return unpacked
+    return cast(BinaryIO, _Unzstd(stream, dictionary))
+
+
+class _Unzstd:
+    """What is in a .zst file, as warcio reads it. Raises ArchiveLoadFailed if that is more than can be meant."""
+
+    def __init__(self, stream: BinaryIO, dictionary: zstandard.ZstdCompressionDict | None) -> None:
+        self.stream = stream
+        self.unpacked = zstandard.ZstdDecompressor(dict_data=dictionary).stream_reader(stream, read_across_frames=True)
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self.unpacked.read(size)
+        if self.tell() > FREE_BYTES + MOST_EXPANSION * self.stream.tell():
+            raise ArchiveLoadFailed(f"it unpacks to more than {MOST_EXPANSION:,} times its size")
+        return data
+
+    def tell(self) -> int:
+        return int(self.unpacked.tell())
 
 
 def _is_left(stream: BinaryIO, offset: int) -> bool:

@@ -50,7 +50,8 @@ class TrainConfig(StartConfig):
         "embedding, too; 0: none", most=64)
     qk_norm: bool = setting(True,
         "normalize queries and keys; false, with ngram_order = 1 and match_order = 0: the stock architecture")
-    dropout: float = setting(0.1, "share dropped of embeddings, n-grams and what the layers add")
+    dropout: float = setting(0.1,
+        "share dropped of embeddings, n-grams and what the layers add; of n-grams, each further epoch drops more")
     vocab_size: int = setting(0, "for bins without data/bins.json, such as nanoGPT's; 0: as in data/bins.json")
     batch_size: int = setting(4, "windows of block_size tokens processed at once", most=1 << 20)
     gradient_accumulation_steps: int = setting(1, "batches per optimizer step: larger steps without more memory")

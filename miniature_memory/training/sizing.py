@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from miniature_memory.core.errors import ConfigError, StageError
+from miniature_memory.core.paths import shown
 from miniature_memory.counting.suffixes import MOST_TOKENS, SEGMENT_TOKENS
 from miniature_memory.training.bins import Bins
 from miniature_memory.training.checkpoint import State, move_aside
@@ -98,13 +99,18 @@ def model_args(config: TrainConfig, checkpoint: State | None, bins: Bins, device
     return GPTConfig(**{**checkpoint["model_args"], "dropout": config.dropout, "vocab_size": bins.vocab_size})
 
 
-def with_model_args(config: TrainConfig, model: GPTConfig, root: Path, is_new: bool) -> TrainConfig:
-    """`config` with the shape that the model has; logs what has no effect on a model of a checkpoint."""
+def with_model_args(config: TrainConfig, model: GPTConfig, root: Path, is_continued: bool,
+                    is_started: bool) -> TrainConfig:
+    """`config` with the shape that the model has; logs what has no effect, since a checkpoint or the model in
+    train.init_from has another shape."""
     has = {"size": f"{model.n_layer}x{model.n_embd}"} | {name: getattr(model, name) for name in MODEL_SHAPE}
+    whose, fix = "the checkpoint's model", f"To start a new model: {move_aside(root / 'checkpoints/ckpt.pt')}"
+    if is_started:
+        whose = f"the model in {shown(Path(config.init_from))}"
+        fix = "For a model of another shape: --set 'train.init_from=\"\"'"
     for name, value in has.items():
-        if not is_new and getattr(config, name) not in (value, "auto"):
-            logger.info("train.%s = %s has no effect: the checkpoint's model has %s. To start a new model: %s", name,
-                        getattr(config, name), value, move_aside(root / "checkpoints/ckpt.pt"))
+        if (is_continued or is_started) and getattr(config, name) not in (value, "auto"):
+            logger.info("train.%s = %s has no effect: %s has %s. %s", name, getattr(config, name), whose, value, fix)
     return dataclasses.replace(config, **has)
 
 

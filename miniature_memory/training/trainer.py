@@ -36,6 +36,14 @@ logger = logging.getLogger(__name__)
 SPLIT_BELOW = 512  # n_embd; from there on an operation is large enough to keep all cores busy (bench/efficiency.py)
 LEAP_AFTER = 100  # iterations whose mean loss shows a leap: twice as much and a nat more
 MAX_ROLLBACKS = 3  # in one run; a model that fails more often needs another learning rate
+# Of n-grams and matches, which learn by heart what they see again: each epoch adds as much to what is dropped, up to
+# this share. A quarter of the plays, 7 epochs: 1.882 bits per byte with it, 1.902 without
+DROPOUT_GROWTH, MOST_DROPOUT = 1.5, 0.7
+
+
+def ngram_dropout(dropout: float, epoch: int) -> float:
+    """The share of n-grams and matches that is dropped in an epoch, counted from 0. dropout: in the first."""
+    return min(dropout * (1 + DROPOUT_GROWTH * epoch), max(dropout, MOST_DROPOUT))
 
 
 def make_deterministic(device: str, seed: int) -> None:
@@ -58,15 +66,14 @@ class Trainer:
         self.batch_size, n_batches = share_of(config, self.team.size)
         checkpoint = self.team.receive() if self.team.rank else load_checkpoint(root, bins)
         start = load_start(config, root, bins) if config.init_from and checkpoint is None else None
-        self.root, self.bins = root, bins
-        self.on_iteration = on_iteration or (lambda iter_num, loss: None)
+        self.root, self.bins, self.on_iteration = root, bins, on_iteration or (lambda iter_num, loss: None)
         self.is_fresh = checkpoint is None or checkpoint["tokenizer_hash"] != bins.tokenizer_hash
         self.is_sized = config.size == "auto" and not (checkpoint or start)  # to the time budget
         self.init_from = config.init_from if start else str((checkpoint or {}).get("init_from", ""))  # "": from nothing
         self.device, self.dtype = choose_device(config.device, config.dtype)
         make_deterministic(self.device, config.seed)
         shape = model_args(config, checkpoint or start, bins, self.device, self.dtype)
-        self.config = with_model_args(config, shape, root, is_new=checkpoint is None)
+        self.config = with_model_args(config, shape, root, bool(checkpoint), bool(start))
         self.held_back = (held_back(bins.train, bins.growth, bins.tokenizer.eot_token)
                           if config.counts and bins.tokenizer else NOTHING)
         self.memory_mb = check_memory(self.config, shape, bins)
@@ -185,6 +192,7 @@ class Trainer:
         """The mean loss of the windows of one step, which are divided among the processes; each divides its batches
         among its workers."""
         total, each = 0.0, self.workers.map if self.n_workers > 1 else map
+        self.model.embedding.dropout = ngram_dropout(self.config.dropout, self.batches.position.epoch)
         windows = self.batches.next(self.config.batch_size * self.config.gradient_accumulation_steps)
         own = [x.chunk(self.team.size)[self.team.rank].split(self.batch_size) for x in windows]
         for batch in zip(*own, strict=True):

@@ -11,6 +11,7 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from miniature_memory.core.errors import StageError
+from miniature_memory.extraction import archives
 from miniature_memory.extraction.archives import read_warc
 from miniature_memory.extraction.inputs import read_files
 
@@ -104,6 +105,15 @@ def test_arc_and_zst_files_are_read(tmp_path):
     dictionary = zstandard.ZstdCompressionDict(PAGE, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     frame = zstandard.ZstdCompressor(dict_data=dictionary).compress(whole)
     assert read(tmp_path, b"\x5d\x2a\x4d\x18" + len(PAGE).to_bytes(4, "little") + PAGE + frame) == [("", PAGE)]
+
+
+def test_a_zst_file_without_end_is_not_read_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "FREE_BYTES", 1 << 20)
+    page = record("response", b" " * 40_000_000, [("Content-Type", "text/html")])
+    (tmp_path / "x.warc.zst").write_bytes(zstandard.compress(page))
+    with pytest.raises(StageError, match=r"it unpacks to more than 1,000 times its size"):
+        list(read_warc(tmp_path / "x.warc.zst"))
+    assert [one.reason for one in read_files([tmp_path / "x.warc.zst"])] == ["damaged"]
 
 
 def test_json_lines_without_a_text_have_a_reason(tmp_path):

@@ -79,6 +79,14 @@ def test_the_log_says_from_which_model_it_starts(exported: Path, root: Path, cap
     assert f"and starts from the model in {exported}" in caplog.text and "time budget" not in caplog.text
 
 
+def test_a_size_that_the_model_does_not_have_is_named(exported: Path, root: Path,
+                                                      caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    Trainer(start_from(exported, dataclasses.replace(TINY, size="3x64")), root, open_bins(root, 0), 0.0)
+    assert f"train.size = 3x64 has no effect: the model in {exported} has 1x" in caplog.text
+    assert "For a model of another shape: --set 'train.init_from=\"\"'" in caplog.text
+
+
 def test_training_continues_from_its_own_checkpoint_when_the_folder_is_gone(exported: Path, root: Path,
                                                                             tmp_path: Path) -> None:
     root, folder = copied(root, tmp_path / "root"), copied(exported, tmp_path / "model")

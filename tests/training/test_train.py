@@ -27,7 +27,7 @@ from miniature_memory.training.config import TrainConfig
 from miniature_memory.training.evaluation import evaluate
 from miniature_memory.training.optim import rate_at
 from miniature_memory.training.sizing import check_memory, choose_device, choose_size, model_config
-from miniature_memory.training.trainer import Trainer
+from miniature_memory.training.trainer import Trainer, ngram_dropout
 from model import GPT, GPTConfig
 from train import run, train
 
@@ -54,6 +54,16 @@ def test_learning_rate_rises_stays_and_falls() -> None:
     config = TrainConfig(warmup_iters=9)
     assert [rate_at(i, 0.0, config) for i in (0, 4, 9, 10_000)] == [0.1, 0.5, 1.0, 1.0]
     assert [rate_at(100, x, config) for x in (0.25, 1.0)] == [0.5, 0.0]
+
+
+def test_each_epoch_drops_more_ngrams(root: Path) -> None:
+    assert [ngram_dropout(0.1, epoch) for epoch in (0, 1, 2, 100)] == pytest.approx([0.1, 0.25, 0.4, 0.7])
+    assert [ngram_dropout(dropout, 9) for dropout in (0.0, 0.9)] == [0.0, 0.9]
+    trainer = Trainer(dataclasses.replace(TINY, dropout=0.1), root, open_bins(root, 0), time.monotonic())
+    while trainer.batches.position.epoch < 1:
+        trainer.iterate()
+    trainer.iterate()
+    assert trainer.model.embedding.dropout == pytest.approx(0.25) and trainer.model.config.dropout == 0.1
 
 
 def slow_scores(model: GPT, tokens: np.ndarray, token_bytes: np.ndarray, first: int, last: int) -> tuple[float, float]:
