@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 LINE_SEC = 60.0  # from one line to the next
 LINE = "{desc}: {percentage:.0f} % of {total_fmt}{unit}, {rate_fmt}, {remaining} left"
+LINE_WITHOUT_TOTAL = "{desc}: {n_fmt}{unit}, {rate_fmt}"
 
 
 class Progress(tqdm):  # type: ignore[type-arg]  # tqdm is generic in its types alone
@@ -31,6 +32,8 @@ class Progress(tqdm):  # type: ignore[type-arg]  # tqdm is generic in its types 
             kwargs |= {"bar_format": line, "file": io.StringIO(), "mininterval": LINE_SEC, "delay": LINE_SEC,
                        "leave": False}
         super().__init__(iterable, desc, total, miniters=0, disable=bool(os.environ.get(HIDE_BARS_VARIABLE)), **kwargs)
+        if not self.is_bar and not self.disable and self.total is None:
+            self.bar_format = LINE_WITHOUT_TOTAL
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         if self.is_bar:

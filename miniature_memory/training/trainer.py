@@ -94,8 +94,8 @@ class Trainer:
                                config.replay_share, config.seed, self.held_back)
         self.token_bytes = bins.tokenizer.token_bytes() if bins.tokenizer else None
         self.losses: deque[float] = deque(maxlen=100)
-        at_the_end = release_tokens(min(bins.val_tokens, MOST_EVALUATED), len(self.held_back) > 0, config.max_minutes)
-        self.budget = TimeBudget(config.max_minutes, started, at_the_end, clock)
+        self.budget = TimeBudget(config.max_minutes, started, release_tokens(min(
+            bins.val_tokens, MOST_EVALUATED), bins.train_tokens * (len(self.held_back) > 0), config.max_minutes), clock)
         self.bar = Progress(total=1.0, desc="train", bar_format="{desc} {percentage:3.0f}%|{bar}|", delay=0.1)
         self.team.send(self.state())
 

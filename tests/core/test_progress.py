@@ -32,6 +32,14 @@ def test_without_a_terminal_a_line_now_and_then_tells_rate_and_time_left(
     assert caplog.messages[-1].endswith(" left") and capsys.readouterr() == ("", "")
 
 
+def test_a_line_about_work_of_unknown_length_promises_no_end(caplog: pytest.LogCaptureFixture,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LINE_SEC", 0.0)
+    caplog.set_level(logging.INFO)
+    list(Progress(iter(range(3)), "extract", unit=" pages"))
+    assert caplog.messages[-1].startswith("extract: 3 pages, ") and caplog.messages[-1].endswith(" pages/s")
+
+
 def test_less_than_a_minute_of_work_prints_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     assert list(Progress(range(1000), "clean", 1000)) == list(range(1000)) and caplog.messages == []
