@@ -23,10 +23,9 @@ from typing import NamedTuple
 
 from tests.faults import roots
 from tests.faults.cases import Broken, Case, Place
-from tests.faults.crashes import STARTS, begin, compare, point
+from tests.faults.crashes import COMMANDS, POINTS, begin, compare, note, point
 from tests.faults.machine import RECORD
 
-POINTS = 200  # of a run
 WAYS = ("all lost", "lost 1", "lost 2")  # the first: whatever may be lost
 TIMES = 30  # that the power is cut after a run has ended
 SECTOR = 512  # bytes that are written as a whole
@@ -39,7 +38,7 @@ KINDS = {"w": "write", "t": "truncate", "s": "sync", "c": "create", "m": "mkdir"
 
 
 def cases() -> Iterator[Case]:
-    for start in STARTS:
+    for start in COMMANDS:
         for n, way in itertools.product(range(POINTS), range(len(WAYS))):
             yield Case("loss", f"{start} {n} {WAYS[way]}", partial(lose, start, n, way))
         yield Case("loss", f"{start} ended", partial(ended, start))
@@ -83,14 +82,14 @@ def recorded(start: str, place: Place) -> Record:
     begin(start, place)
     before = Disk(place.root)
     with place.machine.watching(place.root, RECORD, 0):
-        place.command("run.py")
+        place.command(COMMANDS[start])
         changes = read_record(place.machine.record())
     record = Record(before, [change for change in changes if not change.path.endswith(MAPPED)])
     as_recorded = record.disk(len(record.changes)).files()
     as_it_is = Disk(place.root).files()
     if missed := [path for path in as_recorded.keys() | as_it_is if as_recorded.get(path) != as_it_is.get(path)]:
         raise Broken(f"the record lacks changes of {sorted(missed)}")
-    (place.folder / f"holds-{start}").write_text(repr(roots.contents(place.root)))
+    note(start, place)
     return record
 
 
