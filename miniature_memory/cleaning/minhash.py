@@ -18,7 +18,7 @@ document; this way the cost of a run depends on its own documents alone, and mem
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +28,8 @@ from miniature_memory.storage import duplicates
 from miniature_memory.storage.catalog import Catalog
 
 NGRAM, BANDS, ROWS = 5, 14, 8
-PENDING = 16_384  # documents whose keys are held in memory: 25 MB
+PENDING = 16_384  # documents whose keys are held in memory: 4 MB
+RECENT = 512  # of them that are not sorted yet
 BLOCK = 1024  # 5-grams at once: 0.5 MB, so that a long text takes no more and stays in the cache
 KEYS_VERSION = 2  # of the words that keys are made of; keys of another version are computed again
 # A word: letters and digits with their marks; of a script without spaces between words, one character with its marks;
@@ -155,32 +156,58 @@ class Index:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self.pending: dict[int, int] = {}  # key -> seq, of the documents since the last merge
+        self.recent: dict[int, int] = {}  # key -> seq, of the newest documents
+        # Of those before, since the last merge; in the order of their keys, each once. A dict of all takes ten times
+        # the memory
+        self.keys, self.seqs = np.empty(0, np.int64), np.empty(0, np.int64)
         duplicates.use_version(catalog, KEYS_VERSION)
         for seq, signature in duplicates.pending(catalog):
             self._hold(seq, np.frombuffer(signature, dtype="<i8"))
 
     def _hold(self, seq: int, keys: np.ndarray) -> None:
         for key in keys.tolist():
-            self.pending.setdefault(key, seq)
+            self.recent.setdefault(key, seq)
+        if len(self.recent) >= RECENT * len(keys):
+            self._sort()
+
+    def _sort(self) -> None:
+        keys = np.concatenate((self.keys, np.fromiter(self.recent.keys(), np.int64, len(self.recent))))
+        seqs = np.concatenate((self.seqs, np.fromiter(self.recent.values(), np.int64, len(self.recent))))
+        self.keys, first = np.unique(keys, return_index=True)
+        self.seqs = seqs[first]
+        self.recent.clear()
 
     def first(self, keys: np.ndarray) -> First | None:
         """The earliest document that shares a key, or None."""
         wanted = keys.tolist()
         found = duplicates.look_up(self.catalog, wanted)
+        for key, seq in self._held(keys):
+            found.setdefault(key, seq)
         for key in wanted:
-            if key not in found and key in self.pending:
-                found[key] = self.pending[key]
+            if key not in found and key in self.recent:
+                found[key] = self.recent[key]
         if not found:
             return None
         seq, exact = earliest(found, wanted[0])
         return First("" if seq == duplicates.FORGOTTEN else duplicates.id_of(self.catalog, seq), exact)
 
+    def _held(self, keys: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Those of `keys` that are in the arrays, and their documents."""
+        places = np.searchsorted(self.keys, keys)
+        places[places == len(self.keys)] = 0
+        there = self.keys[places] == keys if len(self.keys) else np.zeros(len(keys), bool)
+        yield from zip(keys[there].tolist(), self.seqs[places[there]].tolist(), strict=True)
+
     def add(self, seq: int, keys: np.ndarray) -> None:
         """Remember the keys of a document that was kept, within a record() block."""
         duplicates.sign(self.catalog, seq, keys.astype("<i8").tobytes())
         self._hold(seq, keys)
-        if len(self.pending) >= PENDING * len(keys):
-            in_order = ((key, self.pending[key]) for key in sorted(self.pending))  # so that each page is written once
-            duplicates.merge(self.catalog, in_order, seq)
-            self.pending.clear()
+        if len(self.keys) + len(self.recent) >= PENDING * len(keys):
+            self._sort()
+            duplicates.merge(self.catalog, self._sorted(), seq)  # in order, so that each page is written once
+            self.keys, self.seqs = np.empty(0, np.int64), np.empty(0, np.int64)
+
+    def _sorted(self) -> Iterator[tuple[int, int]]:
+        for start in range(0, len(self.keys), BLOCK):
+            part = slice(start, start + BLOCK)
+            yield from zip(self.keys[part].tolist(), self.seqs[part].tolist(), strict=True)

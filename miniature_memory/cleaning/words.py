@@ -124,7 +124,7 @@ class Vocabulary(dict[str, int]):
     Text repeats its chunks, so each is divided once. A full vocabulary starts over: numbers hold for one text only.
     """
 
-    MAX_CHUNKS = 300_000  # about 60 MB
+    MAX_CHUNKS = 100_000  # about 20 MB
 
     def __init__(self) -> None:
         self.start_over()

@@ -14,12 +14,14 @@ from typing import BinaryIO, NamedTuple
 
 from miniature_memory.core.errors import StageError, cannot_write, naming
 from miniature_memory.core.paths import fsync_folder, make_folder
+from miniature_memory.core.text import counted
 from miniature_memory.storage.files import crc32_of, free_name, remove
 from miniature_memory.storage.record_reader import Place, RecordReader, damage_fix
 from miniature_memory.storage.rejections import REJECTED
 
 logger = logging.getLogger(__name__)
 
+MOST_NAMED = 3  # files that have lost something, in messages
 EXTENT_BYTES = 1 << 18  # of a file that is replaced as a whole: some 64 documents, as in a group
 SHARD_BYTES = {"data/raw": 64 << 20, "data/clean": 64 << 20, "data/pages": 256 << 20}
 
@@ -130,6 +132,7 @@ class AppendLog:
 
     def cut_back(self) -> None:
         """Cut every file back to its committed length: what is beyond was in flight when a run died."""
+        short = []
         for path, committed, dropped in self.db.execute("SELECT path, length, dropped FROM files").fetchall():
             file = self.root / path
             if dropped:
@@ -144,8 +147,11 @@ class AppendLog:
                 logger.info("%s is shorter than it was; it continues from byte %d.", path, found)
                 self.db.execute("UPDATE files SET length = ? WHERE path = ?", [found, path])
             elif found < committed:
-                logger.warning("%s holds %d bytes; %d were committed. Fix: %s", path, found, committed,
-                               damage_fix(self.root))
+                short.append(f"{path} holds {found} bytes; {committed} were committed.")
+        for i, words in enumerate(short[:MOST_NAMED], 1):
+            if i == MOST_NAMED < len(short):
+                words += f" {counted(len(short) - i, 'more file')} lost bytes, too."
+            logger.warning("%s Fix: %s", words, damage_fix(self.root))
 
     def close(self) -> None:
         for path, stream in self._appending.items():

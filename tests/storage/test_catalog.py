@@ -56,6 +56,20 @@ def test_bytes_beyond_the_committed_length_are_cut_off(tmp_path: Path) -> None:
     assert raw_bytes(tmp_path) == b"one\ntwo\n"
 
 
+def test_of_many_files_that_lost_bytes_the_first_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                            caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setitem(append_log.SHARD_BYTES, "data/raw", 1)
+    with Catalog(tmp_path) as catalog:
+        append_rows(catalog, [b"%d\n" % i for i in range(5)])
+    for path in (tmp_path / "data/raw").iterdir():
+        path.unlink()
+    Catalog(tmp_path).close()
+    assert [message.partition(" Fix: ")[0] for message in caplog.messages] == [
+        "data/raw/000000.jsonl holds 0 bytes; 2 were committed.",
+        "data/raw/000001.jsonl holds 0 bytes; 2 were committed.",
+        "data/raw/000002.jsonl holds 0 bytes; 2 were committed. 2 more files lost bytes, too."]
+
+
 def test_a_file_whose_first_group_was_never_committed_starts_again(tmp_path: Path) -> None:
     (tmp_path / "data/raw").mkdir(parents=True)
     (tmp_path / "data/raw/000000.jsonl").write_bytes(b"in flight when the machine died")
