@@ -78,7 +78,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true", help="every case")
-    parser.add_argument("--every", type=int, default=11, metavar="N", help="each Nth (default: 11)")
+    parser.add_argument("--every", type=int, default=31, metavar="N", help="each Nth (default: 31)")
     parser.add_argument("--only", choices=PARTS, help="one part")
     parser.add_argument("--file", default="", metavar="TEXT", help="cases whose names have this text")
     parser.add_argument("--way", default="", metavar="TEXT", help="cases whose names end with it")
