@@ -34,7 +34,7 @@ from miniature_memory.responses.media_type import PAGE_STATUSES, media_type, pag
 MAX_URL_CHARS = 4096  # as crawl/urls.py
 MAX_HEADER_LINES, MAX_HEADER_BYTES = 10_000, 1 << 20  # of a record; servers allow some 64 KB. Guess
 MAX_DICTIONARY_BYTES = 20_000_000  # of a .warc.zst file; guess
-FREE_BYTES, MOST_EXPANSION = 1 << 30, 1000  # that any .zst file may hold; of a larger one, for each byte. gzip's most
+FREE_BYTES, MOST_EXPANSION = 1 << 30, 1000  # that a .zst file may unpack to, and for each byte of it; gzip's limit
 _ZSTD, _ZSTD_DICTIONARY = b"\x28\xb5\x2f\xfd", b"\x5d\x2a\x4d\x18"
 
 
@@ -111,10 +111,12 @@ def _damaged(path: Path | None, source: str, what: str) -> StageError:
     name = shown(path) if path else source
     file = shown(path) if path else PurePosixPath(source).name
     old, new = shlex.quote(file), shlex.quote(f"{file}.new.warc.gz")
+    fix = "download it" + " again" * bool(path)
+    if not file.endswith(".zst"):
+        fix += (f"; or, if it is one gzip stream, rewrite it and use the new file: {own_program('warcio')} recompress "
+                f"{old} {new}")
     return StageError(f"{name} is not a whole WARC file ({what}).",
-                      "WARC 1.0 or 1.1, plain or with one gzip member per record.",
-                      f"download it{' again' * bool(path)}; or, if it is one gzip stream, rewrite it and use the new "
-                      f"file: {own_program('warcio')} recompress {old} {new}")
+                      "WARC 1.0 or 1.1, plain, .zst or with one gzip member per record.", fix)
 
 
 def _unpacked(stream: BinaryIO) -> BinaryIO:

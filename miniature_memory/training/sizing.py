@@ -109,7 +109,7 @@ def with_model_args(config: TrainConfig, model: GPTConfig, root: Path, is_contin
         whose = f"the model in {shown(Path(config.init_from))}"
         fix = "For a model of another shape: --set 'train.init_from=\"\"'"
     for name, value in has.items():
-        if (is_continued or is_started) and getattr(config, name) not in (value, "auto"):
+        if (is_continued or is_started) and getattr(config, name) not in (value, getattr(TrainConfig, name)):
             logger.info("train.%s = %s has no effect: %s has %s. %s", name, getattr(config, name), whose, value, fix)
     return dataclasses.replace(config, **has)
 

@@ -111,8 +111,9 @@ def test_a_zst_file_without_end_is_not_read_to_its_end(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "FREE_BYTES", 1 << 20)
     page = record("response", b" " * 40_000_000, [("Content-Type", "text/html")])
     (tmp_path / "x.warc.zst").write_bytes(zstandard.compress(page))
-    with pytest.raises(StageError, match=r"it unpacks to more than 1,000 times its size"):
+    with pytest.raises(StageError, match=r"it unpacks to more than 1,000 times its size") as error:
         list(read_warc(tmp_path / "x.warc.zst"))
+    assert error.value.fix == "download it again"  # warcio's recompress reads no .zst
     assert [one.reason for one in read_files([tmp_path / "x.warc.zst"])] == ["damaged"]
 
 
