@@ -181,13 +181,13 @@ def run_nanogpt(folder: Path, texts: list[str], seconds: float) -> dict[str, Any
 def draw(ours: dict[str, Any], peers: dict[str, Any], column: str) -> str:
     """Bits per byte over seconds."""
     def points(name: str) -> list[tuple[float, float]]:
-        return [(math.log10(run["seconds"]), run[name]) for run in ours.values() if name in run]
+        return [(run["seconds"], run[name]) for run in ours.values() if name in run]
 
     network = "network" if column == "windows" else "documents_network"
     series = {"network and counts": points(column), "network alone": points(network),
-              **{name: [(math.log10(peer["seconds"]), peer["bpb"])] for name, peer in peers.items()}}
+              **{name: [(peer["seconds"], peer["bpb"])] for name, peer in peers.items()}}
     return plots.standalone([("Bits per byte of held-out text", plots.lines(
-        "Bits per byte", series, "seconds, as powers of ten", "bits per byte"))])
+        "Bits per byte", series, "seconds", "bits per byte", log_x=True))])
 
 
 # --- the table -----------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 
 from miniature_memory.counting.experts import MEMORY
 from miniature_memory.counting.mixture import Evidence, Forward, Gate, Mixture, Stretch, gate_from
-from miniature_memory.counting.suffixes import MOST_TOKENS, SEGMENT_TOKENS, Suffixes
+from miniature_memory.counting.suffixes import Suffixes
 from miniature_memory.training.bins import find_ends
 from miniature_memory.training.checkpoint import State
 from miniature_memory.training.optim import AdamW, Group
@@ -26,11 +25,6 @@ FIT_STRETCH = 64  # tokens
 STRETCHES_PER_STEP = 4
 EPOCHS = 3
 FEWEST_STEPS, MOST_STEPS = 60, 1600
-# What a release takes, in tokens that could be trained on in that time; our measurement, two cores
-FIT_COST = 1.2 * FIT_STRETCH * STRETCHES_PER_STEP  # of a step
-EVALUATION_COST, MIXTURE_COST = 0.4, 1.0  # of a token of the validation text, without and with counts
-SEGMENT_COST = 0.18  # of both with counts, that each segment after the first adds
-
 
 # --- which text ----------------------------------------------------------------------------------
 
@@ -110,15 +104,6 @@ def steps_for(max_minutes: float) -> int:
     and less of a longer run."""
     steps = round(min(360 * max_minutes, 300 * max_minutes**0.5))
     return min(max(steps, FEWEST_STEPS), MOST_STEPS) if max_minutes else MOST_STEPS
-
-
-def release_tokens(val_tokens: int, counted_tokens: int, max_minutes: float) -> float:
-    """How many tokens could be trained on in the time that a release takes. val_tokens: that it is measured on;
-    counted_tokens: of the text that is counted, 0 without counts."""
-    if not counted_tokens:
-        return EVALUATION_COST * val_tokens
-    n_segments = math.ceil(min(counted_tokens, MOST_TOKENS) / SEGMENT_TOKENS)
-    return (1 + SEGMENT_COST * (n_segments - 1)) * (MIXTURE_COST * val_tokens + FIT_COST * steps_for(max_minutes))
 
 
 def shuffled(n: int, random: np.random.Generator) -> Iterator[int]:

@@ -4,8 +4,26 @@ import math
 import time
 from collections.abc import Callable
 
+from miniature_memory.counting.suffixes import MOST_TOKENS, SEGMENT_TOKENS
+from miniature_memory.training.evaluation import MOST_EVALUATED
+from miniature_memory.training.mixing import FIT_STRETCH, STRETCHES_PER_STEP, steps_for
+
+# What a release takes, in tokens that could be trained on in that time; our measurement, two cores
+FIT_COST = 1.2 * FIT_STRETCH * STRETCHES_PER_STEP  # of a step
+EVALUATION_COST, MIXTURE_COST = 0.4, 1.0  # of a token of the validation text, without and with counts
+SEGMENT_COST = 0.18  # of both with counts, that each segment after the first adds
 MAX_END_SHARE = 0.5  # of max_minutes that the release is expected to take: the first iterations mislead
 EXIT_SEC = 0.5  # reserved for the end of the process
+
+
+def release_tokens(val_tokens: int, counted_tokens: int, max_minutes: float) -> float:
+    """How many tokens could be trained on in the time that a release takes. counted_tokens: of the text that is
+    counted, 0 without counts."""
+    n_evaluated = min(val_tokens, MOST_EVALUATED)
+    if not counted_tokens:
+        return EVALUATION_COST * n_evaluated
+    n_segments = math.ceil(min(counted_tokens, MOST_TOKENS) / SEGMENT_TOKENS)
+    return (1 + SEGMENT_COST * (n_segments - 1)) * (MIXTURE_COST * n_evaluated + FIT_COST * steps_for(max_minutes))
 
 
 class TimeBudget:

@@ -23,12 +23,12 @@ from miniature_memory.training.bins import Bins
 from miniature_memory.training.checkpoint import State, does_not_fit, load_checkpoint, save_state
 from miniature_memory.training.config import TrainConfig
 from miniature_memory.training.distributed import Alone, share_of
-from miniature_memory.training.evaluation import MOST_EVALUATED, Scores, evaluate
+from miniature_memory.training.evaluation import Scores, evaluate
 from miniature_memory.training.init_from import load_start
-from miniature_memory.training.mixing import held_back, release_tokens
+from miniature_memory.training.mixing import held_back
 from miniature_memory.training.optim import LossScale, clip_gradients, make_optimizer, rate_at
 from miniature_memory.training.sizing import check_memory, choose_device, model_args, with_model_args
-from miniature_memory.training.time_budget import TimeBudget
+from miniature_memory.training.time_budget import TimeBudget, release_tokens
 from model import GPT
 
 logger = logging.getLogger(__name__)
@@ -94,8 +94,8 @@ class Trainer:
                                config.replay_share, config.seed, self.held_back)
         self.token_bytes = bins.tokenizer.token_bytes() if bins.tokenizer else None
         self.losses: deque[float] = deque(maxlen=100)
-        self.budget = TimeBudget(config.max_minutes, started, release_tokens(min(
-            bins.val_tokens, MOST_EVALUATED), bins.train_tokens * (len(self.held_back) > 0), config.max_minutes), clock)
+        end_tokens = release_tokens(bins.val_tokens, bins.train_tokens * bool(len(self.held_back)), config.max_minutes)
+        self.budget = TimeBudget(config.max_minutes, started, end_tokens, clock)
         self.bar = Progress(total=1.0, desc="train", bar_format="{desc} {percentage:3.0f}%|{bar}|", delay=0.1)
         self.team.send(self.state())
 

@@ -114,17 +114,18 @@ def spread(places: Sequence[float], low: float, high: float) -> list[float]:
 
 
 def lines(title: str, series: Mapping[str, Points], x_name: str, y_name: str,
-          levels: Mapping[str, float] | None = None, from_zero: bool = False) -> str:
+          levels: Mapping[str, float] | None = None, from_zero: bool = False, log_x: bool = False) -> str:
     """A line for each of up to six series, its name and last value at its end; a dashed line for each level.
 
-    x are whole numbers, such as runs; a series without points is skipped. from_zero: y begins at 0, and the area
-    below the first line is filled.
+    x are whole numbers, such as runs, or positive with log_x, a logarithmic axis; a series without points is skipped.
+    from_zero: y begins at 0, and the area below the first line is filled.
     """
     series = {name: thin(points, MOST_POINTS) for name, points in series.items() if points}
     levels = levels or {}
     if not series:
         return ""
-    xs = [x for points in series.values() for x, _ in points]
+    scale = math.log10 if log_x else float
+    xs = [scale(x) for points in series.values() for x, _ in points]
     ys = [*(y for points in series.values() for _, y in points), *levels.values()]
     low_y, high_y = min(ys), max(ys)
     room = 0.06 * (high_y - low_y) or abs(high_y) * 0.05 or 1.0
@@ -139,25 +140,27 @@ def lines(title: str, series: Mapping[str, Points], x_name: str, y_name: str,
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
         x, y = point
-        return (left + 6 + (right - left - 6) * (x - low_x) / (high_x - low_x),
+        return (left + 6 + (right - left - 6) * (scale(x) - low_x) / (high_x - low_x),
                 TOP + (floor - TOP) * (high_y - y) / (high_y - low_y))
 
     body = [text(0, 13, y_name), text(right, HEIGHT - 4, x_name, "end")]
     for mark, words in zip(marks, alike(marks), strict=True):
-        y = place((low_x, mark))[1]
+        y = place((1, mark))[1]
         body += [path("rule", [(left, y), (right, y)]), text(left - 6, y + 4, words, "end")]
     body.append(path("axis", [(left, floor), (right, floor)]))
-    whole = sorted(set(xs)) if len(set(xs)) <= 4 else ticks(low_x, high_x, 5, whole=True)
+    whole = sorted(set(xs)) if len(set(xs)) <= 4 and not log_x else ticks(low_x, high_x, 5, whole=True)
+    whole = [10**x for x in whole] if log_x else whole
     body += [text(place((x, low_y))[0], floor + 17, short(x), "middle") for x in whole]
-    body += [path("level", [(left, place((0, y))[1]), (right, place((0, y))[1])]) for y in levels.values()]
+    body += [path("level", [(left, place((1, y))[1]), (right, place((1, y))[1])]) for y in levels.values()]
     for n, points in enumerate(series.values(), 1):  # dashes and smaller dots over the first: none is hidden
         placed = [place(point) for point in points]
         if from_zero and n == 1 and len(points) > 1:
             body.append(path("area", placed, f"V{floor}H{placed[0][0]:.1f}Z"))
         body.append(path(f"s{n}", placed) if len(points) > 1 else "")
         dots = placed if len(points) <= MOST_DOTS else placed[-1:]
-        body += [f'<circle class="f{n}" cx="{x:.1f}" cy="{y:.1f}" r="{max(4.5 - n, 1.5)}"/>' for x, y in dots]
-    places = spread([place((0, y))[1] for _, y in ends], TOP, floor)
+        size = max(4.5 - n, 1.5) if len(points) > 1 else 3.5
+        body += [f'<circle class="f{n}" cx="{x:.1f}" cy="{y:.1f}" r="{size}"/>' for x, y in dots]
+    places = spread([place((1, y))[1] for _, y in ends], TOP, floor)
     for n, (words, y) in enumerate(zip(named, places, strict=True), 1):
         body.append(text(right + 8, y + 4, words, kind=f"name f{n}" if n <= len(series) else ""))
     summary = [f"{name or y_name}: {say(points[0][1])} at {short(points[0][0])}, {say(points[-1][1])} at "

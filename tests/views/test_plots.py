@@ -59,6 +59,13 @@ def test_a_line_is_named_at_its_end_with_its_last_value() -> None:
     assert "none" not in svg and "2.500 at 1, 2.000 at 2" in svg
 
 
+def test_a_logarithmic_axis_gives_each_power_of_ten_the_same_room() -> None:
+    svg = plots.lines("Title", {"": [(1, 3.0), (10, 2.0), (100, 1.0)]}, "seconds", "bits", log_x=True)
+    assert {"1", "10", "100"} <= set(words(svg)) and "1 at 100" in svg
+    first, second, third = (float(x) for x in re.findall(r'cx="([\d.]+)"', svg))
+    assert second - first == pytest.approx(third - second, abs=0.2)
+
+
 def test_lines_that_coincide_do_not_hide_each_other() -> None:
     same = [(1.0, 2.5), (2.0, 2.0)]
     drawn = plots.lines("Loss", {"validation": same, "training": same}, "run", "nats")
