@@ -43,7 +43,7 @@ from miniature_memory.training.trainer import Trainer
 
 # What a person would choose for characters and the time given: found by some tries on this text.
 CHARACTERS = ["block_size=128", "batch_size=6", "match_order=12", "head_learning_rate=4e-3", "warmup_iters=20",
-              "decay_frac=0.4", "dropout=0.0", "embedding_prior=0.0"]
+              "decay_frac=0.4", "dropout=0.0", "dropout_growth=0.0", "embedding_prior=0.0"]
 BY_SECONDS = (
     (20, ['size="1x64"', "block_size=64", "batch_size=12", "ngram_order=4"]),
     (300, ['size="2x128"', "block_size=256", "batch_size=4", "ngram_order=5", "dropout=0.1", "embedding_prior=30.0"]),

@@ -156,14 +156,22 @@ def compressed(command: list[str], text: bytes) -> tuple[int, float]:
         return next(path.stat().st_size for path in Path(folder).iterdir() if path.name != "FILE"), spent
 
 
+def comparable(text: bytes, added: int) -> bytes:
+    """The text, after blanks where a power of two lies between its length and that with `added` bytes more. Compressors
+    take more memory from there on, and predict the whole text better, so that what is added would seem to cost little.
+    """
+    most = len(text) + added + 4095  # zpaq's margin
+    return text if most.bit_length() == (len(text) - 1).bit_length() else text.rjust((1 << most.bit_length() - 1) + 1)
+
+
 def score_compressor(command: list[str], train: list[str], val: list[str], sample: int) -> dict[str, float]:
     """Bits per byte; sample: documents that are measured one by one, 0: all at once."""
-    before = "".join(train).encode()
+    chosen = [val[i].encode() for i in np.linspace(0, len(val) - 1, min(sample, len(val))).astype(int)] if sample else [
+        "".join(val).encode()]
+    before = comparable("".join(train).encode(), max(map(len, chosen)))
     n_before, seconds = compressed(command, before)
-    chosen = [val[i] for i in np.linspace(0, len(val) - 1, min(sample, len(val))).astype(int)] if sample else [
-        "".join(val)]
-    added = [compressed(command, before + text.encode()) for text in chosen]
-    bits = 8 * sum(n - n_before for n, _ in added) / sum(len(text.encode()) for text in chosen)
+    added = [compressed(command, before + text) for text in chosen]
+    bits = 8 * sum(n - n_before for n, _ in added) / sum(map(len, chosen))
     return {"bpb": round(bits, 4), "seconds": round(median([seconds, *(sec for _, sec in added)]), 1)}
 
 

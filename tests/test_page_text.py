@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bench.many_hosts import make_page, make_paragraphs
+from bench.real_text import comparable
 from bench.vocabulary import documents_of
 from miniature_memory.core.paths import PROJECT
 
@@ -36,3 +37,10 @@ def test_pages_of_both_schemes_become_bins(tmp_path: Path) -> None:
     assert sum(map(len, texts.values())) == PAGES
     for split, of_split in texts.items():
         assert result[f"{split}_bytes"] == sum(len(text.encode()) for text in of_split)
+
+
+@pytest.mark.parametrize(("length", "added", "padded"), [(10_000, 10, 10_000), (2**20 - 9, 10, 2**20 + 1),
+                                                         (2**20 - 5000, 10, 2**20 - 5000), (2**20, 10, 2**20 + 1)])
+def test_compressors_read_both_texts_on_the_same_side_of_a_power_of_two(length: int, added: int, padded: int) -> None:
+    text = comparable(b"x" * length, added)
+    assert len(text) == padded and text.strip() == b"x" * length

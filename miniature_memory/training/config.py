@@ -50,8 +50,9 @@ class TrainConfig(StartConfig):
         "embedding, too; 0: none", most=64)
     qk_norm: bool = setting(True,
         "normalize queries and keys; false, with ngram_order = 1 and match_order = 0: the stock architecture")
-    dropout: float = setting(0.1,
-        "share dropped of embeddings, n-grams and what the layers add; of n-grams, each further epoch drops more")
+    dropout: float = setting(0.1, "share dropped of embeddings, n-grams and what the layers add")
+    dropout_growth: float = setting(1.5,
+        "how much more of n-grams and matches each further epoch drops, as a multiple of dropout, up to 0.7 in all")
     vocab_size: int = setting(0, "for bins without data/bins.json, such as nanoGPT's; 0: as in data/bins.json")
     batch_size: int = setting(4, "windows of block_size tokens processed at once", most=1 << 20)
     gradient_accumulation_steps: int = setting(1, "batches per optimizer step: larger steps without more memory")
@@ -86,8 +87,8 @@ class TrainConfig(StartConfig):
                      "learning_rate", "head_learning_rate", "embedding_learning_rate", "eval_minutes"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected more than 0")
-        for name in ("vocab_size", "match_order", "embedding_prior", "warmup_iters", "max_minutes", "max_iters",
-                     "max_epochs", "replay_share", "keep_releases", "weight_decay", "grad_clip"):
+        for name in ("vocab_size", "match_order", "embedding_prior", "dropout_growth", "warmup_iters", "max_minutes",
+                     "max_iters", "max_epochs", "replay_share", "keep_releases", "weight_decay", "grad_clip"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; expected 0 or more")
         if not 0 <= self.seed < 1 << 63:

@@ -57,8 +57,10 @@ def test_learning_rate_rises_stays_and_falls() -> None:
 
 
 def test_each_epoch_drops_more_ngrams(root: Path) -> None:
-    assert [ngram_dropout(0.1, epoch) for epoch in (0, 1, 2, 100)] == pytest.approx([0.1, 0.25, 0.4, 0.7])
-    assert [ngram_dropout(dropout, 9) for dropout in (0.0, 0.9)] == [0.0, 0.9]
+    config = TrainConfig(dropout=0.1, dropout_growth=1.5)
+    assert [ngram_dropout(config, epoch) for epoch in (0, 1, 2, 100)] == pytest.approx([0.1, 0.25, 0.4, 0.7])
+    assert [ngram_dropout(TrainConfig(dropout=dropout), 9) for dropout in (0.0, 0.9)] == [0.0, 0.9]
+    assert ngram_dropout(TrainConfig(dropout_growth=0.0), 9) == TrainConfig().dropout
     trainer = Trainer(dataclasses.replace(TINY, dropout=0.1), root, open_bins(root, 0), time.monotonic())
     while trainer.batches.position.epoch < 1:
         trainer.iterate()
