@@ -3,13 +3,17 @@
     .venv/bin/python -m bench.race --text FILE --seconds 9                     to nanoGPT's CPU figure
     .venv/bin/python -m bench.race --text FILE --seconds 138 --nanogpt DIR     in nanoGPT's time, compared with nanoGPT
     .venv/bin/python -m bench.race --text FILE --seconds 1800 --target 1.4697  to nanoGPT's GPU figure
+    .venv/bin/python -m bench.race --text FILE --seconds 60 --target 1.4697 --counts  the same, with counts in the end
 
 FILE is tinyshakespeare, DIR a checkout of karpathy/nanoGPT. Characters are the tokens and the last tenth is validation,
 as in nanoGPT. Ours is train.py's own Trainer, whose learning rate falls in the last two fifths of the time, or the last
 half of a long one; the first look at the loss is when a fifth of that is over. Both are scored by evaluation.evaluate:
 the whole validation part in consecutive windows, each character a target once, nothing carried over. Seconds are those
-of the training loop, without evaluation; process_sec is everything from the start of the process. Ends in one JSON
-line.
+of the training loop, without evaluation; process_sec is everything from the start of the process.
+
+With --counts the network is not trained on eight parts of the text, which fit a gate between it and counts, as train.py
+does. The whole validation part is one document then, of which the counts remember the last 8,192 characters, where the
+network sees a window. Ends in one JSON line.
 """
 
 import argparse
@@ -36,9 +40,12 @@ import train as train_script  # noqa: F401 (sets up torch's threads, so it comes
 import torch
 
 from miniature_memory.core.config import build_config, read_tables
+from miniature_memory.counting.suffixes import load_suffixes, update_suffixes
+from miniature_memory.training.batches import Batches, position_for
 from miniature_memory.training.bins import open_bins
 from miniature_memory.training.config import TrainConfig
-from miniature_memory.training.evaluation import evaluate
+from miniature_memory.training.evaluation import evaluate, evaluate_both
+from miniature_memory.training.mixing import fit, steps_for
 from miniature_memory.training.trainer import Trainer
 
 # What a person would choose for characters and the time given: found by some tries on this text.
@@ -51,6 +58,7 @@ BY_SECONDS = (
              "embedding_prior=100.0", "decay_frac=0.5"]),
 )
 LOOKS = 5  # evaluations in the decay, when the loss falls
+N_HELD_BACK, HELD_BACK = 8, 4096  # parts of the training text, and characters of each, that fit the gate
 NANOGPT = ["config/train_shakespeare_char.py", "--device=cpu", "--compile=False", "--eval_iters=20", "--log_interval=1",
            "--block_size=64", "--batch_size=12", "--n_layer=4", "--n_head=4", "--n_embd=128", "--dropout=0.0"]
 
@@ -77,11 +85,16 @@ def write_characters(folder: Path, train_text: str, val_text: str) -> list[str]:
 # --- ours ----------------------------------------------------------------------------------------
 
 
-def train_ours(root: Path, settings: list[str], seconds: float, target: float) -> dict[str, Any]:
-    """Train on the bins of `root` for `seconds`, the last of them with a falling learning rate."""
+def train_ours(root: Path, settings: list[str], seconds: float, target: float, counts: bool) -> dict[str, Any]:
+    """Train on the bins of `root` for `seconds`, the rate falling in the last of them; then mix with the counts."""
     config = build_config(TrainConfig, "train", read_tables(root, overrides=[f"train.{one}" for one in settings]))
     trainer = Trainer(config, root, open_bins(root, config.vocab_size), time.monotonic())
     trainer.bar.disable = True
+    if counts:
+        trainer.held_back = parts_of(trainer.bins.train_tokens)
+        position = position_for(None, trainer.bins.growth)
+        trainer.batches = Batches(trainer.bins.train, position, trainer.config.block_size,
+                                  config.replay_share, config.seed, trainer.held_back)
     val, n_val = trainer.bins.val, trainer.bins.val_tokens
     decay_sec, spent, seconds_to_target = config.decay_frac * seconds, 0.0, None
     looks = [seconds - decay_sec * i / LOOKS for i in range(LOOKS)]  # latest first
@@ -110,13 +123,35 @@ def train_ours(root: Path, settings: list[str], seconds: float, target: float) -
             "val_loss": round(loss, 4), "val_bpb": val_bpb,
             "tok_per_sec": round(trainer.budget.tok_per_sec), "peak_rss_mb": peak_mb(resource.RUSAGE_SELF),
             "iterations": trainer.iter_num, "size": trainer.config.size,
-            "epochs": round(trainer.tokens_seen / trainer.bins.train_tokens, 2)}
+            "epochs": round(trainer.tokens_seen / trainer.bins.train_tokens, 2),
+            "with_counts": mixed(trainer, seconds) if counts else None}
 
 
-def race(root: Path, settings: list[str], seconds: float, target: float) -> dict[str, Any]:
+def parts_of(n_tokens: int) -> np.ndarray:
+    """The text that fits the gate: int64 (N_HELD_BACK, 2)."""
+    drawn = np.random.default_rng(0).choice(n_tokens // HELD_BACK, N_HELD_BACK, replace=False)
+    return np.sort(drawn)[:, None] * HELD_BACK + [0, HELD_BACK]
+
+
+def mixed(trainer: Trainer, seconds: float) -> dict[str, Any]:
+    """Nats per token once the counts are mixed in, and the seconds that counting and fitting took. The last id of the
+    vocabulary, which no character has, ends a document."""
+    began, vocab_size = time.perf_counter(), trainer.bins.vocab_size
+    update_suffixes(trainer.root, trainer.bins.train_tokens, vocab_size)
+    suffixes = load_suffixes(trainer.root, vocab_size)
+    assert suffixes
+    mixture = fit(trainer.model, suffixes, trainer.held_back, vocab_size - 1, trainer.config.seed,
+                  steps_for(seconds / 60), trainer.workers)
+    fit_sec, n_val = time.perf_counter() - began, trainer.bins.val_tokens
+    scores = evaluate_both(trainer.model, mixture, trainer.bins.val, n_val, 0, np.ones(vocab_size, np.int32), 8,
+                           trainer.workers)
+    return {"val_loss": round(scores["val_loss"] or 0, 4), "fit_sec": round(fit_sec, 1)}
+
+
+def race(root: Path, settings: list[str], seconds: float, target: float, counts: bool) -> dict[str, Any]:
     """train_ours in a process of its own."""
     began = time.perf_counter()
-    child = [sys.executable, "-m", "bench.race", "--child", str(root), json.dumps([settings, seconds, target])]
+    child = [sys.executable, "-m", "bench.race", "--child", str(root), json.dumps([settings, seconds, target, counts])]
     done = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result | {"process_sec": round(time.perf_counter() - began, 1)}
@@ -177,19 +212,21 @@ def main() -> None:
                         "--nanogpt, nanoGPT's own result")
     parser.add_argument("--seconds", type=float, default=9.0, help="of the training loop")
     parser.add_argument("--nanogpt", type=Path, metavar="DIR")
+    parser.add_argument("--counts", action="store_true", help="mix counts into the network at the end")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another setting of train")
     args = parser.parse_args()
     settings = CHARACTERS + next(more for limit, more in BY_SECONDS if args.seconds <= limit) + args.set
     text = args.text.read_text(encoding="utf-8")
     n = int(0.9 * len(text))
     with tempfile.TemporaryDirectory() as folder:
-        settings.append(f"vocab_size={len(write_characters(Path(folder) / 'data', text[:n], text[n:]))}")
+        n_characters = len(write_characters(Path(folder) / "data", text[:n], text[n:]))
+        settings.append(f"vocab_size={n_characters + args.counts}")
         result: dict[str, Any] = {"bench": "race", "target": args.target, "settings": settings}
         if args.nanogpt:
             peer = run_nanogpt(args.nanogpt, Path(folder) / "data", 2000)
             print(f"nanoGPT: {peer}", file=sys.stderr)
             result |= {"nanogpt": peer, "target": peer["val_loss"]}
-        ours = race(Path(folder), settings, args.seconds, result["target"])
+        ours = race(Path(folder), settings, args.seconds, result["target"], args.counts)
         print(json.dumps(result | ours))
 
 
