@@ -148,7 +148,7 @@ def mixed(trainer: Trainer, seconds: float) -> dict[str, Any]:
     return {"val_loss": round(scores["val_loss"] or 0, 4), "fit_sec": round(fit_sec, 1)}
 
 
-def race(root: Path, settings: list[str], seconds: float, target: float, counts: bool) -> dict[str, Any]:
+def race(root: Path, settings: list[str], seconds: float, target: float, counts: bool = False) -> dict[str, Any]:
     """train_ours in a process of its own."""
     began = time.perf_counter()
     child = [sys.executable, "-m", "bench.race", "--child", str(root), json.dumps([settings, seconds, target, counts])]

@@ -117,7 +117,7 @@ class CleanConfig:
         "keep only documents that fit run.topic this well, from 0 to 1; a new --topic has 0.21; 0: keep all",
         most=1)
     document_deadline_sec: float = setting(20.0,
-        "seconds of computing after which a document is rejected")  # as extract's
+        "seconds of computing after which a document is rejected", most=86_400)  # as extract's
     run: RunConfig = field(default_factory=RunConfig)  # for the topic
     validate: ValidateConfig = field(default_factory=ValidateConfig)  # for --rebuild, which detects languages again
 

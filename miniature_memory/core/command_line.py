@@ -1,6 +1,7 @@
 """The command line that all scripts share, and what becomes of their errors."""
 
 import argparse
+import errno
 import io
 import logging
 import os
@@ -61,6 +62,11 @@ class ArgumentParser(argparse.ArgumentParser):
             args.root = topic_folders.folder(args.root, args.topic)
         elif args.demo and args.root == PROJECT:
             args.root = DEMO
+        try:
+            os.stat(args.root)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                self.error(f"--root {args.root}: this link leads back to itself; expected a folder")
         return args
 
     def _with_values(self, argv: list[str]) -> list[str]:

@@ -108,12 +108,14 @@ def _set(tables: Tables, table: str, key: str, value: Any, where: str) -> None:
 def _checked(value: Any, old: Any, name: str, where: str) -> Any:
     """`value` with the type of `old`, the value that it replaces."""
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value) if abs(value) < 1 << 53 else math.inf
+        value = _as_float(value)
     if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
         raise ConfigError(f"{where}: {name} is a number of more than 64 bits; expected {(1 << 63) - 1} at "
                           "most")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{where}: {name} is not a finite number; expected one such as {json.dumps(old)}")
+    if any("\0" in one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)):
+        raise ConfigError(f"{where}: {name} has a NUL character; expected text")
     if type(value) is not type(old):
         raise ConfigError(f"{where}: {name} = {value!r} is of type {type(value).__name__}, "
                           f"expected {type(old).__name__}, such as {json.dumps(old)}")
@@ -151,7 +153,9 @@ def build_config(config_class: type, table: str, tables: Tables) -> Any:
             value = tables[table][item.name]
             if not _has_type(value, hint):
                 raise ConfigError(f"{table}.{item.name} = {value!r}: expected {getattr(hint, '__name__', hint)}")
-            values[item.name] = float(value) if hint is float else value
+            values[item.name] = value = _as_float(value) if hint is float else value
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{table}.{item.name}: expected a finite number")
     try:
         config = config_class(**values)
     except ValueError as error:  # the type is right, and the dataclass still rejects the value
@@ -162,6 +166,11 @@ def build_config(config_class: type, table: str, tables: Tables) -> Any:
             limit = f"{least} or more" if most == math.inf else f"{least} to {most}"
             raise ConfigError(f"[{table}] {item.name} = {value}: expected {limit}")
     return config
+
+
+def _as_float(value: float) -> float:
+    """Infinity for a whole number that is too large, which the limits then refuse."""
+    return float(value) if isinstance(value, float) or abs(value) < 1 << 53 else math.inf if value > 0 else -math.inf
 
 
 def _has_type(value: Any, hint: Any) -> bool:

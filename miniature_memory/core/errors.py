@@ -69,6 +69,9 @@ def cannot_write(path: Path | str, error: OSError) -> StageError:
     if error.errno == errno.EFBIG:
         return StageError(f"{path} has reached the largest size that this process may write.", "no limit.",
                           "ulimit -f unlimited, then run the same command again; everything committed is kept.")
+    if error.errno == errno.ENAMETOOLONG:
+        return StageError(f"The name {Path(path).name[:80]}... is too long.", "at most 200 bytes, 4,000 with folders.",
+                          "choose a shorter name.")
     return _other_kind(path, error) or StageError(
         f"{path} cannot be written ({error.strerror}).", "a file or folder that this user may write to.",
         f"{_remedy(Path(path), error)}, or choose another folder with --root.")

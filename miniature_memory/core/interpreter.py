@@ -31,6 +31,7 @@ def use_own_python() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     sys.excepthook = _explain
     use_utf8()
+    open_missing()
     script, arguments = Path(sys.argv[0]).name, set(sys.argv[1:]) if sys.argv[0].endswith("run.py") else set()
     if sys.version_info >= NEEDED and arguments & {"--status", "--topics"}:
         return  # they need no package
@@ -48,6 +49,17 @@ def use_own_python() -> None:
         found = f"this is Python {sys.version.split()[0]}" if sys.version_info < NEEDED else "packages are missing"
         sys.exit(f"{script}: {found} in {sys.prefix}. Expected: Python 3.11 or newer with the packages of "
                  f"requirements.txt. Fix: {setup_command()}, then run the same command again.")
+
+
+def open_missing() -> None:
+    """Let standard input and output that are closed be empty; a current folder that was removed ends the script."""
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 (until the end)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        sys.exit(f"{Path(sys.argv[0]).name}: the current folder was removed. Expected: one that is there. "
+                 f"Fix: cd {shlex.quote(str(PROJECT))}, then run the same command again.")
 
 
 def use_utf8() -> None:

@@ -18,7 +18,7 @@ MAX_NAME_BYTES = 60  # of a topic's folder; file systems take 255
 
 def shown(path: Path) -> str:
     """A path as a person would write it here."""
-    if not Path(os.path.realpath(path)).is_relative_to(Path.cwd()):  # resolve() fails where links go in circles
+    if not Path(os.path.realpath(path)).is_relative_to(Path.cwd()):
         return str(path)
     short = os.path.relpath(path)
     return f"./{short}" if short.startswith("-") else short
@@ -29,7 +29,7 @@ def command(script: str, root: Path, *options: str) -> str:
 
     options: as they are typed, quoted where they need it. With --demo, run.py has a root of its own.
     """
-    own, where = PROJECT, root.resolve()
+    own, where = PROJECT, Path(os.path.realpath(root))  # resolve() fails where links go in circles
     if where == DEMO or (script == "run.py" and "--demo" in options):
         own, options = DEMO, tuple(dict.fromkeys(("--demo", *options)))
     elif _is_topic(where):

@@ -1,6 +1,7 @@
 """The command line of run.py."""
 
 import argparse
+import os.path
 from pathlib import Path
 
 from miniature_memory.core import languages, topic_folders
@@ -74,7 +75,7 @@ def check_texts(parser: ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--texts runs every stage from extract on and cannot be combined with --only or --demo")
     if missing := next((path for path in args.texts if not path.exists()), None):
         parser.error(f"--texts {missing}: there is no such file or folder")
-    if empty := next((path for path in args.texts if path.is_dir() and not any(map(Path.is_file, path.rglob("*")))),
+    if empty := next((path for path in args.texts if path.is_dir() and not any(map(os.path.isfile, path.rglob("*")))),
                      None):
         parser.error(f"--texts {empty}: this folder has no files")
 

@@ -2,8 +2,18 @@
 
 import re
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from miniature_memory.core.config import setting
+
+
+def _is_proxy(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return bool(re.fullmatch(r"https?://\S+?/?", address, re.ASCII) and parts.hostname and parts.path in ("", "/")
+                    and parts.port != 0 and all(parts.hostname.strip(".").split(".")))
+    except ValueError:  # a port or an IPv6 address that is none
+        return False
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,7 @@ class WebConfig:
     def __post_init__(self) -> None:
         if not (self.contact.isascii() and self.contact.isprintable()):
             raise ValueError(f"contact = {self.contact!r}: expected an e-mail or web address in ASCII")
-        if self.proxy and not re.fullmatch(r"https?://[^\s/]+(:\d+)?/?", self.proxy):
+        if self.proxy and not _is_proxy(self.proxy):
             raise ValueError(f"proxy = {self.proxy!r}: expected an address such as http://proxy.lan:3128, or \"\"")
         for entry in self.allow_private:
             if not re.fullmatch(r"\S+:\d+", entry):
@@ -60,7 +70,7 @@ class BlocklistConfig:
 class ScrapeConfig(ScrapeLimits):
     """The table [scrape]: how much is fetched, and how fast."""
 
-    max_minutes: float = setting(3.0, "minutes for the whole stage; the rest stays due")
+    max_minutes: float = setting(3.0, "minutes for the whole stage; the rest stays due", most=525_600)
     delay_sec: float = setting(5.0, "seconds from the end of an answer to the next request to that host; its "
         "Crawl-delay if longer")  # trafilatura's, settings.cfg
     workers: int = setting(16, "threads, each for one host at a time", most=1000)

@@ -39,8 +39,9 @@ def written_aside(target: Path) -> Iterator[Path]:
 
 def _taken(target: Path, place: Path) -> StageError:
     quoted, other = shlex.quote(shown(target)), shlex.quote(shown(free_name(place.parent / f"{place.name}.old")))
+    move = f", or move it: mv {quoted} {other}" if place.is_file() or place.is_dir() else ""  # no device
     return StageError(f"{shown(target)} is already there.", "a name that is not taken, or an empty folder.",
-                      f"choose another name, or move it: mv {quoted} {other}")
+                      f"choose another name{move}")
 
 
 def check_room(target: Path, n_bytes: int) -> None:

@@ -45,7 +45,7 @@ DAMAGE = (tarfile.TarError, zstandard.ZstdError, zlib.error, EOFError, ValueErro
 def restore_bundle(root: Path, target: Path, args: argparse.Namespace) -> str:
     """Make `root`, which must be new or empty, of the bundle `target`; return in words what was restored."""
     ending = ending_of(target)
-    if root.resolve() == PROJECT:
+    if Path(os.path.realpath(root)) == PROJECT:
         raise ConfigError("restore needs the name of a new root. Fix: add --root DIR, or --topic WORDS")
     try:
         if not stat.S_ISREG(os.stat(target).st_mode):

@@ -11,7 +11,8 @@ MODES = ("blocks", "readability")
 @dataclass(frozen=True)
 class ExtractConfig:
     workers: int = setting(0, "processes; 0: one per core", most=1000)
-    page_deadline_sec: float = setting(20.0, "seconds after which a page is given up")  # guess: 100 times the usual
+    # Guess: 100 times the usual
+    page_deadline_sec: float = setting(20.0, "seconds after which a page is given up", most=86_400)
     mode: str = setting("blocks",
         "\"blocks\": classify each block of text; \"readability\": only the read mode of readability-lxml")
     max_text_chars: int = setting(2_000_000, "maximum characters of one page; the rest is cut off", least=1)

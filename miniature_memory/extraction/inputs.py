@@ -4,6 +4,7 @@ Read as streams, one page at a time.
 A new kind of file is a line in file_kinds.py.
 """
 
+import errno
 import io
 import logging
 import os
@@ -73,8 +74,11 @@ def files_in(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder, onerror=_name_unreadable):
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         for file in (Path(parent, name) for name in sorted(names) if not is_hidden(name)):
-            if file.is_file():  # a pipe would wait for ever
+            if os.path.isfile(file):  # a pipe would wait for ever
                 yield file
+            elif not os.access(parent, os.X_OK):  # nothing in it can be looked at
+                logger.warning("skipped: the folder %s (%s)", parent, os.strerror(errno.EACCES))
+                break
 
 
 def _name_unreadable(error: OSError) -> None:

@@ -5,7 +5,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from statistics import median
 from typing import BinaryIO
@@ -17,6 +18,7 @@ from miniature_memory.extraction.reading import MAX_BYTES, Input, Unreadable, re
 from miniature_memory.responses.charset import decode_text
 
 MAX_JSON_BYTES = 20_000_000  # guess: of a .json file, whose objects take up to 25 times as much memory
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what a text begins with whose lines end in two bytes
 TEXT_NAMES = ("text", "content", "body", "document", "article", "story", "message", "review", "comment", "poem")
 # Field of Input -> the columns that may hold it, the likeliest first
 ABOUT = {"url": ("url", "link"), "title": ("title", "headline", "name", "subject"), "author": ("author", "by"),
@@ -65,8 +67,7 @@ def _n_words(row: list[str], column: int) -> int:
 
 def _lines(stream: BinaryIO) -> Iterator[str]:
     while chunk := stream.read(CHUNK_BYTES):
-        is_utf_16 = chunk[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # where no line can be found yet
-        chunk += read_whole(stream) if is_utf_16 else stream.readline(MAX_BYTES)
+        chunk += read_whole(stream) if chunk[:2] in UTF_16 else stream.readline(MAX_BYTES)
         yield from io.StringIO(text_of_file(chunk))
 
 
@@ -85,9 +86,11 @@ def split_json(stream: BinaryIO, origin: Input) -> Iterator[Input]:
 
 def split_json_lines(stream: BinaryIO, origin: Input) -> Iterator[Input]:
     """JSON lines with a "text", as datatrove and datasets write them, or with an "html"."""
-    number = 0
-    while line := stream.readline(2 * MAX_BYTES):
-        number += 1
+    first = stream.readline(2 * MAX_BYTES)
+    lines: Iterable[bytes] = chain([first], iter(partial(stream.readline, 2 * MAX_BYTES), b""))
+    if first[:2] in UTF_16:
+        lines = text_of_file(first + read_whole(stream)).encode(errors="replace").split(b"\n")
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:

@@ -7,6 +7,7 @@ appended, by which damage is found later. All SQL here runs in the transaction t
 import contextlib
 import logging
 import os
+import shutil
 import sqlite3
 import zlib
 from pathlib import Path
@@ -140,6 +141,7 @@ class AppendLog:
                 continue
             found = file.stat().st_size if file.exists() else 0
             if found > committed:
+                self._keep_of_others(path)
                 os.truncate(file, committed)
                 logger.info("%s: cut %d bytes that an interrupted run had not finished; that work is done again.",
                             path, found - committed)
@@ -152,6 +154,16 @@ class AppendLog:
             if i == MOST_NAMED < len(short):
                 words += f" {counted(len(short) - i, 'more file')} lost bytes, too."
             logger.warning("%s Fix: %s", words, damage_fix(self.root))
+
+    def _keep_of_others(self, path: str) -> None:
+        """Copy a file that is about to be cut and was written with another catalog, whose documents it holds."""
+        newest, file = self.db.execute("SELECT offset, length, crc32 FROM extents WHERE path = ? ORDER BY offset DESC "
+                                       "LIMIT 1", [path]).fetchone(), self.root / path
+        if newest and crc32_of(file, newest[0], newest[1]) != newest[2]:
+            kept = free_name(make_folder(self.root / "data/damaged") / f"{file.parent.name}-{file.name}")
+            shutil.copyfile(file, kept)
+            logger.warning("%s does not hold what the catalog committed. It is cut; as it was, it is now %s.", path,
+                           kept)
 
     def close(self) -> None:
         for path, stream in self._appending.items():

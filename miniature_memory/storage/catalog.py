@@ -59,9 +59,10 @@ class Catalog:
         self._group_records = 0
         self._group_started = 0.0
         if not read_only:
-            self._finish_swap()
-            self.log.cut_back()
-            clock.forget_the_future(self.db)
+            with explained(self.path):
+                self._finish_swap()
+                self.log.cut_back()
+                clock.forget_the_future(self.db)
 
     # --- rows, cursors and state ---------------------------------------------
 

@@ -47,6 +47,7 @@ class DamagedCheckpoint(StageError):
 
 def save_state(path: Path, state: State, keep_as: Path | None = None) -> int:
     """Write `state` aside, fsync, rename; the file that was there stays as `keep_as`. Returns the bytes written."""
+    check_finite(path, state)
     make_folder(path.parent)
     aside = path.with_name(path.name + ".tmp")
     try:
@@ -65,6 +66,15 @@ def save_state(path: Path, state: State, keep_as: Path | None = None) -> int:
         if not isinstance(cause, OSError):
             raise
         raise cannot_write(path, cause) from None
+
+
+def check_finite(path: Path, state: State) -> None:
+    """Raise StageError, before what is at `path` is replaced, if the weights have overflowed."""
+    if not is_finite(state):
+        lower = f"--set train.learning_rate={state['config']['learning_rate'] / 2:g}" if "config" in state else ""
+        raise StageError(f"The weights overflowed by iteration {state['iter_num']:,}; {shown(path)} stays as it was.",
+                         "finite numbers.", "lower the learning rate: " + command(
+                             "run.py", root_of(path), "--only train", lower))
 
 
 def _link(path: Path, name: Path) -> None:
@@ -151,7 +161,13 @@ def model_fault(state: State, file_bytes: int) -> str:
     expected = shape.matrix_parameters + shape.table_rows * shape.n_embd
     if sum(one.numel() for one in weights) != expected or sum(one.nbytes for one in weights) > file_bytes:
         return "its weights do not have the shape of its model"
+    if not is_finite(state):
+        return "its weights are no finite numbers"
     return ""
+
+
+def is_finite(state: State) -> bool:
+    return all(bool(one.isfinite().all()) for one in state["model"].values())
 
 
 def root_of(path: Path) -> Path:

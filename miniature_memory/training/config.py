@@ -56,12 +56,12 @@ class TrainConfig(StartConfig):
     vocab_size: int = setting(0, "for bins without data/bins.json, such as nanoGPT's; 0: as in data/bins.json")
     batch_size: int = setting(4, "windows of block_size tokens processed at once", most=1 << 20)
     gradient_accumulation_steps: int = setting(1, "batches per optimizer step: larger steps without more memory")
-    learning_rate: float = setting(2e-3, "for the layers' matrices, after warm-up and before decay")
-    head_learning_rate: float = setting(1e-2, "for the matrix that makes logits")
-    embedding_learning_rate: float = setting(0.2, "for the embedding table (Adagrad)")
+    learning_rate: float = setting(2e-3, "for the layers' matrices, after warm-up and before decay", most=1)
+    head_learning_rate: float = setting(1e-2, "for the matrix that makes logits", most=1)
+    embedding_learning_rate: float = setting(0.2, "for the embedding table (Adagrad)", most=10)
     embedding_prior: float = setting(4000.0,
-        "look-ups that each row of the table starts with; with more, rare n-grams are trusted less")
-    weight_decay: float = setting(0.1, "for the layers' matrices")
+        "look-ups that each row of the table starts with; with more, rare n-grams are trusted less", most=1e30)
+    weight_decay: float = setting(0.1, "for the layers' matrices", most=10)
     grad_clip: float = setting(1.0, "largest norm of the gradient; 0: no limit")
     warmup_iters: int = setting(50, "iterations in which the learning rate of a new model rises")
     # Haegele et al., arXiv 2405.18392, have 0.2; bench/growth.py

@@ -11,7 +11,7 @@ from miniature_memory.core.errors import StageError
 from miniature_memory.counting.mixture import Gate, Mixture
 from miniature_memory.counting.suffixes import MOST_TOKENS, Suffixes, load_suffixes, update_suffixes
 from miniature_memory.training.bins import Bins
-from miniature_memory.training.checkpoint import DamagedCheckpoint, State, load_state, save_state
+from miniature_memory.training.checkpoint import DamagedCheckpoint, State, check_finite, load_state, save_state
 from miniature_memory.training.evaluation import Scores, evaluate_both, figure, format_scores
 from miniature_memory.training.mixing import fit, gate_of, steps_for
 from miniature_memory.training.trainer import Trainer
@@ -54,6 +54,7 @@ def stop_reason(trainer: Trainer, release: State) -> str:
 
 def make_release(trainer: Trainer) -> State:
     """Evaluate and write release.pt, unless the one there did better on the same text. Returns what it holds."""
+    check_finite(trainer.root / "checkpoints/release.pt", trainer.state())
     (mixture, scores), old = mix_and_evaluate(trainer), load_release(trainer.root, trainer.bins)
     entry = {"growth_step": len(trainer.bins.growth), "tokens": trainer.bins.growth[-1], "iter_num": trainer.iter_num,
              "from_iter": trainer.saved_iter,  # of the checkpoint that it was made from, before the decay
@@ -75,7 +76,9 @@ def update_counts(trainer: Trainer) -> Suffixes:
     n_tokens, vocab_size = min(trainer.bins.train_tokens, MOST_TOKENS), trainer.bins.vocab_size
     trainer.bytes_written += update_suffixes(trainer.root, n_tokens, vocab_size)
     suffixes = load_suffixes(trainer.root, vocab_size)
-    assert suffixes
+    if suffixes is None:
+        raise StageError("data/suffixes.bin, which was just written, cannot be read.",
+                         "a disk without errors, and fewer open files.", "run the same command again.")
     return suffixes
 
 

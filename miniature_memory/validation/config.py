@@ -15,7 +15,7 @@ class ValidateConfig:
     # Guess: below it is no language
     min_letters_frac: float = setting(0.3, "minimum share of letters among the characters other than spaces", most=1)
     document_deadline_sec: float = setting(20.0,
-        "seconds of computing after which a document is rejected")  # as extract's
+        "seconds of computing after which a document is rejected", most=86_400)  # as extract's
 
     def __post_init__(self) -> None:
         if self.document_deadline_sec <= 0:

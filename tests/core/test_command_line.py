@@ -151,3 +151,14 @@ def test_a_signal_during_the_imports_is_one_line(signum: signal.Signals) -> None
 
 def test_terminal_commands_are_stripped() -> None:
     assert strip_control("a\x1b[31mb\u202ec\r\n\td\x00") == "a[31mbc\n\td"
+
+
+def test_a_root_that_links_to_itself_and_a_removed_folder_are_sentences(tmp_path: Path) -> None:
+    (tmp_path / "round").symlink_to("round")
+    (gone := tmp_path / "gone").mkdir()
+    command = [sys.executable, f"{PROJECT}/run.py", "--status", "--root", str(tmp_path / "round")]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 2 and "leads back to itself" in found.stderr
+    script = f"cd {gone} && rmdir {gone} && exec {sys.executable} {PROJECT}/run.py --status"
+    removed = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+    assert removed.returncode == 1 and "the current folder was removed" in removed.stderr

@@ -29,6 +29,7 @@ def test_default_toml_and_the_docs_are_generated() -> None:
     ("max_minutes=1", "expected table.key=value"),
     ("train.max_minutes=nan", "not a finite number"),
     ("train.max_minutes=1" + "0" * 400, "not a finite number"),
+    ('search.blocklists=["\\u0000"]', "NUL character"),
     ("train.seed=1" + "0" * 20, "train.seed is a number of more than 64 bits; expected 9223372036854775807 at most"),
     ("train.seed=" + "9" * 5000, "is not a TOML value"),
     ("train.seed=" + "[" * 5000, "is not a TOML value"),

@@ -376,3 +376,16 @@ def test_full_disk_leaves_the_good_checkpoint(root: Path, monkeypatch: pytest.Mo
     assert "no space left" in error_of(MORE, root).found
     state = load_state(path)
     assert state and state["iter_num"] == 16 and not path.with_name("ckpt.pt.tmp").exists()
+
+
+def test_weights_that_overflowed_replace_nothing(tmp_path: Path) -> None:
+    write_bins(tmp_path, [1000])
+    run(TINY, tmp_path)
+    files = {path: path.read_bytes() for path in (tmp_path / "checkpoints").glob("*.pt")}
+    state = load_state(tmp_path / "checkpoints/ckpt.pt")
+    assert state
+    next(iter(state["model"].values())).fill_(math.inf)
+    with pytest.raises(StageError, match=r"overflowed by iteration .*stays as it was") as error:
+        checkpoint.save_state(tmp_path / "checkpoints/ckpt.pt", state)
+    assert "--set train.learning_rate=" in error.value.fix
+    assert {path: path.read_bytes() for path in files} == files
