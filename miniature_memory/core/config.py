@@ -153,15 +153,15 @@ def build_config(config_class: type, table: str, tables: Tables) -> Any:
             value = tables[table][item.name]
             if not _has_type(value, hint):
                 raise ConfigError(f"{table}.{item.name} = {value!r}: expected {getattr(hint, '__name__', hint)}")
-            values[item.name] = value = _as_float(value) if hint is float else value
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ConfigError(f"{table}.{item.name}: expected a finite number")
+            values[item.name] = _as_float(value) if hint is float else value
     try:
         config = config_class(**values)
     except ValueError as error:  # the type is right, and the dataclass still rejects the value
         raise ConfigError(f"[{table}] {error}") from None
     for item in dataclasses.fields(config_class):
-        value, least, most = (values.get(item.name), *(item.metadata.get(name) for name in ("least", "most")))
+        if isinstance(value := values.get(item.name), float) and not math.isfinite(value):
+            raise ConfigError(f"[{table}] {item.name} = {value}: expected a finite number")
+        value, least, most = (value, *(item.metadata.get(name) for name in ("least", "most")))
         if isinstance(value, int | float) and least is not None and most is not None and not least <= value <= most:
             limit = f"{least} or more" if most == math.inf else f"{least} to {most}"
             raise ConfigError(f"[{table}] {item.name} = {value}: expected {limit}")

@@ -56,8 +56,7 @@ class Catalog:
         self.db = open_database(self.path, read_only, cache_kb)
         self.log = AppendLog(root, self.db)
         self._in_record = False
-        self._group_records = 0
-        self._group_started = 0.0
+        self._group_records, self._group_started = 0, 0.0
         if not read_only:
             with explained(self.path):
                 self._finish_swap()
