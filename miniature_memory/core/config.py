@@ -161,7 +161,7 @@ def build_config(config_class: type, table: str, tables: Tables) -> Any:
     for item in dataclasses.fields(config_class):
         if isinstance(value := values.get(item.name), float) and not math.isfinite(value):
             raise ConfigError(f"[{table}] {item.name} = {value}: expected a finite number")
-        value, least, most = (value, *(item.metadata.get(name) for name in ("least", "most")))
+        least, most = (item.metadata.get(name) for name in ("least", "most"))
         if isinstance(value, int | float) and least is not None and most is not None and not least <= value <= most:
             limit = f"{least} or more" if most == math.inf else f"{least} to {most}"
             raise ConfigError(f"[{table}] {item.name} = {value}: expected {limit}")

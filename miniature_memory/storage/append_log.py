@@ -162,6 +162,9 @@ class AppendLog:
         if newest and crc32_of(file, newest[0], newest[1]) != newest[2]:
             kept = free_name(make_folder(self.root / "data/damaged") / f"{file.parent.name}-{file.name}")
             shutil.copyfile(file, kept)
+            with open(kept, "rb") as stream:
+                os.fsync(stream.fileno())
+            fsync_folder(kept.parent)
             logger.warning("%s does not hold what the catalog committed. It is cut; as it was, it is now %s.", path,
                            kept)
 

@@ -124,6 +124,8 @@ def load_state(path: Path, *names: str, mmap: bool = False) -> State | None:
                          f"use the release that made it, or start a new model: {move_aside(path)}")
     if fault := model_fault(state, path.stat().st_size):
         raise damaged(path, fault)
+    if not mmap and not is_finite(state):
+        raise damaged(path, "its weights are not finite numbers")
     return state
 
 
@@ -161,8 +163,6 @@ def model_fault(state: State, file_bytes: int) -> str:
     expected = shape.matrix_parameters + shape.table_rows * shape.n_embd
     if sum(one.numel() for one in weights) != expected or sum(one.nbytes for one in weights) > file_bytes:
         return "its weights do not have the shape of its model"
-    if not is_finite(state):
-        return "its weights are no finite numbers"
     return ""
 
 

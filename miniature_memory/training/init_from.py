@@ -183,6 +183,8 @@ def _read_weights(path: Path, args: dict[str, Any]) -> dict[str, "Tensor"]:
         wanted = {name: value.shape for name, value in GPT(GPTConfig(**args)).state_dict().items()}
     if {name: value.shape for name, value in weights.items()} != wanted:
         raise ValueError(f"has weights of other names or shapes in {WEIGHTS_FILE}")
+    if not all(value.isfinite().all() for value in weights.values()):
+        raise ValueError(f"has weights that are no finite numbers in {WEIGHTS_FILE}")
     return weights
 
 

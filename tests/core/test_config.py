@@ -11,6 +11,7 @@ from miniature_memory.core.config import build_config, meant, read_tables, setti
 from miniature_memory.core.errors import ConfigError
 from miniature_memory.core.paths import PROJECT
 from miniature_memory.core.renamed_settings import RENAMED_SETTINGS
+from miniature_memory.crawl.config import WebConfig
 from miniature_memory.views import settings
 from miniature_memory.views.settings import CONFIGS
 
@@ -145,3 +146,11 @@ def test_a_file_of_settings_that_is_deep_or_huge_is_rejected(tmp_path: Path, tex
     ("tpo", ["top", "temperature"], " Did you mean top?"), ("", ["a"], ""), ("--", ["--a"], "")])
 def test_what_was_meant_is_told_by_the_letters_of_a_name(typed: str, names: list[str], hint: str) -> None:
     assert meant(typed, names) == hint
+
+
+@pytest.mark.parametrize("proxy", ["http://[::1", "http://:3128", "http://h:0", "http://h:99999", "http://a..b:1",
+                                   ":::", "socks5://x:1", "http://h/path"])
+def test_a_proxy_that_is_no_address_is_rejected(proxy: str) -> None:
+    with pytest.raises(ValueError, match="expected an address"):
+        WebConfig(proxy=proxy)
+    assert WebConfig(proxy="http://user:word@proxy.lan:3128/").proxy

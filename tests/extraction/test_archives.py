@@ -126,6 +126,12 @@ def test_json_lines_without_a_text_have_a_reason(tmp_path):
                      ("", b"<p>a"), ("", "caf\ufffd € €")]
 
 
+@pytest.mark.parametrize("codec", ["utf-16", "utf-8"])
+def test_json_lines_in_utf_16_are_all_read(tmp_path, codec):
+    (tmp_path / "x.jsonl").write_bytes('{"text": "Häuser"}\n{"text": "Ċ"}\n'.encode(codec))
+    assert [(one.reason, one.text) for one in read_files([tmp_path / "x.jsonl"])] == [("", "Häuser"), ("", "Ċ")]
+
+
 def test_a_text_is_read_by_its_bom_or_its_letters(tmp_path):
     for name, codec in (("a", "utf-16"), ("b", "koi8-r"), ("c", "utf-8-sig")):
         (tmp_path / f"{name}.txt").write_bytes("Старый дом стоял на холме.\r\nНикто в нём не жил.".encode(codec))
